@@ -1,0 +1,14 @@
+# Flags that every target gets. No instruction set is named here: files of one instruction set
+# carry their own flag (see kernels/CMakeLists.txt), so that the program starts on any x86-64.
+find_program(TWOFOUR_CCACHE ccache)
+if(TWOFOUR_CCACHE)
+  set(CMAKE_C_COMPILER_LAUNCHER "${TWOFOUR_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${TWOFOUR_CCACHE}")
+endif()
+
+set(CMAKE_CXX_FLAGS_RELEASE "-O2")  # assertions stay on: they cost nothing that a profile shows
+add_compile_options(-Wall -Wextra -fno-math-errno -ffp-contract=off)
+if(TWOFOUR_SANITIZE)
+  add_compile_options(-fsanitize=${TWOFOUR_SANITIZE} -fno-omit-frame-pointer -g1)
+  add_link_options(-fsanitize=${TWOFOUR_SANITIZE})
+endif()

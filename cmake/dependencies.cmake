@@ -1,0 +1,61 @@
+# Everything that the project builds on. scripts/setup installs all of it.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(ZLIB REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(simdjson REQUIRED)
+pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+if(TWOFOUR_TESTS)
+  find_package(GTest REQUIRED)
+  include(GoogleTest)
+endif()
+if(TWOFOUR_BENCHMARKS)
+  find_package(benchmark REQUIRED)
+endif()
+
+# libtorch: the wheel in .venv, or what TWOFOUR_TORCH_DIR names (a folder with share/cmake/Torch).
+set(TWOFOUR_TORCH_DIR "$ENV{TWOFOUR_TORCH_DIR}" CACHE PATH "libtorch to use instead of .venv's")
+set(torch_dir "${TWOFOUR_TORCH_DIR}")
+if(NOT torch_dir)
+  file(GLOB torch_dir "${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch")
+endif()
+find_package(Torch QUIET PATHS "${torch_dir}" NO_DEFAULT_PATH)
+if(NOT Torch_FOUND)
+  message(FATAL_ERROR "libtorch was not found under \"${torch_dir}\": run scripts/setup, or set "
+                      "TWOFOUR_TORCH_DIR to a libtorch folder")
+endif()
+
+# libtorch ships headers of another fmt than the one that spdlog was built with. This folder comes
+# first on the include path and holds only the system's fmt.
+get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+if(NOT fmt_include)
+  set(fmt_include /usr/include)
+endif()
+file(MAKE_DIRECTORY "${PROJECT_BINARY_DIR}/system_include")
+file(CREATE_LINK "${fmt_include}/fmt" "${PROJECT_BINARY_DIR}/system_include/fmt" SYMBOLIC)
+add_library(twofour_log INTERFACE)
+target_include_directories(twofour_log SYSTEM BEFORE INTERFACE
+                           "${PROJECT_BINARY_DIR}/system_include")
+target_link_libraries(twofour_log INTERFACE spdlog::spdlog fmt::fmt)
+
+# ATen's headers one operator at a time: seconds a file instead of a minute.
+add_library(twofour_torch INTERFACE)
+target_link_libraries(twofour_torch INTERFACE twofour_log "${TORCH_LIBRARIES}")
+target_include_directories(twofour_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+target_compile_definitions(twofour_torch INTERFACE AT_PER_OPERATOR_HEADERS
+                                                   TORCH_ASSERT_ONLY_METHOD_OPERATORS)
+
+# The OpenMP runtime, whose thread pool base/parallel shares with ATen: the very file that libtorch
+# loads, or two pools would fight for the cores.
+find_library(TWOFOUR_OPENMP NAMES gomp libgomp.so.1 PATHS "${torch_dir}/lib" NO_DEFAULT_PATH)
+if(NOT TWOFOUR_OPENMP)
+  file(GLOB TWOFOUR_OPENMP "${torch_dir}/lib/libgomp*.so*")
+endif()
+if(NOT TWOFOUR_OPENMP)
+  set(TWOFOUR_OPENMP gomp)
+endif()

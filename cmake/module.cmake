@@ -1,0 +1,20 @@
+# twofour_module(NAME [TORCH] SOURCES a.cc… [TESTS a_test.cc…] [LINK libraries…])
+#
+# One folder of src/twofour as the library twofour_NAME, and its tests as one program NAME_test that
+# ctest runs test by test. TORCH gives the module libtorch; base, kernels and text do without.
+function(twofour_module name)
+  cmake_parse_arguments(arg "TORCH" "" "SOURCES;TESTS;LINK" ${ARGN})
+  set(library twofour_${name})
+  add_library(${library} STATIC ${arg_SOURCES})
+  target_include_directories(${library} PUBLIC "${PROJECT_SOURCE_DIR}/src")
+  target_link_libraries(${library} PUBLIC ${arg_LINK})
+  if(arg_TORCH)
+    target_link_libraries(${library} PUBLIC twofour_torch)
+  endif()
+  if(TWOFOUR_TESTS AND arg_TESTS)
+    add_executable(${name}_test ${arg_TESTS})
+    target_include_directories(${name}_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
+    target_link_libraries(${name}_test PRIVATE ${library} twofour_testing GTest::gtest_main)
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES LABELS ${name} TIMEOUT 300)
+  endif()
+endfunction()

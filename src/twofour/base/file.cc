@@ -1,0 +1,250 @@
+#include "twofour/base/file.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#include "twofour/base/error.h"
+
+namespace twofour {
+namespace {
+
+constexpr std::string_view kPartial = ".partial-";
+constexpr size_t kBufferBytes = 1 << 20;
+
+// A sibling of `target` that names this process, so that remove_abandoned knows whose it is.
+fs::path temporary_name(const fs::path& target) {
+  static std::atomic<int> serial{0};
+  fs::path name = target;
+  if (name.filename().empty()) name = name.parent_path();
+  name += fmt::format("{}{}-{}", kPartial, getpid(), serial++);
+  return name;
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+int open_for_reading(const fs::path& path, struct stat& status) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) fail("cannot read \"{}\": {}", path.string(), system_message(errno));
+  if (fstat(fd, &status) != 0 || S_ISDIR(status.st_mode)) {
+    close(fd);
+    fail("cannot read \"{}\": it is a folder, expected a file", path.string());
+  }
+  return fd;
+}
+
+void sync_path(const fs::path& path) {
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0 || fsync(file.get()) != 0) {
+    fail("cannot flush \"{}\" to the disk: {}", path.string(), system_message(errno));
+  }
+}
+
+fs::path parent_of(const fs::path& path) {
+  const fs::path parent = path.parent_path();
+  return parent.empty() ? fs::path(".") : parent;
+}
+
+void write_fully(int fd, const char* data, size_t size, const fs::path& path) {
+  while (size > 0) {
+    const ssize_t written = ::write(fd, data, size);
+    if (written < 0) {
+      if (errno == EINTR) continue;
+      fail("cannot write \"{}\": {}; what was there before is unchanged", path.string(),
+           system_message(errno));
+    }
+    data += written;
+    size -= static_cast<size_t>(written);
+  }
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+  struct stat status;
+  const Descriptor file(open_for_reading(path, status));
+  if (!S_ISREG(status.st_mode)) {
+    fail("cannot read \"{}\": it is not a regular file", path.string());
+  }
+  size_ = static_cast<size_t>(status.st_size);
+  if (size_ == 0) return;
+  void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  if (mapped == MAP_FAILED) fail("cannot map \"{}\": {}", path.string(), system_message(errno));
+  data_ = static_cast<std::byte*>(mapped);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) munmap(data_, size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+std::string read_file(const fs::path& path) {
+  struct stat status;
+  const Descriptor file(open_for_reading(path, status));
+  std::string text;
+  text.resize(S_ISREG(status.st_mode) ? static_cast<size_t>(status.st_size) + 1 : kBufferBytes);
+  size_t used = 0;
+  for (;;) {
+    if (used == text.size()) text.resize(2 * text.size());
+    const ssize_t got = ::read(file.get(), text.data() + used, text.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("cannot read \"{}\": {}", path.string(), system_message(errno));
+    if (got == 0) break;
+    used += static_cast<size_t>(got);
+  }
+  text.resize(used);
+  return text;
+}
+
+void check_readable(const fs::path& path) {
+  struct stat status;
+  close(open_for_reading(path, status));
+}
+
+AtomicFile::AtomicFile(const fs::path& path) : path_(path), temporary_(temporary_name(path)) {
+  if (fs::is_directory(path)) {
+    fail("cannot write \"{}\": it is a folder, expected a file name", path.string());
+  }
+  make_folder(parent_of(path));
+  fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd_ < 0) fail("cannot write \"{}\": {}", path.string(), system_message(errno));
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  close(fd_);
+  unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(const void* data, size_t size) {
+  if (buffer_.size() + size > kBufferBytes) flush();
+  if (size >= kBufferBytes) {
+    write_fully(fd_, static_cast<const char*>(data), size, path_);
+  } else {
+    buffer_.append(static_cast<const char*>(data), size);
+  }
+  bytes_written_ += size;
+}
+
+void AtomicFile::write_at(uint64_t offset, const void* data, size_t size) {
+  flush();
+  if (lseek(fd_, static_cast<off_t>(offset), SEEK_SET) < 0) {
+    fail("cannot write \"{}\": {}", path_.string(), system_message(errno));
+  }
+  write_fully(fd_, static_cast<const char*>(data), size, path_);
+  lseek(fd_, 0, SEEK_END);
+}
+
+void AtomicFile::flush() {
+  write_fully(fd_, buffer_.data(), buffer_.size(), path_);
+  buffer_.clear();
+}
+
+void AtomicFile::commit() {
+  flush();
+  const bool flushed = fsync(fd_) == 0 && close(fd_) == 0;
+  const int error = errno;
+  fd_ = -1;
+  if (!flushed || rename(temporary_.c_str(), path_.c_str()) != 0) {
+    const int reason = flushed ? errno : error;
+    unlink(temporary_.c_str());
+    fail("cannot write \"{}\": {}; what was there before is unchanged", path_.string(),
+         system_message(reason));
+  }
+  sync_path(parent_of(path_));
+}
+
+void write_file(const fs::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+AtomicFolder::AtomicFolder(const fs::path& target)
+    : target_(target), temporary_(temporary_name(target)) {
+  if (target_.filename().empty()) target_ = target_.parent_path();
+  if (fs::exists(target_) && !fs::is_directory(target_)) {
+    fail("cannot write the folder \"{}\": a file of that name is in the way", target_.string());
+  }
+  make_folder(temporary_);
+}
+
+AtomicFolder::~AtomicFolder() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(temporary_, ignored);
+}
+
+void AtomicFolder::commit() {
+  for (const auto& entry : fs::recursive_directory_iterator(temporary_)) sync_path(entry.path());
+  sync_path(temporary_);
+  // A folder cannot be renamed over one that holds files, but the two can change places at once.
+  const bool replaces = fs::exists(target_);
+  if (renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(),
+                replaces ? RENAME_EXCHANGE : RENAME_NOREPLACE) != 0) {
+    fail("cannot write the folder \"{}\": {}", target_.string(), system_message(errno));
+  }
+  committed_ = true;
+  sync_path(parent_of(target_));
+  std::error_code ignored;
+  if (replaces) fs::remove_all(temporary_, ignored);
+}
+
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error || !fs::is_directory(path)) {
+    fail("cannot make the folder \"{}\": {}", path.string(),
+         error ? error.message() : "a file of that name is in the way");
+  }
+}
+
+void remove_abandoned(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> abandoned;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const size_t at = name.rfind(kPartial);
+    if (at == std::string::npos) continue;
+    int pid = 0;
+    const char* first = name.data() + at + kPartial.size();
+    if (std::from_chars(first, name.data() + name.size(), pid).ec != std::errc()) continue;
+    if (pid != getpid() && kill(pid, 0) != 0 && errno == ESRCH) abandoned.push_back(entry.path());
+  }
+  for (const fs::path& path : abandoned) fs::remove_all(path, error);
+}
+
+}  // namespace twofour

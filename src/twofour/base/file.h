@@ -1,0 +1,96 @@
+// Files: read in one piece or mapped, and written so that a reader sees the old content or the new,
+// never a part. Every function throws Error naming the path and the reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace twofour {
+
+namespace fs = std::filesystem;
+
+/// A whole regular file mapped read-only. Throws for a missing file, a directory, no permission.
+/// An empty file gives an empty view.
+class MappedFile {
+ public:
+  explicit MappedFile(const fs::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+  std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+/// The content of a file as bytes. Throws as MappedFile does.
+std::string read_file(const fs::path& path);
+
+/// Throws unless `path` can be opened for reading as a regular file (or a pipe).
+void check_readable(const fs::path& path);
+
+/// Writes a file beside its final place; commit() makes it appear there, flushed to the disk.
+/// Destroyed without commit(), it leaves what was there before untouched and removes its own part.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const fs::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Throws when the disk is full or the write fails otherwise.
+  void write(const void* data, size_t size);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  /// Overwrites bytes already written (a header whose counts are known only at the end).
+  void write_at(uint64_t offset, const void* data, size_t size);
+  uint64_t bytes_written() const { return bytes_written_; }
+  void commit();
+
+ private:
+  void flush();
+  fs::path path_, temporary_;
+  int fd_ = -1;
+  uint64_t bytes_written_ = 0;
+  std::string buffer_;
+};
+
+/// `text` as the whole content of `path`, atomically.
+void write_file(const fs::path& path, std::string_view text);
+
+/// A folder that appears complete or not at all: fill path() (a temporary sibling of the target),
+/// then commit(), which flushes every file in it and renames it into place. An existing target is
+/// replaced only then; until then it stays as it is. Destroyed without commit(), it leaves no trace.
+class AtomicFolder {
+ public:
+  explicit AtomicFolder(const fs::path& target);
+  ~AtomicFolder();
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+
+  const fs::path& path() const { return temporary_; }
+  void commit();
+
+ private:
+  fs::path target_, temporary_;
+  bool committed_ = false;
+};
+
+/// Creates a folder and its parents; throws when it cannot, or when a file is in the way.
+void make_folder(const fs::path& path);
+
+/// Removes what AtomicFile and AtomicFolder of killed processes left in `folder` (names that end in
+/// ".partial-PID" of no living process).
+void remove_abandoned(const fs::path& folder);
+
+}  // namespace twofour

@@ -1,0 +1,84 @@
+#include "twofour/base/file.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "testing.h"
+#include "twofour/base/error.h"
+
+namespace twofour {
+namespace {
+
+using testing::TemporaryFolder;
+
+size_t entries(const fs::path& folder) {
+  return static_cast<size_t>(
+      std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
+
+TEST(AtomicFile, appears_only_when_committed_and_leaves_no_trace_otherwise) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "a.txt";
+  write_file(path, "old");
+  {
+    AtomicFile file(path);
+    file.write("new");
+    EXPECT_EQ(read_file(path), "old");
+  }
+  EXPECT_EQ(read_file(path), "old");
+  EXPECT_EQ(entries(folder.path()), 1u);
+  AtomicFile file(path);
+  file.write("....new");
+  file.write_at(0, "very", 4);
+  file.write("er");
+  file.commit();
+  EXPECT_EQ(read_file(path), "verynewer");
+  EXPECT_EQ(entries(folder.path()), 1u);
+}
+
+TEST(AtomicFile, a_full_disk_is_reported_and_nothing_existing_is_damaged) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "a.txt";
+  write_file(path, "old");
+  const testing::FileSizeLimit full_disk(1 << 16);
+  EXPECT_THAT_ERROR(write_file(path, std::string(1 << 21, 'x')), "what was there before");
+  EXPECT_EQ(read_file(path), "old");
+  EXPECT_EQ(entries(folder.path()), 1u);
+}
+
+TEST(AtomicFolder, replaces_an_existing_folder_in_one_step) {
+  const TemporaryFolder folder;
+  const fs::path target = folder / "checkpoint";
+  for (const std::string content : {"first", "second"}) {
+    AtomicFolder next(target);
+    write_file(next.path() / "data", content);
+    next.commit();
+    EXPECT_EQ(read_file(target / "data"), content);
+    EXPECT_EQ(entries(folder.path()), 1u);
+  }
+  { AtomicFolder abandoned(target); }
+  EXPECT_EQ(read_file(target / "data"), "second");
+  EXPECT_EQ(entries(folder.path()), 1u);
+}
+
+TEST(RemoveAbandoned, takes_only_what_dead_processes_left) {
+  const TemporaryFolder folder;
+  write_file(folder / "x.partial-999999999-0", "dead");
+  write_file(folder / "keep", "");
+  AtomicFile living(folder / "y");
+  remove_abandoned(folder.path());
+  EXPECT_EQ(entries(folder.path()), 2u);
+}
+
+TEST(MappedFile, refuses_what_is_not_a_file_by_name) {
+  const TemporaryFolder folder;
+  EXPECT_THAT_ERROR(MappedFile(folder / "none"), "No such file");
+  EXPECT_THAT_ERROR(MappedFile(folder.path()), "it is a folder");
+  EXPECT_THAT_ERROR(read_file(folder / "none"), "none\": No such file");
+  write_file(folder / "empty", "");
+  EXPECT_EQ(MappedFile(folder / "empty").size(), 0u);
+}
+
+}  // namespace
+}  // namespace twofour

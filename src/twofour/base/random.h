@@ -1,0 +1,57 @@
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as
+// 1, 2, 3", SC 2011). A number is a pure function of its key and position, so that every device,
+// instruction set and thread count draws the same ones and nothing has to be saved to resume.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define TWOFOUR_HOST_DEVICE __host__ __device__
+#else
+#define TWOFOUR_HOST_DEVICE
+#endif
+
+namespace twofour {
+
+using PhiloxBlock = std::array<uint32_t, 4>;
+
+/// Ten rounds of Philox4x32 on the 128-bit `counter` under the 64-bit `key`.
+TWOFOUR_HOST_DEVICE inline PhiloxBlock philox(PhiloxBlock counter, uint64_t key) {
+  uint32_t key0 = static_cast<uint32_t>(key), key1 = static_cast<uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t product0 = uint64_t{0xD2511F53u} * counter[0];
+    const uint64_t product1 = uint64_t{0xCD9E8D57u} * counter[2];
+    counter = {static_cast<uint32_t>(product1 >> 32) ^ counter[1] ^ key0,
+               static_cast<uint32_t>(product1),
+               static_cast<uint32_t>(product0 >> 32) ^ counter[3] ^ key1,
+               static_cast<uint32_t>(product0)};
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+/// Names one stream of random numbers. Streams with a different field are independent.
+struct RandomStream {
+  uint64_t seed = 0;
+  uint32_t step = 0;         ///< optimiser step
+  uint32_t micro_batch = 0;  ///< index over all ranks, so that accumulation never repeats numbers
+  uint32_t tensor = 0;       ///< which consumer: a parameter's index, or one of the constants below
+
+  static constexpr uint32_t kInitialWeights = 0x80000000u;
+  static constexpr uint32_t kDataOrder = 0x80000001u;
+  static constexpr uint32_t kSampling = 0x80000002u;
+
+  /// Four 32-bit numbers of position `index` (for MVUE: the group).
+  TWOFOUR_HOST_DEVICE PhiloxBlock operator()(uint32_t index) const {
+    return philox({index, micro_batch, step, tensor}, seed);
+  }
+};
+
+/// Uniform in [0, 1) with 24 random bits: exact in float32.
+TWOFOUR_HOST_DEVICE inline float uniform_from_bits(uint32_t bits) {
+  return static_cast<float>(bits >> 8) * 0x1p-24f;
+}
+
+}  // namespace twofour

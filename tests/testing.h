@@ -1,0 +1,75 @@
+// What tests share: scratch folders, expectations on errors, and the golden values of ../shared.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "twofour/base/error.h"
+
+namespace twofour::testing {
+
+namespace fs = std::filesystem;
+
+/// A folder of this test alone, removed at the end.
+class TemporaryFolder {
+ public:
+  TemporaryFolder();
+  ~TemporaryFolder();
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const fs::path& path() const { return path_; }
+  fs::path operator/(const fs::path& name) const { return path_ / name; }
+
+ private:
+  fs::path path_;
+};
+
+/// While it lives, writing more than `bytes` to any file fails as on a full disk.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(uint64_t bytes);
+  ~FileSizeLimit();
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+
+ private:
+  uint64_t soft_, hard_;
+  void (*handler_)(int);
+};
+
+/// The folder ../shared beside the checkout, or what TWOFOUR_SHARED names; empty if there is none.
+fs::path shared_folder();
+
+/// A tensor of a golden file, converted to double (exact for every type stored there but int64
+/// above 2^53).
+struct GoldenTensor {
+  std::vector<int64_t> shape;
+  std::vector<double> values;
+  std::vector<float> floats() const { return {values.begin(), values.end()}; }
+};
+/// The tensors of a safetensors file of F64, F32, I64, I32, U8 or BOOL.
+std::map<std::string, GoldenTensor> read_golden(const fs::path& file);
+
+}  // namespace twofour::testing
+
+/// Expects that `statement` throws twofour::Error with one line that contains `part`.
+#define EXPECT_THAT_ERROR(statement, part)                                    \
+  try {                                                                       \
+    static_cast<void>(statement);                                             \
+    ADD_FAILURE() << "expected an error with \"" << (part) << '"';            \
+  } catch (const ::twofour::Error& error) {                                   \
+    EXPECT_THAT(std::string(error.what()), ::testing::HasSubstr(part));       \
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);       \
+  }
+
+/// Skips the test, saying so, where ../shared does not exist.
+#define SKIP_WITHOUT_SHARED()                                                 \
+  if (::twofour::testing::shared_folder().empty()) {                          \
+    GTEST_SKIP() << "no ../shared beside the checkout";                       \
+  }
