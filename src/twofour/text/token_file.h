@@ -1,0 +1,63 @@
+// Token files: NAME.bin, the ids as little-endian uint16 (uint32 above 65 536 ids) and nothing else,
+// with NAME.json beside it. A .bin without a .json is read as nanoGPT's flat uint16.
+// docs/data-format.md is the specification.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "twofour/base/file.h"
+
+namespace twofour::text {
+
+/// What NAME.json says of NAME.bin.
+struct TokenFileInfo {
+  int64_t tokens = 0;
+  int64_t documents = 0;       ///< 0 = unknown (nanoGPT)
+  int bytes_per_token = 2;     ///< 2 or 4
+  int32_t vocabulary_size = 0; ///< 0 = unknown (nanoGPT)
+  std::string tokenizer_hash;  ///< Tokenizer::hash(); empty = unknown
+  std::string content_hash;    ///< XXH3-128 of the .bin as 32 hexadecimal digits
+};
+
+/// A token file mapped read-only.
+class TokenFile {
+ public:
+  /// `path` is the .bin. Throws Error for a missing, empty or truncated file and for a .json that
+  /// disagrees with it (both values are named).
+  static TokenFile open(const std::filesystem::path& path);
+
+  const TokenFileInfo& info() const { return info_; }
+  const std::filesystem::path& path() const { return file_.path(); }
+  int64_t size() const { return info_.tokens; }
+
+  /// Copies tokens [first, first + out.size()) widened to 64 bits, as ATen's embedding takes them.
+  void read(int64_t first, std::span<int64_t> out) const;
+
+ private:
+  TokenFile(MappedFile file, TokenFileInfo info);
+  MappedFile file_;
+  TokenFileInfo info_;
+};
+
+/// Writes a token file piece by piece in constant memory; nothing appears before commit().
+class TokenFileWriter {
+ public:
+  /// `with_json` false writes nanoGPT's bare .bin (uint16 only: throws for a larger vocabulary).
+  TokenFileWriter(const std::filesystem::path& bin, int32_t vocabulary_size,
+                  std::string tokenizer_hash, bool with_json);
+  ~TokenFileWriter();
+  /// Appends one document (its end-of-text token included by the caller).
+  void append(std::span<const int32_t> document);
+  int64_t tokens() const;
+  TokenFileInfo commit();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace twofour::text

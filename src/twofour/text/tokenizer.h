@@ -1,0 +1,57 @@
+// Tokenizers: text to token ids and back. Byte-level BPE with a PCRE2 splitting rule (Radford et al.,
+// "Language models are unsupervised multitask learners", section 2.2), as Hugging Face's
+// tokenizer.json and GPT-2's vocab.json + merges.txt store it.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace twofour::text {
+
+/// An immutable tokenizer; all const functions may be called from several threads at once.
+class Tokenizer {
+ public:
+  /// Reads a folder that holds tokenizer.json, or vocab.json / encoder.json with merges.txt /
+  /// vocab.bpe (or the path of a tokenizer.json itself). Throws Error naming the file and the place
+  /// in it for anything missing or malformed, and for a component that would change the ids and is
+  /// not known (its name is in the message).
+  static Tokenizer load(const std::filesystem::path& path);
+
+  /// The ids of `text` (UTF-8), no special tokens added around it. Throws for invalid UTF-8, naming
+  /// the byte. Special tokens in the text are recognised where the tokenizer's file says so.
+  std::vector<int32_t> encode(std::string_view text) const;
+
+  /// The same for many texts, in parallel over base/parallel's threads.
+  std::vector<std::vector<int32_t>> encode_batch(std::span<const std::string_view> texts) const;
+
+  /// The bytes that `ids` stand for. Not always valid UTF-8: a character may end in the next id.
+  /// Throws for an id outside the vocabulary.
+  std::string decode(std::span<const int32_t> ids) const;
+
+  /// One more than the largest id, added tokens included.
+  int32_t vocabulary_size() const;
+
+  /// The id of the token that ends a document: "<|endoftext|>", "</s>" or "<|end_of_text|>".
+  std::optional<int32_t> end_of_text() const;
+
+  /// 32 hexadecimal digits that change with anything that could change an id (XXH3-128 of the
+  /// canonical content): token files record it.
+  std::string hash() const;
+
+  /// Writes tokenizer.json (and tokenizer_config.json), which Hugging Face reads, into `folder`.
+  void save(const std::filesystem::path& folder) const;
+
+  struct Implementation;
+  explicit Tokenizer(std::shared_ptr<const Implementation> implementation);
+
+ private:
+  std::shared_ptr<const Implementation> implementation_;
+};
+
+}  // namespace twofour::text
