@@ -1,14 +1,14 @@
 // What tests share: scratch folders, expectations on errors, and the golden values of ../shared.
 #pragma once
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "twofour/base/error.h"
 
@@ -59,17 +59,17 @@ std::map<std::string, GoldenTensor> read_golden(const fs::path& file);
 }  // namespace twofour::testing
 
 /// Expects that `statement` throws twofour::Error with one line that contains `part`.
-#define EXPECT_THAT_ERROR(statement, part)                                    \
-  try {                                                                       \
-    static_cast<void>(statement);                                             \
-    ADD_FAILURE() << "expected an error with \"" << (part) << '"';            \
-  } catch (const ::twofour::Error& error) {                                   \
-    EXPECT_THAT(std::string(error.what()), ::testing::HasSubstr(part));       \
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);       \
+#define EXPECT_THAT_ERROR(statement, part)                              \
+  try {                                                                 \
+    static_cast<void>(statement);                                       \
+    ADD_FAILURE() << "expected an error with \"" << (part) << '"';      \
+  } catch (const ::twofour::Error& error) {                             \
+    EXPECT_THAT(std::string(error.what()), ::testing::HasSubstr(part)); \
+    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos); \
   }
 
 /// Skips the test, saying so, where ../shared does not exist.
-#define SKIP_WITHOUT_SHARED()                                                 \
-  if (::twofour::testing::shared_folder().empty()) {                          \
-    GTEST_SKIP() << "no ../shared beside the checkout";                       \
+#define SKIP_WITHOUT_SHARED()                           \
+  if (::twofour::testing::shared_folder().empty()) {    \
+    GTEST_SKIP() << "no ../shared beside the checkout"; \
   }

@@ -70,7 +70,8 @@ void write_file(const fs::path& path, std::string_view text);
 
 /// A folder that appears complete or not at all: fill path() (a temporary sibling of the target),
 /// then commit(), which flushes every file in it and renames it into place. An existing target is
-/// replaced only then; until then it stays as it is. Destroyed without commit(), it leaves no trace.
+/// replaced only then; until then it stays as it is. Destroyed without commit(), it leaves no
+/// trace.
 class AtomicFolder {
  public:
   explicit AtomicFolder(const fs::path& target);

@@ -1,11 +1,12 @@
 #include "twofour/base/file.h"
 
-#include <gtest/gtest.h>
-
 #include <fstream>
 
-#include "testing.h"
+#include <gtest/gtest.h>
+
 #include "twofour/base/error.h"
+
+#include "testing.h"
 
 namespace twofour {
 namespace {

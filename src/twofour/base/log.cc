@@ -1,11 +1,11 @@
 #include "twofour/base/log.h"
 
-#include <spdlog/sinks/base_sink.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
+
+#include <spdlog/sinks/base_sink.h>
 
 #include "twofour/base/progress.h"
 
@@ -16,10 +16,10 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     ProgressBar::clear_line();
-    const char* label = message.level >= spdlog::level::err      ? "error: "
-                        : message.level == spdlog::level::warn   ? "warning: "
+    const char* label = message.level >= spdlog::level::err     ? "error: "
+                        : message.level == spdlog::level::warn  ? "warning: "
                         : message.level <= spdlog::level::debug ? "debug: "
-                                                                 : "";
+                                                                : "";
     std::fprintf(stderr, "twofour: %s%.*s\n", label, static_cast<int>(message.payload.size()),
                  message.payload.data());
   }

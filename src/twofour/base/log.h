@@ -5,9 +5,9 @@
 
 namespace twofour {
 
-/// Sends spdlog's default logger to stderr as "twofour: message" (with "warning: " where it is one).
-/// `TWOFOUR_LOG=debug|info|warn|error|off` sets the level, default info. While a progress bar is
-/// drawn, log lines appear above it.
+/// Sends spdlog's default logger to stderr as "twofour: message" (with "warning: " where it is
+/// one). `TWOFOUR_LOG=debug|info|warn|error|off` sets the level, default info. While a progress bar
+/// is drawn, log lines appear above it.
 void start_log();
 
 }  // namespace twofour

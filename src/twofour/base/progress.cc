@@ -1,11 +1,11 @@
 #include "twofour/base/progress.h"
 
+#include <algorithm>
+#include <cstdio>
+
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cstdio>
 
 namespace twofour {
 namespace {
@@ -60,8 +60,8 @@ void ProgressBar::update(uint64_t done, const std::string& detail) {
   if (total_ > 0) {
     const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total_));
     const int filled = static_cast<int>(share * kBarWidth);
-    line += fmt::format(" [{:#>{}}{:->{}}] {:.0f}%", "", filled, "", kBarWidth - filled,
-                        100 * share);
+    line +=
+        fmt::format(" [{:#>{}}{:->{}}] {:.0f}%", "", filled, "", kBarWidth - filled, 100 * share);
   }
   if (!detail.empty()) line += " · " + detail;
   if (total_ > 0 && done > first_) {

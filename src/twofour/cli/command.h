@@ -1,11 +1,12 @@
-// How a subcommand is declared: once, through CLI11, which parses flags and TOML config files, prints
-// help and --print-config from the same declaration.
+// How a subcommand is declared: once, through CLI11, which parses flags and TOML config files,
+// prints help and --print-config from the same declaration.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 #include <vector>
+
+#include <CLI/CLI.hpp>
 
 namespace twofour::cli {
 
@@ -18,13 +19,14 @@ void on_run(CLI::App& command, std::function<void()> action);
 /// --threads N: declared by every command that computes; takes effect before the action.
 void add_threads_option(CLI::App& command);
 
-/// --config FILE (TOML; keys are the long option names) and --print-config, which prints the effective
-/// options as such a file and runs nothing.
+/// --config FILE (TOML; keys are the long option names) and --print-config, which prints the
+/// effective options as such a file and runs nothing.
 void add_config_options(CLI::App& command);
 
 /// The effective options of `command` as TOML: what --print-config prints and a run folder keeps.
 /// Options named in `leave_out` (paths of this run) are not written.
-std::string effective_config(const CLI::App& command, const std::vector<std::string>& leave_out = {});
+std::string effective_config(const CLI::App& command,
+                             const std::vector<std::string>& leave_out = {});
 
 /// Parses the command line and runs the command. Returns the exit status: 0 done, 1 failed, 2 wrong
 /// usage; a failure is one line on stderr. The list of commands is main.cc's.

@@ -1,7 +1,8 @@
 // --config and --print-config.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
+
+#include <CLI/CLI.hpp>
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"

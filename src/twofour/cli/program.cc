@@ -1,7 +1,8 @@
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <new>
+
+#include <CLI/CLI.hpp>
 
 #include "twofour/base/error.h"
 #include "twofour/base/log.h"
@@ -82,7 +83,8 @@ void add_threads_option(CLI::App& command) {
 
 int run_program(int argc, const char* const* argv, const std::vector<AddCommand>& commands) {
   start_log();
-  CLI::App program("Makes transformers 2:4 sparse: pre-training, pruning, learned masks.", "twofour");
+  CLI::App program("Makes transformers 2:4 sparse: pre-training, pruning, learned masks.",
+                   "twofour");
   program.set_version_flag("--version", "twofour " TWOFOUR_VERSION);
   program.require_subcommand(1);
   program.get_formatter()->column_width(34);

@@ -1,5 +1,5 @@
-// Token files: NAME.bin, the ids as little-endian uint16 (uint32 above 65 536 ids) and nothing else,
-// with NAME.json beside it. A .bin without a .json is read as nanoGPT's flat uint16.
+// Token files: NAME.bin, the ids as little-endian uint16 (uint32 above 65 536 ids) and nothing
+// else, with NAME.json beside it. A .bin without a .json is read as nanoGPT's flat uint16.
 // docs/data-format.md is the specification.
 #pragma once
 
@@ -16,11 +16,11 @@ namespace twofour::text {
 /// What NAME.json says of NAME.bin.
 struct TokenFileInfo {
   int64_t tokens = 0;
-  int64_t documents = 0;       ///< 0 = unknown (nanoGPT)
-  int bytes_per_token = 2;     ///< 2 or 4
-  int32_t vocabulary_size = 0; ///< 0 = unknown (nanoGPT)
-  std::string tokenizer_hash;  ///< Tokenizer::hash(); empty = unknown
-  std::string content_hash;    ///< XXH3-128 of the .bin as 32 hexadecimal digits
+  int64_t documents = 0;        ///< 0 = unknown (nanoGPT)
+  int bytes_per_token = 2;      ///< 2 or 4
+  int32_t vocabulary_size = 0;  ///< 0 = unknown (nanoGPT)
+  std::string tokenizer_hash;   ///< Tokenizer::hash(); empty = unknown
+  std::string content_hash;     ///< XXH3-128 of the .bin as 32 hexadecimal digits
 };
 
 /// A token file mapped read-only.

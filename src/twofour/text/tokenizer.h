@@ -1,5 +1,5 @@
-// Tokenizers: text to token ids and back. Byte-level BPE with a PCRE2 splitting rule (Radford et al.,
-// "Language models are unsupervised multitask learners", section 2.2), as Hugging Face's
+// Tokenizers: text to token ids and back. Byte-level BPE with a PCRE2 splitting rule (Radford et
+// al., "Language models are unsupervised multitask learners", section 2.2), as Hugging Face's
 // tokenizer.json and GPT-2's vocab.json + merges.txt store it.
 #pragma once
 

@@ -1,0 +1,38 @@
+// A linear layer z = x Wᵀ + b whose forward weight and weight gradient may be 2:4 sparse: the three
+// products of a training step (METHODS section 3 of the papers' common notation):
+//   z = x W̃ᵀ + b      dx = dz W̃      dW += estimate(dz)ᵀ x
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "twofour/base/random.h"
+
+namespace twofour::sparse {
+
+/// How dW is estimated. kMvue draws an unbiased 2:4 sparse dz with groups along tokens
+/// ("approximate" of arXiv 2203.10991, as FST and S-STE use it); db stays exact.
+enum class WeightGradient { kExact, kMvue };
+
+/// One layer. Only `weight` and `bias` are parameters; the rest says how a step uses them.
+struct Linear {
+  at::Tensor weight;  ///< [out, in], the master: float32 when training
+  at::Tensor bias;    ///< [out], or undefined
+
+  /// W̃ [out, in] and b in the compute dtype, made once per optimiser step. Undefined = the masters.
+  at::Tensor forward_weight, forward_bias;
+  WeightGradient weight_gradient = WeightGradient::kExact;
+  RandomStream stream;  ///< MVUE's numbers of this layer and micro-batch
+};
+
+/// z [tokens, out] of x [tokens, in]. With gradients enabled, backward adds dW and db in float32
+/// straight into weight.grad() and bias.grad(), which exist from the start: a gradient is never a
+/// second tensor. Several backward passes accumulate.
+at::Tensor linear(const at::Tensor& x, const Linear& layer);
+
+/// The only places where the three products are computed; the choice between sparse and dense
+/// kernels is made here.
+at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight);
+void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::Tensor& gradient);
+
+}  // namespace twofour::sparse
