@@ -6,10 +6,12 @@
 #include <array>
 #include <cstdint>
 
+// Arithmetic that CPU and CUDA share. Always inlined, so that a file compiled for one instruction
+// set never lends its copy to the rest of the program.
 #if defined(__CUDACC__)
-#define TWOFOUR_HOST_DEVICE __host__ __device__
+#define TWOFOUR_HOST_DEVICE __host__ __device__ inline __attribute__((always_inline))
 #else
-#define TWOFOUR_HOST_DEVICE
+#define TWOFOUR_HOST_DEVICE inline __attribute__((always_inline))
 #endif
 
 namespace twofour {
@@ -17,7 +19,7 @@ namespace twofour {
 using PhiloxBlock = std::array<uint32_t, 4>;
 
 /// Ten rounds of Philox4x32 on the 128-bit `counter` under the 64-bit `key`.
-TWOFOUR_HOST_DEVICE inline PhiloxBlock philox(PhiloxBlock counter, uint64_t key) {
+TWOFOUR_HOST_DEVICE PhiloxBlock philox(PhiloxBlock counter, uint64_t key) {
   uint32_t key0 = static_cast<uint32_t>(key), key1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
     const uint64_t product0 = uint64_t{0xD2511F53u} * counter[0];
@@ -49,7 +51,7 @@ struct RandomStream {
 };
 
 /// Uniform in [0, 1) with 24 random bits: exact in float32.
-TWOFOUR_HOST_DEVICE inline float uniform_from_bits(uint32_t bits) {
+TWOFOUR_HOST_DEVICE float uniform_from_bits(uint32_t bits) {
   return static_cast<float>(bits >> 8) * 0x1p-24f;
 }
 

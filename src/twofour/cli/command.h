@@ -20,8 +20,9 @@ void on_run(CLI::App& command, std::function<void()> action);
 void add_threads_option(CLI::App& command);
 
 /// --config FILE (TOML; keys are the long option names) and --print-config, which prints the
-/// effective options as such a file and runs nothing.
-void add_config_options(CLI::App& command);
+/// effective options as such a file and runs nothing. Call it last. Without --config, the file that
+/// `implicit_file` names, if any, takes its place.
+void add_config_options(CLI::App& command, std::function<std::string()> implicit_file = {});
 
 /// The effective options of `command` as TOML: what --print-config prints and a run folder keeps.
 /// Options named in `leave_out` (paths of this run) are not written.

@@ -59,7 +59,7 @@ void apply_config(CLI::App& command, const std::string& path) {
 
 }  // namespace
 
-void add_config_options(CLI::App& command) {
+void add_config_options(CLI::App& command, std::function<std::string()> implicit_file) {
   command.add_option("--config", "options from a TOML file, keys as the long names; flags win")
       ->configurable(false)
       ->type_name("FILE");
@@ -67,9 +67,11 @@ void add_config_options(CLI::App& command) {
       ->description("print the effective options as such a file and do nothing else")
       ->configurable(false);
   // Before the command's own callback, whatever the order of declaration.
-  command.parse_complete_callback([&command] {
+  command.parse_complete_callback([&command, implicit_file] {
     const CLI::Option* config = command.get_option("--config");
-    if (config->count() > 0) apply_config(command, config->as<std::string>());
+    std::string path = implicit_file ? implicit_file() : "";
+    if (config->count() > 0) path = config->as<std::string>();
+    if (!path.empty()) apply_config(command, path);
     if (command.get_option("--print-config")->count() > 0) {
       fmt::print("{}", effective_config(command));
       throw CLI::Success();

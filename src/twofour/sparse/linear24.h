@@ -1,5 +1,6 @@
-// A linear layer z = x Wᵀ + b whose forward weight and weight gradient may be 2:4 sparse: the three
-// products of a training step (METHODS section 3 of the papers' common notation):
+// A linear layer z = x Wᵀ + b whose forward weight and weight gradient may be 2:4 sparse. The three
+// products of a training step (FST, arXiv 2404.01847, section 3; S-STE, arXiv 2409.09099, section
+// 4):
 //   z = x W̃ᵀ + b      dx = dz W̃      dW += estimate(dz)ᵀ x
 #pragma once
 

@@ -1,0 +1,266 @@
+#include "twofour/kernels/matrix.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "twofour/base/parallel.h"
+#include "twofour/kernels/group.h"
+
+#include "testing.h"
+
+namespace twofour::kernels {
+namespace {
+
+std::vector<float> random_floats(size_t count, uint32_t seed, bool uniform = false) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::uniform_real_distribution<float> flat;
+  std::vector<float> values(count);
+  for (float& value : values) value = uniform ? flat(random) : normal(random);
+  return values;
+}
+
+std::vector<uint8_t> mask_of(const std::vector<float>& weight, int kept = 2, int group = 4) {
+  std::vector<uint8_t> mask(weight.size());
+  const auto columns = static_cast<int64_t>(weight.size());
+  magnitude_mask(weight.data(), 1, columns, columns, kept, group, mask.data());
+  return mask;
+}
+
+// The shares of the L1 norm and of the energy that a mask keeps.
+std::pair<double, double> kept_shares(const std::vector<float>& weight,
+                                      const std::vector<uint8_t>& mask) {
+  double norm = 0, energy = 0, kept_norm = 0, kept_energy = 0;
+  for (size_t i = 0; i < weight.size(); ++i) {
+    const double a = std::fabs(weight[i]);
+    norm += a;
+    energy += a * a;
+    kept_norm += a * mask[i];
+    kept_energy += a * a * mask[i];
+  }
+  return {kept_norm / norm, kept_energy / energy};
+}
+
+TEST(MagnitudeMask, keeps_the_expected_share_of_norm_and_energy) {
+  // METHODS, section 1: U(0,1) 0.700 / 0.800, Gaussian 0.744 / 0.867.
+  const auto flat = random_floats(400000, 1, true), normal = random_floats(400000, 2);
+  EXPECT_NEAR(kept_shares(flat, mask_of(flat)).first, 0.700, 2e-3);
+  EXPECT_NEAR(kept_shares(flat, mask_of(flat)).second, 0.800, 2e-3);
+  EXPECT_NEAR(kept_shares(normal, mask_of(normal)).first, 0.744, 2e-3);
+  EXPECT_NEAR(kept_shares(normal, mask_of(normal)).second, 0.867, 2e-3);
+}
+
+TEST(MagnitudeMask, equals_the_golden_masks) {
+  SKIP_WITHOUT_SHARED();
+  for (const char* file : {"golden/magnitude.safetensors", "golden/magnitude_ties.safetensors"}) {
+    const auto golden = testing::read_golden(testing::shared_folder() / file);
+    int compared = 0;
+    for (const auto& [name, expected] : golden) {
+      const size_t at = name.find("mask");
+      if (at == std::string::npos) continue;
+      int kept = 2, group = 4;
+      std::sscanf(name.c_str() + at, "mask_%d_%d", &kept, &group);
+      const auto& weight = golden.at(name.starts_with("uniform") ? "uniform" : "weight");
+      const auto values = weight.floats();
+      std::vector<uint8_t> mask(values.size());
+      magnitude_mask(values.data(), weight.shape[0], weight.shape[1], weight.shape[1], kept, group,
+                     mask.data());
+      const std::vector<double> as_double(mask.begin(), mask.end());
+      EXPECT_EQ(as_double, expected.values) << file << " " << name;
+      ++compared;
+    }
+    EXPECT_GT(compared, 0) << file;
+  }
+}
+
+TEST(MagnitudeMask, refuses_columns_that_the_group_does_not_divide) {
+  float weight[6] = {};
+  uint8_t mask[6];
+  EXPECT_THAT_ERROR(magnitude_mask(weight, 1, 6, 6, 2, 4, mask),
+                    "6 columns are not a multiple of 4");
+  EXPECT_THAT_ERROR(magnitude_mask(weight, 1, 6, 6, 3, 2, mask), "3:2");
+}
+
+TEST(SoftThreshold, keeps_at_most_two_of_four_and_shrinks_them) {
+  for (const size_t count : {4u, 12u, 8192u, 70004u}) {
+    const auto w = random_floats(count, static_cast<uint32_t>(count));
+    std::vector<float> out(count);
+    std::vector<uint8_t> mask((count + 7) / 8);
+    const auto sums =
+        soft_threshold24(w.data(), static_cast<int64_t>(count), 1.0f, out.data(), mask.data());
+    EXPECT_EQ(sums.zeros, std::count(out.begin(), out.end(), 0.0f));
+    EXPECT_EQ(sums.flips, static_cast<int64_t>(count / 2)) << "every kept entry is new";
+    const auto expected = mask_of(w);
+    for (size_t g = 0; g < count; g += 4) {
+      EXPECT_GE(std::count(&out[g], &out[g] + 4, 0.0f), 2);
+      for (size_t i = g; i < g + 4; ++i) {
+        EXPECT_EQ(mask[i / 8] >> (7 - i % 8) & 1, expected[i]);
+        EXPECT_LE(std::fabs(out[i]), std::fabs(w[i]));
+        EXPECT_TRUE(out[i] == 0.0f || std::signbit(out[i]) == std::signbit(w[i]));
+      }
+    }
+    const auto again =
+        soft_threshold24(w.data(), static_cast<int64_t>(count), 1.0f, out.data(), mask.data());
+    EXPECT_EQ(again.flips, 0);
+  }
+}
+
+TEST(SoftThreshold, is_continuous) {
+  // A mask would jump where two magnitudes pass each other; S does not.
+  for (float step = -1e-3f; step <= 1e-3f; step += 1e-4f) {
+    const float w[4] = {1.0f, 0.5f + step, 0.5f, 0.1f};
+    const float t = threshold24(w[0], w[1], w[2], w[3]);
+    for (int i = 1; i < 3; ++i) EXPECT_LE(shrink(w[i], t), 1.1e-3f);
+  }
+}
+
+TEST(SoftThresholdScale, has_the_values_that_its_distributions_give) {
+  // METHODS, section 3: 1.75 uniform, about 1.484 Gaussian, 1.293 Laplace.
+  constexpr size_t kCount = 4000000;
+  auto flat = random_floats(kCount, 3, true);
+  EXPECT_NEAR(soft_threshold_scale(flat.data(), kCount), 1.75, 4e-3);
+  auto normal = random_floats(kCount, 4);
+  const double gaussian = soft_threshold_scale(normal.data(), kCount);
+  EXPECT_NEAR(gaussian, 1.484, 3e-3);
+  for (float& value : normal) value *= 0.25f;
+  EXPECT_DOUBLE_EQ(soft_threshold_scale(normal.data(), kCount), gaussian) << "β(cW) = β(W)";
+  for (float& value : flat) value = -std::log(std::max(value, 1e-30f));
+  EXPECT_NEAR(soft_threshold_scale(flat.data(), kCount), 1.293, 3e-3);
+  const float zeros[8] = {};
+  EXPECT_EQ(soft_threshold_scale(zeros, 8), 1.0);
+}
+
+TEST(SoftThreshold, equals_the_golden_values) {
+  SKIP_WITHOUT_SHARED();
+  const auto golden =
+      testing::read_golden(testing::shared_folder() / "golden/s_ste_linear.safetensors");
+  const auto weight = golden.at("weight").floats();
+  const auto count = static_cast<int64_t>(weight.size());
+  const double beta = soft_threshold_scale(weight.data(), count);
+  EXPECT_NEAR(beta, golden.at("beta").values[0], 1e-5);
+  std::vector<float> soft(weight.size()), sparse(weight.size());
+  std::vector<uint8_t> mask(weight.size() / 8);
+  soft_threshold24(weight.data(), count, 1.0f, soft.data(), mask.data());
+  soft_threshold24(weight.data(), count, static_cast<float>(beta), sparse.data(), mask.data());
+  for (size_t i = 0; i < weight.size(); ++i) {
+    EXPECT_NEAR(soft[i], golden.at("soft").values[i], 1e-5);
+    EXPECT_NEAR(sparse[i], golden.at("weight_sparse").values[i], 1e-5);
+  }
+}
+
+TEST(Mvue24, has_the_right_mean_in_fp32_and_bf16) {
+  // 4096 groups of the same four values: the mean of each row has the standard error
+  // sqrt(variance / n); five of them fail once in about 2 million rows.
+  constexpr int64_t kFeatures = 4096;
+  const float x[4] = {4, -2, 1, 0.5f};
+  std::vector<float> dz(4 * kFeatures), out(dz.size());
+  std::vector<bfloat16> dz16(dz.size()), out16(dz.size());
+  for (int64_t i = 0; i < 4 * kFeatures; ++i) {
+    dz[static_cast<size_t>(i)] = x[i / kFeatures];
+    store(dz[static_cast<size_t>(i)], dz16[static_cast<size_t>(i)]);
+  }
+  mvue24(dz.data(), 4, kFeatures, kFeatures, RandomStream{1, 2, 3, 4}, out.data());
+  mvue24(dz16.data(), 4, kFeatures, kFeatures, RandomStream{1, 2, 3, 4}, out16.data());
+  const double xs[4] = {4, -2, 1, 0.5};
+  double p[4];
+  mvue24_probabilities(xs, p);
+  for (int64_t r = 0; r < 4; ++r) {
+    double mean = 0, mean16 = 0;
+    for (int64_t f = 0; f < kFeatures; ++f) {
+      mean += out[static_cast<size_t>(r * kFeatures + f)] / double{kFeatures};
+      mean16 += to_float(out16[static_cast<size_t>(r * kFeatures + f)]) / double{kFeatures};
+    }
+    const double error = std::sqrt(xs[r] * xs[r] * (1 / p[r] - 1) / kFeatures);
+    EXPECT_NEAR(mean, xs[r], 5 * error);
+    EXPECT_NEAR(mean16, xs[r], 5 * error + std::fabs(xs[r]) * 0x1p-8);
+  }
+}
+
+TEST(Mvue24, groups_run_along_tokens_and_the_last_may_be_short) {
+  for (const int64_t tokens : {1, 2, 3, 4, 5, 11, 64}) {
+    constexpr int64_t kFeatures = 70;
+    const auto dz = random_floats(static_cast<size_t>(tokens * kFeatures), 5);
+    std::vector<float> out(dz.size(), 99.0f);
+    mvue24(dz.data(), tokens, kFeatures, kFeatures, RandomStream{9, 0, 0, 0}, out.data());
+    for (int64_t f = 0; f < kFeatures; ++f) {
+      for (int64_t g = 0; g < tokens; g += 4) {
+        int kept = 0;
+        for (int64_t t = g; t < std::min(g + 4, tokens); ++t) {
+          kept += out[static_cast<size_t>(t * kFeatures + f)] != 0.0f;
+        }
+        EXPECT_EQ(kept, std::min<int64_t>(2, tokens - g));
+      }
+    }
+    if (tokens == 1) {
+      for (size_t i = 0; i < dz.size(); ++i) EXPECT_FLOAT_EQ(out[i], dz[i]);
+    }
+  }
+}
+
+TEST(EveryKernel, is_bit_identical_for_any_thread_count_and_instruction_set) {
+  const int before = thread_count();
+  const auto dz = random_floats(37 * 333, 6);
+  std::vector<float> one(dz.size()), other(dz.size());
+  set_thread_count(1);
+  mvue24(dz.data(), 37, 333, 333, RandomStream{1, 1, 1, 1}, one.data());
+  const double beta = soft_threshold_scale(dz.data(), 37 * 332);
+  set_thread_count(4);
+  mvue24(dz.data(), 37, 333, 333, RandomStream{1, 1, 1, 1}, other.data());
+  EXPECT_EQ(one, other);
+  EXPECT_EQ(soft_threshold_scale(dz.data(), 37 * 332), beta);
+  set_thread_count(before);
+
+  const auto& reference = reference_loops<float>();
+  const auto& chosen = loops<float>();
+  for (const int64_t columns : {1, 15, 16, 64, 65, 333}) {
+    reference.mvue(dz.data(), 3, columns, 333, RandomStream{3, 1, 4, 1}, 17, one.data());
+    chosen.mvue(dz.data(), 3, columns, 333, RandomStream{3, 1, 4, 1}, 17, other.data());
+    EXPECT_EQ(one, other);
+    std::vector<float> a(dz.begin(), dz.begin() + columns), b = a, scratch(a.size());
+    const float scale = 0.125f;
+    EXPECT_EQ(reference.cross_entropy(a.data(), 0, columns, &scale, scratch.data()),
+              chosen.cross_entropy(b.data(), 0, columns, &scale, scratch.data()));
+    EXPECT_EQ(a, b);
+  }
+}
+
+TEST(CrossEntropy, equals_the_definition_in_double) {
+  for (const int64_t columns : {1, 2, 16, 17, 1000}) {
+    constexpr int64_t kRows = 5;
+    auto logits = random_floats(static_cast<size_t>(kRows * columns), 8);
+    for (float& value : logits) value *= 10.0f;
+    const auto original = logits;
+    std::vector<int64_t> targets(kRows);
+    for (int64_t r = 0; r < kRows; ++r) targets[static_cast<size_t>(r)] = (r * 7) % columns;
+    const double total =
+        cross_entropy_gradient(logits.data(), targets.data(), kRows, columns, 0.5f);
+    double expected_total = 0;
+    for (int64_t r = 0; r < kRows; ++r) {
+      double sum = 0;
+      for (int64_t c = 0; c < columns; ++c) sum += std::exp(double{original[r * columns + c]});
+      const int64_t target = targets[static_cast<size_t>(r)];
+      expected_total += std::log(sum) - original[r * columns + target];
+      for (int64_t c = 0; c < columns; ++c) {
+        const double softmax = std::exp(double{original[r * columns + c]}) / sum;
+        EXPECT_NEAR(logits[r * columns + c], 0.5 * (softmax - (c == target)), 1e-6);
+      }
+    }
+    EXPECT_NEAR(total, expected_total, 1e-4);
+  }
+}
+
+TEST(CrossEntropy, shows_a_nan_or_an_infinity) {
+  for (const float bad : {std::nanf(""), INFINITY}) {
+    std::vector<float> logits(40, 1.0f);
+    logits[20] = bad;
+    const int64_t target = 3;
+    EXPECT_TRUE(std::isnan(cross_entropy_gradient(logits.data(), &target, 1, 40, 1.0f)));
+  }
+}
+
+}  // namespace
+}  // namespace twofour::kernels

@@ -1,0 +1,44 @@
+// The inner loops of the row-wise kernels, one declaration an instruction set. The bodies stand
+// once, in rows_loops.h; rows_reference.cc and rows_avx512.cc compile them. All sets give the same
+// bits.
+#pragma once
+
+#include <cstdint>
+
+#include "twofour/base/random.h"
+#include "twofour/kernels/types.h"
+
+namespace twofour::kernels {
+
+/// What soft_threshold24 counts over a range of groups.
+struct SoftThresholdSums {
+  int64_t flips = 0, zeros = 0;
+};
+
+/// One implementation of every loop.
+template <class T>
+struct RowLoops {
+  /// out = scale · S(w) of `count` entries (a multiple of 8); `mask` holds count / 8 bytes.
+  SoftThresholdSums (*soft_threshold)(const float* w, int64_t count, float scale, T* out,
+                                      uint8_t* mask);
+  /// Four rows of `columns` entries, `stride` apart, into four rows of out; rows beyond `rows` are
+  /// neither read nor written. Groups are numbered from `first_group`.
+  void (*mvue)(const T* rows_in, int64_t rows, int64_t columns, int64_t stride,
+               const RandomStream& stream, uint32_t first_group, T* out);
+  /// See cross_entropy.h; null `scale`: the row stays. `scratch` holds `columns` floats.
+  float (*cross_entropy)(T* row, int64_t target, int64_t columns, const float* scale,
+                         float* scratch);
+  /// out += in of `count` entries.
+  void (*accumulate)(const T* in, float* out, int64_t count);
+};
+
+template <class T>
+const RowLoops<T>& reference_loops();
+template <class T>
+const RowLoops<T>& avx512_loops();
+
+/// The loops of instruction_set().
+template <class T>
+const RowLoops<T>& loops();
+
+}  // namespace twofour::kernels

@@ -1,0 +1,145 @@
+// The bodies of rows.h, as loops that the compiler vectorises. Included by one source file an
+// instruction set; everything here has internal linkage, so that no file runs another's code. The
+// operations and the order of every sum are fixed: all instruction sets give the same bits.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "twofour/kernels/group.h"
+#include "twofour/kernels/rows.h"
+
+namespace twofour::kernels {
+namespace {
+
+constexpr int64_t kLanes = 16;    // partial sums of a row
+constexpr int64_t kColumns = 64;  // columns that MVUE treats at a time
+
+// e^x for x <= 0, relative error under 2e-7, 0 below -87: argument reduction by Cody and Waite,
+// then a polynomial of degree 6. NaN stays NaN.
+inline float exponential(float x) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer
+  const float clamped = x < -87.0f ? -87.0f : x;
+  const float shifted = clamped * 1.44269504f + kMagic;
+  const float n = shifted - kMagic;
+  const float r = clamped - n * 0.693359375f - n * -2.12194440e-4f;
+  float p = 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const uint32_t exponent = bits_of(shifted) + 127 - 0x4B400000u;
+  const float value = p * float_from_bits(exponent << 23);
+  return x < -87.0f ? 0.0f : value;
+}
+
+template <class T>
+float row_maximum(const T* row, int64_t columns) {
+  float lanes[kLanes];
+  for (float& lane : lanes) lane = -std::numeric_limits<float>::infinity();
+  const int64_t whole = columns / kLanes * kLanes;
+  for (int64_t j = 0; j < whole; j += kLanes) {
+    for (int64_t k = 0; k < kLanes; ++k) lanes[k] = maximum(lanes[k], to_float(row[j + k]));
+  }
+  for (int64_t j = whole; j < columns; ++j) lanes[0] = maximum(lanes[0], to_float(row[j]));
+  for (int64_t k = 1; k < kLanes; ++k) lanes[0] = maximum(lanes[0], lanes[k]);
+  return lanes[0];
+}
+
+// Writes e^(logit - top) and returns their sum.
+template <class T>
+float exponentials(const T* row, int64_t columns, float top, float* out) {
+  float lanes[kLanes] = {};
+  const int64_t whole = columns / kLanes * kLanes;
+  for (int64_t j = 0; j < whole; j += kLanes) {
+    for (int64_t k = 0; k < kLanes; ++k) {
+      const float value = exponential(to_float(row[j + k]) - top);
+      out[j + k] = value;
+      lanes[k] += value;
+    }
+  }
+  for (int64_t j = whole; j < columns; ++j) {
+    out[j] = exponential(to_float(row[j]) - top);
+    lanes[0] += out[j];
+  }
+  float sum = 0.0f;
+  for (float lane : lanes) sum += lane;
+  return sum;
+}
+
+template <class T>
+float cross_entropy_row(T* row, int64_t target, int64_t columns, const float* scale,
+                        float* scratch) {
+  const float top = row_maximum(row, columns);
+  const float sum = exponentials(row, columns, top, scratch);
+  const float nll = std::log(sum) + top - to_float(row[target]);
+  if (scale) {
+    const float factor = *scale / sum;
+    scratch[target] -= sum;
+    for (int64_t j = 0; j < columns; ++j) store(scratch[j] * factor, row[j]);
+  }
+  return nll;
+}
+
+template <class T>
+SoftThresholdSums soft_threshold_groups(const float* w, int64_t count, float scale, T* out,
+                                        uint8_t* mask) {
+  SoftThresholdSums sums;
+  for (int64_t i = 0; i < count; i += 8) {
+    uint32_t kept = 0;
+    for (int64_t half = 0; half < 8; half += 4) {
+      const float* group = w + i + half;
+      const float t = threshold24(group[0], group[1], group[2], group[3]);
+      for (int k = 0; k < 4; ++k) {
+        const float value = scale * shrink(group[k], t);
+        store(value, out[i + half + k]);
+        sums.zeros += value == 0.0f;
+        kept = kept << 1 | is_kept(group, 4, 2, k);
+      }
+    }
+    sums.flips += __builtin_popcount(kept ^ mask[i / 8]);
+    mask[i / 8] = static_cast<uint8_t>(kept);
+  }
+  return sums;
+}
+
+template <class T>
+void mvue_rows(const T* in, int64_t rows, int64_t columns, int64_t stride,
+               const RandomStream& stream, uint32_t first_group, T* out) {
+  for (int64_t begin = 0; begin < columns; begin += kColumns) {
+    const int64_t width = columns - begin < kColumns ? columns - begin : kColumns;
+    float x[4][kColumns] = {}, result[4][kColumns], u[kColumns], v[kColumns];
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t j = 0; j < width; ++j) x[r][j] = to_float(in[r * stride + begin + j]);
+    }
+    for (int64_t j = 0; j < kColumns; ++j) {
+      const PhiloxBlock bits = stream(first_group + static_cast<uint32_t>(begin + j));
+      u[j] = uniform_from_bits(bits[0]);
+      v[j] = uniform_from_bits(bits[1]);
+    }
+    for (int64_t j = 0; j < kColumns; ++j) {
+      const float group[4] = {x[0][j], x[1][j], x[2][j], x[3][j]};
+      float drawn[4];
+      mvue24_group(group, u[j], v[j], drawn);
+      for (int r = 0; r < 4; ++r) result[r][j] = drawn[r];
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t j = 0; j < width; ++j) store(result[r][j], out[r * columns + begin + j]);
+    }
+  }
+}
+
+template <class T>
+void accumulate_entries(const T* in, float* out, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) out[i] += to_float(in[i]);
+}
+
+template <class T>
+constexpr RowLoops<T> kLoops = {soft_threshold_groups<T>, mvue_rows<T>, cross_entropy_row<T>,
+                                accumulate_entries<T>};
+
+}  // namespace
+}  // namespace twofour::kernels

@@ -1,0 +1,122 @@
+#include "twofour/model/loss.h"
+
+#include <algorithm>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/scalar_tensor.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "twofour/base/error.h"
+#include "twofour/kernels/matrix.h"
+#include "twofour/sparse/accumulate.h"
+
+namespace twofour::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::Variable;
+using torch::autograd::variable_list;
+
+constexpr int64_t kLogitsBytes = int64_t{64} << 20;
+
+int64_t rows_at_a_time(int64_t rows, int64_t vocabulary, size_t bytes_per_logit) {
+  const int64_t fitting = kLogitsBytes / (vocabulary * static_cast<int64_t>(bytes_per_logit));
+  return std::max<int64_t>(1, std::min((rows + 1) / 2, fitting));
+}
+
+void check_targets(std::span<const int64_t> targets, const at::Tensor& hidden, int64_t vocabulary) {
+  if (static_cast<int64_t>(targets.size()) != hidden.size(0)) {
+    fail("{} targets for {} tokens", targets.size(), hidden.size(0));
+  }
+  for (const int64_t target : targets) {
+    if (target < 0 || target >= vocabulary) {
+      fail("token id {} is outside the model's vocabulary of {}", target, vocabulary);
+    }
+  }
+}
+
+// Calls fn(logits pointer as the kernels take it) for float32 or bfloat16 logits.
+template <class Fn>
+void with_typed_logits(const at::Tensor& logits, Fn&& fn) {
+  if (logits.scalar_type() == at::kFloat) {
+    fn(logits.mutable_data_ptr<float>());
+  } else if (logits.scalar_type() == at::kBFloat16) {
+    fn(static_cast<kernels::bfloat16*>(logits.mutable_data_ptr()));
+  } else {
+    fail("logits must be float32 or bfloat16, not {}", c10::toString(logits.scalar_type()));
+  }
+}
+
+// Runs fn(logits, targets, first row) over a few rows of `hidden` at a time.
+template <class Fn>
+void for_logits(const Gpt2& model, const at::Tensor& hidden, std::span<const int64_t> targets,
+                Fn&& fn) {
+  const int64_t rows = hidden.size(0);
+  const int64_t chunk = rows_at_a_time(rows, model.config.vocabulary, hidden.element_size());
+  for (int64_t first = 0; first < rows; first += chunk) {
+    const int64_t count = std::min(chunk, rows - first);
+    const at::Tensor logits = gpt2_logits(model, hidden.narrow(0, first, count));
+    fn(logits, targets.subspan(static_cast<size_t>(first), static_cast<size_t>(count)), first);
+  }
+}
+
+struct LossFunction : torch::autograd::Function<LossFunction> {
+  static Variable forward(AutogradContext* context, const Variable& hidden, const Variable& wte,
+                          const Gpt2& model, std::span<const int64_t> targets,
+                          double gradient_scale) {
+    const at::Tensor& output = model.forward_wte.defined() ? model.forward_wte : wte;
+    const auto scale = static_cast<float>(gradient_scale / static_cast<double>(hidden.size(0)));
+    at::Tensor dhidden = at::empty_like(hidden);
+    double total = 0.0;
+    for_logits(model, hidden, targets,
+               [&](const at::Tensor& logits, std::span<const int64_t> part, int64_t first) {
+                 with_typed_logits(logits, [&](auto* values) {
+                   total += kernels::cross_entropy_gradient(values, part.data(), logits.size(0),
+                                                            logits.size(1), scale);
+                 });
+                 at::Tensor rows = dhidden.narrow(0, first, logits.size(0));
+                 at::mm_out(rows, logits, output.detach());
+                 sparse::add_weight_gradient_product(
+                     logits, hidden.narrow(0, first, logits.size(0)), sparse::gradient_of(wte));
+               });
+    context->save_for_backward({dhidden});
+    return at::scalar_tensor(total / static_cast<double>(hidden.size(0)), at::kDouble);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list&) {
+    variable_list gradients(5);
+    gradients[0] = context->get_saved_variables()[0];
+    return gradients;
+  }
+};
+
+}  // namespace
+
+at::Tensor next_token_nll(const Gpt2& model, const at::Tensor& hidden,
+                          std::span<const int64_t> targets) {
+  const at::NoGradGuard no_gradients;
+  check_targets(targets, hidden, model.config.vocabulary);
+  at::Tensor nll = at::empty({hidden.size(0)}, at::TensorOptions().dtype(at::kFloat));
+  for_logits(model, hidden, targets,
+             [&](const at::Tensor& logits, std::span<const int64_t> part, int64_t first) {
+               with_typed_logits(logits, [&](auto* values) {
+                 kernels::cross_entropy(values, part.data(), logits.size(0), logits.size(1),
+                                        nll.mutable_data_ptr<float>() + first);
+               });
+             });
+  return nll;
+}
+
+at::Tensor next_token_loss(const Gpt2& model, const at::Tensor& hidden,
+                           std::span<const int64_t> targets, double gradient_scale) {
+  if (!at::GradMode::is_enabled()) {
+    return next_token_nll(model, hidden, targets).to(at::kDouble).mean();
+  }
+  check_targets(targets, hidden, model.config.vocabulary);
+  return LossFunction::apply(hidden, model.wte, model, targets, gradient_scale);
+}
+
+}  // namespace twofour::model

@@ -1,0 +1,18 @@
+// Gradients: one float32 buffer a parameter, that every backward pass adds to in place.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace twofour::sparse {
+
+/// weight.grad(), made as zeros if it does not exist yet (float32, the weight's shape).
+at::Tensor& gradient_of(const at::Tensor& weight);
+
+/// gradient += addend; both contiguous and of one shape; gradient float32, addend float32 or
+/// bfloat16. One pass over the memory.
+void accumulate(const at::Tensor& addend, at::Tensor& gradient);
+
+/// gradient_of(weight) += addend.
+void add_to_gradient(const at::Tensor& weight, const at::Tensor& addend);
+
+}  // namespace twofour::sparse

@@ -1,0 +1,38 @@
+#include "twofour/sparse/soft_threshold.h"
+
+#include "twofour/base/error.h"
+#include "twofour/kernels/matrix.h"
+
+namespace twofour::sparse {
+namespace {
+
+void check_weight(const at::Tensor& weight) {
+  if (weight.size(1) % 4 != 0) {
+    fail("a weight of {} inputs cannot be 2:4 sparse: it must be a multiple of 4", weight.size(1));
+  }
+}
+
+}  // namespace
+
+double soft_threshold_scale(const at::Tensor& weight) {
+  check_weight(weight);
+  return kernels::soft_threshold_scale(weight.const_data_ptr<float>(), weight.numel());
+}
+
+SoftThresholdCounts soft_threshold24(const at::Tensor& weight, double scale, at::Tensor& out,
+                                     at::Tensor& mask) {
+  check_weight(weight);
+  const auto run = [&](auto* values) {
+    const auto sums = kernels::soft_threshold24(weight.const_data_ptr<float>(), weight.numel(),
+                                                static_cast<float>(scale), values,
+                                                mask.mutable_data_ptr<uint8_t>());
+    return SoftThresholdCounts{sums.flips, sums.zeros};
+  };
+  if (out.scalar_type() == at::kFloat) return run(out.mutable_data_ptr<float>());
+  if (out.scalar_type() == at::kBFloat16) {
+    return run(static_cast<kernels::bfloat16*>(out.mutable_data_ptr()));
+  }
+  fail("the soft threshold writes float32 or bfloat16, not {}", c10::toString(out.scalar_type()));
+}
+
+}  // namespace twofour::sparse

@@ -1,0 +1,132 @@
+#include "twofour/train/metrics.h"
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "twofour/base/error.h"
+
+namespace twofour::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double unix_time() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
+
+std::string short_count(double count) {
+  if (count >= 1e6) return fmt::format("{:.2f}M", count / 1e6);
+  if (count >= 1e4) return fmt::format("{:.1f}k", count / 1e3);
+  return fmt::format("{:.0f}", count);
+}
+
+Json optional_number(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
+
+// A killed run may have left half a line: what follows must start on its own.
+void end_last_line(const std::filesystem::path& path) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary | std::ios::ate);
+  if (!file || file.tellg() == std::streampos(0)) return;
+  file.seekg(-1, std::ios::end);
+  if (file.get() != '\n') {
+    file.seekp(0, std::ios::end);
+    file.put('\n');
+  }
+}
+
+}  // namespace
+
+Metrics::Metrics(const std::filesystem::path& run, const RunDescription& description, bool quiet)
+    : description_(description),
+      quiet_(quiet),
+      log_path_(run / "log.jsonl"),
+      events_(run),
+      bar_("training", static_cast<uint64_t>(description.steps)) {
+  end_last_line(log_path_);
+  log_.open(log_path_, std::ios::app);
+  bar_.start_at(static_cast<uint64_t>(description.first_step));
+  write_line(Json{{"event", "start"},
+                  {"time", unix_time()},
+                  {"step", description.first_step},
+                  {"method", description.method},
+                  {"dtype", description.dtype},
+                  {"parameters", description.parameters},
+                  {"steps", description.steps},
+                  {"tokens_per_step", description.tokens_per_step},
+                  {"threads", description.threads}}
+                 .dump());
+}
+
+void Metrics::record_step(const StepMetrics& metrics) {
+  const double time = unix_time();
+  write_line(Json{{"event", "step"},
+                  {"step", metrics.step},
+                  {"time", time},
+                  {"loss", metrics.loss},
+                  {"lr", metrics.learning_rate},
+                  {"grad_norm", metrics.gradient_norm},
+                  {"tokens_per_second", metrics.tokens_per_second},
+                  {"flip_rate", optional_number(metrics.flip_rate)},
+                  {"zeros", optional_number(metrics.zeros)}}
+                 .dump());
+  const auto scalar = [&](const char* tag, double value) {
+    events_.scalar(tag, metrics.step, value, time);
+  };
+  scalar("loss/train", metrics.loss);
+  scalar("learning_rate", metrics.learning_rate);
+  scalar("gradient_norm", metrics.gradient_norm);
+  scalar("tokens_per_second", metrics.tokens_per_second);
+  if (metrics.flip_rate) scalar("sparsity/flip_rate", *metrics.flip_rate);
+  if (metrics.zeros) scalar("sparsity/zeros", *metrics.zeros);
+  events_.flush();
+  if (quiet_) return;
+  ProgressBar::clear_line();
+  fmt::print("step {:>{}}/{}  loss {:.4f}  lr {:.2e}  grad norm {:.3f}  {} tokens/s", metrics.step,
+             fmt::formatted_size("{}", description_.steps), description_.steps, metrics.loss,
+             metrics.learning_rate, metrics.gradient_norm, short_count(metrics.tokens_per_second));
+  if (metrics.flip_rate) fmt::print("  flip rate {:.4f}", *metrics.flip_rate);
+  if (metrics.zeros) fmt::print("  zeros {:.3f}", *metrics.zeros);
+  fmt::print("\n");
+  std::fflush(stdout);
+}
+
+void Metrics::record_validation(int64_t step, double loss) {
+  const double time = unix_time();
+  write_line(Json{{"event", "validation"},
+                  {"step", step},
+                  {"time", time},
+                  {"loss", loss},
+                  {"perplexity", std::exp(loss)}}
+                 .dump());
+  events_.scalar("loss/validation", step, loss, time);
+  events_.flush();
+  if (quiet_) return;
+  ProgressBar::clear_line();
+  fmt::print("step {:>{}}/{}  validation loss {:.4f}  perplexity {:.2f}\n", step,
+             fmt::formatted_size("{}", description_.steps), description_.steps, loss,
+             std::exp(loss));
+  std::fflush(stdout);
+}
+
+void Metrics::record_end(int64_t step, double seconds) {
+  write_line(
+      Json{{"event", "end"}, {"step", step}, {"time", unix_time()}, {"seconds", seconds}}.dump());
+}
+
+void Metrics::update_progress(int64_t step, double loss, double tokens_per_second) {
+  bar_.update(static_cast<uint64_t>(step),
+              fmt::format("step {}/{} · loss {:.3f} · {} tokens/s", step, description_.steps, loss,
+                          short_count(tokens_per_second)));
+}
+
+void Metrics::write_line(const std::string& json) {
+  log_ << json << '\n';
+  log_.flush();
+  if (!log_) fail("cannot write \"{}\": is the disk full?", log_path_.string());
+}
+
+}  // namespace twofour::train

@@ -1,0 +1,54 @@
+// What a run tells while it trains: lines on stdout, RUN/log.jsonl, TensorBoard events and the
+// progress bar, all from the same records.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "twofour/base/progress.h"
+#include "twofour/train/events.h"
+
+namespace twofour::train {
+
+struct StepMetrics {
+  int64_t step = 0;  ///< steps done
+  double loss = 0;   ///< mean next-token negative log likelihood of the step's tokens, nats
+  double learning_rate = 0;
+  double gradient_norm = 0;                ///< before clipping
+  double tokens_per_second = 0;            ///< since the last record
+  std::optional<double> flip_rate, zeros;  ///< of the sparse layers; none for a dense method
+};
+
+struct RunDescription {
+  std::string method;
+  std::string dtype;
+  int64_t parameters = 0, steps = 0, tokens_per_step = 0, first_step = 0;
+  int threads = 0;
+};
+
+/// Throws Error when a line cannot be written (a full disk): a run must not go on unrecorded.
+class Metrics {
+ public:
+  /// Appends to what an earlier part of the run wrote.
+  Metrics(const std::filesystem::path& run, const RunDescription& description, bool quiet);
+
+  void record_step(const StepMetrics& metrics);
+  void record_validation(int64_t step, double loss);
+  void record_end(int64_t step, double seconds);
+  void update_progress(int64_t step, double loss, double tokens_per_second);
+
+ private:
+  void write_line(const std::string& json);
+  RunDescription description_;
+  bool quiet_;
+  std::filesystem::path log_path_;
+  std::ofstream log_;
+  EventWriter events_;
+  ProgressBar bar_;
+};
+
+}  // namespace twofour::train

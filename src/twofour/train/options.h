@@ -1,0 +1,52 @@
+// What a pre-training run can be told. The defaults are those of `twofour train --help`; the
+// command declares one flag a field.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "twofour/model/gpt2.h"
+
+namespace twofour::train {
+
+struct TrainOptions {
+  // Where from and where to.
+  std::filesystem::path data;  ///< folder of train.bin and val.bin, as `twofour data` writes it
+  std::filesystem::path
+      out;              ///< run folder: config.toml, log.jsonl, events.*, checkpoints/, model/
+  bool resume = false;  ///< go on from the newest checkpoint of `out`
+
+  // What is trained. `sizes.vocabulary` comes from the data, `sizes.feed_forward` is 4 · width.
+  model::Gpt2Config sizes;
+  std::string method = "dense";  ///< a row of train/methods.h
+  std::string dtype =
+      "float32";      ///< of the products: float32, bfloat16; master weights are float32
+  uint64_t seed = 1;  ///< of the initial weights, the data order and MVUE
+
+  // How much of it. One step trains on batch · accumulate · context tokens.
+  int64_t steps = 1000;
+  int64_t batch = 8;       ///< sequences of a micro-batch: raise it until the memory is full
+  int64_t accumulate = 1;  ///< micro-batches whose gradients make one optimiser step
+  bool recompute = false;  ///< recompute activations in backward: less memory, a third more time
+
+  // AdamW (Loshchilov & Hutter 2019). Decay applies to matrices only.
+  double learning_rate = 6e-4;
+  double min_learning_rate = 6e-5;  ///< where the cosine ends
+  int64_t warmup = 100;             ///< steps over which the learning rate rises from 0
+  double weight_decay = 0.1;
+  double beta1 = 0.9, beta2 = 0.95;
+  double epsilon = 1e-8;
+  double clip = 1.0;  ///< largest norm of the whole gradient; 0 = no clipping
+
+  // What is written, in steps; 0 = never (the last step always does all three). Part of no result:
+  // they may differ on resume.
+  int64_t log_every = 10;
+  int64_t validate_every = 100;
+  int64_t validation_windows = 64;  ///< windows of `context` tokens, spread over val.bin
+  int64_t checkpoint_every = 250;
+  int64_t keep = 2;    ///< newest checkpoints that stay
+  bool quiet = false;  ///< no metrics on stdout (for --json)
+};
+
+}  // namespace twofour::train

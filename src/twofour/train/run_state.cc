@@ -1,0 +1,113 @@
+#include "twofour/train/run_state.h"
+
+#include <unordered_map>
+
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "twofour/base/error.h"
+#include "twofour/base/log.h"
+#include "twofour/base/parallel.h"
+#include "twofour/checkpoint/run_checkpoint.h"
+
+namespace twofour::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+NamedTensors parameters_of(model::Gpt2& model) {
+  NamedTensors tensors;
+  model.visit([&](const std::string& name, at::Tensor& tensor) {
+    tensors.emplace_back(name, tensor.detach());
+  });
+  return tensors;
+}
+
+// Copies each stored tensor into the live one of its name: both sides must hold the same names.
+void restore(const NamedTensors& live, const NamedTensors& stored, const std::string& file) {
+  const at::NoGradGuard no_gradients;
+  std::unordered_map<std::string, at::Tensor> by_name(stored.begin(), stored.end());
+  if (live.size() != stored.size()) {
+    fail("the checkpoint's {} holds {} tensors, expected {}", file, stored.size(), live.size());
+  }
+  for (const auto& [name, tensor] : live) {
+    const auto found = by_name.find(name);
+    if (found == by_name.end()) fail("the checkpoint's {} lacks \"{}\"", file, name);
+    if (found->second.sizes() != tensor.sizes() ||
+        found->second.scalar_type() != tensor.scalar_type()) {
+      fail("the checkpoint's {} has another shape or dtype of \"{}\"", file, name);
+    }
+    tensor.copy_(found->second);
+  }
+}
+
+void check_fingerprint(const Json& now, const Json& then, const std::filesystem::path& run) {
+  for (const auto& [key, value] : now.items()) {
+    const Json stored = then.contains(key) ? then[key] : Json();
+    if (stored == value) continue;
+    fail("cannot resume \"{}\": {} was {} and is now {}; use the same value, or another --out",
+         run.string(), key, stored.dump(), value.dump());
+  }
+}
+
+}  // namespace
+
+Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
+  return {{"method", options.method},
+          {"layers", options.sizes.layers},
+          {"heads", options.sizes.heads},
+          {"width", options.sizes.width},
+          {"context", options.sizes.context},
+          {"feed-forward", options.sizes.feed_forward},
+          {"vocabulary", options.sizes.vocabulary},
+          {"dtype", options.dtype},
+          {"seed", options.seed},
+          {"steps", options.steps},
+          {"batch", options.batch},
+          {"accumulate", options.accumulate},
+          {"lr", options.learning_rate},
+          {"min-lr", options.min_learning_rate},
+          {"warmup", options.warmup},
+          {"weight-decay", options.weight_decay},
+          {"beta1", options.beta1},
+          {"beta2", options.beta2},
+          {"epsilon", options.epsilon},
+          {"clip", options.clip},
+          {"number of training tokens", data.size()},
+          {"training data (content hash)", data.info().content_hash}};
+}
+
+void save_run(const TrainOptions& options, const Json& fingerprint, int64_t step,
+              model::Gpt2& model, const AdamW& optimizer, const SparseWeights& weights) {
+  checkpoint::RunState state;
+  state.state = {{"step", step}, {"threads", thread_count()}, {"options", fingerprint}};
+  state.files = {{"model.safetensors", parameters_of(model)},
+                 {"optimizer.safetensors", optimizer.state()},
+                 {"sparsity.safetensors", weights.state()}};
+  checkpoint::save_checkpoint(options.out, step, state, options.keep);
+}
+
+int64_t load_run(const TrainOptions& options, const Json& fingerprint, model::Gpt2& model,
+                 AdamW& optimizer, SparseWeights& weights) {
+  const auto newest = checkpoint::latest_checkpoint(options.out);
+  if (!newest) {
+    fail("cannot resume \"{}\": it holds no checkpoint; leave --resume out to start",
+         options.out.string());
+  }
+  const checkpoint::RunState stored = checkpoint::load_checkpoint(options.out, *newest);
+  check_fingerprint(fingerprint, stored.state.at("options"), options.out);
+  if (stored.state.at("threads") != thread_count()) {
+    spdlog::warn("the run used {} threads and now uses {}: it goes on, but not bit for bit",
+                 stored.state.at("threads").dump(), thread_count());
+  }
+  for (const auto& [file, tensors] : stored.files) {
+    if (file == "model.safetensors") restore(parameters_of(model), tensors, file);
+    if (file == "optimizer.safetensors") restore(optimizer.state(), tensors, file);
+    if (file == "sparsity.safetensors") restore(weights.state(), tensors, file);
+  }
+  const int64_t step = stored.state.at("step");
+  optimizer.set_steps_taken(step);
+  return step;
+}
+
+}  // namespace twofour::train

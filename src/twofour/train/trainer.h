@@ -1,0 +1,32 @@
+// Pre-training from a folder of token files to a run folder with a Hugging Face model in it.
+#pragma once
+
+#include <string>
+
+#include "twofour/train/options.h"
+
+namespace twofour::train {
+
+struct TrainSummary {
+  int64_t steps = 0;  ///< steps done, those of earlier parts of the run included
+  int64_t parameters = 0;
+  double train_loss = 0;       ///< of the last step
+  double validation_loss = 0;  ///< after the last step; NaN without val.bin
+  double seconds = 0;          ///< of this part of the run
+  double tokens_per_second = 0;
+  double flip_rate = 0, zeros = 0;
+};
+
+/// Trains as `options` say. `config` is the effective configuration, kept as RUN/config.toml.
+///
+/// The run folder appears with the first checkpoint and always holds `keep` complete ones. A run
+/// that is resumed equals one that never stopped, bit for bit, on the same machine with as many
+/// threads.
+///
+/// Throws Error, leaving the last checkpoint as it was: for sizes or data that cannot be trained
+/// on; for a run folder that already holds a run (without resume) or was made with other options
+/// (with resume; the first difference is named); when the loss or the gradient is no longer finite;
+/// after a requested stop (SIGINT, SIGTERM), once the checkpoint of that step is written.
+TrainSummary train(const TrainOptions& options, const std::string& config);
+
+}  // namespace twofour::train

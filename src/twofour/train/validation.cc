@@ -1,0 +1,41 @@
+#include "twofour/train/validation.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <ATen/ops/from_blob.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "twofour/base/error.h"
+#include "twofour/model/loss.h"
+
+namespace twofour::train {
+
+double validation_loss(const model::Gpt2& model, const text::TokenFile& data, int64_t batch,
+                       int64_t windows) {
+  const at::NoGradGuard no_gradients;
+  if (data.size() < 2) {
+    fail("\"{}\" holds {} tokens: too few to validate on", data.path().string(), data.size());
+  }
+  const int64_t context = std::min(model.config.context, data.size() - 1);
+  const int64_t available = (data.size() - 1) / context;
+  const int64_t count = std::min(windows, available);
+  double total = 0.0;
+  for (int64_t first = 0; first < count; first += batch) {
+    const int64_t rows = std::min(batch, count - first);
+    std::vector<int64_t> inputs, targets, window(static_cast<size_t>(context + 1));
+    for (int64_t row = first; row < first + rows; ++row) {
+      data.read(row * available / count * context, window);
+      inputs.insert(inputs.end(), window.begin(), window.end() - 1);
+      targets.insert(targets.end(), window.begin() + 1, window.end());
+    }
+    const at::Tensor ids =
+        at::from_blob(inputs.data(), {rows, context}, at::TensorOptions().dtype(at::kLong));
+    const at::Tensor loss =
+        model::next_token_loss(model, model::gpt2_hidden(model, ids), targets, 1.0);
+    total += loss.item<double>() * static_cast<double>(rows);
+  }
+  return total / static_cast<double>(count);
+}
+
+}  // namespace twofour::train
