@@ -1,5 +1,5 @@
-// Token files: NAME.bin, the ids as little-endian uint16 (uint32 above 65 536 ids) and nothing
-// else, with NAME.json beside it. A .bin without a .json is read as nanoGPT's flat uint16.
+// Token files: NAME.bin, the ids as little-endian uint16 (uint32 above 65 536 ids) and nothing else,
+// with NAME.json beside it. A .bin without a .json is read as nanoGPT's flat uint16.
 // docs/data-format.md is the specification.
 #pragma once
 
@@ -20,7 +20,7 @@ struct TokenFileInfo {
   int bytes_per_token = 2;      ///< 2 or 4
   int32_t vocabulary_size = 0;  ///< 0 = unknown (nanoGPT)
   std::string tokenizer_hash;   ///< Tokenizer::hash(); empty = unknown
-  std::string content_hash;     ///< XXH3-128 of the .bin as 32 hexadecimal digits
+  std::string content_hash;     ///< XXH3-128 of the .bin as 32 hexadecimal digits; empty = unknown
 };
 
 /// A token file mapped read-only.
@@ -37,6 +37,9 @@ class TokenFile {
   /// Copies tokens [first, first + out.size()) widened to 64 bits, as ATen's embedding takes them.
   void read(int64_t first, std::span<int64_t> out) const;
 
+  /// The hash of the ids themselves, from the .json or, without one, computed by reading all of it.
+  std::string content_hash() const;
+
  private:
   TokenFile(MappedFile file, TokenFileInfo info);
   MappedFile file_;
@@ -50,10 +53,16 @@ class TokenFileWriter {
   TokenFileWriter(const std::filesystem::path& bin, int32_t vocabulary_size,
                   std::string tokenizer_hash, bool with_json);
   ~TokenFileWriter();
-  /// Appends one document (its end-of-text token included by the caller).
-  void append(std::span<const int32_t> document);
+
+  /// Appends ids of the running document; end_document() closes it.
+  void append(std::span<const int32_t> ids);
+  void end_document();
   int64_t tokens() const;
-  TokenFileInfo commit();
+  int64_t documents() const;
+
+  /// Makes the file appear. An old .json disappears first and the new one comes last, so that no moment
+  /// pairs a .bin with the .json of another.
+  void commit();
 
  private:
   struct State;

@@ -74,7 +74,7 @@ Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
           {"epsilon", options.epsilon},
           {"clip", options.clip},
           {"number of training tokens", data.size()},
-          {"training data (content hash)", data.info().content_hash}};
+          {"training data (content hash)", data.content_hash()}};
 }
 
 void save_run(const TrainOptions& options, const Json& fingerprint, int64_t step,

@@ -1,0 +1,25 @@
+// XXH3-128 as 32 hexadecimal digits: tells contents apart, is no protection against forgery.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace twofour {
+
+std::string hash_of(std::string_view content);
+
+/// The hash of pieces that follow each other.
+class Hasher {
+ public:
+  Hasher();
+  ~Hasher();
+  void add(std::string_view piece);
+  std::string digest() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace twofour
