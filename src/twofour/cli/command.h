@@ -12,6 +12,7 @@ namespace twofour::cli {
 
 // One function a file of this folder: adds the subcommand, its options and its action to `program`.
 void add_info(CLI::App& program);
+void add_train(CLI::App& program);
 
 /// Runs `action` when `command` was chosen, after all options were parsed.
 void on_run(CLI::App& command, std::function<void()> action);

@@ -2,5 +2,5 @@
 
 int main(int argc, char** argv) {
   using namespace twofour::cli;
-  return run_program(argc, argv, {add_info});
+  return run_program(argc, argv, {add_train, add_info});
 }

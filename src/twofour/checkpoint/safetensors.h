@@ -1,0 +1,57 @@
+// The safetensors format: an 8-byte little-endian header length, a JSON header {name: {dtype, shape,
+// data_offsets}}, the data. A file is validated in full before the first tensor is handed out.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "twofour/base/file.h"
+
+namespace twofour::checkpoint {
+
+using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+
+/// A file mapped read-only. Throws Error naming file, tensor and bytes for: a truncated or oversized
+/// header, no JSON object, unknown dtypes, negative or overflowing shapes, ranges that overlap, leave
+/// holes, lie outside the file or disagree with dtype and shape, a name given twice.
+class SafetensorsFile {
+ public:
+  explicit SafetensorsFile(const std::filesystem::path& path);
+
+  struct Entry {
+    at::ScalarType dtype;
+    std::vector<int64_t> shape;
+    uint64_t first, last;  ///< bytes of the data section
+  };
+
+  const std::map<std::string, Entry>& entries() const { return entries_; }
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  bool contains(const std::string& name) const { return entries_.count(name) != 0; }
+  const std::filesystem::path& path() const { return file_->path(); }
+
+  /// The tensor as a view of the mapping, which it keeps alive. Never write to it. Throws for an
+  /// unknown name.
+  at::Tensor view(const std::string& name) const;
+
+ private:
+  void read_header();
+  void add_entry(const std::string& name, const void* json);
+  void check_layout(uint64_t data_bytes) const;
+
+  std::shared_ptr<MappedFile> file_;
+  uint64_t data_start_ = 0;
+  std::map<std::string, Entry> entries_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// Writes the tensors in their order, atomically. The bytes depend on the arguments only.
+void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                       const std::map<std::string, std::string>& metadata = {});
+
+}  // namespace twofour::checkpoint
