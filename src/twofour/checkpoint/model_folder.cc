@@ -1,13 +1,14 @@
 #include "twofour/checkpoint/model_folder.h"
 
-#include <ATen/ops/equal.h>
-#include <torch/csrc/autograd/grad_mode.h>
-
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+
+#include <nlohmann/json.hpp>
+
+#include <ATen/ops/equal.h>
+#include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
@@ -18,10 +19,10 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kPrefix = "transformer.";
-constexpr const char* kTokenizerFiles[] = {"tokenizer.json",          "tokenizer_config.json",
-                                           "special_tokens_map.json", "vocab.json",
-                                           "encoder.json",            "merges.txt",
-                                           "vocab.bpe",               "tokenizer.model"};
+constexpr const char* kTokenizerFiles[] = {
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "vocab.json",     "encoder.json",          "merges.txt",
+    "vocab.bpe",      "tokenizer.model"};
 
 Json read_json(const fs::path& path) {
   Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
@@ -137,7 +138,7 @@ bool is_buffer(const std::string& name) {
   return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
 }
 
-Json make_config(const model::Gpt2Config& config, bool tied_token_known, int64_t end_of_text) {
+Json make_config(const model::Gpt2Config& config, std::optional<int64_t> end_of_text) {
   Json json = {{"architectures", {"GPT2LMHeadModel"}},
                {"model_type", "gpt2"},
                {"vocab_size", config.vocabulary},
@@ -156,10 +157,9 @@ Json make_config(const model::Gpt2Config& config, bool tied_token_known, int64_t
                {"scale_attn_weights", true},
                {"tie_word_embeddings", true},
                {"torch_dtype", "float32"}};
-  if (tied_token_known) {
-    json["bos_token_id"] = end_of_text;
-    json["eos_token_id"] = end_of_text;
-  }
+  // null, not absent: transformers would assume GPT-2's own id.
+  json["bos_token_id"] = end_of_text ? Json(*end_of_text) : Json();
+  json["eos_token_id"] = json["bos_token_id"];
   return json;
 }
 
@@ -238,11 +238,12 @@ model::Gpt2 load_gpt2(const fs::path& folder, at::ScalarType dtype) {
   });
   if (weights.contains(output) && missing.empty()) {
     unexpected.erase(output);
-    const at::Tensor embedding =
-        weights.view(has_prefix ? "transformer.wte.weight" : "wte.weight");
+    const at::Tensor embedding = weights.view(has_prefix ? "transformer.wte.weight" : "wte.weight");
     if (!at::equal(weights.view(output), embedding)) {
-      fail("cannot load \"{}\": its {} differs from the token embedding; only tied weights are "
-           "supported", folder.string(), output);
+      fail(
+          "cannot load \"{}\": its {} differs from the token embedding; only tied weights are "
+          "supported",
+          folder.string(), output);
     }
   }
   std::erase_if(unexpected, is_buffer);
@@ -257,8 +258,7 @@ void save_gpt2(const fs::path& folder, model::Gpt2& model, const NamedTensors& m
                const fs::path& tokenizer) {
   const at::NoGradGuard no_gradients;
   AtomicFolder target(folder);
-  const auto end_of_text = end_of_text_id(tokenizer);
-  const Json config = make_config(model.config, end_of_text.has_value(), end_of_text.value_or(0));
+  const Json config = make_config(model.config, end_of_text_id(tokenizer));
   write_file(target.path() / "config.json", config.dump(2) + "\n");
   NamedTensors tensors;
   std::map<std::string, std::string> shapes;

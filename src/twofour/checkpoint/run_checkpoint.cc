@@ -28,7 +28,8 @@ std::vector<int64_t> steps_of(const fs::path& run) {
     int64_t step = 0;
     const char *first = name.data() + kPrefix.size(), *last = name.data() + name.size();
     const auto parsed = std::from_chars(first, last, step);
-    if (parsed.ec == std::errc() && parsed.ptr == last && checkpoint_path(run, step) == entry.path()) {
+    if (parsed.ec == std::errc() && parsed.ptr == last &&
+        checkpoint_path(run, step) == entry.path()) {
       steps.push_back(step);
     }
   }
@@ -82,7 +83,8 @@ RunState load_checkpoint(const fs::path& run, int64_t step) {
     }
     const SafetensorsFile file(path);
     NamedTensors tensors;
-    for (const auto& [tensor, entry] : file.entries()) tensors.emplace_back(tensor, file.view(tensor));
+    for (const auto& [tensor, entry] : file.entries())
+      tensors.emplace_back(tensor, file.view(tensor));
     state.files.emplace_back(name, std::move(tensors));
   }
   return state;

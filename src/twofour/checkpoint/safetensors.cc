@@ -1,11 +1,12 @@
 #include "twofour/checkpoint/safetensors.h"
 
-#include <ATen/ops/from_blob.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
+
 #include <nlohmann/json.hpp>
+
+#include <ATen/ops/from_blob.h>
 
 #include "twofour/base/error.h"
 
@@ -56,9 +57,12 @@ Json parse_header(std::string_view text, const std::string& path) {
   try {
     header = Json::parse(text, watch);
   } catch (const Json::exception& error) {
-    fail("cannot read \"{}\": its header is no valid JSON ({})", path, printable(error.what(), 120));
+    if (too_deep) fail("cannot read \"{}\": its header is nested too deeply", path);
+    fail("cannot read \"{}\": its header is no valid JSON ({})", path,
+         printable(error.what(), 120));
   }
-  if (too_deep || !header.is_object()) {
+  if (too_deep) fail("cannot read \"{}\": its header is nested too deeply", path);
+  if (!header.is_object()) {
     fail("cannot read \"{}\": its header is not a JSON object of tensors", path);
   }
   std::sort(names.begin(), names.end());
@@ -80,7 +84,8 @@ void SafetensorsFile::read_header() {
   const std::string path = file_->path().string();
   const std::string_view content = file_->text();
   if (content.size() < 8) {
-    fail("cannot read \"{}\": it has {} bytes, a safetensors file at least 8", path, content.size());
+    fail("cannot read \"{}\": it has {} bytes, a safetensors file at least 8", path,
+         content.size());
   }
   uint64_t header_bytes;
   std::memcpy(&header_bytes, content.data(), 8);
@@ -178,8 +183,8 @@ at::Tensor SafetensorsFile::view(const std::string& name) const {
   const bool empty = entry.first == entry.last;
   void* data = empty ? static_cast<void*>(nothing)
                      : const_cast<std::byte*>(file_->data()) + data_start_ + entry.first;
-  return at::from_blob(data, entry.shape, [file = file_](void*) {},
-                       at::TensorOptions().dtype(entry.dtype));
+  return at::from_blob(
+      data, entry.shape, [file = file_](void*) {}, at::TensorOptions().dtype(entry.dtype));
 }
 
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,

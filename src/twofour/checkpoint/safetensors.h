@@ -1,8 +1,7 @@
-// The safetensors format: an 8-byte little-endian header length, a JSON header {name: {dtype, shape,
-// data_offsets}}, the data. A file is validated in full before the first tensor is handed out.
+// The safetensors format: an 8-byte little-endian header length, a JSON header {name: {dtype,
+// shape, data_offsets}}, the data. A file is validated in full before the first tensor is handed
+// out.
 #pragma once
-
-#include <ATen/core/Tensor.h>
 
 #include <filesystem>
 #include <map>
@@ -11,15 +10,17 @@
 #include <utility>
 #include <vector>
 
+#include <ATen/core/Tensor.h>
+
 #include "twofour/base/file.h"
 
 namespace twofour::checkpoint {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 
-/// A file mapped read-only. Throws Error naming file, tensor and bytes for: a truncated or oversized
-/// header, no JSON object, unknown dtypes, negative or overflowing shapes, ranges that overlap, leave
-/// holes, lie outside the file or disagree with dtype and shape, a name given twice.
+/// A file mapped read-only. Throws Error naming file, tensor and bytes for: a truncated or
+/// oversized header, no JSON object, unknown dtypes, negative or overflowing shapes, ranges that
+/// overlap, leave holes, lie outside the file or disagree with dtype and shape, a name given twice.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);

@@ -88,7 +88,8 @@ int run_program(int argc, const char* const* argv, const std::vector<AddCommand>
   program.set_version_flag("--version", "twofour " TWOFOUR_VERSION);
   program.require_subcommand(1);
   program.get_formatter()->column_width(34);
-  program.option_defaults()->always_capture_default();
+  program.option_defaults()->always_capture_default()->multi_option_policy(
+      CLI::MultiOptionPolicy::TakeLast);
   for (const AddCommand add : commands) add(program);
   try {
     program.parse(argc, argv);

@@ -57,8 +57,10 @@ void Batches::read(int64_t position, std::span<int64_t> inputs, std::span<int64_
   const auto context = static_cast<size_t>(context_);
   for (size_t row = 0; (row + 1) * context <= inputs.size(); ++row) {
     file_.read(window_start(position + static_cast<int64_t>(row)), window);
-    std::copy(window.begin(), window.end() - 1, inputs.begin() + static_cast<int64_t>(row * context));
-    std::copy(window.begin() + 1, window.end(), targets.begin() + static_cast<int64_t>(row * context));
+    std::copy(window.begin(), window.end() - 1,
+              inputs.begin() + static_cast<int64_t>(row * context));
+    std::copy(window.begin() + 1, window.end(),
+              targets.begin() + static_cast<int64_t>(row * context));
   }
 }
 

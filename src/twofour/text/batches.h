@@ -11,12 +11,12 @@ namespace twofour::text {
 
 /// Windows of `context` + 1 tokens (inputs and their next tokens) in a random order without
 /// replacement. With n = (size - 1) / context windows that fit, an epoch cuts the file into n
-/// neighbouring windows at a random offset of at most size - 1 - n · context tokens, and visits each
-/// once in an order drawn anew every epoch.
+/// neighbouring windows at a random offset of at most size - 1 - n · context tokens, and visits
+/// each once in an order drawn anew every epoch.
 class Batches {
  public:
-  /// `file` must outlive this. Throws Error when it holds fewer than context + 1 tokens (both numbers
-  /// are named).
+  /// `file` must outlive this. Throws Error when it holds fewer than context + 1 tokens (both
+  /// numbers are named).
   Batches(const TokenFile& file, int64_t context, uint64_t seed);
 
   /// Fills `inputs` and `targets` [rows, context], rows = inputs.size() / context, with the windows

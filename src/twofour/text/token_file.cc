@@ -1,10 +1,10 @@
 #include "twofour/text/token_file.h"
 
-
 #include <bit>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <vector>
+
+#include <nlohmann/json.hpp>
 
 #include "twofour/base/error.h"
 #include "twofour/base/hash.h"
@@ -110,7 +110,8 @@ struct TokenFileWriter::State {
     info.tokenizer_hash = std::move(tokenizer_hash);
     info.bytes_per_token = vocabulary_size > kLargestTwoByteVocabulary ? 4 : 2;
     if (!with_json && info.bytes_per_token == 4) {
-      fail("nanoGPT's format holds uint16 tokens: a vocabulary of {} does not fit", vocabulary_size);
+      fail("nanoGPT's format holds uint16 tokens: a vocabulary of {} does not fit",
+           vocabulary_size);
     }
   }
   fs::path path;
@@ -132,7 +133,8 @@ void TokenFileWriter::append(std::span<const int32_t> ids) {
   const auto bytes = static_cast<size_t>(state.info.bytes_per_token);
   state.buffer.resize(ids.size() * bytes);
   for (size_t i = 0; i < ids.size(); ++i) {
-    const auto id = static_cast<uint32_t>(ids[i]);  // little-endian: its first bytes are the low ones
+    const auto id =
+        static_cast<uint32_t>(ids[i]);  // little-endian: its first bytes are the low ones
     std::memcpy(state.buffer.data() + i * bytes, &id, bytes);
   }
   state.hasher.add(state.buffer);

@@ -1,5 +1,5 @@
-// Token files: NAME.bin, the ids as little-endian uint16 (uint32 above 65 536 ids) and nothing else,
-// with NAME.json beside it. A .bin without a .json is read as nanoGPT's flat uint16.
+// Token files: NAME.bin, the ids as little-endian uint16 (uint32 above 65 536 ids) and nothing
+// else, with NAME.json beside it. A .bin without a .json is read as nanoGPT's flat uint16.
 // docs/data-format.md is the specification.
 #pragma once
 
@@ -60,8 +60,8 @@ class TokenFileWriter {
   int64_t tokens() const;
   int64_t documents() const;
 
-  /// Makes the file appear. An old .json disappears first and the new one comes last, so that no moment
-  /// pairs a .bin with the .json of another.
+  /// Makes the file appear. An old .json disappears first and the new one comes last, so that no
+  /// moment pairs a .bin with the .json of another.
   void commit();
 
  private:

@@ -1,9 +1,9 @@
 #include "twofour/text/token_file.h"
 
-#include <gtest/gtest.h>
-
 #include <fstream>
 #include <numeric>
+
+#include <gtest/gtest.h>
 
 #include "testing.h"
 

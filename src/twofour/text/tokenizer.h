@@ -34,6 +34,11 @@ class Tokenizer {
   /// Throws for an id outside the vocabulary.
   std::string decode(std::span<const int32_t> ids) const;
 
+  /// A place at or after `begin` where `text` can be cut so that the parts' ids are the whole's;
+  /// npos when none is known (see Splitter::safe_cut). For encoding more text than fits into
+  /// memory.
+  size_t safe_cut(std::string_view text, size_t begin) const;
+
   /// One more than the largest id, added tokens included.
   int32_t vocabulary_size() const;
 
@@ -41,10 +46,11 @@ class Tokenizer {
   std::optional<int32_t> end_of_text() const;
 
   /// 32 hexadecimal digits that change with anything that could change an id (XXH3-128 of the
-  /// canonical content): token files record it.
+  /// files' content): token files record it.
   std::string hash() const;
 
-  /// Writes tokenizer.json (and tokenizer_config.json), which Hugging Face reads, into `folder`.
+  /// Writes the files that Hugging Face reads into `folder`: those that it was loaded from, or for
+  /// a trained one tokenizer.json and tokenizer_config.json.
   void save(const std::filesystem::path& folder) const;
 
   struct Implementation;

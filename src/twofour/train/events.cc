@@ -1,10 +1,10 @@
 #include "twofour/train/events.h"
 
-#include <unistd.h>
-
 #include <array>
 #include <chrono>
 #include <cstring>
+
+#include <unistd.h>
 
 #include "twofour/base/error.h"
 

@@ -9,8 +9,8 @@
 
 namespace twofour::train {
 
-/// Writes one new file events.out.tfevents.… into `folder`; a resumed run adds another, as TensorBoard
-/// expects. Throws Error when it cannot be written.
+/// Writes one new file events.out.tfevents.… into `folder`; a resumed run adds another, as
+/// TensorBoard expects. Throws Error when it cannot be written.
 class EventWriter {
  public:
   explicit EventWriter(const std::filesystem::path& folder);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/full.h>
@@ -44,14 +45,15 @@ double AdamW::step(double learning_rate) {
   // The fused update divides the gradient by this, so that clipping costs no pass of its own.
   constexpr double kEpsilon = 1e-6;  // of torch.nn.utils.clip_grad_norm_
   const double excess = options_.clip > 0 ? std::max(1.0, (norm + kEpsilon) / options_.clip) : 1.0;
-  const at::Tensor divisor = at::scalar_tensor(excess, at::kFloat);
+  std::optional<at::Tensor> divisor;
+  if (excess > 1.0) divisor = at::scalar_tensor(excess, at::kFloat);
   for (Group& group : groups_) {
     if (group.parameters.empty()) continue;
     for (at::Tensor& count : group.steps) count.fill_(static_cast<double>(steps_taken_));
     at::_fused_adamw_(group.parameters, group.gradients, group.exp_avg, group.exp_avg_sq, {},
                       group.steps, learning_rate, options_.beta1, options_.beta2,
                       group.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false,
-                      excess > 1.0 ? divisor : at::Tensor(), /*found_inf=*/{});
+                      divisor, /*found_inf=*/{});
   }
   clear_gradients();
   return norm;

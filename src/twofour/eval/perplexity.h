@@ -1,0 +1,32 @@
+// Perplexity of a language model on a stream of tokens, over windows of its context.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "twofour/model/gpt2.h"
+
+namespace twofour::eval {
+
+struct PerplexityOptions {
+  int64_t context = 0;  ///< ids of a window; 0 = the model's context
+  int64_t stride = 0;   ///< ids between the beginnings of windows; 0 = context
+  int64_t batch = 4;    ///< windows at a time
+  std::function<void(int64_t windows_done, int64_t windows)> progress;
+};
+
+struct PerplexityResult {
+  double perplexity = 0;  ///< exp(nll / tokens)
+  double nll = 0;         ///< sum of -log p over the counted tokens, nats
+  int64_t tokens = 0;     ///< counted tokens
+};
+
+/// Window k begins at k · stride and holds `context` ids. Inside a window every id but its first is
+/// predicted; of a later window only the ids that no earlier window covered count. The last window
+/// is the first that reaches the end. Throws Error for fewer than two ids, a context beyond the
+/// model's or below 2, or a stride that is not in [1, context].
+PerplexityResult perplexity(const model::Gpt2& model, std::span<const int64_t> ids,
+                            const PerplexityOptions& options);
+
+}  // namespace twofour::eval

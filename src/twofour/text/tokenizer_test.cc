@@ -1,0 +1,190 @@
+#include "twofour/text/tokenizer.h"
+
+#include <fstream>
+#include <random>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "twofour/base/file.h"
+#include "twofour/base/parallel.h"
+#include "twofour/base/utf8.h"
+#include "twofour/text/bpe_trainer.h"
+#include "twofour/text/splitter.h"
+
+#include "testing.h"
+
+namespace twofour::text {
+namespace {
+
+using testing::TemporaryFolder;
+
+Tokenizer train_on(std::string_view text, int32_t size) {
+  BpeTrainer trainer;
+  trainer.add(text);
+  return trainer.train(size, {"<|endoftext|>"});
+}
+
+std::string random_text(std::mt19937& random, size_t characters) {
+  static const char32_t kAlphabet[] = {'a',  'b',    'S',    't',  '\'',   's',   'l',    'l',
+                                       ' ',  ' ',    ' ',    '\n', '\n',   '\t',  '\r',   '1',
+                                       '9',  '.',    '!',    '-',  0xe9,   0x3b1, 0x4e2d, 0x1f600,
+                                       0xa0, 0x2003, 0x3000, 0x85, 0x180e, 0x660, 0x0301, 0x1c};
+  std::string text;
+  for (size_t i = 0; i < characters; ++i)
+    append_utf8(kAlphabet[random() % std::size(kAlphabet)], text);
+  return text;
+}
+
+void expect_golden_ids(const std::string& tokenizer, const std::string& file) {
+  const fs::path shared = testing::shared_folder();
+  const Tokenizer loaded = Tokenizer::load(shared / "data/tokenizers" / tokenizer);
+  std::ifstream lines(shared / "golden" / file);
+  int compared = 0;
+  for (std::string line; std::getline(lines, line); ++compared) {
+    const auto json = nlohmann::json::parse(line);
+    const auto text = json["text"].get<std::string>();
+    const auto ids = json["ids"].get<std::vector<int32_t>>();
+    ASSERT_EQ(loaded.encode(text), ids) << "line " << compared + 1;
+    ASSERT_EQ(loaded.decode(ids), text) << "line " << compared + 1;
+  }
+  EXPECT_GT(compared, 10);
+}
+
+TEST(Tokenizer, ids_equal_hugging_face_on_every_golden_string) {
+  SKIP_WITHOUT_SHARED();
+  for (const auto& entry : fs::directory_iterator(testing::shared_folder() / "data/tokenizers")) {
+    const std::string name = entry.path().filename().string();
+    if (name.find("gpt2") != std::string::npos) expect_golden_ids(name, "tokens_gpt2.jsonl");
+    if (name.find("llama3") != std::string::npos) expect_golden_ids(name, "tokens_llama3.jsonl");
+  }
+}
+
+TEST(Splitter, the_ascii_scanner_equals_the_regular_expression) {
+  // The same language as another rule: the scanner only runs for GPT-2's own text.
+  const Splitter scanner{std::string(kGpt2Rule)}, pattern{"(?:" + std::string(kGpt2Rule) + ")"};
+  std::mt19937 random(11);
+  for (int trial = 0; trial < 20000; ++trial) {
+    const std::string text = random_text(random, 1 + random() % 24);
+    for (size_t at = 0; at < text.size();) {
+      const size_t end = scanner.piece_end(text, at);
+      ASSERT_EQ(end, pattern.piece_end(text, at)) << printable(text, 200) << " at " << at;
+      at = end;
+    }
+  }
+}
+
+TEST(Tokenizer, any_text_round_trips) {
+  const Tokenizer tokenizer = train_on("the cat sat on the mat, the cat's hat 123", 300);
+  std::mt19937 random(5);
+  for (int trial = 0; trial < 2000; ++trial) {
+    const std::string text = random_text(random, random() % 60);
+    ASSERT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
+  }
+  EXPECT_TRUE(tokenizer.encode("").empty());
+  EXPECT_THAT_ERROR(tokenizer.encode("ab\xff"), "not valid UTF-8 at byte 2");
+  EXPECT_THAT_ERROR(tokenizer.decode(std::vector<int32_t>{-1}), "outside the vocabulary");
+  EXPECT_THAT_ERROR(tokenizer.decode(std::vector<int32_t>{300}), "outside the vocabulary");
+}
+
+TEST(Tokenizer, special_tokens_in_the_text_are_recognised) {
+  const Tokenizer tokenizer = train_on("abc", 260);
+  ASSERT_EQ(tokenizer.end_of_text(), 0);
+  const auto ids = tokenizer.encode("a<|endoftext|>b");
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 0), 1);
+  EXPECT_EQ(ids.size(), 3u);
+  EXPECT_EQ(tokenizer.decode(ids), "a<|endoftext|>b");
+}
+
+TEST(Tokenizer, long_texts_encode_the_same_in_parallel_and_in_parts) {
+  std::mt19937 random(6);
+  std::string text;
+  while (text.size() < 600000) text += random_text(random, 200) + "word\nnext line of words ";
+  const Tokenizer tokenizer = train_on(text, 600);
+  const int before = thread_count();
+  set_thread_count(1);
+  const auto expected = tokenizer.encode(text);
+  set_thread_count(3);
+  EXPECT_EQ(tokenizer.encode(text), expected);
+  set_thread_count(before);
+  std::vector<int32_t> in_parts;
+  for (std::string_view rest = text; !rest.empty();) {
+    const size_t cut = std::min(tokenizer.safe_cut(rest, 1000), rest.size());
+    const auto ids = tokenizer.encode(rest.substr(0, cut));
+    in_parts.insert(in_parts.end(), ids.begin(), ids.end());
+    rest.remove_prefix(cut);
+  }
+  EXPECT_EQ(in_parts, expected);
+}
+
+TEST(Tokenizer, a_megabyte_of_one_letter_is_no_problem) {
+  const std::string text(1 << 20, 'a');
+  const Tokenizer tokenizer = train_on(text, 270);
+  EXPECT_EQ(tokenizer.decode(tokenizer.encode(text)), text);
+}
+
+TEST(BpeTrainer, merges_the_most_frequent_pairs_first_and_is_deterministic) {
+  const std::string text = "aaab aaab aaab bb bb zz";
+  const Tokenizer first = train_on(text, 262), second = train_on(text, 262);
+  EXPECT_EQ(first.hash(), second.hash());
+  EXPECT_EQ(first.vocabulary_size(), 262);
+  EXPECT_EQ(first.encode(" aaab").size(), 1u);
+  EXPECT_EQ(train_on("ab", 100000).vocabulary_size(), 258) << "no pair is left";
+  EXPECT_THAT_ERROR(train_on("ab", 256), "--vocab-size 256 is too small");
+}
+
+TEST(Tokenizer, saving_and_loading_keeps_every_id) {
+  const TemporaryFolder folder;
+  const Tokenizer tokenizer = train_on("some text, some more text; the rest.", 300);
+  tokenizer.save(folder / "t");
+  const Tokenizer loaded = Tokenizer::load(folder / "t");
+  EXPECT_EQ(loaded.hash(), tokenizer.hash());
+  EXPECT_EQ(loaded.vocabulary_size(), tokenizer.vocabulary_size());
+  std::mt19937 random(8);
+  for (int trial = 0; trial < 500; ++trial) {
+    const std::string text = random_text(random, 30) + " some text";
+    ASSERT_EQ(loaded.encode(text), tokenizer.encode(text));
+  }
+}
+
+TEST(Tokenizer, damaged_files_are_refused_in_one_line) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "tokenizer.json";
+  train_on("some text, some more text", 270).save(folder.path());
+  const std::string good = read_file(path);
+  Tokenizer::load(path);
+  for (const auto& [from, to, message] : std::vector<std::array<std::string, 3>>{
+           {"{", "[", "no valid JSON at byte"},
+           {"\"BPE\"", "\"Unigram\"", "not BPE"},
+           {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}", "normalizer"},
+           {"\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback true"},
+           {"\"unk_token\":null", "\"unk_token\":\"?\"", "unk_token"},
+           {"\"lstrip\":false", "\"lstrip\":true", "lstrip"},
+           {"\"type\":\"ByteLevel\"", "\"type\":\"Metaspace\"", "pre-tokenizer Metaspace"},
+           {"\"a\":", "\"a\":-", "has the id"},
+           {"\"a\":", "\"a\":99999999999", "has the id"},
+           {"\"!\":1,", "\"!\":2,", "two pieces have the id 2"},
+           {"\"!\":1,", "", "lacks a piece for the byte 0x21"},
+           {"\"merges\":[", "\"merges\":[[\"a\",\"zzz\"],", "which is not in the vocabulary"},
+           {"\"merges\":[", "\"merges\":[[\"a\",\"!\"],", "result of merge 1"},
+           {"\"merges\":[", "\"merges\":[\"a b c\",", "expected two pieces"},
+           {"\"merges\":[", "\"merges\":[3,", "expected two pieces"},
+           {"\"merges\"", "\"marges\"", "lacks vocab or merges"},
+           {"\"vocab\":{", "\"vocab\":3,\"x\":{", "no object of ids"}}) {
+    std::string damaged = good;
+    const size_t at = damaged.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    damaged.replace(at, from.size(), to);
+    write_file(path, damaged);
+    EXPECT_THAT_ERROR(Tokenizer::load(path), message);
+  }
+  write_file(path, good.substr(0, good.size() / 2));
+  EXPECT_THAT_ERROR(Tokenizer::load(path), "no valid JSON at byte");
+  write_file(path, std::string(1000000, '['));
+  EXPECT_THAT_ERROR(Tokenizer::load(path), "tokenizer.json");
+  EXPECT_THAT_ERROR(Tokenizer::load(folder / "none"), "No such file");
+  EXPECT_THAT_ERROR(Tokenizer::load("/"), "holds no tokenizer");
+}
+
+}  // namespace
+}  // namespace twofour::text
