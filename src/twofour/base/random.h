@@ -43,6 +43,7 @@ struct RandomStream {
   static constexpr uint32_t kInitialWeights = 0x80000000u;
   static constexpr uint32_t kDataOrder = 0x80000001u;
   static constexpr uint32_t kSampling = 0x80000002u;
+  static constexpr uint32_t kSplit = 0x80000003u;
 
   /// Four 32-bit numbers of position `index` (for MVUE: the group).
   TWOFOUR_HOST_DEVICE PhiloxBlock operator()(uint32_t index) const {

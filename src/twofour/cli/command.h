@@ -11,7 +11,11 @@
 namespace twofour::cli {
 
 // One function a file of this folder: adds the subcommand, its options and its action to `program`.
+void add_data(CLI::App& program);
+void add_eval(CLI::App& program);
+void add_generate(CLI::App& program);
 void add_info(CLI::App& program);
+void add_tokenizer(CLI::App& program);
 void add_train(CLI::App& program);
 
 /// Runs `action` when `command` was chosen, after all options were parsed.

@@ -12,7 +12,7 @@
 namespace twofour::text {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // ordered_json looks keys up one by one: minutes for a vocabulary
 
 constexpr int32_t kLargestId = 1 << 24;
 

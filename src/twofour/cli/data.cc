@@ -1,0 +1,111 @@
+#include <chrono>
+#include <memory>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "twofour/base/error.h"
+#include "twofour/base/file.h"
+#include "twofour/base/progress.h"
+#include "twofour/cli/command.h"
+#include "twofour/text/prepare.h"
+
+namespace twofour::cli {
+namespace {
+
+struct DataFlags {
+  std::vector<std::string> inputs;
+  std::string tokenizer, out, format = "twofour", separator = "<|endoftext|>";
+  double val_fraction = 0.05;
+  uint64_t seed = 1;
+  bool json = false;
+};
+
+// "\n" and "\t" as a shell passes them.
+std::string unescape(const std::string& text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char next = i + 1 < text.size() ? text[i + 1] : '\0';
+    if (text[i] == '\\' && (next == 'n' || next == 't' || next == '\\')) {
+      out += next == 'n' ? '\n' : next == 't' ? '\t' : '\\';
+      ++i;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+void run_data(const DataFlags& flags) {
+  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
+  if (fs::is_directory(flags.out)) remove_abandoned(flags.out);
+  text::PrepareOptions options;
+  options.inputs.assign(flags.inputs.begin(), flags.inputs.end());
+  options.out = flags.out;
+  options.val_fraction = flags.val_fraction;
+  options.seed = flags.seed;
+  options.nanogpt = flags.format == "nanogpt";
+  options.separator = unescape(flags.separator);
+  ProgressBar bar("tokenising", 100);
+  options.progress = [&](uint64_t done, uint64_t total, int64_t tokens) {
+    bar.update(total == 0 ? 0 : 100 * done / total,
+               fmt::format("{:.1f} of {:.1f} MB · {} tokens", static_cast<double>(done) / 1e6,
+                           static_cast<double>(total) / 1e6, tokens));
+  };
+  const auto start = std::chrono::steady_clock::now();
+  const text::PrepareSummary summary = text::prepare(tokenizer, options);
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  ProgressBar::clear_line();
+  const nlohmann::ordered_json json = {{"out", flags.out},
+                                       {"train_tokens", summary.train_tokens},
+                                       {"train_documents", summary.train_documents},
+                                       {"val_tokens", summary.val_tokens},
+                                       {"val_documents", summary.val_documents},
+                                       {"empty_documents", summary.empty_documents},
+                                       {"seconds", seconds}};
+  if (flags.json) {
+    fmt::print("{}\n", json.dump());
+    return;
+  }
+  fmt::print("{}: train {} tokens in {} documents, val {} tokens in {} documents ({:.1f} s)\n",
+             flags.out, summary.train_tokens, summary.train_documents, summary.val_tokens,
+             summary.val_documents, seconds);
+  if (summary.empty_documents > 0)
+    fmt::print("{} empty documents left out\n", summary.empty_documents);
+}
+
+}  // namespace
+
+void add_data(CLI::App& program) {
+  CLI::App& command = *program.add_subcommand("data", "text to the token files that train reads");
+  auto flags = std::make_shared<DataFlags>();
+  command
+      .add_option("inputs", flags->inputs, ".txt, .jsonl, .jsonl.gz, .jsonl.zst (field \"text\")")
+      ->required()
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("FILES");
+  command.add_option("--tokenizer", flags->tokenizer, "folder of the tokenizer")
+      ->required()
+      ->type_name("DIR");
+  command.add_option("--out", flags->out, "folder for train.bin, val.bin and tokenizer/")
+      ->required()
+      ->type_name("DIR");
+  command
+      .add_option("--val-fraction", flags->val_fraction,
+                  "share of the documents for val.bin; 0 = none")
+      ->type_name("F");
+  command.add_option("--seed", flags->seed, "of the split")->type_name("N");
+  command.add_option("--format", flags->format, "twofour, or nanogpt: bare uint16 files")
+      ->check(CLI::IsMember({"twofour", "nanogpt"}))
+      ->type_name("NAME");
+  command
+      .add_option("--document-separator", flags->separator,
+                  "parts the documents of a .txt; \\n and \\t are understood, \"\" = one a file")
+      ->type_name("TEXT");
+  add_threads_option(command);
+  command.add_flag("--json", flags->json, "print the summary as one JSON object");
+  on_run(command, [flags] { run_data(*flags); });
+}
+
+}  // namespace twofour::cli

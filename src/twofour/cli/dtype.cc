@@ -1,0 +1,13 @@
+#include "twofour/cli/dtype.h"
+
+#include "twofour/base/error.h"
+
+namespace twofour::cli {
+
+at::ScalarType dtype_named(const std::string& name) {
+  if (name == "float32") return at::kFloat;
+  if (name == "bfloat16") return at::kBFloat16;
+  fail_usage("unknown dtype \"{}\": choose float32 or bfloat16", printable(name));
+}
+
+}  // namespace twofour::cli

@@ -1,0 +1,111 @@
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "twofour/base/error.h"
+#include "twofour/base/file.h"
+#include "twofour/base/progress.h"
+#include "twofour/checkpoint/model_folder.h"
+#include "twofour/cli/command.h"
+#include "twofour/cli/dtype.h"
+#include "twofour/eval/perplexity.h"
+#include "twofour/text/token_file.h"
+#include "twofour/text/tokenizer.h"
+
+namespace twofour::cli {
+namespace {
+
+struct EvalFlags {
+  std::string model, data, dtype = "float32";
+  int64_t context = 0, stride = 0, batch = 4;
+  bool json = false;
+};
+
+struct EvalText {
+  std::vector<int64_t> ids;
+  std::optional<int64_t> words;  ///< known for text, not for a token file
+};
+
+int64_t count_words(const std::string& text) {
+  std::istringstream stream(text);
+  int64_t words = 0;
+  for (std::string word; stream >> word;) ++words;
+  return words;
+}
+
+EvalText read_data(const EvalFlags& flags) {
+  EvalText data;
+  if (fs::path(flags.data).extension() == ".bin") {
+    const text::TokenFile file = text::TokenFile::open(flags.data);
+    data.ids.resize(static_cast<size_t>(file.size()));
+    file.read(0, data.ids);
+    return data;
+  }
+  const std::string text = read_file(flags.data);
+  if (text.empty()) fail("cannot read \"{}\": the file is empty", flags.data);
+  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
+  try {
+    const std::vector<int32_t> ids = tokenizer.encode(text);
+    data.ids.assign(ids.begin(), ids.end());
+  } catch (const Error& error) {
+    fail("cannot read \"{}\": {}", flags.data, error.what());
+  }
+  data.words = count_words(text);
+  return data;
+}
+
+void run_perplexity(const EvalFlags& flags) {
+  const model::Gpt2 model = checkpoint::load_gpt2(flags.model, dtype_named(flags.dtype));
+  const EvalText data = read_data(flags);
+  ProgressBar bar("evaluating", 0);
+  eval::PerplexityOptions options{flags.context, flags.stride, flags.batch, {}};
+  options.progress = [&](int64_t done, int64_t windows) {
+    bar.update(0, fmt::format("window {} of {}", done, windows));
+  };
+  const eval::PerplexityResult result = eval::perplexity(model, data.ids, options);
+  ProgressBar::clear_line();
+  nlohmann::ordered_json json = {
+      {"perplexity", result.perplexity}, {"nll", result.nll}, {"tokens", result.tokens}};
+  if (data.words && *data.words > 0) {
+    json["adjusted_perplexity"] = std::exp(result.nll / static_cast<double>(*data.words));
+  }
+  if (flags.json) {
+    fmt::print("{}\n", json.dump());
+    return;
+  }
+  fmt::print("perplexity {:.4f} over {} tokens", result.perplexity, result.tokens);
+  if (json.contains("adjusted_perplexity")) {
+    fmt::print(", by words {:.2f}", json["adjusted_perplexity"].get<double>());
+  }
+  fmt::print("\n");
+}
+
+}  // namespace
+
+void add_eval(CLI::App& program) {
+  CLI::App& group = *program.add_subcommand("eval", "measure a model");
+  group.require_subcommand(1);
+  CLI::App& command = *group.add_subcommand("perplexity", "on a text or a token file");
+  auto flags = std::make_shared<EvalFlags>();
+  command.add_option("--model", flags->model, "Hugging Face folder")->required()->type_name("DIR");
+  command.add_option("--data", flags->data, "text, or a .bin of tokens")
+      ->required()
+      ->type_name("FILE");
+  command.add_option("--context", flags->context, "tokens of a window; 0 = the model's")
+      ->type_name("N");
+  command.add_option("--stride", flags->stride, "tokens between windows; 0 = the context")
+      ->type_name("N");
+  command.add_option("--batch", flags->batch, "windows at a time")
+      ->check(CLI::Range(1, 1 << 20))
+      ->type_name("N");
+  command.add_option("--dtype", flags->dtype, "float32 or bfloat16")->type_name("T");
+  add_threads_option(command);
+  command.add_flag("--json", flags->json, "print the result as one JSON object");
+  on_run(command, [flags] { run_perplexity(*flags); });
+}
+
+}  // namespace twofour::cli

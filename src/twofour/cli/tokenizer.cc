@@ -1,0 +1,191 @@
+#include "twofour/text/tokenizer.h"
+
+#include <chrono>
+#include <cstdio>
+#include <memory>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "twofour/base/error.h"
+#include "twofour/base/file.h"
+#include "twofour/base/progress.h"
+#include "twofour/cli/command.h"
+#include "twofour/text/bpe_trainer.h"
+#include "twofour/text/documents.h"
+#include "twofour/text/splitter.h"
+
+namespace twofour::cli {
+namespace {
+
+struct TokenizerFlags {
+  std::vector<std::string> files, special_tokens = {"<|endoftext|>"};
+  std::string tokenizer, out, file = "-", separator = "<|endoftext|>";
+  int32_t vocabulary_size = 0;
+  bool jsonl = false, json = false;
+};
+
+std::string input_name(const std::string& file) { return file == "-" ? "/dev/stdin" : file; }
+
+void write_line(const std::string& line) {
+  if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size() ||
+      std::putc('\n', stdout) == EOF) {
+    fail("cannot write to the standard output");
+  }
+}
+
+// Calls fn(line, line number) for each line of the file that is not empty.
+template <class Fn>
+void for_lines(const std::string& file, Fn&& fn) {
+  text::Input input(input_name(file));
+  std::string buffer;
+  int64_t number = 0;
+  for (bool ended = false; !ended;) {
+    const size_t used = buffer.size();
+    buffer.resize(used + (1 << 16));
+    const size_t got = input.read(std::span(buffer).subspan(used));
+    buffer.resize(used + got);
+    ended = got == 0;
+    if (ended && !buffer.empty()) buffer += '\n';
+    size_t begin = 0;
+    for (size_t end; (end = buffer.find('\n', begin)) != std::string::npos; begin = end + 1) {
+      ++number;
+      const std::string_view line = std::string_view(buffer).substr(begin, end - begin);
+      if (line.find_first_not_of(" \t\r") != std::string_view::npos) fn(line, number);
+    }
+    buffer.erase(0, begin);
+  }
+}
+
+void run_encode(const TokenizerFlags& flags) {
+  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
+  if (!flags.jsonl) {
+    const std::string text = read_file(input_name(flags.file));
+    try {
+      write_line(nlohmann::json(tokenizer.encode(text)).dump());
+    } catch (const Error& error) {
+      fail("cannot encode \"{}\": {}", flags.file, error.what());
+    }
+    return;
+  }
+  for_lines(flags.file, [&](std::string_view line, int64_t number) {
+    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!json.is_object() || !json.contains("text") || !json["text"].is_string()) {
+      fail("cannot encode \"{}\": line {} is not {{\"text\": \"…\"}}", flags.file, number);
+    }
+    write_line(nlohmann::json{{"ids", tokenizer.encode(json["text"].get<std::string>())}}.dump());
+  });
+}
+
+std::vector<int32_t> read_ids(const nlohmann::json& json, const std::string& file, int64_t line) {
+  const bool is_list = json.is_array() && std::all_of(json.begin(), json.end(), [](const auto& id) {
+                         return id.is_number_integer() && id >= INT32_MIN && id <= INT32_MAX;
+                       });
+  if (!is_list) fail("cannot decode \"{}\": line {} is no JSON array of token ids", file, line);
+  return json.get<std::vector<int32_t>>();
+}
+
+void run_decode(const TokenizerFlags& flags) {
+  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
+  for_lines(flags.file, [&](std::string_view line, int64_t number) {
+    auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (flags.jsonl)
+      json = json.is_object() && json.contains("ids") ? json["ids"] : nlohmann::json();
+    std::string text;
+    try {
+      text = tokenizer.decode(read_ids(json, flags.file, number));
+    } catch (const Error& error) {
+      fail("cannot decode \"{}\": line {}: {}", flags.file, number, error.what());
+    }
+    if (!flags.jsonl) {
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      return;
+    }
+    write_line(nlohmann::json{{"text", text}}.dump(-1, ' ', false,
+                                                   nlohmann::json::error_handler_t::replace));
+  });
+}
+
+void run_train(const TokenizerFlags& flags) {
+  const auto start = std::chrono::steady_clock::now();
+  static const text::Splitter rule{std::string(text::kGpt2Rule)};
+  text::DocumentOptions options;
+  options.separator = flags.separator;
+  options.safe_cut = [](std::string_view text, size_t begin) { return rule.safe_cut(text, begin); };
+  text::BpeTrainer trainer;
+  for (const std::string& file : flags.files) {
+    text::DocumentReader reader(file, options);
+    ProgressBar bar("counting words", reader.input().file_size());
+    for (text::Part part; reader.next(part);) {
+      trainer.add(part.text);
+      bar.update(reader.input().file_position());
+    }
+  }
+  text::Tokenizer tokenizer = [&] {
+    ProgressBar bar("merging", static_cast<uint64_t>(flags.vocabulary_size));
+    return trainer.train(flags.vocabulary_size, flags.special_tokens, [&](int64_t pieces) {
+      bar.update(static_cast<uint64_t>(pieces), fmt::format("{} pieces", pieces));
+    });
+  }();
+  AtomicFolder folder(flags.out);
+  tokenizer.save(folder.path());
+  folder.commit();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (flags.json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"out", flags.out},
+                                              {"vocabulary_size", tokenizer.vocabulary_size()},
+                                              {"seconds", seconds}}
+                           .dump());
+  } else {
+    fmt::print("{}: {} pieces ({:.1f} s)\n", flags.out, tokenizer.vocabulary_size(), seconds);
+  }
+}
+
+void add_training(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags) {
+  CLI::App& command = *group.add_subcommand("train", "learn byte-level BPE from text");
+  command.add_option("files", flags->files, ".txt, .jsonl, .jsonl.gz, .jsonl.zst")
+      ->required()
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("FILES");
+  command.add_option("--vocab-size", flags->vocabulary_size, "pieces, special tokens included")
+      ->required()
+      ->type_name("N");
+  command.add_option("--out", flags->out, "folder for tokenizer.json")
+      ->required()
+      ->type_name("DIR");
+  command
+      .add_option("--special-token", flags->special_tokens,
+                  "a token that no text is split into; the first ends a document")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("S");
+  command.add_flag("--json", flags->json, "print the summary as one JSON object");
+  on_run(command, [flags] { run_train(*flags); });
+}
+
+void add_coding(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags, const char* name,
+                const char* help, const char* jsonl_help, void (*run)(const TokenizerFlags&)) {
+  CLI::App& command = *group.add_subcommand(name, help);
+  command.add_option("--tokenizer", flags->tokenizer, "folder of the tokenizer")
+      ->required()
+      ->type_name("DIR");
+  command.add_option("file", flags->file, "- = the standard input")->type_name("FILE");
+  command.add_flag("--jsonl", flags->jsonl)->description(jsonl_help);
+  add_threads_option(command);
+  on_run(command, [flags, run] { run(*flags); });
+}
+
+}  // namespace
+
+void add_tokenizer(CLI::App& program) {
+  CLI::App& group = *program.add_subcommand("tokenizer", "train a tokenizer; text to ids and back");
+  group.require_subcommand(1);
+  auto flags = std::make_shared<TokenizerFlags>();
+  add_training(group, flags);
+  add_coding(group, flags, "encode", "the whole input as one text to one JSON array of ids",
+             "each line {\"text\": …} to a line {\"ids\": …}", run_encode);
+  add_coding(group, flags, "decode", "JSON arrays of ids, one a line, to their text",
+             "each line {\"ids\": …} to a line {\"text\": …}", run_decode);
+}
+
+}  // namespace twofour::cli
