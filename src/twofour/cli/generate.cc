@@ -1,5 +1,6 @@
 #include "twofour/model/generate.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -25,40 +26,43 @@ struct GenerateFlags {
   bool json = false, stats = false;
 };
 
-// Prints text as it comes, but a character only once it is complete.
+// Prints text as it comes, but a character only once it is complete. Bytes that belong to no character,
+// which a model may well make, show as U+FFFD.
 class Stream {
  public:
   explicit Stream(bool quiet) : quiet_(quiet) {}
 
   void add(const std::string& bytes) {
-    all_ += bytes;
     waiting_ += bytes;
-    const size_t complete = complete_length(waiting_);
-    print(waiting_.substr(0, complete));
-    waiting_.erase(0, complete);
+    print(/*all=*/false);
   }
-  void finish() { print(waiting_); }
-  const std::string& all() const { return all_; }
+  void finish() { print(/*all=*/true); }
+  const std::string& text() const { return text_; }
 
  private:
-  static size_t complete_length(const std::string& text) {
-    // The last character may still lack up to three bytes.
-    for (size_t back = 1; back <= std::min<size_t>(3, text.size()); ++back) {
-      const auto lead = static_cast<unsigned char>(text[text.size() - back]);
-      const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-      if (lead >= 0xc0) return length > back ? text.size() - back : text.size();
-      if (lead < 0x80) break;
-    }
-    return text.size();
+  static bool may_continue(std::string_view rest) {
+    const auto lead = static_cast<unsigned char>(rest[0]);
+    const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+    return rest.size() < length;
   }
-  void print(const std::string& text) const {
+
+  void print(bool all) {
+    std::string out;
+    std::string_view rest = waiting_;
+    while (!rest.empty() && (all || utf8_sequence_length(rest) > 0 || !may_continue(rest))) {
+      const size_t length = utf8_sequence_length(rest);
+      out += length > 0 ? rest.substr(0, length) : "\xef\xbf\xbd";
+      rest.remove_prefix(std::max<size_t>(length, 1));
+    }
+    waiting_ = rest;
+    text_ += out;
     if (quiet_) return;
-    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fwrite(out.data(), 1, out.size(), stdout);
     std::fflush(stdout);
   }
 
   bool quiet_;
-  std::string all_, waiting_;
+  std::string text_, waiting_;
 };
 
 const char* name_of(model::StopReason reason) {
@@ -95,16 +99,16 @@ void run_generate(const GenerateFlags& flags) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const double rate = static_cast<double>(tokens) / seconds;
+  stream.finish();
   if (flags.json) {
     const nlohmann::ordered_json json = {{"prompt", prompt},
-                                         {"text", stream.all()},
+                                         {"text", stream.text()},
                                          {"tokens", tokens},
                                          {"stop", name_of(reason)},
                                          {"tokens_per_second", rate}};
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    fmt::print("{}\n", json.dump());
     return;
   }
-  stream.finish();
   fmt::print("\n");
   if (reason == model::StopReason::kContextFull)
     spdlog::info("stopped: the model's context is full");

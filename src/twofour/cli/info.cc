@@ -1,14 +1,109 @@
+#include <memory>
+
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include <ATen/ops/count_nonzero.h>
+#include <torch/headeronly/version.h>
 
 #include "twofour/base/parallel.h"
+#include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
+#include "twofour/kernels/dispatch.h"
+#include "twofour/sparse/pattern.h"
 
 namespace twofour::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json machine() {
+  Json sets = Json::array();
+#if defined(__x86_64__)
+  const auto add = [&](const char* name, bool has) {
+    if (has) sets.push_back(name);
+  };
+  add("avx2", __builtin_cpu_supports("avx2"));
+  add("fma", __builtin_cpu_supports("fma"));
+  add("avx512f", __builtin_cpu_supports("avx512f"));
+  add("avx512bw", __builtin_cpu_supports("avx512bw"));
+  add("avx512vnni", __builtin_cpu_supports("avx512vnni"));
+  add("avx512bf16", __builtin_cpu_supports("avx512bf16"));
+#endif
+  const double memory =
+      static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  return {{"version", TWOFOUR_VERSION}, {"libtorch", TORCH_VERSION},
+          {"threads", thread_count()},  {"memory_gib", memory / (1 << 30)},
+          {"instruction_sets", sets},   {"kernels", kernels::name_of(kernels::instruction_set())},
+          {"devices", {"cpu"}}};
+}
+
+Json describe_model(const std::string& folder) {
+  model::Gpt2 model = checkpoint::load_gpt2(folder, at::kFloat);
+  Json layers = Json::array();
+  int64_t entries = 0, zeros = 0, bytes = 0;
+  model.visit([&](const std::string& name, at::Tensor& tensor) {
+    const int64_t zero = tensor.numel() - at::count_nonzero(tensor).item<int64_t>();
+    Json layer = {{"name", name}, {"shape", tensor.sizes().vec()}, {"zeros", zero}};
+    const bool groups = tensor.dim() == 2 && tensor.size(1) % 4 == 0;
+    layer["violations_2_4"] = groups ? Json(sparse::violations24(tensor)) : Json();
+    layers.push_back(std::move(layer));
+    entries += tensor.numel();
+    zeros += zero;
+    bytes += tensor.numel() * 4;
+  });
+  return {{"model", folder},       {"architecture", "gpt2"},
+          {"parameters", entries}, {"memory_bytes_float32", bytes},
+          {"zeros", zeros},        {"tensors", layers}};
+}
+
+void print_model(const Json& model) {
+  fmt::print("{}: {} parameters, {:.1f} MB in float32, {:.1f} % zeros\n",
+             model["model"].get<std::string>(), model["parameters"].get<int64_t>(),
+             model["memory_bytes_float32"].get<double>() / 1e6,
+             100 * model["zeros"].get<double>() / model["parameters"].get<double>());
+  fmt::print("{:<44} {:>16} {:>8}  {}\n", "tensor (linears as [out, in])", "shape", "zeros", "2:4");
+  for (const Json& layer : model["tensors"]) {
+    const auto shape = layer["shape"].get<std::vector<int64_t>>();
+    int64_t entries = 1;
+    for (const int64_t size : shape) entries *= size;
+    const Json& violations = layer["violations_2_4"];
+    const bool none = violations.is_null();
+    const std::string pattern = none ? ""
+                                : violations == 0
+                                    ? "yes"
+                                    : fmt::format("{} groups break it", violations.dump());
+    fmt::print("{:<44} {:>16} {:>6.1f} %  {}\n", layer["name"].get<std::string>(),
+               fmt::format("{}", fmt::join(shape, " x ")),
+               100 * layer["zeros"].get<double>() / static_cast<double>(entries), pattern);
+  }
+}
+
+void run_info(const std::string& model, bool json) {
+  Json info = model.empty() ? machine() : describe_model(model);
+  if (json) {
+    fmt::print("{}\n", info.dump());
+  } else if (!model.empty()) {
+    print_model(info);
+  } else {
+    for (const auto& [key, value] : info.items()) {
+      fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+    }
+  }
+}
+
+}  // namespace
 
 void add_info(CLI::App& program) {
-  CLI::App& command = *program.add_subcommand("info", "what this machine and this build can do");
+  CLI::App& command = *program.add_subcommand(
+      "info", "this machine and build; with --model, its layers and sparsity");
+  auto model = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  command.add_option("--model", *model, "Hugging Face folder")->type_name("DIR");
+  command.add_flag("--json", *json, "print one JSON object");
   add_threads_option(command);
-  on_run(command, [] { fmt::print("threads {}\n", thread_count()); });
+  on_run(command, [model, json] { run_info(*model, *json); });
 }
 
 }  // namespace twofour::cli

@@ -42,11 +42,13 @@ std::string describe(const CLI::App& program, const CLI::ParseError& error) {
   std::string message = error.what();
   std::replace(message.begin(), message.end(), '\n', ' ');
   const auto extras = program.remaining(true);
+  const bool lacks_command = !command.get_subcommands({}).empty();
   const bool is_unknown = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-  if (is_unknown && !extras.empty()) {
+  if ((is_unknown || lacks_command) && !extras.empty()) {
     const std::string typed = extras.front().substr(0, extras.front().find('='));
     const bool is_option = typed.starts_with("-");
-    message = fmt::format("unknown {} \"{}\"", is_option ? "option" : "argument", typed);
+    const char* kind = is_option ? "option" : lacks_command ? "command" : "argument";
+    message = fmt::format("unknown {} \"{}\"", kind, printable(typed));
     const std::string near = nearest(typed, known_names(command));
     if (!near.empty()) message += fmt::format(", did you mean \"{}\"?", near);
   }

@@ -1,0 +1,39 @@
+# The everyday tasks. CMakePresets.json has the rest: debug, asan, tsan.
+.PHONY: help setup build test test-all demo bench format lint clean
+
+help:
+	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (under 15 minutes)"
+	@echo "make test    set up, build, run the tests"
+	@echo "make build   set up, build build/twofour"
+	@echo "make bench   ratios against PyTorch and Hugging Face tokenizers, JSON in build/bench"
+	@echo "make format  clang-format every source;  make lint  clang-tidy the changed ones"
+	@echo "make clean   remove build/ and demo/"
+
+setup:
+	@scripts/setup
+
+build: setup
+	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+	@mv build-configure.log build/configure.log
+	@cmake --build --preset release
+
+test: build
+	@ctest --preset release -LE slow -j 2
+
+test-all: build
+	@ctest --preset release -j 2
+
+demo: build
+	@scripts/demo
+
+bench: build
+	@.venv/bin/python bench/run.py
+
+format:
+	@git ls-files '*.cc' '*.h' | xargs clang-format-14 -i
+
+lint: build
+	@scripts/lint
+
+clean:
+	rm -rf build demo

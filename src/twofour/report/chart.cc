@@ -1,0 +1,174 @@
+#include "twofour/report/chart.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace twofour::report {
+namespace {
+
+constexpr double kWidth = 560, kHeight = 260, kLeft = 64, kRight = 12, kTop = 12, kBottom = 40;
+constexpr size_t kBuckets = 150;
+
+struct Range {
+  double low = std::numeric_limits<double>::infinity();
+  double high = -std::numeric_limits<double>::infinity();
+  void add(double value) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  }
+};
+
+/// A scale from values to pixels with round tick marks.
+class Axis {
+ public:
+  Axis(Range range, double first, double last, bool logarithmic)
+      : logarithmic_(logarithmic && range.low > 0), first_(first), last_(last) {
+    low_ = transform(range.low);
+    high_ = transform(range.high);
+    if (high_ - low_ < 1e-12 * std::max(1.0, std::fabs(high_))) {
+      const double margin = std::max(1e-6, 0.1 * std::fabs(high_));
+      low_ -= margin;
+      high_ += margin;
+    }
+  }
+
+  double at(double value) const {
+    return first_ + (last_ - first_) * (transform(value) - low_) / (high_ - low_);
+  }
+
+  std::vector<double> ticks() const {
+    std::vector<double> ticks;
+    const double rough = (high_ - low_) / 5;
+    if (logarithmic_ && high_ - low_ > 1.5) {
+      for (double power = std::ceil(low_); power <= high_; ++power)
+        ticks.push_back(std::pow(10, power));
+      return ticks;
+    }
+    const double low = logarithmic_ ? std::pow(10, low_) : low_;
+    const double high = logarithmic_ ? std::pow(10, high_) : high_;
+    const double step = round_step(logarithmic_ ? (high - low) / 5 : rough);
+    for (double tick = std::ceil(low / step) * step; tick <= high + step * 1e-9; tick += step) {
+      ticks.push_back(std::fabs(tick) < step * 1e-9 ? 0.0 : tick);
+    }
+    return ticks;
+  }
+
+ private:
+  double transform(double value) const { return logarithmic_ ? std::log10(value) : value; }
+  static double round_step(double rough) {
+    const double power = std::pow(10, std::floor(std::log10(rough)));
+    for (const double factor : {1.0, 2.0, 5.0}) {
+      if (factor * power >= rough) return factor * power;
+    }
+    return 10 * power;
+  }
+
+  bool logarithmic_;
+  double first_, last_, low_, high_;
+};
+
+std::string label(double value) {
+  const double size = std::fabs(value);
+  if (size >= 1e6) return fmt::format("{:g}M", value / 1e6);
+  if (size >= 1e4) return fmt::format("{:g}k", value / 1e3);
+  if (size != 0 && size < 1e-3) return fmt::format("{:.0e}", value);
+  return fmt::format("{:.6g}", value);
+}
+
+// The lowest and highest point of each of kBuckets stretches, so that peaks stay visible.
+std::vector<Point> thinned(const std::vector<Point>& points) {
+  if (points.size() <= 2 * kBuckets) return points;
+  std::vector<Point> kept;
+  for (size_t bucket = 0; bucket < kBuckets; ++bucket) {
+    const auto first = points.begin() + static_cast<int64_t>(bucket * points.size() / kBuckets);
+    const auto last =
+        points.begin() + static_cast<int64_t>((bucket + 1) * points.size() / kBuckets);
+    const auto [low, high] = std::minmax_element(
+        first, last, [](const Point& a, const Point& b) { return a.value < b.value; });
+    kept.push_back(*std::min(low, high));
+    if (low != high) kept.push_back(*std::max(low, high));
+  }
+  return kept;
+}
+
+std::string grid(const Axis& x, const Axis& y) {
+  std::string svg;
+  for (const double tick : y.ticks()) {
+    svg += fmt::format(R"(<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>)"
+                       R"(<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>)",
+                       kLeft, kWidth - kRight, y.at(tick), y.at(tick), kLeft - 6, y.at(tick) + 4,
+                       label(tick));
+  }
+  for (const double tick : x.ticks()) {
+    svg += fmt::format(R"(<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>)",
+                       x.at(tick), kHeight - kBottom + 16, label(tick));
+  }
+  return svg;
+}
+
+std::string curve(const Series& series, const Axis& x, const Axis& y) {
+  std::string points;
+  for (const Point& point : thinned(series.points)) {
+    points += fmt::format("{:.1f},{:.1f} ", x.at(point.step), y.at(point.value));
+  }
+  const Point& last = series.points.back();
+  return fmt::format(
+      R"(<polyline class="curve c{}" points="{}"/><circle class="dot c{}" cx="{:.1f}" cy="{:.1f}" r="3">)"
+      R"(<title>{}: {:.6g} at step {}</title></circle>)",
+      series.colour, points, series.colour, x.at(last.step), y.at(last.value), escape(series.name),
+      last.value, last.step);
+}
+
+}  // namespace
+
+std::string escape(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        // XML allows no control characters but these.
+        out += static_cast<unsigned char>(c) >= 0x20 || c == '\n' || c == '\t' ? c : ' ';
+    }
+  }
+  return out;
+}
+
+std::string line_chart(const std::string& title, const std::string& unit,
+                       const std::vector<Series>& series, bool logarithmic) {
+  Range steps, values;
+  for (const Series& one : series) {
+    for (const Point& point : one.points) {
+      steps.add(point.step);
+      values.add(point.value);
+    }
+  }
+  const Axis x(steps, kLeft, kWidth - kRight, false);
+  const Axis y(values, kHeight - kBottom, kTop, logarithmic);
+  std::string svg = fmt::format(R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">)", kWidth,
+                                kHeight, escape(title));
+  svg += grid(x, y);
+  for (const Series& one : series) svg += curve(one, x, y);
+  svg += fmt::format(R"(<text class="axis" x="{}" y="{}" text-anchor="end">step</text>)",
+                     kWidth - kRight, kHeight - 6);
+  svg += fmt::format(
+      R"svg(<text class="axis" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text></svg>)svg",
+      (kHeight - kBottom + kTop) / 2, escape(unit));
+  return svg;
+}
+
+}  // namespace twofour::report

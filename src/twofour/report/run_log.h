@@ -1,0 +1,36 @@
+// What a run folder tells: RUN/log.jsonl and RUN/config.toml.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace twofour::report {
+
+struct Point {
+  double step, value;
+};
+
+/// A curve by the name of its field in log.jsonl.
+using Curves = std::map<std::string, std::vector<Point>>;
+
+struct RunLog {
+  std::string name, method, dtype;
+  int64_t parameters = 0, steps = 0, tokens_per_step = 0;
+  double seconds = 0;  ///< training time summed over the parts of the run, as far as it was logged
+  Curves curves;       ///< loss, lr, grad_norm, tokens_per_second, flip_rate, zeros, validation
+  std::map<std::string, std::string> config;  ///< key -> value as config.toml writes them
+  std::string samples;                        ///< RUN/samples.txt, if it exists
+};
+
+/// Reads a run. Of a step that was taken twice, because the run was resumed, the later line counts.
+/// Throws Error naming file and line for what is no log; a last line that a killed run left
+/// unfinished is skipped, as is one in the middle where a run was resumed after it.
+RunLog read_run(const std::filesystem::path& run);
+
+/// The last value of a curve, if it has any.
+std::optional<double> last_value(const RunLog& run, const std::string& curve);
+
+}  // namespace twofour::report

@@ -1,0 +1,111 @@
+#include "twofour/report/table.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "twofour/base/progress.h"
+
+namespace twofour::report {
+namespace {
+
+std::optional<double> median(const RunLog& run, const std::string& curve) {
+  const auto found = run.curves.find(curve);
+  if (found == run.curves.end() || found->second.empty()) return std::nullopt;
+  std::vector<double> values;
+  for (const Point& point : found->second) values.push_back(point.value);
+  const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+std::string shown(const std::optional<double>& value, const char* format) {
+  return value ? fmt::format(fmt::runtime(format), *value) : "–";
+}
+
+std::optional<double> percent(const std::optional<double>& share) {
+  if (!share) return std::nullopt;
+  return 100 * *share;
+}
+
+std::optional<double> perplexity(const RunLog& run) {
+  const auto loss = last_value(run, "validation");
+  if (!loss) return std::nullopt;
+  return std::exp(*loss);
+}
+
+std::string count(int64_t number) {
+  if (number >= 1'000'000) return fmt::format("{:.2f} M", static_cast<double>(number) / 1e6);
+  return fmt::format("{}", number);
+}
+
+size_t width_of(const std::string& text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xc0) != 0x80;
+  }));
+}
+
+}  // namespace
+
+Table compare(const std::vector<RunLog>& runs) {
+  Table table;
+  table.header = {"run",       "method",          "parameters", "steps",     "training loss",
+                  "val. loss", "val. perplexity", "zeros",      "flip rate", "tokens/s",
+                  "time"};
+  for (const RunLog& run : runs) {
+    table.rows.push_back(
+        {run.name, run.method, count(run.parameters), fmt::format("{}", run.steps),
+         shown(last_value(run, "loss"), "{:.4f}"), shown(last_value(run, "validation"), "{:.4f}"),
+         shown(perplexity(run), "{:.2f}"), shown(percent(last_value(run, "zeros")), "{:.1f} %"),
+         shown(last_value(run, "flip_rate"), "{:.4f}"),
+         shown(median(run, "tokens_per_second"), "{:.0f}"),
+         run.seconds > 0 ? format_duration(run.seconds) : "–"});
+  }
+  return table;
+}
+
+std::string to_text(const Table& table) {
+  std::vector<size_t> widths;
+  for (const std::string& title : table.header) widths.push_back(width_of(title));
+  for (const auto& row : table.rows) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
+  }
+  std::string text;
+  const auto add = [&](const std::vector<std::string>& row) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      const std::string padding(widths[i] - width_of(row[i]), ' ');
+      const bool is_name = i < 2;
+      text += (i == 0 ? "" : "  ") + (is_name ? row[i] + padding : padding + row[i]);
+    }
+    text += "\n";
+  };
+  add(table.header);
+  for (const auto& row : table.rows) add(row);
+  return text;
+}
+
+std::string to_json(const std::vector<RunLog>& runs) {
+  using Json = nlohmann::ordered_json;
+  const auto number = [](const std::optional<double>& value) {
+    return value ? Json(*value) : Json();
+  };
+  Json json = {{"runs", Json::array()}};
+  for (const RunLog& run : runs) {
+    json["runs"].push_back({{"run", run.name},
+                            {"method", run.method},
+                            {"parameters", run.parameters},
+                            {"steps", run.steps},
+                            {"train_loss", number(last_value(run, "loss"))},
+                            {"validation_loss", number(last_value(run, "validation"))},
+                            {"validation_perplexity", number(perplexity(run))},
+                            {"zeros", number(last_value(run, "zeros"))},
+                            {"flip_rate", number(last_value(run, "flip_rate"))},
+                            {"tokens_per_second", number(median(run, "tokens_per_second"))},
+                            {"seconds", run.seconds}});
+  }
+  return json.dump();
+}
+
+}  // namespace twofour::report

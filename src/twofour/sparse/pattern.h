@@ -1,0 +1,12 @@
+// Whether a weight is 2:4 sparse.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace twofour::sparse {
+
+/// The number of groups of four consecutive entries of a row of weight [out, in] (float32, `in` a
+/// multiple of 4) with more than two that are not zero.
+int64_t violations24(const at::Tensor& weight);
+
+}  // namespace twofour::sparse
