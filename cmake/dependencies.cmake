@@ -14,9 +14,6 @@ if(TWOFOUR_TESTS)
   find_package(GTest REQUIRED)
   include(GoogleTest)
 endif()
-if(TWOFOUR_BENCHMARKS)
-  find_package(benchmark REQUIRED)
-endif()
 
 # libtorch: the wheel in .venv, or what TWOFOUR_TORCH_DIR names (a folder with share/cmake/Torch).
 set(TWOFOUR_TORCH_DIR "$ENV{TWOFOUR_TORCH_DIR}" CACHE PATH "libtorch to use instead of .venv's")

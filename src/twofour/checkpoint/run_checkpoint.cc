@@ -45,8 +45,7 @@ void save_checkpoint(const fs::path& run, int64_t step, const RunState& state, i
   json.update(state.state);
   json["files"] = nlohmann::ordered_json::object();
   for (const auto& [name, tensors] : state.files) {
-    write_safetensors(folder.path() / name, tensors);
-    json["files"][name] = hash_of(MappedFile(folder.path() / name).text());
+    json["files"][name] = write_safetensors(folder.path() / name, tensors);
   }
   write_file(folder.path() / kStateFile, json.dump(2) + "\n");
   folder.commit();

@@ -9,6 +9,7 @@
 #include <ATen/ops/from_blob.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/hash.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -187,7 +188,7 @@ at::Tensor SafetensorsFile::view(const std::string& name) const {
       data, entry.shape, [file = file_](void*) {}, at::TensorOptions().dtype(entry.dtype));
 }
 
-void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+std::string write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                        const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
@@ -203,13 +204,19 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned in the mapping
   const uint64_t header_bytes = text.size();
   AtomicFile file(path);
-  file.write(&header_bytes, 8);
-  file.write(text);
+  Hasher hasher;
+  const auto write = [&](const void* data, size_t size) {
+    hasher.add({static_cast<const char*>(data), size});
+    file.write(data, size);
+  };
+  write(&header_bytes, 8);
+  write(text.data(), text.size());
   for (const auto& [name, tensor] : tensors) {
     const at::Tensor dense = tensor.detach().contiguous();
-    file.write(dense.const_data_ptr(), static_cast<size_t>(dense.numel()) * dense.element_size());
+    write(dense.const_data_ptr(), static_cast<size_t>(dense.numel()) * dense.element_size());
   }
   file.commit();
+  return hasher.digest();
 }
 
 }  // namespace twofour::checkpoint

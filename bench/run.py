@@ -1,0 +1,9 @@
+"""Every benchmark after the other; see the files beside this one for their questions."""
+
+import pathlib
+import subprocess
+import sys
+
+for name in ("tokenizer.py", "step.py"):
+    print(f"== {name}", flush=True)
+    subprocess.run([sys.executable, pathlib.Path(__file__).parent / name], check=False)
