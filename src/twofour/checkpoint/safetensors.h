@@ -51,8 +51,8 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// Writes the tensors in their order, atomically. The bytes depend on the arguments only. Returns the
-/// content's hash (base/hash.h).
+/// Writes the tensors in their order, atomically. The bytes depend on the arguments only. Returns
+/// the content's hash (base/hash.h).
 std::string write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                               const std::map<std::string, std::string>& metadata = {});
 

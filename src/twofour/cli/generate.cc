@@ -26,8 +26,8 @@ struct GenerateFlags {
   bool json = false, stats = false;
 };
 
-// Prints text as it comes, but a character only once it is complete. Bytes that belong to no character,
-// which a model may well make, show as U+FFFD.
+// Prints text as it comes, but a character only once it is complete. Bytes that belong to no
+// character, which a model may well make, show as U+FFFD.
 class Stream {
  public:
   explicit Stream(bool quiet) : quiet_(quiet) {}

@@ -1,0 +1,126 @@
+#include "twofour/sparse/linear24.h"
+
+#include <gtest/gtest.h>
+
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "twofour/sparse/accumulate.h"
+#include "twofour/sparse/mvue.h"
+#include "twofour/sparse/pattern.h"
+#include "twofour/sparse/soft_threshold.h"
+
+#include "testing.h"
+
+namespace twofour::sparse {
+namespace {
+
+at::Tensor tensor_of(const testing::GoldenTensor& golden) {
+  auto values = golden.floats();
+  return at::from_blob(values.data(), golden.shape, at::TensorOptions().dtype(at::kFloat)).clone();
+}
+
+Linear random_layer(int64_t out, int64_t in) {
+  Linear layer;
+  layer.weight = at::randn({out, in}).requires_grad_();
+  layer.bias = at::randn({out}).requires_grad_();
+  return layer;
+}
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return a.sub(b).abs().max().item<double>();
+}
+
+TEST(Linear24, s_ste_products_equal_the_golden_values) {
+  SKIP_WITHOUT_SHARED();
+  const auto golden =
+      testing::read_golden(testing::shared_folder() / "golden/s_ste_linear.safetensors");
+  const auto value = [&](const char* name) { return tensor_of(golden.at(name)); };
+  Linear layer;
+  layer.weight = value("weight").requires_grad_();
+  layer.bias = value("bias").requires_grad_();
+  at::Tensor forward_weight = at::zeros_like(layer.weight.detach());
+  at::Tensor mask = at::zeros({layer.weight.numel() / 8}, at::kByte);
+  const double scale = soft_threshold_scale(layer.weight);
+  soft_threshold24(layer.weight, scale, forward_weight, mask);
+  EXPECT_EQ(violations24(forward_weight), 0);
+  layer.forward_weight = forward_weight;
+  const at::Tensor x = value("x").requires_grad_();
+  const at::Tensor z = linear(x, layer);
+  torch::autograd::backward({z}, {value("dz")});
+  EXPECT_LT(largest_difference(z.detach(), value("z")), 1e-5);
+  EXPECT_LT(largest_difference(x.grad(), value("dx")), 1e-5);
+  EXPECT_LT(largest_difference(layer.weight.grad(), value("dw_exact")), 1e-5);
+  EXPECT_LT(largest_difference(layer.bias.grad(), value("db")), 1e-5);
+}
+
+TEST(Linear24, gradients_accumulate_in_one_buffer) {
+  Linear layer = random_layer(12, 8);
+  const at::Tensor x = at::randn({16, 8}), dz = at::randn({16, 12});
+  gradient_of(layer.weight);
+  const void* buffer = layer.weight.grad().const_data_ptr();
+  for (int pass = 1; pass <= 3; ++pass) {
+    torch::autograd::backward({linear(x, layer)}, {dz});
+    EXPECT_EQ(layer.weight.grad().const_data_ptr(), buffer);
+    EXPECT_LT(largest_difference(layer.weight.grad(), dz.t().mm(x).mul(pass)), 1e-4);
+    EXPECT_LT(largest_difference(layer.bias.grad(), dz.sum(0).mul(pass)), 1e-4);
+  }
+}
+
+TEST(Linear24, bfloat16_products_add_to_float32_gradients) {
+  Linear layer = random_layer(12, 8);
+  layer.forward_weight = layer.weight.detach().to(at::kBFloat16);
+  layer.forward_bias = layer.bias.detach().to(at::kBFloat16);
+  const at::Tensor x = at::randn({16, 8}).to(at::kBFloat16).requires_grad_();
+  const at::Tensor dz = at::randn({16, 12}).to(at::kBFloat16);
+  const at::Tensor z = linear(x, layer);
+  EXPECT_EQ(z.scalar_type(), at::kBFloat16);
+  torch::autograd::backward({z}, {dz});
+  EXPECT_EQ(layer.weight.grad().scalar_type(), at::kFloat);
+  const at::Tensor exact = dz.to(at::kFloat).t().mm(x.detach().to(at::kFloat));
+  EXPECT_LT(largest_difference(layer.weight.grad(), exact), 0.1);
+  EXPECT_EQ(x.grad().scalar_type(), at::kBFloat16);
+}
+
+TEST(Linear24, mvue_gradient_is_unbiased_and_differs_by_step_and_micro_batch) {
+  Linear layer = random_layer(8, 8);
+  layer.weight_gradient = WeightGradient::kMvue;
+  layer.stream = {7, 0, 0, 3};
+  const at::Tensor x = at::randn({32, 8}), dz = at::randn({32, 8});
+  const auto gradient = [&](uint32_t step, uint32_t micro_batch) {
+    layer.stream.step = step;
+    layer.stream.micro_batch = micro_batch;
+    gradient_of(layer.weight).zero_();
+    torch::autograd::backward({linear(x, layer)}, {dz});
+    return layer.weight.grad().clone();
+  };
+  EXPECT_TRUE(gradient(1, 0).equal(gradient(1, 0)));
+  EXPECT_FALSE(gradient(1, 0).equal(gradient(2, 0)));
+  EXPECT_FALSE(gradient(1, 0).equal(gradient(1, 1)));
+  constexpr int kDraws = 4000;
+  at::Tensor sum = at::zeros({8, 8}), squares = at::zeros({8, 8});
+  for (int draw = 0; draw < kDraws; ++draw) {
+    const at::Tensor one = gradient(static_cast<uint32_t>(draw), 9);
+    sum.add_(one);
+    squares.add_(one.mul(one));
+  }
+  const at::Tensor mean = sum.div(kDraws);
+  const at::Tensor error = squares.div(kDraws).sub(mean.mul(mean)).div(kDraws).sqrt();
+  // 64 entries, five standard errors: a failure by chance once in about 30 000 runs.
+  const at::Tensor deviation = mean.sub(dz.t().mm(x)).abs().div(error);
+  EXPECT_LT(deviation.max().item<double>(), 5.0);
+}
+
+TEST(Mvue24, refuses_other_types) {
+  EXPECT_THAT_ERROR(mvue24(at::zeros({4, 4}, at::kHalf), {}), "float32 or bfloat16");
+}
+
+TEST(SoftThreshold24, refuses_a_width_that_no_group_divides) {
+  EXPECT_THAT_ERROR(soft_threshold_scale(at::zeros({4, 6})), "multiple of 4");
+}
+
+}  // namespace
+}  // namespace twofour::sparse

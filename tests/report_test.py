@@ -1,0 +1,79 @@
+"""Reports: one well-formed page that needs nothing else, the same numbers as the log."""
+
+import json
+import shutil
+import xml.etree.ElementTree as xml
+
+import pytest
+
+
+def page_of(path):
+    text = path.read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    return xml.fromstring(text.split("\n", 1)[1]), text
+
+
+def test_page_is_well_formed_and_needs_no_other_file(twofour, sparse_run, tmp_path):
+    page, text = page_of_runs(twofour, [sparse_run], tmp_path)
+    titles = [caption.text for caption in page.iter("figcaption")]
+    assert "Flip rate of the masks" in titles and "Validation loss" in titles
+    for forbidden in ("http://", "https://", "<script", "<link", "src="):
+        assert forbidden not in text
+
+
+def page_of_runs(twofour, runs, tmp_path):
+    out = tmp_path / "report.html"
+    twofour("report", *runs, "--out", out)
+    return page_of(out)
+
+
+def test_table_has_the_last_values_of_the_log(twofour, sparse_run):
+    log = [json.loads(line) for line in (sparse_run / "log.jsonl").read_text().splitlines()]
+    steps = [entry for entry in log if entry["event"] == "step"]
+    validations = [entry for entry in log if entry["event"] == "validation"]
+    run = json.loads(twofour("report", sparse_run, "--json").stdout)["runs"][0]
+    assert run["method"] == "s-ste"
+    assert run["train_loss"] == steps[-1]["loss"]
+    assert run["validation_loss"] == validations[-1]["loss"]
+    assert run["zeros"] >= 0.5
+
+
+def copy_of(run, tmp_path):
+    other = tmp_path / "copy"
+    shutil.rmtree(other, ignore_errors=True)
+    other.mkdir()
+    shutil.copy(run / "log.jsonl", other)
+    return other
+
+
+def test_text_is_escaped_and_the_later_of_two_equal_steps_counts(twofour, sparse_run, tmp_path):
+    run = copy_of(sparse_run, tmp_path)
+    (run / "samples.txt").write_text("<script>alert(1)</script> & \x07 \u00e9")
+    (run / "config.toml").write_text('data = "<b>"\n')
+    with open(run / "log.jsonl", "a") as log:
+        log.write(json.dumps({"event": "step", "step": 30, "loss": 0.125}) + "\n")
+        log.write('{"event": "step", "ste')  # a killed run
+    _, text = page_of_runs(twofour, [run, sparse_run], tmp_path)
+    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert json.loads(twofour("report", run, "--json").stdout)["runs"][0]["train_loss"] == 0.125
+
+
+@pytest.mark.parametrize("content, message", [
+    ("", "it is empty"), ("garbage\n", "line 1"), ("[1]\n", "line 1"), ('{"a": 1}\n', "line 1"),
+    ('{"event": "start"}\nnonsense\n', "line 2"), ('{"event": "step", "step": "x"}\n', "line 1")])
+def test_what_is_no_log_is_refused_with_the_line(twofour, tmp_path, content, message):
+    (tmp_path / "log.jsonl").write_text(content)
+    out = tmp_path / "r.html"
+    out.write_text("old")
+    error = twofour("report", tmp_path, "--out", out, fails=1).stderr
+    assert "log.jsonl" in error and message in error
+    assert out.read_text() == "old"
+    assert "No such file" in twofour("report", tmp_path / "none", fails=1).stderr
+
+
+def test_a_run_of_one_step_and_constant_curves(twofour, tmp_path):
+    lines = [{"event": "start", "method": "dense", "steps": 1},
+             {"event": "step", "step": 1, "loss": 0.0, "lr": 1e-3, "grad_norm": 0.0, "zeros": None}]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page, text = page_of_runs(twofour, [tmp_path], tmp_path)
+    assert "nan" not in text and "inf" not in text.replace("information", "")
