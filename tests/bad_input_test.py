@@ -41,6 +41,7 @@ def test_wrong_usage_names_what_was_meant(twofour, tmp_path, arguments, message)
     (["--model", "gpt5"], "choose one of gpt2-124m"),
     (["--lr", -1], "--lr must be positive"),
     (["--width", 30, "--heads", 2, "--method", "s-ste"], "multiple of 4"),
+    (["--width", 10**12, "--heads", 1], "out of memory"),
 ])
 def test_impossible_settings(twofour, corpus, small, tmp_path, options, message):
     done = subprocess.run([PROGRAM, *map(str, ["train", "--data", corpus / "data", "--out",

@@ -10,7 +10,7 @@
 namespace twofour {
 namespace {
 
-constexpr int kBarWidth = 24;
+constexpr int kBarWidth = 10;  // leaves room for the rest in 80 columns
 constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
 
 bool line_is_drawn = false;  // the bar's line stands on the terminal and has no newline yet
@@ -60,16 +60,16 @@ void ProgressBar::update(uint64_t done, const std::string& detail) {
   if (total_ > 0) {
     const double share = std::min(1.0, static_cast<double>(done) / static_cast<double>(total_));
     const int filled = static_cast<int>(share * kBarWidth);
-    line +=
-        fmt::format(" [{:#>{}}{:->{}}] {:.0f}%", "", filled, "", kBarWidth - filled, 100 * share);
+    line += fmt::format(" [{:#>{}}{:->{}}]", "", filled, "", kBarWidth - filled);
+    if (detail.empty()) line += fmt::format(" {:.0f}%", 100 * share);
   }
-  if (!detail.empty()) line += " · " + detail;
   if (total_ > 0 && done > first_) {
     const double elapsed = std::chrono::duration<double>(now - start_).count();
     const double left = elapsed * static_cast<double>(total_ - std::min(done, total_)) /
                         static_cast<double>(done - first_);
     line += fmt::format(" · {} left", format_duration(left));
   }
+  if (!detail.empty()) line += " · " + detail;
   fmt::print(stderr, "\r\x1b[K{}", cut(line, terminal_columns() - 1));
   std::fflush(stderr);
   line_is_drawn = true;

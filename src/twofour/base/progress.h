@@ -7,8 +7,9 @@
 
 namespace twofour {
 
-/// Draws "title [#####-----] 52% · detail · 01:23 left", at most ten times a second, and clears the
-/// line when destroyed. Not thread-safe: one thread updates one bar. One bar exists at a time.
+/// Draws "title [#####-----] · 01:23 left · detail" (a percentage where there is no detail), at
+/// most ten times a second, and clears the line when destroyed. Not thread-safe: one thread updates
+/// one bar. One bar exists at a time.
 class ProgressBar {
  public:
   /// `total` in any unit (steps, bytes); 0 = unknown, then no percentage and no time left.

@@ -55,9 +55,12 @@ std::string describe(const CLI::App& program, const CLI::ParseError& error) {
   return fmt::format("{} (see {} --help)", message, full_name(command));
 }
 
-// The first line of any other exception: libtorch's carry a stack trace after it.
-std::string first_line(const char* message) {
-  const std::string text = message;
+constexpr const char* kOutOfMemory = "out of memory: try a smaller batch, context or model";
+
+// Any other exception in one line: libtorch's carry a stack trace after the first.
+std::string describe(const std::exception& error) {
+  const std::string text = error.what();
+  if (text.find("DefaultCPUAllocator") != std::string::npos) return kOutOfMemory;
   return text.substr(0, text.find('\n'));
 }
 
@@ -103,9 +106,9 @@ int run_program(int argc, const char* const* argv, const std::vector<AddCommand>
   } catch (const Error& error) {
     return report(error.what(), error.kind());
   } catch (const std::bad_alloc&) {
-    return report("out of memory: try a smaller batch, context or model", Error::kFailure);
+    return report(kOutOfMemory, Error::kFailure);
   } catch (const std::exception& error) {
-    return report(first_line(error.what()), Error::kFailure);
+    return report(describe(error), Error::kFailure);
   }
 }
 

@@ -163,7 +163,7 @@ void read_pre_tokenizer(const fs::path& path, const Json& json, Tokenizer::Imple
   std::vector<Json> parts = {component};
   if (type_of(component) == "Sequence" && component.contains("pretokenizers") &&
       component["pretokenizers"].is_array()) {
-    parts.assign(component["pretokenizers"].begin(), component["pretokenizers"].end());
+    parts = component["pretokenizers"].get<std::vector<Json>>();
   }
   std::string rule;
   bool byte_level = false;
