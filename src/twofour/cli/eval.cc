@@ -11,8 +11,8 @@
 #include "twofour/base/progress.h"
 #include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
-#include "twofour/cli/dtype.h"
 #include "twofour/eval/perplexity.h"
+#include "twofour/sparse/dtype.h"
 #include "twofour/text/token_file.h"
 #include "twofour/text/tokenizer.h"
 
@@ -59,7 +59,7 @@ EvalText read_data(const EvalFlags& flags) {
 }
 
 void run_perplexity(const EvalFlags& flags) {
-  const model::Gpt2 model = checkpoint::load_gpt2(flags.model, dtype_named(flags.dtype));
+  const model::Gpt2 model = checkpoint::load_gpt2(flags.model, sparse::dtype_named(flags.dtype));
   const EvalText data = read_data(flags);
   ProgressBar bar("evaluating", 0);
   eval::PerplexityOptions options{flags.context, flags.stride, flags.batch, {}};

@@ -14,7 +14,7 @@
 #include "twofour/base/utf8.h"
 #include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
-#include "twofour/cli/dtype.h"
+#include "twofour/sparse/dtype.h"
 #include "twofour/text/tokenizer.h"
 
 namespace twofour::cli {
@@ -77,7 +77,7 @@ const char* name_of(model::StopReason reason) {
 }
 
 void run_generate(const GenerateFlags& flags) {
-  const model::Gpt2 model = checkpoint::load_gpt2(flags.model, dtype_named(flags.dtype));
+  const model::Gpt2 model = checkpoint::load_gpt2(flags.model, sparse::dtype_named(flags.dtype));
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
   const std::string prompt =
       flags.prompt_file.empty() ? flags.prompt : read_file(flags.prompt_file);

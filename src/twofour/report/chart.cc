@@ -28,7 +28,8 @@ class Axis {
       : logarithmic_(logarithmic && range.low > 0), first_(first), last_(last) {
     low_ = transform(range.low);
     high_ = transform(range.high);
-    if (high_ - low_ < 1e-12 * std::max(1.0, std::fabs(high_))) {
+    // What hardly changes is drawn flat, not blown up to its last digits.
+    if (high_ - low_ < 1e-4 * std::max(1e-3, std::fabs(high_))) {
       const double margin = std::max(1e-6, 0.1 * std::fabs(high_));
       low_ -= margin;
       high_ += margin;

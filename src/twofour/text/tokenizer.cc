@@ -51,18 +51,16 @@ struct Found {
 
 // The leftmost added token at or after `begin`, the longest of those.
 Found find_added(const Implementation& self, std::string_view text, size_t begin) {
-  Found best;
-  for (const AddedToken& token : self.recognised) {
-    const size_t at =
-        text.substr(
-                0, best.at == std::string_view::npos ? text.size() : best.at + token.content.size())
-            .find(token.content, begin);
-    if (at == std::string_view::npos) continue;
-    if (at < best.at || (at == best.at && token.content.size() > best.token->content.size())) {
-      best = {at, &token};
+  const std::string& first = self.first_bytes;
+  const auto next = [&](size_t from) {
+    return first.size() == 1 ? text.find(first[0], from) : text.find_first_of(first, from);
+  };
+  for (size_t at = next(begin); at != std::string_view::npos; at = next(at + 1)) {
+    for (const AddedToken& token : self.recognised) {
+      if (text.substr(at).starts_with(token.content)) return {at, &token};
     }
   }
-  return best;
+  return {};
 }
 
 std::vector<int32_t> encode_serially(const Implementation& self, std::string_view text) {

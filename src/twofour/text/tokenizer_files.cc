@@ -202,6 +202,12 @@ void finish(const fs::path& path, std::vector<std::string> pieces,
     if (id >= static_cast<int32_t>(pieces.size())) pieces.resize(static_cast<size_t>(id) + 1);
   }
   out.vocabulary_size = static_cast<int32_t>(pieces.size());
+  std::stable_sort(out.recognised.begin(), out.recognised.end(), [](const auto& a, const auto& b) {
+    return a.content.size() > b.content.size();
+  });
+  std::set<char> first_bytes;
+  for (const AddedToken& token : out.recognised) first_bytes.insert(token.content[0]);
+  out.first_bytes.assign(first_bytes.begin(), first_bytes.end());
   try {
     out.bpe = std::make_unique<Bpe>(std::move(pieces), merges, ignore_merges);
   } catch (const Error& error) {

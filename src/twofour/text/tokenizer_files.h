@@ -23,7 +23,8 @@ struct Tokenizer::Implementation {
   std::unique_ptr<Bpe> bpe;
   std::unique_ptr<Splitter> splitter;
   bool add_prefix_space = false;
-  std::vector<AddedToken> recognised;            ///< found in the text before it is split
+  std::vector<AddedToken> recognised;  ///< found in the text before it is split, the longest first
+  std::string first_bytes;             ///< with which those begin, each once
   std::map<int32_t, std::string> added_content;  ///< for decode
   std::optional<int32_t> end_of_text;
   int32_t vocabulary_size = 0;

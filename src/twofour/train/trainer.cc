@@ -15,6 +15,7 @@
 #include "twofour/checkpoint/model_folder.h"
 #include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/model/loss.h"
+#include "twofour/sparse/dtype.h"
 #include "twofour/text/batches.h"
 #include "twofour/train/metrics.h"
 #include "twofour/train/run_state.h"
@@ -29,12 +30,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-at::ScalarType compute_dtype(const std::string& name) {
-  if (name == "float32") return at::kFloat;
-  if (name == "bfloat16") return at::kBFloat16;
-  fail_usage("unknown dtype \"{}\": choose float32 or bfloat16", printable(name));
 }
 
 std::vector<std::pair<std::string, at::Tensor>> parameters_of(model::Gpt2& model) {
@@ -74,8 +69,8 @@ class Trainer {
         model_(model::make_gpt2(options.sizes, options.seed)),
         optimizer_(parameters_of(model_), {options.beta1, options.beta2, options.epsilon,
                                            options.weight_decay, options.clip}),
-        weights_(model_, method_named(options.method), compute_dtype(options.dtype), options.seed) {
-  }
+        weights_(model_, method_named(options.method), sparse::dtype_named(options.dtype),
+                 options.seed) {}
 
   TrainSummary run(const std::string& config);
 

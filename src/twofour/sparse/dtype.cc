@@ -1,8 +1,8 @@
-#include "twofour/cli/dtype.h"
+#include "twofour/sparse/dtype.h"
 
 #include "twofour/base/error.h"
 
-namespace twofour::cli {
+namespace twofour::sparse {
 
 at::ScalarType dtype_named(const std::string& name) {
   if (name == "float32") return at::kFloat;
@@ -10,4 +10,4 @@ at::ScalarType dtype_named(const std::string& name) {
   fail_usage("unknown dtype \"{}\": choose float32 or bfloat16", printable(name));
 }
 
-}  // namespace twofour::cli
+}  // namespace twofour::sparse
