@@ -20,7 +20,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-constexpr int64_t kLogitsBytes = int64_t{64} << 20;
+constexpr int64_t kLogitsBytes = int64_t{128} << 20;
 
 int64_t rows_at_a_time(int64_t rows, int64_t vocabulary, size_t bytes_per_logit) {
   const int64_t fitting = kLogitsBytes / (vocabulary * static_cast<int64_t>(bytes_per_logit));

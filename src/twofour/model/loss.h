@@ -17,7 +17,7 @@ namespace twofour::model {
 /// With gradients enabled, the logits' gradient, already divided by N and times `gradient_scale`,
 /// is pushed through the output matrix at once: wte's gradient is added to in place, and backward
 /// hands out the one of `hidden`. backward must start from this scalar itself (its own gradient is
-/// taken as one). At most half of the rows, and about 64 MB of logits, exist at a time.
+/// taken as one). At most half of the rows, and about 128 MB of logits, exist at a time.
 at::Tensor next_token_loss(const Gpt2& model, const at::Tensor& hidden,
                            std::span<const int64_t> targets, double gradient_scale);
 
