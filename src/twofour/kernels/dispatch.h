@@ -5,13 +5,23 @@
 
 namespace twofour::kernels {
 
-enum class InstructionSet { kReference, kAvx512 };
+/// Each set holds those before it. kAvx2 comes with FMA; kAvx512 with F, BW, VL and DQ;
+/// kAvx512Bf16 adds the bfloat16 dot product.
+enum class InstructionSet { kReference, kAvx2, kAvx512, kAvx512Bf16 };
 
-/// The best set that this CPU has and this build holds, or what TWOFOUR_ISA=reference|avx512 says.
-/// Throws Error (usage) for another value, or for a set that the CPU lacks.
+/// The best set that this CPU has and this build holds, or what
+/// TWOFOUR_ISA=reference|avx2|avx512|avx512bf16 says. Throws Error (usage) for another value, or
+/// for a set that the CPU lacks.
 InstructionSet instruction_set();
 
-/// "reference" or "avx512".
+/// The best set of this CPU, whatever TWOFOUR_ISA says.
+InstructionSet best_instruction_set();
+
+/// For tests and benchmarks: all kernels use `set` from now on. Throws Error if the CPU lacks it.
+/// Not while other threads run kernels.
+void set_instruction_set(InstructionSet set);
+
+/// "reference", "avx2", "avx512" or "avx512bf16".
 const char* name_of(InstructionSet set);
 
 }  // namespace twofour::kernels

@@ -43,7 +43,14 @@ SoftThresholdSums last_group(const float* w, float scale, T* out, uint8_t* mask)
 
 template <class T>
 const RowLoops<T>& loops() {
-  return instruction_set() == InstructionSet::kAvx512 ? avx512_loops<T>() : reference_loops<T>();
+  switch (instruction_set()) {
+    case InstructionSet::kReference:
+      return reference_loops<T>();
+    case InstructionSet::kAvx2:
+      return avx2_loops<T>();
+    default:
+      return avx512_loops<T>();
+  }
 }
 
 void magnitude_mask(const float* weight, int64_t rows, int64_t columns, int64_t stride, int kept,

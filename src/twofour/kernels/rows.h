@@ -1,6 +1,6 @@
 // The inner loops of the row-wise kernels, one declaration an instruction set. The bodies stand
-// once, in rows_loops.h; rows_reference.cc and rows_avx512.cc compile them. All sets give the same
-// bits.
+// once, in rows_loops.h; rows_reference.cc, rows_avx2.cc and rows_avx512.cc compile them. All sets
+// give the same bits.
 #pragma once
 
 #include <cstdint>
@@ -34,6 +34,8 @@ struct RowLoops {
 
 template <class T>
 const RowLoops<T>& reference_loops();
+template <class T>
+const RowLoops<T>& avx2_loops();
 template <class T>
 const RowLoops<T>& avx512_loops();
 

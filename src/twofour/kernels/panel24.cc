@@ -1,0 +1,159 @@
+#include "twofour/kernels/panel24.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <vector>
+
+#include "twofour/base/error.h"
+#include "twofour/base/parallel.h"
+#include "twofour/kernels/packed24.h"
+#include "twofour/kernels/product24_loops.h"
+#include "twofour/kernels/rows.h"
+
+namespace twofour::kernels {
+namespace {
+
+// Writes group g of a row: its two values and where they stood.
+template <class T>
+struct PanelRow {
+  PanelRow(Panel24& panel, int64_t block, int64_t row)
+      : words(panel.words(block, row / kQuad) + row % kQuad),
+        offsets(panel.offsets(block, row / kQuad) + row % kQuad),
+        pairs(panel.kind() == PanelKind::kBfloat16Pairs) {}
+
+  void set(int64_t g, T value0, T value1, uint32_t first, uint32_t second) {
+    if (pairs) {
+      words[g * kQuad] = bits(value0) | bits(value1) << 16;
+      offsets[g * kQuad] = static_cast<uint16_t>(pair_index(first, second) * kSlotBytes);
+    } else {
+      words[2 * g * kQuad] = bits_of(to_float(value0));
+      words[(2 * g + 1) * kQuad] = bits_of(to_float(value1));
+      offsets[2 * g * kQuad] = static_cast<uint16_t>(first * kSlotBytes);
+      offsets[(2 * g + 1) * kQuad] = static_cast<uint16_t>(second * kSlotBytes);
+    }
+  }
+
+  static uint32_t bits(bfloat16 value) { return value.bits; }
+  static uint32_t bits(float16 value) { return value.bits; }
+  static uint32_t bits(float value) { return bits_of(value) >> 16; }
+
+  uint32_t* words;
+  uint16_t* offsets;
+  bool pairs;
+};
+
+// entry(r, c) is the panel's entry.
+template <class T, class Entry>
+void fill(Panel24& panel, Entry&& entry) {
+  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  if (panel.columns() % 4 != 0) {
+    fail("{} columns are not a multiple of 4, as 2:4 needs", panel.columns());
+  }
+  std::atomic<int64_t> violation = kNone;
+  const int64_t groups = panel.groups();
+  parallel_for(0, panel.quads(), 1, [&](int64_t first_quad, int64_t last_quad) {
+    const int64_t last_row = std::min(panel.rows(), last_quad * kQuad);
+    for (int64_t block = 0; block < panel.blocks(); ++block) {
+      const int64_t here = std::min(kBlockGroups, groups - block * kBlockGroups);
+      for (int64_t r = first_quad * kQuad; r < last_row; ++r) {
+        PanelRow<T> row(panel, block, r);
+        for (int64_t g = 0; g < here; ++g) {
+          const int64_t column = (block * kBlockGroups + g) * 4;
+          T group[4];
+          uint32_t kept = 0;
+          for (int i = 0; i < 4; ++i) {
+            group[i] = entry(r, column + i);
+            kept |= uint32_t{to_float(group[i]) != 0.0f} << i;
+          }
+          const uint32_t position = position_of(kept), one = position & 3, two = position >> 2;
+          if (position == 0) violation = r * panel.columns() + column;
+          row.set(g, group[one], group[two], one, two);
+        }
+      }
+    }
+  });
+  if (violation != kNone) {
+    fail(
+        "the matrix is not 2:4 sparse: row {} keeps more than two of the four entries from column "
+        "{} on",
+        violation / panel.columns(), violation % panel.columns());
+  }
+}
+
+template <class T>
+void check_kind(const Panel24& panel) {
+  if (panel.kind() != panel_kind<T>()) fail("the panel is of another kind than its entries");
+}
+
+}  // namespace
+
+Panel24::Panel24(PanelKind kind, int64_t rows, int64_t columns)
+    : kind_(kind), rows_(rows), columns_(columns) {
+  constexpr size_t kAlignment = 4096;
+  const auto size = (static_cast<size_t>(bytes()) + kAlignment) / kAlignment * kAlignment;
+  memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size)));
+  if (!memory_) throw std::bad_alloc();
+  std::memset(memory_.get(), 0, size);
+}
+
+void Panel24::Free::operator()(std::byte* memory) const { std::free(memory); }
+
+template <class T>
+PanelKind panel_kind() {
+  return product_loops<T>().kind;
+}
+
+template <class T>
+void fill_panel(const T* weight, int64_t stride, Panel24& panel) {
+  check_kind<T>(panel);
+  fill<T>(panel, [&](int64_t r, int64_t c) { return weight[r * stride + c]; });
+}
+
+template <class T>
+void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
+  check_kind<T>(panel);
+  fill<T>(panel, [&](int64_t r, int64_t c) { return weight[c * stride + r]; });
+}
+
+template <class T>
+void fill_panel_mvue(const T* dz, int64_t stride, const RandomStream& stream, Panel24& panel) {
+  check_kind<T>(panel);
+  const int64_t features = panel.rows(), tokens = panel.columns(), groups = panel.groups();
+  const RowLoops<T>& rows = loops<T>();
+  parallel_for(0, panel.blocks(), 1, [&](int64_t first, int64_t last) {
+    std::vector<T> drawn(static_cast<size_t>(4 * features));
+    for (int64_t g = first * kBlockGroups; g < std::min(groups, last * kBlockGroups); ++g) {
+      const int64_t present = std::min<int64_t>(4, tokens - 4 * g);
+      std::fill(drawn.begin() + present * features, drawn.end(), T{});
+      rows.mvue(dz + 4 * g * stride, present, features, stride, stream,
+                static_cast<uint32_t>(g * features), drawn.data());
+      for (int64_t f = 0; f < features; ++f) {
+        uint32_t kept = 0;
+        for (int i = 0; i < 4; ++i) {
+          kept |= uint32_t{to_float(drawn[static_cast<size_t>(i * features + f)]) != 0.0f} << i;
+        }
+        const uint32_t position = position_of(kept), one = position & 3, two = position >> 2;
+        PanelRow<T>(panel, g / kBlockGroups, f)
+            .set(g % kBlockGroups, drawn[static_cast<size_t>(one * features + f)],
+                 drawn[static_cast<size_t>(two * features + f)], one, two);
+      }
+    }
+  });
+}
+
+#define TWOFOUR_INSTANTIATE(T)                              \
+  template PanelKind panel_kind<T>();                       \
+  template void fill_panel<T>(const T*, int64_t, Panel24&); \
+  template void fill_panel_transposed<T>(const T*, int64_t, Panel24&);
+TWOFOUR_INSTANTIATE(float)
+TWOFOUR_INSTANTIATE(bfloat16)
+TWOFOUR_INSTANTIATE(float16)
+#undef TWOFOUR_INSTANTIATE
+template void fill_panel_mvue<float>(const float*, int64_t, const RandomStream&, Panel24&);
+template void fill_panel_mvue<bfloat16>(const bfloat16*, int64_t, const RandomStream&, Panel24&);
+
+}  // namespace twofour::kernels

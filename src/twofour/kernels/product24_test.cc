@@ -1,0 +1,257 @@
+// Every implementation of the 2:4 products against sums in double over the dense matrix.
+#include "twofour/kernels/product24.h"
+
+#include <cmath>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "twofour/base/parallel.h"
+#include "twofour/kernels/dispatch.h"
+#include "twofour/kernels/matrix.h"
+
+#include "testing.h"
+
+namespace twofour::kernels {
+namespace {
+
+template <class T>
+struct Matrix {
+  int64_t rows, columns, stride;
+  std::vector<T> storage;  // one entry ahead: rows begin at odd addresses
+  Matrix(int64_t rows, int64_t columns, int64_t gap = 0)
+      : rows(rows),
+        columns(columns),
+        stride(columns + gap),
+        storage(static_cast<size_t>(rows * stride + 1)) {}
+  T* data() { return storage.data() + 1; }
+  T& at(int64_t r, int64_t c) { return data()[r * stride + c]; }
+  float get(int64_t r, int64_t c) { return to_float(at(r, c)); }
+};
+
+template <class T>
+Matrix<T> random_matrix(int64_t rows, int64_t columns, std::mt19937& random, int64_t gap = 0) {
+  std::normal_distribution<float> normal;
+  Matrix<T> matrix(rows, columns, gap);
+  for (T& value : matrix.storage) store(normal(random), value);
+  return matrix;
+}
+
+// Two, one or none of every four entries of a row.
+template <class T>
+Matrix<T> random_sparse(int64_t rows, int64_t columns, std::mt19937& random, int64_t gap = 0) {
+  Matrix<T> matrix = random_matrix<T>(rows, columns, random, gap);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; c += 4) {
+      const auto one = static_cast<int64_t>(random() % 4), two = static_cast<int64_t>(random() % 4);
+      for (int64_t i = 0; i < 4; ++i) {
+        if ((i != one && i != two) || random() % 16 == 0) matrix.at(r, c + i) = T{};
+      }
+    }
+  }
+  return matrix;
+}
+
+// What rounding to T may cost, relative to the sum of the magnitudes of all terms.
+template <class T>
+constexpr double kRounding = 1e-6;
+template <>
+constexpr double kRounding<bfloat16> = 4.5e-3;
+template <>
+constexpr double kRounding<float16> = 1e-3;
+
+std::vector<InstructionSet> sets_here() {
+  std::vector<InstructionSet> sets;
+  for (int i = 0; i <= static_cast<int>(best_instruction_set()); ++i) {
+    sets.push_back(static_cast<InstructionSet>(i));
+  }
+  return sets;
+}
+
+template <class T>
+class Product24 : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    set_instruction_set(best_);
+    set_thread_count(threads_);
+  }
+
+ private:
+  InstructionSet best_ = instruction_set();
+  int threads_ = thread_count();
+};
+
+using Types = ::testing::Types<float, bfloat16, float16>;
+TYPED_TEST_SUITE(Product24, Types);
+
+struct Shape {
+  int64_t tokens, columns, rows;
+};
+
+std::vector<Shape> shapes(std::mt19937& random) {
+  std::vector<Shape> all = {{1, 4, 1}, {64, 64, 64}, {65, 68, 5}, {16, 128, 33}, {200, 132, 70}};
+  for (int i = 0; i < 25; ++i) {
+    const auto up_to = [&](uint32_t limit) { return static_cast<int64_t>(1 + random() % limit); };
+    all.push_back({up_to(140), 4 * up_to(50), up_to(100)});
+  }
+  all.push_back({70, 72, 1100});  // more rows than a task takes
+  return all;
+}
+
+template <class T>
+double activated(double z, Activation activation, double other) {
+  if (activation == Activation::kGelu) {
+    return 0.5 * z * (1 + std::tanh(std::sqrt(2 / M_PI) * (z + 0.044715 * z * z * z)));
+  }
+  return activation == Activation::kSiluTimes ? other / (1 + std::exp(-other)) * z : z;
+}
+
+TYPED_TEST(Product24, equals_the_dense_product_for_every_set_shape_and_epilogue) {
+  using T = TypeParam;
+  std::mt19937 random(7);
+  for (const InstructionSet set : sets_here()) {
+    set_instruction_set(set);
+    int turn = 0;
+    for (const Shape& shape : shapes(random)) {
+      SCOPED_TRACE(fmt::format("{} tokens {} columns {} rows {}", name_of(set), shape.tokens,
+                               shape.columns, shape.rows));
+      set_thread_count(1 + turn % 2);
+      const auto activation = static_cast<Activation>(turn++ % 3);
+      auto weight = random_sparse<T>(shape.rows, shape.columns, random, turn % 3);
+      auto x = random_matrix<T>(shape.tokens, shape.columns, random, turn % 5);
+      auto bias = random_matrix<T>(1, shape.rows, random);
+      auto other = random_matrix<T>(shape.tokens, shape.rows, random, 3);
+      Matrix<T> y(shape.tokens, shape.rows, 2);
+      Panel24 panel(panel_kind<T>(), shape.rows, shape.columns);
+      fill_panel(weight.data(), weight.stride, panel);
+      Epilogue<T> epilogue{turn % 2 ? bias.data() : nullptr, activation, other.data(),
+                           other.stride};
+      if (activation != Activation::kSiluTimes) epilogue.other = nullptr;
+      const auto untouched = y.storage;
+      multiply_transposed(panel, x.data(), shape.tokens, x.stride, y.data(), y.stride, epilogue);
+      for (int64_t t = 0; t < shape.tokens; ++t) {
+        for (int64_t r = 0; r < shape.rows; ++r) {
+          double sum = turn % 2 ? bias.get(0, r) : 0.0, size = std::fabs(sum);
+          for (int64_t k = 0; k < shape.columns; ++k) {
+            const double term = static_cast<double>(x.get(t, k)) * weight.get(r, k);
+            sum += term;
+            size += std::fabs(term);
+          }
+          const double factor = std::max(1.0, std::fabs(double{other.get(t, r)}));
+          ASSERT_NEAR(y.get(t, r), activated<T>(sum, activation, other.get(t, r)),
+                      kRounding<T> * factor * (size + 0.1))
+              << "token " << t << " row " << r;
+        }
+        for (int64_t gap = shape.rows; gap < y.stride; ++gap) {
+          ASSERT_EQ(std::memcmp(&y.at(t, gap),
+                                untouched.data() + (&y.at(t, gap) - y.storage.data()), sizeof(T)),
+                    0);
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Product24, adds_the_product_with_rows_for_every_set_and_shape) {
+  using T = TypeParam;
+  std::mt19937 random(8);
+  for (const InstructionSet set : sets_here()) {
+    set_instruction_set(set);
+    for (const Shape& shape : shapes(random)) {
+      SCOPED_TRACE(fmt::format("{} width {} columns {} rows {}", name_of(set), shape.tokens,
+                               shape.columns, shape.rows));
+      auto weight = random_sparse<T>(shape.rows, shape.columns, random);
+      auto x = random_matrix<T>(shape.columns, shape.tokens, random, 3);
+      auto y = random_matrix<float>(shape.rows, shape.tokens, random, 1);
+      auto before = y;
+      Panel24 panel(panel_kind<T>(), shape.rows, shape.columns);
+      fill_panel(weight.data(), weight.stride, panel);
+      multiply_add(panel, x.data(), shape.tokens, x.stride, y.data(), y.stride);
+      for (int64_t r = 0; r < shape.rows; ++r) {
+        for (int64_t n = 0; n < shape.tokens; ++n) {
+          double sum = before.get(r, n), size = std::fabs(sum);
+          for (int64_t k = 0; k < shape.columns; ++k) {
+            const double term = static_cast<double>(x.get(k, n)) * weight.get(r, k);
+            sum += term;
+            size += std::fabs(term);
+          }
+          ASSERT_NEAR(y.get(r, n), sum, 1e-6 * (size + 0.1)) << "row " << r << " column " << n;
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(Product24, is_bit_identical_for_any_thread_count) {
+  using T = TypeParam;
+  std::mt19937 random(9);
+  auto weight = random_sparse<T>(300, 192, random);
+  auto x = random_matrix<T>(150, 192, random);
+  Panel24 panel(panel_kind<T>(), 300, 192);
+  fill_panel(weight.data(), weight.stride, panel);
+  Matrix<T> y(150, 300), again(150, 300);
+  set_thread_count(1);
+  multiply_transposed(panel, x.data(), 150, x.stride, y.data(), y.stride);
+  set_thread_count(2);
+  multiply_transposed(panel, x.data(), 150, x.stride, again.data(), again.stride);
+  EXPECT_EQ(std::memcmp(y.data(), again.data(), sizeof(T) * 150 * 300), 0);
+}
+
+TYPED_TEST(Product24, the_transposed_panel_is_the_panel_of_the_transposed_matrix) {
+  using T = TypeParam;
+  std::mt19937 random(10);
+  auto weight = random_sparse<T>(40, 72, random);
+  Matrix<T> transposed(72, 40);
+  for (int64_t r = 0; r < 40; ++r) {
+    for (int64_t c = 0; c < 72; ++c) transposed.at(c, r) = weight.at(r, c);
+  }
+  Panel24 direct(panel_kind<T>(), 40, 72), other(panel_kind<T>(), 40, 72);
+  fill_panel(weight.data(), weight.stride, direct);
+  fill_panel_transposed(transposed.data(), transposed.stride, other);
+  ASSERT_EQ(direct.bytes(), other.bytes());
+  EXPECT_EQ(std::memcmp(direct.words(0, 0), other.words(0, 0), static_cast<size_t>(direct.bytes())),
+            0);
+}
+
+TEST(Panel24, refuses_what_is_not_2_4_and_a_panel_of_another_kind) {
+  std::vector<float> weight(4 * 8, 0.0f);
+  weight[16] = weight[17] = weight[18] = 1.0f;
+  Panel24 panel(PanelKind::kFloat, 4, 8);
+  EXPECT_THAT_ERROR(fill_panel(weight.data(), 8, panel),
+                    "row 2 keeps more than two of the four entries from column 0");
+  Panel24 pairs(PanelKind::kBfloat16Pairs, 4, 8);
+  EXPECT_THAT_ERROR(fill_panel(weight.data(), 8, pairs), "another kind");
+}
+
+TEST(Panel24, of_an_mvue_estimate_multiplies_as_the_estimate_does) {
+  const RandomStream stream{5, 6, 7, 8};
+  std::mt19937 random(11);
+  for (const int64_t tokens : {1, 6, 64, 131}) {
+    const int64_t features = 37, width = 50;
+    auto dz = random_matrix<bfloat16>(tokens, features, random);
+    auto x = random_matrix<bfloat16>(tokens, width, random);
+    Matrix<bfloat16> estimate(tokens, features);
+    mvue24(dz.data(), tokens, features, features, stream, estimate.data());
+    Panel24 panel(panel_kind<bfloat16>(), features, tokens);
+    fill_panel_mvue(dz.data(), features, stream, panel);
+    Matrix<float> y(features, width);
+    multiply_add(panel, x.data(), width, width, y.data(), width);
+    for (int64_t f = 0; f < features; ++f) {
+      for (int64_t n = 0; n < width; ++n) {
+        double sum = 0.0, size = 0.0;
+        for (int64_t t = 0; t < tokens; ++t) {
+          const double term = static_cast<double>(estimate.get(t, f)) * x.get(t, n);
+          sum += term;
+          size += std::fabs(term);
+        }
+        ASSERT_NEAR(y.get(f, n), sum, 1e-6 * (size + 0.1));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace twofour::kernels
