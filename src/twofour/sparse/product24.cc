@@ -1,0 +1,85 @@
+#include "twofour/sparse/product24.h"
+
+#include <ATen/ops/empty.h>
+
+#include "twofour/base/error.h"
+#include "twofour/kernels/product24.h"
+
+namespace twofour::sparse {
+namespace {
+
+// Calls fn with a null pointer of the kernels' type for `dtype`.
+template <class Fn>
+auto with_type(at::ScalarType dtype, Fn&& fn) {
+  if (dtype == at::kFloat) return fn(static_cast<float*>(nullptr));
+  if (dtype == at::kBFloat16) return fn(static_cast<kernels::bfloat16*>(nullptr));
+  fail("2:4 products take float32 and bfloat16, not {}", c10::toString(dtype));
+}
+
+template <class T>
+const T* rows_of(const at::Tensor& matrix) {
+  if (matrix.dim() != 2 || matrix.stride(1) != 1) fail("a matrix with contiguous rows is needed");
+  return static_cast<const T*>(matrix.const_data_ptr());
+}
+
+void check_size(const char* what, int64_t is, int64_t expected) {
+  if (is != expected) fail("{} is {}, but the 2:4 matrix needs {}", what, is, expected);
+}
+
+}  // namespace
+
+kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns) {
+  return with_type(dtype, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    return kernels::Panel24(kernels::panel_kind<T>(), rows, columns);
+  });
+}
+
+void fill_panel(const at::Tensor& weight, kernels::Panel24& panel) {
+  check_size("the number of rows", weight.size(0), panel.rows());
+  check_size("the number of columns", weight.size(1), panel.columns());
+  with_type(weight.scalar_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    kernels::fill_panel(rows_of<T>(weight), weight.stride(0), panel);
+  });
+}
+
+void fill_panel_mvue(const at::Tensor& dz, const RandomStream& stream, kernels::Panel24& panel) {
+  check_size("the number of features", dz.size(1), panel.rows());
+  check_size("the number of tokens", dz.size(0), panel.columns());
+  with_type(dz.scalar_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    kernels::fill_panel_mvue(rows_of<T>(dz), dz.stride(0), stream, panel);
+  });
+}
+
+at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& x,
+                               const at::Tensor& bias) {
+  check_size("x's width", x.size(1), panel.columns());
+  at::Tensor y = at::empty({x.size(0), panel.rows()}, x.options());
+  with_type(x.scalar_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    kernels::Epilogue<T> epilogue;
+    if (bias.defined()) {
+      check_size("the bias", bias.numel(), panel.rows());
+      if (bias.scalar_type() != x.scalar_type()) fail("the bias has another dtype than x");
+      epilogue.bias = static_cast<const T*>(bias.const_data_ptr());
+    }
+    kernels::multiply_transposed(panel, rows_of<T>(x), x.size(0), x.stride(0),
+                                 static_cast<T*>(y.mutable_data_ptr()), y.stride(0), epilogue);
+  });
+  return y;
+}
+
+void multiply_add(const kernels::Panel24& panel, const at::Tensor& x, at::Tensor& gradient) {
+  check_size("x's number of rows", x.size(0), panel.columns());
+  check_size("the gradient's number of rows", gradient.size(0), panel.rows());
+  check_size("the gradient's width", gradient.size(1), x.size(1));
+  with_type(x.scalar_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    kernels::multiply_add(panel, rows_of<T>(x), x.size(1), x.stride(0),
+                          gradient.mutable_data_ptr<float>(), gradient.stride(0));
+  });
+}
+
+}  // namespace twofour::sparse

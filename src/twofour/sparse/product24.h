@@ -1,0 +1,29 @@
+// The 2:4 products of kernels/ on tensors (float32, bfloat16; CPU).
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "twofour/base/random.h"
+#include "twofour/kernels/panel24.h"
+
+namespace twofour::sparse {
+
+/// A panel of the kind that products of `dtype` need, filled with zeros.
+kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns);
+
+/// Fills `panel` from weight [rows, columns], which must be 2:4 along its rows: an Error names the
+/// first group that is not.
+void fill_panel(const at::Tensor& weight, kernels::Panel24& panel);
+
+/// Fills `panel` [features, tokens] with the MVUE of dz [tokens, features]ᵀ (see mvue.h): the same
+/// draws as mvue24.
+void fill_panel_mvue(const at::Tensor& dz, const RandomStream& stream, kernels::Panel24& panel);
+
+/// x [tokens, columns] · panelᵀ + bias (or undefined) as [tokens, rows] in x's dtype.
+at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& x,
+                               const at::Tensor& bias);
+
+/// gradient [rows, width] (float32) += panel · x [columns, width].
+void multiply_add(const kernels::Panel24& panel, const at::Tensor& x, at::Tensor& gradient);
+
+}  // namespace twofour::sparse
