@@ -55,13 +55,16 @@ inline void store_floats(__m512 value, float* y, __mmask16 mask) {
   _mm512_mask_storeu_ps(y, mask, value);
 }
 // Nearest even, NaN quiet: the same as store().
-inline void store_floats(__m512 value, bfloat16* y, __mmask16 mask) {
+inline __m256i round_to_bfloat16(__m512 value) {
   const __m512i bits = _mm512_castps_si512(value);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
   __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
   const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
   rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
-  _mm256_mask_storeu_epi16(y, mask, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+}
+inline void store_floats(__m512 value, bfloat16* y, __mmask16 mask) {
+  _mm256_mask_storeu_epi16(y, mask, round_to_bfloat16(value));
 }
 inline void store_floats(__m512 value, float16* y, __mmask16 mask) {
   _mm256_mask_storeu_epi16(y, mask, _mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));

@@ -39,21 +39,43 @@ TWOFOUR_HOST_DEVICE float shrink(float a, float t) {
   return rest > 0.0f ? (a < 0.0f ? -rest : rest) : 0.0f;
 }
 
+/// By how much the number of a group grows from one group of tokens to the next: the features,
+/// even.
+TWOFOUR_HOST_DEVICE uint32_t mvue24_group_stride(int64_t features) {
+  return static_cast<uint32_t>(features + 1) / 2 * 2;
+}
+
+/// The two uniform numbers of MVUE's group `group` of a stream: two groups share a Philox block.
+TWOFOUR_HOST_DEVICE void mvue24_uniforms(const RandomStream& stream, uint32_t group, float& u,
+                                         float& v) {
+  const PhiloxBlock bits = stream(group / 2);
+  u = uniform_from_bits(bits[group % 2 * 2]);
+  v = uniform_from_bits(bits[group % 2 * 2 + 1]);
+}
+
+/// A power of two that brings `m`, the largest magnitude of a group, near 1: scaling by it is
+/// exact. 1 / scale is a power of two as well.
+TWOFOUR_HOST_DEVICE float mvue24_scale(float m) {
+  const uint32_t bits = 0x7f000000u - (bits_of(m) & 0x7f800000u);
+  return float_from_bits(bits < 0x00800000u   ? 0x00800000u
+                         : bits > 0x7e800000u ? 0x7e800000u
+                                              : bits);
+}
+
 /// The two entries that approximate MVUE (arXiv 2203.10991) draws from four, each divided by its
 /// probability; the others are 0. `u`, `v` are uniform in [0, 1). The expectation is x.
 ///
-/// All is relative to the largest magnitude m, so that denormals and large values neither vanish
-/// nor overflow: with b = |x| / m, S = sum b, q_j = b_j / (S - b_j), an entry's probability is p_i
-/// = (b_i / S)(1 + sum over j != i of q_j), hence x_i / p_i = sign(x_i) · m · S / (1 + …). S - b_j
-/// is the sum of the other three: a difference would cancel. A group of zeros gives zeros; one with
-/// an infinity or NaN keeps the first two such entries, so that a diverged run is seen, and nothing
-/// else.
+/// With b = |x| scaled by a power of two, so that denormals and large values neither vanish nor
+/// overflow, S = sum b, q_j = b_j / (S - b_j), an entry's probability is p_i = (b_i / S)(1 + sum
+/// over j != i of q_j), hence |x_i| / p_i = S / (1 + …), scaled back. S - b_j is the sum of the
+/// other three: a difference would cancel. A group of zeros gives zeros; one with an infinity or
+/// NaN keeps the first two such entries, so that a diverged run is seen, and nothing else.
 TWOFOUR_HOST_DEVICE void mvue24_group(const float (&x)[4], float u, float v, float (&out)[4]) {
   float b[4], d[4], q[4];
-  const float m =
-      maximum(maximum(magnitude(x[0]), magnitude(x[1])), maximum(magnitude(x[2]), magnitude(x[3])));
-  const float divisor = m > 0.0f ? m : 1.0f;
-  for (int i = 0; i < 4; ++i) b[i] = magnitude(x[i]) / divisor;
+  const float scale = mvue24_scale(maximum(maximum(magnitude(x[0]), magnitude(x[1])),
+                                           maximum(magnitude(x[2]), magnitude(x[3]))));
+  const float back = float_from_bits(0x7f000000u - bits_of(scale));
+  for (int i = 0; i < 4; ++i) b[i] = magnitude(x[i]) * scale;
   d[0] = b[1] + b[2] + b[3];
   d[1] = b[0] + b[2] + b[3];
   d[2] = b[0] + b[1] + b[3];
@@ -73,7 +95,7 @@ TWOFOUR_HOST_DEVICE void mvue24_group(const float (&x)[4], float u, float v, flo
                            q[0] + q[1] + q[2]};
   for (int i = 0; i < 4; ++i) {
     const bool drawn = (i == first || i == second) && b[i] > 0.0f;
-    const float value = m * (sum / (1.0f + others[i]));
+    const float value = back * (sum / (1.0f + others[i]));
     out[i] = drawn ? (x[i] < 0.0f ? -value : value) : 0.0f;
   }
   const bool finite = bits_of(x[0]) << 1 < 0xff000000u && bits_of(x[1]) << 1 < 0xff000000u &&
@@ -86,6 +108,16 @@ TWOFOUR_HOST_DEVICE void mvue24_group(const float (&x)[4], float u, float v, flo
       kept += keeps;
     }
   }
+}
+
+/// The places of two entries, in order, that hold every entry of `group` that is not 0.
+TWOFOUR_HOST_DEVICE void places_of_pair(const float (&group)[4], uint32_t& first,
+                                        uint32_t& second) {
+  first = group[0] != 0.0f ? 0 : group[1] != 0.0f ? 1 : 2;
+  second = group[3] != 0.0f                 ? 3
+           : group[2] != 0.0f && first != 2 ? 2
+           : group[1] != 0.0f && first == 0 ? 1
+                                            : first + 1;
 }
 
 /// The probabilities with which mvue24_group draws each entry, in double: for tests and analysis.

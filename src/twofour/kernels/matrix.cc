@@ -119,7 +119,8 @@ void mvue24(const T* dz, int64_t tokens, int64_t features, int64_t stride,
   parallel_for(0, groups, 1, [&](int64_t first, int64_t last) {
     for (int64_t g = first; g < last; ++g) {
       loops<T>().mvue(dz + 4 * g * stride, std::min<int64_t>(4, tokens - 4 * g), features, stride,
-                      stream, static_cast<uint32_t>(g * features), out + 4 * g * features);
+                      stream, static_cast<uint32_t>(g) * mvue24_group_stride(features),
+                      out + 4 * g * features);
     }
   });
 }

@@ -27,8 +27,9 @@ SoftThresholdSums soft_threshold24(const float* w, int64_t count, float scale, T
                                    uint8_t* mask);
 
 /// The MVUE of dz [tokens, features] (rows `stride` apart) into out [tokens, features]: groups are
-/// four consecutive tokens of a feature, group (token / 4) * features + feature draws number … of
-/// `stream`. A last group of fewer tokens counts as filled up with zeros.
+/// four consecutive tokens of a feature; group number (token / 4) * mvue24_group_stride(features) +
+/// feature of `stream` (see mvue24_uniforms). A last group of fewer tokens counts as filled up with
+/// zeros.
 template <class T>
 void mvue24(const T* dz, int64_t tokens, int64_t features, int64_t stride,
             const RandomStream& stream, T* out);

@@ -6,10 +6,10 @@
 #include <cstring>
 #include <limits>
 #include <new>
-#include <vector>
 
 #include "twofour/base/error.h"
 #include "twofour/base/parallel.h"
+#include "twofour/kernels/group.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24_loops.h"
 #include "twofour/kernels/rows.h"
@@ -122,25 +122,14 @@ void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
 template <class T>
 void fill_panel_mvue(const T* dz, int64_t stride, const RandomStream& stream, Panel24& panel) {
   check_kind<T>(panel);
-  const int64_t features = panel.rows(), tokens = panel.columns(), groups = panel.groups();
-  const RowLoops<T>& rows = loops<T>();
+  const int64_t tokens = panel.columns();
+  const uint32_t group_stride = mvue24_group_stride(panel.rows());
   parallel_for(0, panel.blocks(), 1, [&](int64_t first, int64_t last) {
-    std::vector<T> drawn(static_cast<size_t>(4 * features));
-    for (int64_t g = first * kBlockGroups; g < std::min(groups, last * kBlockGroups); ++g) {
-      const int64_t present = std::min<int64_t>(4, tokens - 4 * g);
-      std::fill(drawn.begin() + present * features, drawn.end(), T{});
-      rows.mvue(dz + 4 * g * stride, present, features, stride, stream,
-                static_cast<uint32_t>(g * features), drawn.data());
-      for (int64_t f = 0; f < features; ++f) {
-        uint32_t kept = 0;
-        for (int i = 0; i < 4; ++i) {
-          kept |= uint32_t{to_float(drawn[static_cast<size_t>(i * features + f)]) != 0.0f} << i;
-        }
-        const uint32_t position = position_of(kept), one = position & 3, two = position >> 2;
-        PanelRow<T>(panel, g / kBlockGroups, f)
-            .set(g % kBlockGroups, drawn[static_cast<size_t>(one * features + f)],
-                 drawn[static_cast<size_t>(two * features + f)], one, two);
-      }
+    for (int64_t block = first; block < last; ++block) {
+      const int64_t token = 4 * kBlockGroups * block;
+      loops<T>().mvue_block(dz + token * stride, std::min(4 * kBlockGroups, tokens - token), stride,
+                            stream, static_cast<uint32_t>(block * kBlockGroups) * group_stride,
+                            group_stride, block, panel);
     }
   });
 }

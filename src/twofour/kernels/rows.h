@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "twofour/base/random.h"
+#include "twofour/kernels/panel24.h"
 #include "twofour/kernels/types.h"
 
 namespace twofour::kernels {
@@ -25,6 +26,10 @@ struct RowLoops {
   /// neither read nor written. Groups are numbered from `first_group`.
   void (*mvue)(const T* rows_in, int64_t rows, int64_t columns, int64_t stride,
                const RandomStream& stream, uint32_t first_group, T* out);
+  /// The same as mvue of up to 64 tokens into block `block` of a panel [columns, tokens]. Group g
+  /// of the block is numbered from first_group + g * group_stride.
+  void (*mvue_block)(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
+                     uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel);
   /// See cross_entropy.h; null `scale`: the row stays. `scratch` holds `columns` floats.
   float (*cross_entropy)(T* row, int64_t target, int64_t columns, const float* scale,
                          float* scratch);
