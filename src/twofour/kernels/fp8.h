@@ -1,0 +1,33 @@
+// The two 8-bit floats, simulated: values rounded to what they can hold. S-STE, arXiv 2409.09099,
+// section 5.3; the formats: arXiv 2209.05433.
+#pragma once
+
+#include <cstdint>
+
+#include "twofour/kernels/types.h"
+
+namespace twofour::kernels {
+
+/// kE4M3 (torch.float8_e4m3fn): largest 448, no infinity. kE5M2 (torch.float8_e5m2): largest 57344.
+enum class Float8 { kE4M3, kE5M2 };
+
+constexpr float largest(Float8 format) { return format == Float8::kE4M3 ? 448.0f : 57344.0f; }
+
+/// out = the value of `format` nearest to scale * in, ties to even, divided by scale; beyond the
+/// largest value, infinities included, the largest (saturating). NaN stays NaN. Subnormals of the
+/// format are kept. The same values as clamping and torch's conversions to float8 and back.
+template <class T>
+void round_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out);
+
+/// The bytes of that format: torch.float8's own encoding.
+template <class T>
+void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* bytes);
+
+/// The largest finite magnitude of `count` entries; NaN if there is a NaN.
+template <class T>
+float largest_magnitude(const T* in, int64_t count);
+
+/// largest(format) / amax, the per-tensor scale; 1 where amax is 0 or not finite.
+float float8_scale(float amax, Float8 format);
+
+}  // namespace twofour::kernels
