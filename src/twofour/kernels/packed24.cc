@@ -11,7 +11,8 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kEntriesAtATime = 1 << 14;  // less is not worth a second thread
+constexpr int64_t kEntriesAtATime = 1 << 14;      // less is not worth a second thread
+constexpr size_t kStreamBytes = size_t{8} << 20;  // values beyond this are written past the caches
 
 template <class T>
 struct WordOf {
@@ -85,15 +86,17 @@ bool pack_tiles(const PackTile<Word>& all, int64_t rows, int64_t first, int64_t 
   bool ok = true;
   const PackLoops<Word>& loops = pack_loops<Word>();
   for (int64_t g = first; g < last; g += kPackGroups) {
-    for (int64_t r = 0; r < rows; r += kPackRows) {
+    for (int64_t r = 0; r < rows; r += kPackRows<Word>) {
       PackTile<Word> tile = all;
       tile.weight += 4 * g * tile.stride + r;
       if (tile.mask) tile.mask += 4 * g * tile.mask_stride + r;
       tile.values += r * tile.value_stride + 2 * g;
       tile.positions += r * tile.position_stride + g / 2;
-      ok &= loops.tile(tile, std::min(kPackRows, rows - r), std::min(kPackGroups, last - g));
+      ok &= loops.tile(tile, std::min(kPackRows<Word>, rows - r), std::min(kPackGroups, last - g));
     }
   }
+  // Stores past the caches are ordered by a full fence only.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   return ok;
 }
 
@@ -110,17 +113,17 @@ void pack24_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
   const PackLoops<Bits>& loops = pack_loops<Bits>();
   const int64_t groups = columns / 4, bytes = (columns + 7) / 8;
   std::atomic<bool> ok = true;
-  parallel_for(0, rows, std::max<int64_t>(1, kEntriesAtATime / columns),
-               [&](int64_t first, int64_t last) {
-                 bool mine = true;
-                 for (int64_t r = first; r < last; ++r) {
-                   mine &= loops.row(reinterpret_cast<const Bits*>(weight + r * stride),
-                                     mask ? mask + r * columns : nullptr, groups,
-                                     reinterpret_cast<Bits*>(values + r * (columns / 2)),
-                                     positions + r * bytes);
-                 }
-                 if (!mine) ok = false;
-               });
+  parallel_for(
+      0, rows, std::max<int64_t>(1, kEntriesAtATime / columns), [&](int64_t first, int64_t last) {
+        bool mine = true;
+        for (int64_t r = first; r < last; ++r) {
+          mine &=
+              loops.row(reinterpret_cast<const Bits*>(weight + r * stride),
+                        mask ? mask + r * columns : nullptr, groups,
+                        reinterpret_cast<Bits*>(values + r * (columns / 2)), positions + r * bytes);
+        }
+        if (!mine) ok = false;
+      });
   if (ok) return;
   fail_at_first_violation(rows, columns, [&](int64_t r, int64_t c) {
     return keeps(weight, mask, r * stride + c, r * columns + c);
@@ -140,7 +143,8 @@ void pack24_transposed_into(const T* weight, int64_t rows, int64_t columns, int6
                               reinterpret_cast<Bits*>(values),
                               columns / 2,
                               positions,
-                              (columns + 7) / 8};
+                              (columns + 7) / 8,
+                              static_cast<size_t>(rows * columns / 2) * sizeof(T) > kStreamBytes};
   const int64_t tiles = std::max<int64_t>(1, kEntriesAtATime / (4 * kPackGroups * rows));
   std::atomic<bool> ok = true;
   parallel_for(0, columns / 4, tiles * kPackGroups, [&](int64_t first, int64_t last) {
@@ -202,18 +206,15 @@ void unpack24(const Packed24View<T>& packed, T* weight, int64_t stride) {
   });
 }
 
-#define TWOFOUR_INSTANTIATE(T)                                                                   \
-  template Packed24<T> pack24<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*);           \
-  template void pack24_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*,              \
-                               Packed24<T>&);                                                    \
-  template void pack24_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*, T*,          \
-                               uint8_t*);                                                        \
-  template Packed24<T> pack24_transposed<T>(const T*, int64_t, int64_t, int64_t,                 \
-                                            const uint8_t*);                                     \
-  template void pack24_transposed_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*,   \
-                                          Packed24<T>&);                                         \
-  template void pack24_transposed_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*,   \
-                                          T*, uint8_t*);                                         \
+#define TWOFOUR_INSTANTIATE(T)                                                                     \
+  template Packed24<T> pack24<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*);             \
+  template void pack24_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*, Packed24<T>&); \
+  template void pack24_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*, T*, uint8_t*); \
+  template Packed24<T> pack24_transposed<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*);  \
+  template void pack24_transposed_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*,     \
+                                          Packed24<T>&);                                           \
+  template void pack24_transposed_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*, T*, \
+                                          uint8_t*);                                               \
   template void unpack24<T>(const Packed24View<T>&, T*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)

@@ -50,11 +50,11 @@ struct Packed24 {
 /// is filled up, one of more than two gives 0.
 uint32_t position_of(uint32_t kept);
 
-/// Packs weight [rows, columns], rows `stride` entries apart. With `mask` [rows, columns] (contiguous,
-/// not 0 = kept) the entries that it keeps, without the entries that are not zero (-0 is zero, NaN
-/// is not). Where fewer than two of a group are kept, the place that fills it up holds 0.
-/// Throws Error when columns is no multiple of 4, or when a group keeps more than two: the message
-/// names the row and column of the first.
+/// Packs weight [rows, columns], rows `stride` entries apart. With `mask` [rows, columns]
+/// (contiguous, not 0 = kept) the entries that it keeps, without the entries that are not zero (-0
+/// is zero, NaN is not). Where fewer than two of a group are kept, the place that fills it up holds
+/// 0. Throws Error when columns is no multiple of 4, or when a group keeps more than two: the
+/// message names the row and column of the first.
 template <class T>
 Packed24<T> pack24(const T* weight, int64_t rows, int64_t columns, int64_t stride,
                    const uint8_t* mask = nullptr);

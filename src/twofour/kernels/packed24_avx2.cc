@@ -56,8 +56,8 @@ template <int kEntries>
 inline uint32_t kept_by(const uint8_t* mask) {
   uint64_t bytes = 0;
   std::memcpy(&bytes, mask, kEntries);
-  const __m128i zero = _mm_cmpeq_epi8(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)),
-                                      _mm_setzero_si128());
+  const __m128i zero =
+      _mm_cmpeq_epi8(_mm_cvtsi64_si128(static_cast<int64_t>(bytes)), _mm_setzero_si128());
   return ~static_cast<uint32_t>(_mm_movemask_epi8(zero)) & ((1u << kEntries) - 1);
 }
 
@@ -95,7 +95,8 @@ bool pack_row(const Word* weight, const uint8_t* mask, int64_t groups, Word* val
 
 inline void transpose_block(const uint32_t* in, int64_t stride, uint32_t* out, int64_t out_stride) {
   __m128 row[4];
-  for (int i = 0; i < 4; ++i) row[i] = _mm_loadu_ps(reinterpret_cast<const float*>(in) + i * stride);
+  for (int i = 0; i < 4; ++i)
+    row[i] = _mm_loadu_ps(reinterpret_cast<const float*>(in) + i * stride);
   _MM_TRANSPOSE4_PS(row[0], row[1], row[2], row[3]);
   for (int i = 0; i < 4; ++i) _mm_storeu_ps(reinterpret_cast<float*>(out) + i * out_stride, row[i]);
 }

@@ -51,8 +51,8 @@ void transpose_entries(const Word* in, int64_t rows, int64_t columns, int64_t st
 template <class Word, auto kPackRow, auto kTransposeWords, auto kTransposeBytes>
 bool pack_tile_by_copy(const PackTile<Word>& tile, int64_t rows, int64_t groups) {
   constexpr int64_t kColumns = 4 * kPackGroups;
-  alignas(64) Word weight[kPackRows * kColumns];
-  alignas(64) uint8_t mask[kPackRows * kColumns];
+  alignas(64) Word weight[kPackRows<Word> * kColumns];
+  alignas(64) uint8_t mask[kPackRows<Word> * kColumns];
   kTransposeWords(tile.weight, 4 * groups, rows, tile.stride, weight, kColumns);
   if (tile.mask) kTransposeBytes(tile.mask, 4 * groups, rows, tile.mask_stride, mask, kColumns);
   bool ok = true;

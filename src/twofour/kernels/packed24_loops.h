@@ -7,9 +7,11 @@
 
 namespace twofour::kernels {
 
-/// A tile of the transposed side: up to kPackRows rows of the packed matrix by kPackGroups
-/// groups.
-constexpr int64_t kPackRows = 16, kPackGroups = 16;
+/// A tile of the transposed side: up to kPackRows rows of the packed matrix (64 bytes of a row of
+/// weight) by kPackGroups groups.
+template <class Word>
+constexpr int64_t kPackRows = 64 / static_cast<int64_t>(sizeof(Word));
+constexpr int64_t kPackGroups = 16;
 
 /// Where the entries of a transposed tile come from and go to; pointers are at its first entry.
 template <class Word>
@@ -22,6 +24,7 @@ struct PackTile {
   int64_t value_stride;
   uint8_t* positions;
   int64_t position_stride;
+  bool stream;  ///< values may go past the caches: they are more than those hold
 };
 
 template <class Word>

@@ -4,10 +4,9 @@ namespace twofour::kernels {
 namespace {
 
 template <class Word>
-constexpr PackLoops<Word> kLoops = {pack_groups<Word>,
-                                    pack_tile_by_copy<Word, pack_groups<Word>,
-                                                      transpose_entries<Word>,
-                                                      transpose_entries<uint8_t>>};
+constexpr PackLoops<Word> kLoops = {
+    pack_groups<Word>, pack_tile_by_copy<Word, pack_groups<Word>, transpose_entries<Word>,
+                                         transpose_entries<uint8_t>>};
 
 }  // namespace
 
