@@ -26,6 +26,9 @@ void on_run(CLI::App& command, std::function<void()> action);
 /// --threads N: declared by every command that computes; takes effect before the action.
 void add_threads_option(CLI::App& command);
 
+/// --weights packed|dense: whether layers that are 2:4 may run on the 2:4 kernels.
+void add_weights_option(CLI::App& command, std::string& weights);
+
 /// --config FILE (TOML; keys are the long option names) and --print-config, which prints the
 /// effective options as such a file and runs nothing. Call it last. Without --config, the file that
 /// `implicit_file` names, if any, takes its place.

@@ -20,7 +20,7 @@ namespace twofour::cli {
 namespace {
 
 struct EvalFlags {
-  std::string model, data, dtype = "float32";
+  std::string model, data, dtype = "float32", weights = "packed";
   int64_t context = 0, stride = 0, batch = 4;
   bool json = false;
 };
@@ -59,7 +59,8 @@ EvalText read_data(const EvalFlags& flags) {
 }
 
 void run_perplexity(const EvalFlags& flags) {
-  const model::Gpt2 model = checkpoint::load_gpt2(flags.model, sparse::dtype_named(flags.dtype));
+  model::Gpt2 model = checkpoint::load_gpt2(flags.model, sparse::dtype_named(flags.dtype));
+  if (flags.weights == "packed") model::use_24_kernels(model);
   const EvalText data = read_data(flags);
   ProgressBar bar("evaluating", 0);
   eval::PerplexityOptions options{flags.context, flags.stride, flags.batch, {}};
@@ -103,6 +104,7 @@ void add_eval(CLI::App& program) {
       ->check(CLI::Range(1, 1 << 20))
       ->type_name("N");
   command.add_option("--dtype", flags->dtype, "float32 or bfloat16")->type_name("T");
+  add_weights_option(command, flags->weights);
   add_threads_option(command);
   command.add_flag("--json", flags->json, "print the result as one JSON object");
   on_run(command, [flags] { run_perplexity(*flags); });

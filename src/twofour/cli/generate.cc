@@ -21,7 +21,7 @@ namespace twofour::cli {
 namespace {
 
 struct GenerateFlags {
-  std::string model, prompt, prompt_file, dtype = "float32";
+  std::string model, prompt, prompt_file, dtype = "float32", weights = "packed";
   model::GenerateOptions options;
   bool json = false, stats = false;
 };
@@ -77,7 +77,8 @@ const char* name_of(model::StopReason reason) {
 }
 
 void run_generate(const GenerateFlags& flags) {
-  const model::Gpt2 model = checkpoint::load_gpt2(flags.model, sparse::dtype_named(flags.dtype));
+  model::Gpt2 model = checkpoint::load_gpt2(flags.model, sparse::dtype_named(flags.dtype));
+  if (flags.weights == "packed") model::use_24_kernels(model);
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
   const std::string prompt =
       flags.prompt_file.empty() ? flags.prompt : read_file(flags.prompt_file);
@@ -139,6 +140,7 @@ void add_generate(CLI::App& program) {
       ->type_name("P");
   command.add_option("--seed", options.seed, "of the random choices")->type_name("N");
   command.add_option("--dtype", flags->dtype, "float32 or bfloat16")->type_name("T");
+  add_weights_option(command, flags->weights);
   add_threads_option(command);
   command.add_flag("--stats", flags->stats, "log tokens a second");
   command.add_flag("--json", flags->json, "print one JSON object instead of the text");

@@ -77,6 +77,14 @@ void on_run(CLI::App& command, std::function<void()> action) {
   command.final_callback(std::move(action));
 }
 
+void add_weights_option(CLI::App& command, std::string& weights) {
+  command
+      .add_option("--weights", weights,
+                  "packed: 2:4 layers on 2:4 kernels where those are faster; dense: never")
+      ->check(CLI::IsMember({"packed", "dense"}))
+      ->type_name("W");
+}
+
 void add_threads_option(CLI::App& command) {
   command
       .add_option_function<int>(

@@ -12,6 +12,7 @@
 #include "twofour/model/embedding.h"
 #include "twofour/model/initialise.h"
 #include "twofour/model/recompute.h"
+#include "twofour/sparse/pattern.h"
 
 namespace twofour::model {
 namespace {
@@ -143,6 +144,16 @@ Gpt2 make_empty_gpt2(const Gpt2Config& config, at::ScalarType dtype) {
   }
   model.ln_f = norm();
   return model;
+}
+
+int64_t use_24_kernels(Gpt2& model) {
+  int64_t layers = 0;
+  model.visit_linears([&](const std::string&, Linear& linear) {
+    if (linear.weight.size(1) % 4 != 0 || sparse::violations24(linear.weight) > 0) return;
+    linear.weight24 = c10::make_intrusive<sparse::Weight24>(sparse::Along::kRows);
+    ++layers;
+  });
+  return layers;
 }
 
 Gpt2 make_gpt2(const Gpt2Config& config, uint64_t seed) {

@@ -70,6 +70,10 @@ struct KeyValueCache {
   int64_t length = 0;
 };
 
+/// Lets every linear layer whose weight is 2:4 along its rows run on the 2:4 kernels where those
+/// are faster. Returns how many there are. For a model that is not trained on.
+int64_t use_24_kernels(Gpt2& model);
+
 /// Parameters drawn as GPT-2's are: N(0, 0.02²), the two projections into the residual stream by
 /// 1 / sqrt(2 layers) less, biases 0, norms 1. A pure function of (config, seed).
 Gpt2 make_gpt2(const Gpt2Config& config, uint64_t seed);

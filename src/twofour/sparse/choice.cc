@@ -55,6 +55,14 @@ std::string cpu_name() {
   return family.empty() ? "unknown CPU" : family.substr(1);
 }
 
+int64_t rounded(int64_t tokens) {
+  for (int64_t size = 4;; size *= 2) {
+    if (tokens <= 4) return tokens;
+    if (tokens <= size) return size;
+    if (tokens <= size / 2 * 3) return size / 2 * 3;
+  }
+}
+
 // What a measured time depends on besides the shape.
 std::string machine_key() {
   static const std::string kCpu = cpu_name();
@@ -175,8 +183,8 @@ const char* name_of(Implementation implementation) {
 }
 
 std::string describe(const ProductShape& shape) {
-  return fmt::format("{}, {} tokens, {} -> {}, {}", name_of(shape.product), shape.tokens, shape.in,
-                     shape.out, c10::toString(shape.dtype));
+  return fmt::format("{}, {} tokens, {} -> {}, {}", name_of(shape.product), rounded(shape.tokens),
+                     shape.in, shape.out, c10::toString(shape.dtype));
 }
 
 std::filesystem::path choices_file() {

@@ -26,7 +26,9 @@ enum class Implementation { kDense, kPanel, kFew };
 
 struct ProductShape {
   Product product;
-  int64_t tokens, in, out;  ///< x [tokens, in], weight [out, in]
+  /// x [tokens, in], weight [out, in]. Up to 4 tokens each count is its own; more are rounded up to
+  /// 2 or 3 times a power of two, so that prompts of any length need few measurements.
+  int64_t tokens, in, out;
   c10::ScalarType dtype;
 };
 
@@ -64,7 +66,7 @@ void use_choices(const nlohmann::json& choices);
 const char* name_of(Product product);
 const char* name_of(Implementation implementation);
 
-/// "forward, 1024 tokens, 768 -> 3072, BFloat16".
+/// "forward, 1024 tokens, 768 -> 3072, BFloat16", tokens rounded.
 std::string describe(const ProductShape& shape);
 
 }  // namespace twofour::sparse

@@ -27,12 +27,12 @@ class ChoiceTest : public ::testing::Test {
     setenv("TWOFOUR_TUNE", "off", 1);
   }
 
-  static ProductShape shape(int64_t tokens) {
-    return {Product::kForward, tokens, 8, 12, at::kBFloat16};
+  static ProductShape shape(int64_t in, int64_t tokens = 16) {
+    return {Product::kForward, tokens, in, 12, at::kBFloat16};
   }
 
-  Implementation run(int64_t tokens, int dense_work, int sparse_work) {
-    return choose(shape(tokens), [&]() -> std::vector<Candidate> {
+  Implementation run(int64_t in, int dense_work, int sparse_work) {
+    return choose(shape(in), [&]() -> std::vector<Candidate> {
       ++asked_;
       return {{Implementation::kDense, [=] { work(dense_work); }},
               {Implementation::kPanel, [=] { work(sparse_work); }}};
@@ -64,7 +64,7 @@ TEST_F(ChoiceTest, keeps_choices_in_a_file_by_machine_and_threads) {
   const auto content = nlohmann::json::parse(read_file(choices_file()));
   ASSERT_EQ(content.size(), 1u);
   const auto& entries = content.begin().value();
-  const auto& entry = entries.at("forward, 111 tokens, 8 -> 12, BFloat16");
+  const auto& entry = entries.at("forward, 16 tokens, 111 -> 12, BFloat16");
   EXPECT_EQ(entry.at("run"), "panel");
   EXPECT_THAT(content.begin().key(), ::testing::HasSubstr(std::to_string(thread_count())));
 }
@@ -78,6 +78,16 @@ TEST_F(ChoiceTest, survives_a_damaged_file_and_a_folder_that_cannot_be_made) {
   EXPECT_EQ(run(122, kLong, kShort), Implementation::kPanel);
 }
 
+TEST_F(ChoiceTest, of_many_tokens_is_shared_by_similar_numbers) {
+  const auto tokens = [](int64_t count) { return describe(shape(8, count)); };
+  EXPECT_NE(tokens(3), tokens(4));
+  EXPECT_EQ(tokens(5), tokens(6));
+  EXPECT_EQ(tokens(97), tokens(128));
+  EXPECT_EQ(tokens(129), tokens(192));
+  EXPECT_NE(tokens(192), tokens(193));
+  EXPECT_THAT(tokens(1024), ::testing::HasSubstr("1024 tokens"));
+}
+
 TEST_F(ChoiceTest, off_measures_nothing_and_takes_the_2_4_kernel) {
   setenv("TWOFOUR_TUNE", "off", 1);
   EXPECT_EQ(run(131, kShort, kLong), Implementation::kPanel);
@@ -88,8 +98,8 @@ TEST_F(ChoiceTest, of_a_checkpoint_are_taken_over_instead_of_measured) {
   run(141, kShort, kLong);
   nlohmann::json made = choices_made();
   for (auto& [machine, entries] : made.items()) {
-    entries["forward, 142 tokens, 8 -> 12, BFloat16"] =
-        entries["forward, 141 tokens, 8 -> 12, BFloat16"];
+    entries["forward, 16 tokens, 142 -> 12, BFloat16"] =
+        entries["forward, 16 tokens, 141 -> 12, BFloat16"];
   }
   use_choices(made);
   EXPECT_EQ(run(142, kLong, kShort), Implementation::kDense);

@@ -5,8 +5,8 @@
 
 namespace twofour::sparse {
 
-/// The number of groups of four consecutive entries of a row of weight [out, in] (float32, `in` a
-/// multiple of 4) with more than two that are not zero.
+/// The number of groups of four consecutive entries of a row of weight [out, in] (`in` a
+/// multiple of 4) with more than two that are not zero. Any floating-point dtype.
 int64_t violations24(const at::Tensor& weight);
 
 }  // namespace twofour::sparse
