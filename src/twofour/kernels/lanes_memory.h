@@ -13,14 +13,24 @@
 namespace twofour::kernels {
 namespace {
 
+// Vectors of Entry, of kBytes bytes.
+template <size_t kBytes, class Entry>
+struct VectorOfBytes {
+  typedef Entry Type __attribute__((vector_size(kBytes)));
+};
+// As wide as F.
+template <class F, class Entry>
+using VectorOf = typename VectorOfBytes<sizeof(F), Entry>::Type;
+template <class F, class Entry>
+using HalfVectorOf = typename VectorOfBytes<sizeof(F) / 2, Entry>::Type;
+
 #if defined(__AVX2__)
 inline __m128i* vector128(void* at) { return static_cast<__m128i*>(at); }
 inline const __m128i* vector128(const void* at) { return static_cast<const __m128i*>(at); }
 
 template <class F>
 F widened(const bfloat16* x) {
-  typedef uint16_t Halves __attribute__((vector_size(sizeof(F) / 2)));
-  Halves halves;
+  HalfVectorOf<F, uint16_t> halves;
   std::memcpy(&halves, x, sizeof halves);
   return float_from_bits(__builtin_convertvector(halves, WordsOf<F>) << 16);
 }

@@ -14,12 +14,6 @@
 namespace twofour::kernels {
 namespace {
 
-// Vectors as wide as F of Entry.
-template <class F, class Entry>
-struct VectorOf {
-  typedef Entry Type __attribute__((vector_size(sizeof(F))));
-};
-
 // Lane i of the result is lane i + k of its group of M lanes, counted round.
 template <int M, int k, class V, size_t... I>
 V rotated(V v, std::index_sequence<I...>) {
@@ -45,7 +39,7 @@ V count_larger(V size, std::index_sequence<K...>) {
 template <class F, int M, class T>
 void magnitude_of_groups(const T* row, int64_t columns, int kept, uint8_t* mask) {
   using Entry = std::conditional_t<sizeof(T) == 4, int32_t, int16_t>;
-  using V = typename VectorOf<F, Entry>::Type;
+  using V = VectorOf<F, Entry>;
   constexpr int64_t kWidth = sizeof(V) / sizeof(T);
   const V limit = V{} + static_cast<Entry>(kept);
   const V sign = V{} + static_cast<Entry>(Entry{1} << (8 * sizeof(T) - 1));
@@ -127,7 +121,7 @@ void transposable_vectors(const T* rows, int64_t columns, int64_t stride, uint8_
 
 template <class F>
 int64_t flips_of_vectors(const uint8_t* mask, const uint8_t* other, int64_t count) {
-  using Bytes = typename VectorOf<F, uint8_t>::Type;
+  using Bytes = VectorOf<F, uint8_t>;
   constexpr int64_t kWidth = sizeof(Bytes), kSums = 255;  // what a byte can count
   int64_t flips = 0, i = 0;
   while (i + kWidth <= count) {
@@ -172,8 +166,8 @@ constexpr V bit_of_lane(std::index_sequence<I...>) {
 
 template <class F>
 void unpack_vectors(const uint8_t* bits, int64_t count, uint8_t* mask) {
-  using Bytes = typename VectorOf<F, uint8_t>::Type;
-  using Longs = typename VectorOf<F, uint64_t>::Type;
+  using Bytes = VectorOf<F, uint8_t>;
+  using Longs = VectorOf<F, uint64_t>;
   constexpr int64_t kWidth = sizeof(Bytes);
   constexpr auto kLanes = std::make_index_sequence<sizeof(Bytes)>();
   int64_t i = 0;

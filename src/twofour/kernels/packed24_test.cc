@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "twofour/kernels/matrix.h"
+#include "twofour/kernels/mask.h"
 
 #include "testing.h"
 

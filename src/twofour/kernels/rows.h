@@ -8,13 +8,13 @@
 #include "twofour/base/random.h"
 #include "twofour/kernels/fp8.h"
 #include "twofour/kernels/panel24.h"
+#include "twofour/kernels/soft_threshold.h"
 #include "twofour/kernels/types.h"
 
 namespace twofour::kernels {
 
-/// What soft_threshold24 counts over a range of groups.
-struct SoftThresholdSums {
-  int64_t flips = 0, zeros = 0;
+struct SoftThresholdProducts {
+  double with_weight = 0.0, with_itself = 0.0;
 };
 
 /// One implementation of every loop.
@@ -23,6 +23,9 @@ struct RowLoops {
   /// out = scale · S(w) of `count` entries (a multiple of 8); `mask` holds count / 8 bytes.
   SoftThresholdSums (*soft_threshold)(const float* w, int64_t count, float scale, T* out,
                                       uint8_t* mask);
+  /// <w, S(w)> and <S(w), S(w)> of `count` entries (a multiple of 4): entry i is added to sum i %
+  /// 16 of sixteen, then these in order.
+  SoftThresholdProducts (*soft_threshold_products)(const float* w, int64_t count);
   /// MVUE of four rows of `columns` entries, `stride` apart, into four rows of out; rows beyond
   /// `rows` are neither read nor written. Groups are numbered from `first_group`, a multiple of 4.
   using MvueRows = void (*)(const T* in, int64_t rows, int64_t columns, int64_t stride,

@@ -5,7 +5,8 @@ namespace twofour::kernels {
 namespace {
 
 template <class T>
-constexpr RowLoops<T> kAvx512Loops = {soft_threshold_groups<T>,
+constexpr RowLoops<T> kAvx512Loops = {soft_threshold_lanes<T, Floats16>,
+                                      soft_threshold_products<Floats16>,
                                       mvue_rows_avx512<T, Mvue::kApproximate>,
                                       mvue_rows_avx512<T, Mvue::kExact>,
                                       mvue_block_avx512<T>,
