@@ -28,6 +28,10 @@ using HalfVectorOf = typename VectorOfBytes<sizeof(F) / 2, Entry>::Type;
 inline __m128i* vector128(void* at) { return static_cast<__m128i*>(at); }
 inline const __m128i* vector128(const void* at) { return static_cast<const __m128i*>(at); }
 
+inline bool any_lane(MaskOf<Floats8> mask) {
+  return _mm256_movemask_ps(reinterpret_cast<__m256>(mask)) != 0;
+}
+
 template <class F>
 F widened(const bfloat16* x) {
   HalfVectorOf<F, uint16_t> halves;
@@ -105,6 +109,8 @@ void store_bytes(V lanes, uint8_t* out) {
 #else
 inline void store_bytes(uint32_t lane, uint8_t* out) { *out = static_cast<uint8_t>(lane); }
 #endif
+
+inline bool any_lane(bool mask) { return mask; }
 
 // As many consecutive values as F has lanes.
 template <class F, class T>
