@@ -27,12 +27,14 @@ TWOFOUR_HOST_DEVICE bool is_kept(const float* group, int size, int kept, int i) 
 }
 
 /// The second smallest magnitude of four: the threshold t of S-STE (arXiv 2409.09099, section 4.1).
+/// NaN counts as larger than infinity.
 TWOFOUR_HOST_DEVICE float threshold24(float a, float b, float c, float d) {
-  const float low0 = minimum(magnitude(a), magnitude(b)),
-              high0 = maximum(magnitude(a), magnitude(b));
-  const float low1 = minimum(magnitude(c), magnitude(d)),
-              high1 = maximum(magnitude(c), magnitude(d));
-  return minimum(maximum(low0, low1), minimum(high0, high1));
+  const auto smaller = [](uint32_t x, uint32_t y) { return x < y ? x : y; };
+  const auto larger = [](uint32_t x, uint32_t y) { return x < y ? y : x; };
+  const auto size = [](float x) { return bits_of(x) & 0x7fffffffu; };
+  const uint32_t low0 = smaller(size(a), size(b)), high0 = larger(size(a), size(b));
+  const uint32_t low1 = smaller(size(c), size(d)), high1 = larger(size(c), size(d));
+  return float_from_bits(smaller(larger(low0, low1), smaller(high0, high1)));
 }
 
 /// S(a) = sign(a) · max(|a| - t, 0).

@@ -18,8 +18,8 @@ void magnitude_mask(const T* weight, int64_t rows, int64_t columns, int64_t stri
 
 /// Transposable 2:4 (arXiv 2404.01847, section 4.1): of every 4 x 4 block the one of the 90
 /// patterns with two kept in every row and every column whose kept magnitudes have the largest sum,
-/// in float32. NaN counts as the largest finite value. Throws Error when rows or columns is no
-/// multiple of 4.
+/// in float32. NaN and infinity count as the largest finite value. Of equal sums the first counts,
+/// in the order of transposable24.h. Throws Error when rows or columns is no multiple of 4.
 template <class T>
 void transposable_mask24(const T* weight, int64_t rows, int64_t columns, int64_t stride,
                          uint8_t* mask);

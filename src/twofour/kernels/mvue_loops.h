@@ -5,47 +5,70 @@
 #include <cstring>
 
 #include "twofour/kernels/group.h"
+#include "twofour/kernels/lanes_memory.h"
 #include "twofour/kernels/panel24.h"
 #include "twofour/kernels/philox_lanes.h"
 
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kColumns = 64;  // columns that MVUE treats at a time
+constexpr int64_t kColumns = 64;  // whose numbers are drawn at a time
 
-struct ColumnBlock {
-  alignas(64) float x[4][kColumns];
-};
-
-// The estimates of a block of columns whose uniform numbers are `u`, sizeof(F) / 4 columns at once.
-template <Mvue kKind, class F>
-void draw_columns(const ColumnBlock& in, const float (&u)[kColumns], ColumnBlock& out) {
+// x[r]: `width` entries of row r, 0 beyond them.
+template <class F, class T>
+void load_rows(const T* in, int64_t rows, int64_t width, int64_t stride, F (&x)[4]) {
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
-  for (int64_t j = 0; j < kColumns; j += kWidth) {
-    F x[4], drawn[4], numbers;
-    for (int r = 0; r < 4; ++r) std::memcpy(&x[r], &in.x[r][j], sizeof(F));
-    std::memcpy(&numbers, &u[j], sizeof(F));
-    mvue24_finite_group<kKind>(x, numbers, drawn);
-    for (int r = 0; r < 4; ++r) std::memcpy(&out.x[r][j], &drawn[r], sizeof(F));
+  for (int64_t r = 0; r < 4; ++r) {
+    T padded[kWidth] = {};
+    if (r < rows && width == kWidth) {
+      x[r] = load_lanes<F>(in + r * stride);
+    } else {
+      if (r < rows) std::memcpy(padded, in + r * stride, static_cast<size_t>(width) * sizeof(T));
+      x[r] = load_lanes<F>(padded);
+    }
   }
 }
 
-void mend_nonfinite(const ColumnBlock& in, ColumnBlock& out) {
-  uint32_t largest = 0;
-  for (const auto& row : in.x) {
-    for (const float x : row) {
-      const uint32_t bits = bits_of(x) & 0x7fffffffu;
-      largest = largest < bits ? bits : largest;
+template <class F, class T>
+void store_rows(const F (&x)[4], int64_t rows, int64_t width, int64_t stride, T* out) {
+  constexpr int64_t kWidth = sizeof(F) / sizeof(float);
+  for (int64_t r = 0; r < rows; ++r) {
+    if (width == kWidth) {
+      store_lanes(x[r], out + r * stride);
+    } else {
+      T padded[kWidth];
+      store_lanes(x[r], padded);
+      std::memcpy(out + r * stride, padded, static_cast<size_t>(width) * sizeof(T));
     }
   }
-  if (largest < 0x7f800000u) return;
-  for (int64_t j = 0; j < kColumns; ++j) {
-    const float x[4] = {in.x[0][j], in.x[1][j], in.x[2][j], in.x[3][j]};
+}
+
+// mvue24_group of every lane whose entries are not all finite.
+template <class F>
+void mend_nonfinite(const F (&x)[4], F (&out)[4]) {
+  constexpr int64_t kWidth = sizeof(F) / sizeof(float);
+  float in[4][kWidth], drawn[4][kWidth];
+  std::memcpy(in, x, sizeof in);
+  std::memcpy(drawn, out, sizeof drawn);
+  for (int64_t j = 0; j < kWidth; ++j) {
+    const float group[4] = {in[0][j], in[1][j], in[2][j], in[3][j]};
     float kept[4];
-    if (are_finite(x)) continue;
-    keep_nonfinite(x, kept);
-    for (int r = 0; r < 4; ++r) out.x[r][j] = kept[r];
+    if (are_finite(group)) continue;
+    keep_nonfinite(group, kept);
+    for (int r = 0; r < 4; ++r) drawn[r][j] = kept[r];
   }
+  std::memcpy(out, drawn, sizeof drawn);
+}
+
+// The estimates of the groups of as many columns as F has lanes.
+template <Mvue kKind, class F>
+void draw_lanes(const F (&x)[4], F u, F (&out)[4]) {
+  mvue24_finite_group<kKind>(x, u, out);
+  const auto larger = [](WordsOf<F> a, WordsOf<F> b) { return a < b ? b : a; };
+  WordsOf<F> size[4];
+  for (int r = 0; r < 4; ++r) size[r] = bits_of(x[r]) & 0x7fffffffu;
+  const auto largest = larger(larger(size[0], size[1]), larger(size[2], size[3]));
+  if (any_lane(largest >= 0x7f800000u)) mend_nonfinite(x, out);
 }
 
 // The numbers of kColumns groups.
@@ -69,17 +92,16 @@ void mvue_rows(const T* in, int64_t rows, int64_t columns, int64_t stride,
                const RandomStream& stream, uint32_t first_group, T* out) {
   const PhiloxRounds rounds(stream);
   for (int64_t begin = 0; begin < columns; begin += kColumns) {
-    const int64_t width = columns - begin < kColumns ? columns - begin : kColumns;
-    ColumnBlock x = {}, drawn;
-    alignas(64) float u[kColumns];
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t j = 0; j < width; ++j) x.x[r][j] = to_float(in[r * stride + begin + j]);
-    }
+    constexpr int64_t kWidth = sizeof(F) / sizeof(float);
+    const int64_t end = begin + kColumns < columns ? begin + kColumns : columns;
+    float u[kColumns];
     draw_uniforms(rounds, stream, (first_group + static_cast<uint32_t>(begin)) / 4, u);
-    draw_columns<kKind, F>(x, u, drawn);
-    mend_nonfinite(x, drawn);
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t j = 0; j < width; ++j) store(drawn.x[r][j], out[r * columns + begin + j]);
+    for (int64_t j = begin; j < end; j += kWidth) {
+      const int64_t width = end - j < kWidth ? end - j : kWidth;
+      F x[4], drawn[4];
+      load_rows(in + j, rows, width, stride, x);
+      draw_lanes<kKind>(x, load_lanes<F>(u + (j - begin)), drawn);
+      store_rows(drawn, rows, width, columns, out + j);
     }
   }
 }

@@ -6,14 +6,15 @@
 #include <cstdint>
 
 #include "twofour/base/random.h"
+#include "twofour/kernels/fp8.h"
 #include "twofour/kernels/panel24.h"
+#include "twofour/kernels/soft_threshold.h"
 #include "twofour/kernels/types.h"
 
 namespace twofour::kernels {
 
-/// What soft_threshold24 counts over a range of groups.
-struct SoftThresholdSums {
-  int64_t flips = 0, zeros = 0;
+struct SoftThresholdProducts {
+  double with_weight = 0.0, with_itself = 0.0;
 };
 
 /// One implementation of every loop.
@@ -22,6 +23,9 @@ struct RowLoops {
   /// out = scale · S(w) of `count` entries (a multiple of 8); `mask` holds count / 8 bytes.
   SoftThresholdSums (*soft_threshold)(const float* w, int64_t count, float scale, T* out,
                                       uint8_t* mask);
+  /// <w, S(w)> and <S(w), S(w)> of `count` entries (a multiple of 4): entry i is added to sum i %
+  /// 16 of sixteen, then these in order.
+  SoftThresholdProducts (*soft_threshold_products)(const float* w, int64_t count);
   /// MVUE of four rows of `columns` entries, `stride` apart, into four rows of out; rows beyond
   /// `rows` are neither read nor written. Groups are numbered from `first_group`, a multiple of 4.
   using MvueRows = void (*)(const T* in, int64_t rows, int64_t columns, int64_t stride,
@@ -36,6 +40,11 @@ struct RowLoops {
                          float* scratch);
   /// out += in of `count` entries.
   void (*accumulate)(const T* in, float* out, int64_t count);
+  /// See fp8.h.
+  void (*round_to_float8)(const T* in, int64_t count, Float8 format, float scale, T* out);
+  void (*to_float8)(const T* in, int64_t count, Float8 format, float scale, uint8_t* out);
+  /// The bits of the largest finite magnitude; of a NaN where there is one.
+  uint32_t (*largest_bits)(const T* in, int64_t count);
 };
 
 template <class T>

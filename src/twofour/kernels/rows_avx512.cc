@@ -5,12 +5,16 @@ namespace twofour::kernels {
 namespace {
 
 template <class T>
-constexpr RowLoops<T> kAvx512Loops = {soft_threshold_groups<T>,
+constexpr RowLoops<T> kAvx512Loops = {soft_threshold_lanes<T, Floats16>,
+                                      soft_threshold_products<Floats16>,
                                       mvue_rows_avx512<T, Mvue::kApproximate>,
                                       mvue_rows_avx512<T, Mvue::kExact>,
                                       mvue_block_avx512<T>,
                                       cross_entropy_row<T>,
-                                      accumulate_entries<T>};
+                                      accumulate_entries<T>,
+                                      round_entries_to_float8<T, Floats16>,
+                                      encode_entries_as_float8<T, Floats16>,
+                                      largest_bits<T, Floats16>};
 
 }  // namespace
 

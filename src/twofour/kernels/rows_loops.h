@@ -7,9 +7,11 @@
 #include <cstdint>
 #include <limits>
 
+#include "twofour/kernels/fp8_loops.h"
 #include "twofour/kernels/group.h"
 #include "twofour/kernels/mvue_loops.h"
 #include "twofour/kernels/rows.h"
+#include "twofour/kernels/soft_threshold_loops.h"
 
 namespace twofour::kernels {
 namespace {
@@ -85,37 +87,22 @@ float cross_entropy_row(T* row, int64_t target, int64_t columns, const float* sc
 }
 
 template <class T>
-SoftThresholdSums soft_threshold_groups(const float* w, int64_t count, float scale, T* out,
-                                        uint8_t* mask) {
-  SoftThresholdSums sums;
-  for (int64_t i = 0; i < count; i += 8) {
-    uint32_t kept = 0;
-    for (int64_t half = 0; half < 8; half += 4) {
-      const float* group = w + i + half;
-      const float t = threshold24(group[0], group[1], group[2], group[3]);
-      for (int k = 0; k < 4; ++k) {
-        const float value = scale * shrink(group[k], t);
-        store(value, out[i + half + k]);
-        sums.zeros += value == 0.0f;
-        kept = kept << 1 | is_kept(group, 4, 2, k);
-      }
-    }
-    sums.flips += __builtin_popcount(kept ^ mask[i / 8]);
-    mask[i / 8] = static_cast<uint8_t>(kept);
-  }
-  return sums;
-}
-
-template <class T>
 void accumulate_entries(const T* in, float* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] += to_float(in[i]);
 }
 
 // F is what holds the same entry of the groups that are treated at once.
 template <class T, class F>
-constexpr RowLoops<T> kLoops = {soft_threshold_groups<T>,      mvue_rows<T, Mvue::kApproximate, F>,
-                                mvue_rows<T, Mvue::kExact, F>, mvue_block_rows<T>,
-                                cross_entropy_row<T>,          accumulate_entries<T>};
+constexpr RowLoops<T> kLoops = {soft_threshold_lanes<T, F>,
+                                soft_threshold_products<F>,
+                                mvue_rows<T, Mvue::kApproximate, F>,
+                                mvue_rows<T, Mvue::kExact, F>,
+                                mvue_block_rows<T>,
+                                cross_entropy_row<T>,
+                                accumulate_entries<T>,
+                                round_entries_to_float8<T, F>,
+                                encode_entries_as_float8<T, F>,
+                                largest_bits<T, F>};
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -10,7 +10,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
-#include "twofour/kernels/matrix.h"
+#include "twofour/kernels/cross_entropy.h"
 #include "twofour/sparse/accumulate.h"
 
 namespace twofour::model {

@@ -2,7 +2,7 @@
 
 #include <ATen/ops/zeros_like.h>
 
-#include "twofour/kernels/matrix.h"
+#include "twofour/kernels/accumulate.h"
 
 namespace twofour::sparse {
 

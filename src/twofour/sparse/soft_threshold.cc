@@ -1,7 +1,7 @@
 #include "twofour/sparse/soft_threshold.h"
 
 #include "twofour/base/error.h"
-#include "twofour/kernels/matrix.h"
+#include "twofour/kernels/soft_threshold.h"
 
 namespace twofour::sparse {
 namespace {

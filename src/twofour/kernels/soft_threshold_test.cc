@@ -1,14 +1,13 @@
-#include "twofour/kernels/matrix.h"
+#include "twofour/kernels/soft_threshold.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <random>
+#include <vector>
 
 #include <gtest/gtest.h>
 
-#include "twofour/base/parallel.h"
 #include "twofour/kernels/group.h"
+#include "twofour/kernels/kernels_testing.h"
 #include "twofour/kernels/mask.h"
 
 #include "testing.h"
@@ -16,25 +15,16 @@
 namespace twofour::kernels {
 namespace {
 
-std::vector<float> random_floats(size_t count, uint32_t seed, bool uniform = false) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::uniform_real_distribution<float> flat;
-  std::vector<float> values(count);
-  for (float& value : values) value = uniform ? flat(random) : normal(random);
-  return values;
-}
-
-std::vector<uint8_t> mask_of(const std::vector<float>& weight, int kept = 2, int group = 4) {
+std::vector<uint8_t> mask_of(const std::vector<float>& weight) {
   std::vector<uint8_t> mask(weight.size());
   const auto columns = static_cast<int64_t>(weight.size());
-  magnitude_mask(weight.data(), 1, columns, columns, kept, group, mask.data());
+  magnitude_mask(weight.data(), 1, columns, columns, 2, 4, mask.data());
   return mask;
 }
 
 TEST(SoftThreshold, keeps_at_most_two_of_four_and_shrinks_them) {
   for (const size_t count : {4u, 12u, 8192u, 70004u}) {
-    const auto w = random_floats(count, static_cast<uint32_t>(count));
+    const auto w = normal_floats(count, static_cast<uint32_t>(count));
     std::vector<float> out(count);
     std::vector<uint8_t> mask((count + 7) / 8);
     const auto sums =
@@ -68,9 +58,9 @@ TEST(SoftThreshold, is_continuous) {
 TEST(SoftThresholdScale, has_the_values_that_its_distributions_give) {
   // METHODS, section 3: 1.75 uniform, about 1.484 Gaussian, 1.293 Laplace.
   constexpr size_t kCount = 4000000;
-  auto flat = random_floats(kCount, 3, true);
+  auto flat = uniform_floats(kCount, 3);
   EXPECT_NEAR(soft_threshold_scale(flat.data(), kCount), 1.75, 4e-3);
-  auto normal = random_floats(kCount, 4);
+  auto normal = normal_floats(kCount, 4);
   const double gaussian = soft_threshold_scale(normal.data(), kCount);
   EXPECT_NEAR(gaussian, 1.484, 3e-3);
   for (float& value : normal) value *= 0.25f;
@@ -99,58 +89,60 @@ TEST(SoftThreshold, equals_the_golden_values) {
   }
 }
 
-TEST(EveryKernel, is_bit_identical_for_any_thread_count_and_instruction_set) {
-  const int before = thread_count();
-  const auto dz = random_floats(37 * 333, 6);
-  set_thread_count(1);
-  const double beta = soft_threshold_scale(dz.data(), 37 * 332);
-  set_thread_count(4);
-  EXPECT_EQ(soft_threshold_scale(dz.data(), 37 * 332), beta);
-  set_thread_count(before);
+template <class T>
+class SoftThresholdTo : public ::testing::Test {};
+using Types = ::testing::Types<float, bfloat16, float16>;
+TYPED_TEST_SUITE(SoftThresholdTo, Types);
 
-  const auto& reference = reference_loops<float>();
-  const auto& chosen = loops<float>();
-  for (const int64_t columns : {1, 15, 16, 64, 65, 333}) {
-    std::vector<float> a(dz.begin(), dz.begin() + columns), b = a, scratch(a.size());
-    const float scale = 0.125f;
-    EXPECT_EQ(reference.cross_entropy(a.data(), 0, columns, &scale, scratch.data()),
-              chosen.cross_entropy(b.data(), 0, columns, &scale, scratch.data()));
-    EXPECT_EQ(a, b);
-  }
-}
-
-TEST(CrossEntropy, equals_the_definition_in_double) {
-  for (const int64_t columns : {1, 2, 16, 17, 1000}) {
-    constexpr int64_t kRows = 5;
-    auto logits = random_floats(static_cast<size_t>(kRows * columns), 8);
-    for (float& value : logits) value *= 10.0f;
-    const auto original = logits;
-    std::vector<int64_t> targets(kRows);
-    for (int64_t r = 0; r < kRows; ++r) targets[static_cast<size_t>(r)] = (r * 7) % columns;
-    const double total =
-        cross_entropy_gradient(logits.data(), targets.data(), kRows, columns, 0.5f);
-    double expected_total = 0;
-    for (int64_t r = 0; r < kRows; ++r) {
-      double sum = 0;
-      for (int64_t c = 0; c < columns; ++c) sum += std::exp(double{original[r * columns + c]});
-      const int64_t target = targets[static_cast<size_t>(r)];
-      expected_total += std::log(sum) - original[r * columns + target];
-      for (int64_t c = 0; c < columns; ++c) {
-        const double softmax = std::exp(double{original[r * columns + c]}) / sum;
-        EXPECT_NEAR(logits[r * columns + c], 0.5 * (softmax - (c == target)), 1e-6);
+TYPED_TEST(SoftThresholdTo, is_the_definition_for_every_instruction_set_and_thread_count) {
+  for (const size_t count : {4u, 8u, 60u, 64u, 68u, 128u, 1000u, 70004u}) {
+    // Hostile values bring ties, a part of normal ones alone none.
+    auto w = hostile_values<float>(count + 1, static_cast<uint32_t>(count));
+    if (count > 1000) std::ranges::copy(normal_floats(count / 2, 33), w.begin());
+    const auto kept = mask_of({w.begin() + 1, w.end()});
+    for (const float scale : {1.0f, -1.75f}) {
+      std::vector<uint8_t> before((count + 7) / 8, 0xa5);
+      if (count % 8 != 0) before.back() = 0xa0;
+      std::vector<TypeParam> expected(count), out(count);
+      SoftThresholdSums sums;
+      for (size_t i = 0; i < count; ++i) {
+        const float* group = &w[1 + i / 4 * 4];
+        const float value =
+            scale * shrink(w[1 + i], threshold24(group[0], group[1], group[2], group[3]));
+        store(value, expected[i]);
+        sums.zeros += value == 0.0f;
+        sums.flips += (before[i / 8] >> (7 - i % 8) & 1) != kept[i];
       }
+      for_each_instruction_set_and_thread_count([&](const char* name) {
+        auto mask = before;
+        const auto found = soft_threshold24(w.data() + 1, static_cast<int64_t>(count), scale,
+                                            out.data(), mask.data());
+        ASSERT_EQ(bits_of_all(out), bits_of_all(expected)) << name << " " << count;
+        ASSERT_EQ(found.zeros, sums.zeros) << name << " " << count;
+        ASSERT_EQ(found.flips, sums.flips) << name << " " << count;
+        for (size_t i = 0; i < count; ++i) ASSERT_EQ(mask[i / 8] >> (7 - i % 8) & 1, kept[i]);
+      });
     }
-    EXPECT_NEAR(total, expected_total, 1e-4);
   }
 }
 
-TEST(CrossEntropy, shows_a_nan_or_an_infinity) {
-  for (const float bad : {std::nanf(""), INFINITY}) {
-    std::vector<float> logits(40, 1.0f);
-    logits[20] = bad;
-    const int64_t target = 3;
-    EXPECT_TRUE(std::isnan(cross_entropy_gradient(logits.data(), &target, 1, 40, 1.0f)));
+TEST(SoftThresholdScale, has_the_same_bits_for_every_instruction_set_and_thread_count) {
+  for (const size_t count : {4u, 12u, 16u, 20u, 1000u, 70004u}) {
+    const auto w = normal_floats(count + 1, 34);
+    double reference = 0.0;
+    for_each_instruction_set_and_thread_count([&](const char* name) {
+      const double scale = soft_threshold_scale(w.data() + 1, static_cast<int64_t>(count));
+      if (reference == 0.0) reference = scale;
+      ASSERT_EQ(scale, reference) << name << " " << count;
+    });
   }
+}
+
+TEST(SoftThreshold, refuses_a_count_that_is_no_multiple_of_4) {
+  float w[6] = {}, out[6];
+  uint8_t mask[1] = {};
+  EXPECT_THAT_ERROR(soft_threshold24(w, 6, 1.0f, out, mask), "6 weights");
+  EXPECT_THAT_ERROR(soft_threshold_scale(w, 6), "6 weights");
 }
 
 }  // namespace
