@@ -1,12 +1,12 @@
 // bfloat16 with the dot product of pairs: 32 kept values, that is 16 groups, at a time. x stays
-// bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from.
-#include "twofour/kernels/avx512.h"
-#include "twofour/kernels/few24_generic.h"
+// bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from. With more tokens
+// see few24_pairs.h.
+#include "twofour/kernels/few24_pairs.h"
 
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kGatherTokens = 8;  // from more on, vectors over tokens are faster
+constexpr int64_t kGatherTokens = 4;  // from more on, vectors over tokens are faster
 
 inline __m512i lanes_index(uint64_t positions) {
   // Bits 16 j to 16 j + 15 of the positions belong to the lanes 8 j to 8 j + 7.
@@ -80,9 +80,7 @@ void multiply_tokens(const Packed24View<bfloat16>& a, int64_t row, int64_t rows,
 
 void multiply(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const std::byte* x,
               int64_t tokens, float* sums) {
-  if (tokens > kGatherTokens) {
-    return multiply_by_column<bfloat16, 16, 4>(a, row, rows, x, tokens, sums);
-  }
+  if (tokens > kGatherTokens) return multiply_by_pair(a, row, rows, x, tokens, sums);
   const int64_t stride = whole(a.columns, kFewColumns);
   const auto* token = reinterpret_cast<const bfloat16*>(x);
   // Four rows at a time stay in the first-level cache for the second half of the tokens.
@@ -109,13 +107,13 @@ void multiply(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const 
 }
 
 size_t x_bytes(int64_t tokens, int64_t columns) {
-  return tokens > kGatherTokens ? x_bytes_by_column(tokens, columns)
+  return tokens > kGatherTokens ? x_bytes_by_pair(tokens, columns)
                                 : x_bytes_by_row(tokens, columns) / 2;
 }
 
 void load(const bfloat16* x, int64_t tokens, int64_t columns, int64_t stride, int64_t first,
           int64_t last, std::byte* out) {
-  if (tokens > kGatherTokens) return load_by_column(x, tokens, columns, stride, first, last, out);
+  if (tokens > kGatherTokens) return load_by_pair(x, tokens, columns, stride, first, last, out);
   const int64_t padded = whole(columns, kFewColumns);
   for (int64_t t = 0; t < tokens; ++t) {
     bfloat16* row = reinterpret_cast<bfloat16*>(out) + t * padded;
