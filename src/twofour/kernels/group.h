@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "twofour/kernels/lanes.h"
+#include "twofour/kernels/mvue.h"
 #include "twofour/kernels/types.h"
 
 namespace twofour::kernels {
@@ -40,73 +42,172 @@ TWOFOUR_HOST_DEVICE float shrink(float a, float t) {
 }
 
 /// By how much the number of a group grows from one group of tokens to the next: the features,
-/// even.
+/// rounded up to a multiple of 4, because four groups share a Philox block.
 TWOFOUR_HOST_DEVICE uint32_t mvue24_group_stride(int64_t features) {
-  return static_cast<uint32_t>(features + 1) / 2 * 2;
+  return static_cast<uint32_t>(features + 3) / 4 * 4;
 }
 
-/// The two uniform numbers of MVUE's group `group` of a stream: two groups share a Philox block.
-TWOFOUR_HOST_DEVICE void mvue24_uniforms(const RandomStream& stream, uint32_t group, float& u,
-                                         float& v) {
-  const PhiloxBlock bits = stream(group / 2);
-  u = uniform_from_bits(bits[group % 2 * 2]);
-  v = uniform_from_bits(bits[group % 2 * 2 + 1]);
+/// The uniform number in [0, 1) of MVUE's group `group` of a stream: one word of block group / 4.
+TWOFOUR_HOST_DEVICE float mvue24_uniform(const RandomStream& stream, uint32_t group) {
+  return uniform_from_bits(stream(group / 4)[group % 4]);
 }
 
-/// A power of two that brings `m`, the largest magnitude of a group, near 1: scaling by it is
-/// exact. 1 / scale is a power of two as well.
-TWOFOUR_HOST_DEVICE float mvue24_scale(float m) {
-  const uint32_t bits = 0x7f000000u - (bits_of(m) & 0x7f800000u);
-  return float_from_bits(bits < 0x00800000u   ? 0x00800000u
-                         : bits > 0x7e800000u ? 0x7e800000u
-                                              : bits);
+// What follows is the arithmetic of MVUE's groups of finite numbers. F is float, or the same entry
+// of several groups side by side (see lanes.h).
+
+/// The magnitudes of a group, scaled by a power of two, which is exact, so that the largest is near
+/// 1: denormals and large values neither vanish nor overflow.
+template <class F>
+struct ScaledGroup {
+  F b[4];
+  F back;  ///< a power of two: b * back = |x|
+};
+
+template <class F>
+TWOFOUR_HOST_DEVICE ScaledGroup<F> scaled_group(const F (&x)[4]) {
+  using Words = WordsOf<F>;
+  const auto larger = [](Words a, Words b) { return a < b ? b : a; };
+  Words a[4];
+  for (int i = 0; i < 4; ++i) a[i] = bits_of(x[i]) & 0x7fffffffu;
+  const Words m = larger(larger(a[0], a[1]), larger(a[2], a[3])) & 0x7f800000u;
+  const Words low = Words{} + 0x00800000u, high = Words{} + 0x7e800000u;
+  const Words scale = 0x7f000000u - (m < low ? low : m > high ? high : m);
+  ScaledGroup<F> group;
+  for (int i = 0; i < 4; ++i) group.b[i] = float_from_bits(a[i]) * float_from_bits(scale);
+  group.back = float_from_bits(0x7f000000u - scale);
+  return group;
 }
 
-/// The two entries that approximate MVUE (arXiv 2203.10991) draws from four, each divided by its
-/// probability; the others are 0. `u`, `v` are uniform in [0, 1). The expectation is x.
+/// The entry that was drawn first and, in order, the three others. upto[k]: the first is one of the
+/// entries 0..k.
+template <class F>
+struct FirstEntry {
+  MaskOf<F> upto[3];
+  F b, other[3], other01, others;  ///< other01 = other[0] + other[1]; others: the sum of three
+};
+
+template <class F>
+TWOFOUR_HOST_DEVICE FirstEntry<F> take_first(const F (&b)[4], MaskOf<F> i0, MaskOf<F> i1,
+                                             MaskOf<F> i2) {
+  FirstEntry<F> first = {{i0, i1, i2},
+                         i0 ? b[0] : (i1 ? b[1] : (i2 ? b[2] : b[3])),
+                         {i0 ? b[1] : b[0], i1 ? b[2] : b[1], i2 ? b[3] : b[2]},
+                         {},
+                         {}};
+  first.other01 = first.other[0] + first.other[1];
+  first.others = first.other01 + first.other[2];
+  return first;
+}
+
+/// Two drawn entries and the magnitudes that they get. second_upto[k]: the second is one of the
+/// first k + 1 of the three entries that are not the first.
+template <class F>
+struct DrawnPair {
+  MaskOf<F> first_upto[3];
+  MaskOf<F> second_upto[2];
+  F first, second;
+};
+
+/// The approximate MVUE (arXiv 2203.10991): draws one entry by magnitude, then one of the other
+/// three by magnitude, and divides each by the probability that it is drawn at all. `u` is uniform
+/// in [0, 1): its place inside the interval of the first entry draws the second. A probability is
+/// off by some 2^-24, the resolution of u, at most.
 ///
-/// With b = |x| scaled by a power of two, so that denormals and large values neither vanish nor
-/// overflow, S = sum b, q_j = b_j / (S - b_j), an entry's probability is p_i = (b_i / S)(1 + sum
-/// over j != i of q_j), hence |x_i| / p_i = S / (1 + …), scaled back. S - b_j is the sum of the
-/// other three: a difference would cancel. A group of zeros gives zeros; one with an infinity or
-/// NaN keeps the first two such entries, so that a diverged run is seen, and nothing else.
-TWOFOUR_HOST_DEVICE void mvue24_group(const float (&x)[4], float u, float v, float (&out)[4]) {
-  float b[4], d[4], q[4];
-  const float scale = mvue24_scale(maximum(maximum(magnitude(x[0]), magnitude(x[1])),
-                                           maximum(magnitude(x[2]), magnitude(x[3]))));
-  const float back = float_from_bits(0x7f000000u - bits_of(scale));
-  for (int i = 0; i < 4; ++i) b[i] = magnitude(x[i]) * scale;
-  d[0] = b[1] + b[2] + b[3];
-  d[1] = b[0] + b[2] + b[3];
-  d[2] = b[0] + b[1] + b[3];
-  d[3] = b[0] + b[1] + b[2];
-  for (int i = 0; i < 4; ++i) q[i] = d[i] > 0.0f ? b[i] / d[i] : 0.0f;
-  const float c0 = b[0], c1 = c0 + b[1], c2 = c1 + b[2], sum = c2 + b[3];
+/// With S = sum b and d_j = S - b_j, taken as the sum of the other three (a difference would
+/// cancel), entry i has p_i = b_i / S * (1 + sum over j != i of b_j / d_j). For a pair i, j and the
+/// others k, l this makes b_i / p_i = d_j q / (q + d_j s) with q = S d_k d_l and
+/// s = b_k d_l + b_l d_k: one division, and no d_i that may be 0.
+template <class F>
+TWOFOUR_HOST_DEVICE DrawnPair<F> draw_pair(const ScaledGroup<F>& group, F u) {
+  const F(&b)[4] = group.b;
+  const F c1 = b[0] + b[1], c2 = c1 + b[2], sum = c2 + b[3], at = u * sum, zero = {};
+  const FirstEntry<F> i = take_first(b, at < b[0], at < c1, at < c2);
+  const F before = i.upto[0] ? zero : (i.upto[1] ? b[0] : (i.upto[2] ? c1 : c2));
+  const F then = (at - before) * i.others;
+  const MaskOf<F> j0 = then < i.other[0] * i.b, j1 = then < i.other01 * i.b;
+  const F bi = i.b, di = i.others;
+  const F bj = j0 ? i.other[0] : (j1 ? i.other[1] : i.other[2]);
+  const F bk = j0 ? i.other[1] : i.other[0], bl = j1 ? i.other[2] : i.other[1];
+  const F ij = bi + bj, dj = bi + (bk + bl), dk = ij + bl, dl = ij + bk;
+  const F q = sum * (dk * dl), s = bk * dl + bl * dk;
+  const F first = dj * (q / (q + dj * s)) * group.back;
+  const F second = di * (q / (q + di * s)) * group.back;
+  return {{i.upto[0], i.upto[1], i.upto[2]},
+          {j0, j1},
+          zero < bi ? first : zero,
+          zero < bj ? second : zero};
+}
 
-  const float at = u * sum;
-  const int first = at < c0 ? 0 : at < c1 ? 1 : at < c2 ? 2 : 3;
-  float w[4];
-  for (int i = 0; i < 4; ++i) w[i] = i == first ? 0.0f : b[i];
-  const float e0 = w[0], e1 = e0 + w[1], e2 = e1 + w[2], rest = e2 + w[3];
-  const float then = v * rest;
-  const int second = then < e0 ? 0 : then < e1 ? 1 : then < e2 ? 2 : 3;
+/// The MVUE with p_i = min(1, 2 b_i / S). Where the largest is at least d, the sum of the others,
+/// it is kept as it is and one of the others, by magnitude, becomes d. Elsewhere two entries become
+/// S / 2: those whose intervals of the running sum hold u S / 2 and (u + 1) S / 2.
+template <class F>
+TWOFOUR_HOST_DEVICE DrawnPair<F> draw_exact_pair(const ScaledGroup<F>& group, F u) {
+  const F(&b)[4] = group.b;
+  const F c1 = b[0] + b[1], c2 = c1 + b[2], low = b[2] + b[3], half = (c1 + low) * 0.5f;
+  const MaskOf<F> large0 = b[0] >= b[1] + low, large1 = large0 | (b[1] >= b[0] + low);
+  const MaskOf<F> large2 = large1 | (b[2] >= c1 + b[3]), large = large2 | (b[3] >= c2);
+  const F at = u * half, zero = {};
+  const FirstEntry<F> i =
+      take_first(b, large ? large0 : at < b[0], large ? large1 : at < c1, large ? large2 : at < c2);
+  const F then = large ? u * i.others : at + half - i.b;
+  const MaskOf<F> j0 = then < i.other[0], j1 = then < i.other01;
+  const F bj = j0 ? i.other[0] : (j1 ? i.other[1] : i.other[2]);
+  const F first = (large ? i.b : half) * group.back,
+          second = (large ? i.others : half) * group.back;
+  return {{i.upto[0], i.upto[1], i.upto[2]},
+          {j0, j1},
+          zero < i.b ? first : zero,
+          zero < bj ? second : zero};
+}
 
-  const float others[4] = {q[1] + q[2] + q[3], q[0] + q[2] + q[3], q[0] + q[1] + q[3],
-                           q[0] + q[1] + q[2]};
-  for (int i = 0; i < 4; ++i) {
-    const bool drawn = (i == first || i == second) && b[i] > 0.0f;
-    const float value = back * (sum / (1.0f + others[i]));
-    out[i] = drawn ? (x[i] < 0.0f ? -value : value) : 0.0f;
+/// Puts a pair, with the signs of x, where it stood; 0 elsewhere.
+template <class F>
+TWOFOUR_HOST_DEVICE void place_pair(const DrawnPair<F>& pair, const F (&x)[4], F (&out)[4]) {
+  const F zero = {}, first = pair.first;
+  const MaskOf<F>(&i)[3] = pair.first_upto;
+  const MaskOf<F>(&j)[2] = pair.second_upto;
+  const F other0 = j[0] ? pair.second : zero, other2 = j[1] ? zero : pair.second;
+  const F other1 = j[0] ? zero : (j[1] ? pair.second : zero);
+  out[0] = i[0] ? first : other0;
+  out[1] = i[0] ? other0 : (i[1] ? first : other1);
+  out[2] = i[1] ? other1 : (i[2] ? first : other2);
+  out[3] = i[2] ? other2 : first;
+  for (int k = 0; k < 4; ++k) {
+    const auto sign = zero < out[k] ? bits_of(x[k]) & 0x80000000u : WordsOf<F>{};
+    out[k] = float_from_bits(bits_of(out[k]) | sign);
   }
-  const bool finite = bits_of(x[0]) << 1 < 0xff000000u && bits_of(x[1]) << 1 < 0xff000000u &&
-                      bits_of(x[2]) << 1 < 0xff000000u && bits_of(x[3]) << 1 < 0xff000000u;
-  if (!finite) {
-    int kept = 0;
-    for (int i = 0; i < 4; ++i) {
-      const bool keeps = bits_of(x[i]) << 1 >= 0xff000000u && kept < 2;
-      out[i] = keeps ? x[i] : 0.0f;
-      kept += keeps;
-    }
+}
+
+template <Mvue kKind, class F>
+TWOFOUR_HOST_DEVICE void mvue24_finite_group(const F (&x)[4], F u, F (&out)[4]) {
+  const ScaledGroup<F> group = scaled_group(x);
+  place_pair(kKind == Mvue::kExact ? draw_exact_pair(group, u) : draw_pair(group, u), x, out);
+}
+
+TWOFOUR_HOST_DEVICE bool is_finite(float x) { return (bits_of(x) & 0x7fffffffu) < 0x7f800000u; }
+
+TWOFOUR_HOST_DEVICE bool are_finite(const float (&x)[4]) {
+  return is_finite(x[0]) & is_finite(x[1]) & is_finite(x[2]) & is_finite(x[3]);
+}
+
+/// The first two entries of x that are infinite or NaN, and nothing else.
+TWOFOUR_HOST_DEVICE void keep_nonfinite(const float (&x)[4], float (&out)[4]) {
+  int kept = 0;
+  for (int i = 0; i < 4; ++i) {
+    const bool keeps = !is_finite(x[i]) && kept < 2;
+    out[i] = keeps ? x[i] : 0.0f;
+    kept += keeps;
+  }
+}
+
+/// The estimate of one group: see mvue24 in mvue.h.
+template <Mvue kKind = Mvue::kApproximate>
+TWOFOUR_HOST_DEVICE void mvue24_group(const float (&x)[4], float u, float (&out)[4]) {
+  if (are_finite(x)) {
+    mvue24_finite_group<kKind>(x, u, out);
+  } else {
+    keep_nonfinite(x, out);
   }
 }
 

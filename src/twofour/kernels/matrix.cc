@@ -53,26 +53,6 @@ const RowLoops<T>& loops() {
   }
 }
 
-void magnitude_mask(const float* weight, int64_t rows, int64_t columns, int64_t stride, int kept,
-                    int group, uint8_t* mask) {
-  if (group < 1 || group > 8 || kept < 0 || kept > group) {
-    fail("the pattern {}:{} is not one of N:M with N <= M <= 8", kept, group);
-  }
-  if (columns % group != 0) {
-    fail("{} columns are not a multiple of {}, as {}:{} needs", columns, group, kept, group);
-  }
-  parallel_for(0, rows, std::max<int64_t>(1, kBlock / std::max<int64_t>(1, columns)),
-               [&](int64_t first, int64_t last) {
-                 for (int64_t r = first; r < last; ++r) {
-                   for (int64_t c = 0; c < columns; ++c) {
-                     const int64_t start = c / group * group;
-                     mask[r * columns + c] = is_kept(weight + r * stride + start, group, kept,
-                                                     static_cast<int>(c - start));
-                   }
-                 }
-               });
-}
-
 double soft_threshold_scale(const float* w, int64_t count) {
   using Products = std::array<double, 2>;
   const auto sums = for_blocks<Products>(count, [&](int64_t first, int64_t last) {
@@ -110,19 +90,6 @@ SoftThresholdSums soft_threshold24(const float* w, int64_t count, float scale, T
     sums.zeros += part.zeros;
   }
   return sums;
-}
-
-template <class T>
-void mvue24(const T* dz, int64_t tokens, int64_t features, int64_t stride,
-            const RandomStream& stream, T* out) {
-  const int64_t groups = (tokens + 3) / 4;
-  parallel_for(0, groups, 1, [&](int64_t first, int64_t last) {
-    for (int64_t g = first; g < last; ++g) {
-      loops<T>().mvue(dz + 4 * g * stride, std::min<int64_t>(4, tokens - 4 * g), features, stride,
-                      stream, static_cast<uint32_t>(g) * mvue24_group_stride(features),
-                      out + 4 * g * features);
-    }
-  });
 }
 
 template <class T>
@@ -164,12 +131,12 @@ void accumulate(const T* in, float* out, int64_t count) {
 #define TWOFOUR_INSTANTIATE(T)                                                                \
   template const RowLoops<T>& loops<T>();                                                     \
   template SoftThresholdSums soft_threshold24<T>(const float*, int64_t, float, T*, uint8_t*); \
-  template void mvue24<T>(const T*, int64_t, int64_t, int64_t, const RandomStream&, T*);      \
   template double cross_entropy_gradient<T>(T*, const int64_t*, int64_t, int64_t, float);     \
   template void cross_entropy<T>(const T*, const int64_t*, int64_t, int64_t, float*);         \
   template void accumulate<T>(const T*, float*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)
+TWOFOUR_INSTANTIATE(float16)
 #undef TWOFOUR_INSTANTIATE
 
 }  // namespace twofour::kernels

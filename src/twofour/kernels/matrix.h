@@ -10,12 +10,6 @@
 
 namespace twofour::kernels {
 
-/// Magnitude N:M mask of `weight` [rows, columns], rows `stride` entries apart: mask[r * columns +
-/// c] is 1 where kept, N of every M consecutive entries of a row (METHOD: the largest magnitudes,
-/// the later of equals). Throws Error when M does not divide columns, or N > M, or M > 8.
-void magnitude_mask(const float* weight, int64_t rows, int64_t columns, int64_t stride, int kept,
-                    int group, uint8_t* mask);
-
 /// β = <w, S(w)> / <S(w), S(w)> over `count` entries (a multiple of 4), sums in double; 1 if S(w) =
 /// 0.
 double soft_threshold_scale(const float* w, int64_t count);
@@ -25,14 +19,6 @@ double soft_threshold_scale(const float* w, int64_t count);
 template <class T>
 SoftThresholdSums soft_threshold24(const float* w, int64_t count, float scale, T* out,
                                    uint8_t* mask);
-
-/// The MVUE of dz [tokens, features] (rows `stride` apart) into out [tokens, features]: groups are
-/// four consecutive tokens of a feature; group number (token / 4) * mvue24_group_stride(features) +
-/// feature of `stream` (see mvue24_uniforms). A last group of fewer tokens counts as filled up with
-/// zeros.
-template <class T>
-void mvue24(const T* dz, int64_t tokens, int64_t features, int64_t stride,
-            const RandomStream& stream, T* out);
 
 /// Replaces each row of logits [rows, columns] by its gradient, (softmax - onehot(target)) · scale,
 /// and returns the sum of -log softmax(row)[target]. NaN and infinite logits give NaN.
