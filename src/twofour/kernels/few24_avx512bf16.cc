@@ -1,6 +1,6 @@
 // bfloat16 with the dot product of pairs: 32 kept values, that is 16 groups, at a time. x stays
-// bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from. With more tokens
-// see few24_pairs.h.
+// bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from. With more
+// tokens see few24_pairs.h.
 #include "twofour/kernels/few24_pairs.h"
 
 namespace twofour::kernels {
@@ -50,8 +50,7 @@ void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16
       uint64_t bits = 0;
       std::memcpy(&bits, position_at, position_bytes);
       const __m512i index = lanes_index(bits);
-      const auto value = reinterpret_cast<__m512bh>(
-          _mm512_maskz_loadu_epi16(lanes, value_at));
+      const auto value = reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(lanes, value_at));
       for (int t = 0; t < kTokens; ++t) {
         const auto entries =
             reinterpret_cast<__m512bh>(_mm512_permutex2var_epi16(low[t], index, high[t]));

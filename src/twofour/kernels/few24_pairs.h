@@ -1,6 +1,6 @@
-// bfloat16 with vectors over tokens: of every group all six pairs of columns lie ready for 16 tokens
-// a vector, so that one dot product of pairs does both kept values of a group. Everything has
-// internal linkage.
+// bfloat16 with vectors over tokens: of every group all six pairs of columns lie ready for 16
+// tokens a vector, so that one dot product of pairs does both kept values of a group. Everything
+// has internal linkage.
 #pragma once
 
 #include "twofour/kernels/avx512.h"
