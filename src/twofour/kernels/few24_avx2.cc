@@ -8,7 +8,7 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kGatherTokens = 3;  // from more on, vectors over tokens are faster
+constexpr int64_t kGatherTokens = 6;  // from more on, vectors over tokens are faster
 
 inline __m256 load_values(const float* values) { return _mm256_loadu_ps(values); }
 inline __m256 load_values(const bfloat16* values) {
@@ -86,29 +86,19 @@ void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64
   }
 }
 
-template <class T, int kTokens>
-void multiply_tokens(const Packed24View<T>& a, int64_t row, int64_t rows, const float* x,
-                     int64_t x_stride, float* sums) {
-  int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) multiply_block<T, 4, kTokens>(a, row + r, x, x_stride, sums + r);
-  for (; r < rows; ++r) multiply_block<T, 1, kTokens>(a, row + r, x, x_stride, sums + r);
-}
-
 template <class T>
 void multiply(const Packed24View<T>& a, int64_t row, int64_t rows, const std::byte* x,
               int64_t tokens, float* sums) {
+  if (tokens > kGatherTokens) return multiply_by_column<T, 8, 2>(a, row, rows, x, tokens, sums);
   const int64_t stride = whole(a.columns, kFewColumns);
-  const float* token = reinterpret_cast<const float*>(x);
-  switch (tokens) {
-    case 1:
-      return multiply_tokens<T, 1>(a, row, rows, token, stride, sums);
-    case 2:
-      return multiply_tokens<T, 2>(a, row, rows, token, stride, sums);
-    case 3:
-      return multiply_tokens<T, 3>(a, row, rows, token, stride, sums);
-    default:
-      return multiply_by_column<T, 8, 2>(a, row, rows, x, tokens, sums);
-  }
+  for_blocks<3>(rows, tokens, [&](int64_t r, int64_t here, int64_t t, auto count) {
+    const float* token = reinterpret_cast<const float*>(x) + t * stride;
+    float* out = sums + t * kFewRows + r;
+    if (here == 4) return multiply_block<T, 4, count>(a, row + r, token, stride, out);
+    for (int64_t i = 0; i < here; ++i) {
+      multiply_block<T, 1, count>(a, row + r + i, token, stride, out + i);
+    }
+  });
 }
 
 size_t x_bytes(int64_t tokens, int64_t columns) {

@@ -1,7 +1,7 @@
 // bfloat16 with the dot product of pairs: 32 kept values, that is 16 groups, at a time. x stays
-// bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from.
-#include "twofour/kernels/avx512.h"
-#include "twofour/kernels/few24_generic.h"
+// bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from. With more
+// tokens see few24_pairs.h.
+#include "twofour/kernels/few24_pairs.h"
 
 namespace twofour::kernels {
 namespace {
@@ -50,8 +50,7 @@ void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16
       uint64_t bits = 0;
       std::memcpy(&bits, position_at, position_bytes);
       const __m512i index = lanes_index(bits);
-      const auto value = reinterpret_cast<__m512bh>(
-          _mm512_maskz_loadu_epi16(lanes, value_at));
+      const auto value = reinterpret_cast<__m512bh>(_mm512_maskz_loadu_epi16(lanes, value_at));
       for (int t = 0; t < kTokens; ++t) {
         const auto entries =
             reinterpret_cast<__m512bh>(_mm512_permutex2var_epi16(low[t], index, high[t]));
@@ -70,52 +69,28 @@ void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16
   }
 }
 
-template <int kTokens>
-void multiply_tokens(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const bfloat16* x,
-                     int64_t x_stride, float* sums) {
-  int64_t r = 0;
-  for (; r + 4 <= rows; r += 4) multiply_block<4, kTokens>(a, row + r, x, x_stride, sums + r);
-  for (; r < rows; ++r) multiply_block<1, kTokens>(a, row + r, x, x_stride, sums + r);
-}
-
 void multiply(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const std::byte* x,
               int64_t tokens, float* sums) {
-  if (tokens > kGatherTokens) {
-    return multiply_by_column<bfloat16, 16, 4>(a, row, rows, x, tokens, sums);
-  }
+  if (tokens > kGatherTokens) return multiply_by_pair(a, row, rows, x, tokens, sums);
   const int64_t stride = whole(a.columns, kFewColumns);
-  const auto* token = reinterpret_cast<const bfloat16*>(x);
-  // Four rows at a time stay in the first-level cache for the second half of the tokens.
-  for (int64_t r = 0; r < rows; r += 4) {
-    const int64_t here = rows - r < 4 ? rows - r : 4;
-    for (int64_t t = 0; t < tokens; t += 4) {
-      float* out = sums + t * kFewRows + r;
-      const bfloat16* from = token + t * stride;
-      switch (tokens - t) {
-        case 1:
-          multiply_tokens<1>(a, row + r, here, from, stride, out);
-          break;
-        case 2:
-          multiply_tokens<2>(a, row + r, here, from, stride, out);
-          break;
-        case 3:
-          multiply_tokens<3>(a, row + r, here, from, stride, out);
-          break;
-        default:
-          multiply_tokens<4>(a, row + r, here, from, stride, out);
-      }
+  for_blocks<4>(rows, tokens, [&](int64_t r, int64_t here, int64_t t, auto count) {
+    const bfloat16* token = reinterpret_cast<const bfloat16*>(x) + t * stride;
+    float* out = sums + t * kFewRows + r;
+    if (here == 4) return multiply_block<4, count>(a, row + r, token, stride, out);
+    for (int64_t i = 0; i < here; ++i) {
+      multiply_block<1, count>(a, row + r + i, token, stride, out + i);
     }
-  }
+  });
 }
 
 size_t x_bytes(int64_t tokens, int64_t columns) {
-  return tokens > kGatherTokens ? x_bytes_by_column(tokens, columns)
+  return tokens > kGatherTokens ? x_bytes_by_pair(tokens, columns)
                                 : x_bytes_by_row(tokens, columns) / 2;
 }
 
 void load(const bfloat16* x, int64_t tokens, int64_t columns, int64_t stride, int64_t first,
           int64_t last, std::byte* out) {
-  if (tokens > kGatherTokens) return load_by_column(x, tokens, columns, stride, first, last, out);
+  if (tokens > kGatherTokens) return load_by_pair(x, tokens, columns, stride, first, last, out);
   const int64_t padded = whole(columns, kFewColumns);
   for (int64_t t = 0; t < tokens; ++t) {
     bfloat16* row = reinterpret_cast<bfloat16*>(out) + t * padded;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 
 #include "twofour/kernels/few24_loops.h"
 
@@ -52,6 +53,12 @@ void finish_any(float* z, int64_t rows, const Epilogue<T>& epilogue, T* y) {
   for (int64_t r = 0; r < rows; ++r) store(z[r], y[r]);
 }
 
+// Asks for what lies where `at` does in rows that are read next: hardware alone, following several
+// rows at once, reaches three quarters of the bandwidth.
+inline void prefetch(const void* at, int64_t distance) {
+  __builtin_prefetch(static_cast<const char*>(at) + distance);
+}
+
 inline int64_t whole(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
 // Tokens in the vectors: x is [columns, tokens] in float32, tokens filled up to a multiple of 16.
@@ -82,65 +89,87 @@ void load_by_column(const T* x, int64_t tokens, int64_t, int64_t stride, int64_t
 // What the product reads of four rows: their values as float32 and where the columns lie.
 struct QuadBlock {
   static constexpr int64_t kGroups = 96;
-  float value[2 * kGroups][kQuadRows];
-  uint32_t offset[2 * kGroups][kQuadRows];
+  float value[kQuadRows][2 * kGroups];
+  uint32_t offset[kQuadRows][2 * kGroups];
 };
 
-// The groups [first, last) of rows [row, row + 4), those beyond `rows` as zeros.
+typedef uint32_t Lanes __attribute__((vector_size(64)));
+constexpr Lanes kShifts = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
+constexpr Lanes kGroupColumns = {0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28};
+
+// The groups [first, last) of rows [row, row + 4), of which those beyond `rows` repeat the first.
 template <class T>
 void read_quad(const Packed24View<T>& a, int64_t row, int64_t rows, int64_t first, int64_t last,
-               int64_t column_bytes, QuadBlock& block) {
+               uint32_t column_bytes, QuadBlock& block) {
+  const int64_t value_bytes = a.columns / 2 * static_cast<int64_t>(sizeof(T));
+  const int64_t groups = last - first;
   for (int64_t r = 0; r < kQuadRows; ++r) {
     const int64_t own = r < rows ? row + r : row;
     const T* values = a.row_values(own) + 2 * first;
     const uint8_t* positions = a.row_positions(own) + first / 2;
-    for (int64_t g = 0; g < last - first; ++g) {
-      const uint32_t position = positions[g / 2] >> (g % 2 * 4) & 15u;
-      const auto base = static_cast<uint32_t>(4 * g);
-      block.value[2 * g][r] = to_float(values[2 * g]);
-      block.value[2 * g + 1][r] = to_float(values[2 * g + 1]);
-      block.offset[2 * g][r] = (base + (position & 3)) * static_cast<uint32_t>(column_bytes);
-      block.offset[2 * g + 1][r] = (base + (position >> 2)) * static_cast<uint32_t>(column_bytes);
+    for (int64_t i = 0; i < 2 * groups; i += 64 / static_cast<int64_t>(sizeof(T))) {
+      prefetch(values + i, kQuadRows * value_bytes);
+    }
+    prefetch(positions, kQuadRows * a.position_bytes());
+    for (int64_t i = 0; i < 2 * groups; ++i) block.value[r][i] = to_float(values[i]);
+    for (int64_t g = 0; g < groups; g += 8) {
+      uint32_t bits = 0;
+      if (groups - g >= 8) {
+        std::memcpy(&bits, positions + g / 2, sizeof bits);
+      } else {
+        std::memcpy(&bits, positions + g / 2, static_cast<size_t>(groups - g + 1) / 2);
+      }
+      const Lanes columns = (bits >> kShifts & 3u) + kGroupColumns + static_cast<uint32_t>(4 * g);
+      const Lanes offsets = columns * column_bytes;
+      std::memcpy(&block.offset[r][2 * g], &offsets, sizeof offsets);
     }
   }
 }
 
-// sums [4, kFewTokens] += the block's values times kVectors vectors of kLanes tokens.
+// sums [4, kFewTokens] += the block's values times kVectors vectors of kLanes tokens. The first and
+// second entries of groups add up apart: there are sums enough to hide an addition's latency.
 template <int kLanes, int kVectors>
-void multiply_quad(const QuadBlock& block, int64_t count, const std::byte* x, float* sums) {
+void multiply_quad(const QuadBlock& block, int64_t groups, const std::byte* x, float* sums) {
   typedef float Vector __attribute__((vector_size(kLanes * 4)));
-  Vector sum[kQuadRows][kVectors];
-  for (int r = 0; r < kQuadRows; ++r) {
-    for (int j = 0; j < kVectors; ++j) {
-      std::memcpy(&sum[r][j], sums + r * kFewTokens + j * kLanes, sizeof(Vector));
-    }
-  }
-  for (int64_t i = 0; i < count; ++i) {
+  constexpr int kSums = kVectors < 3 ? 2 : 1;
+  Vector sum[kSums][kQuadRows][kVectors] = {};
+  for (int64_t g = 0; g < groups; ++g) {
     for (int r = 0; r < kQuadRows; ++r) {
-      for (int j = 0; j < kVectors; ++j) {
-        Vector column;
-        std::memcpy(&column, x + block.offset[i][r] + j * sizeof column, sizeof column);
-        sum[r][j] += block.value[i][r] * column;
+      uint64_t offsets;  // one load for both: loads are what bounds this loop
+      std::memcpy(&offsets, &block.offset[r][2 * g], sizeof offsets);
+      const std::byte* columns[2] = {x + (offsets & 0xffffffffu), x + (offsets >> 32)};
+      for (int i = 0; i < 2; ++i) {
+        for (int j = 0; j < kVectors; ++j) {
+          Vector column;
+          std::memcpy(&column, columns[i] + j * sizeof column, sizeof column);
+          sum[i % kSums][r][j] += block.value[r][2 * g + i] * column;
+        }
       }
     }
   }
   for (int r = 0; r < kQuadRows; ++r) {
     for (int j = 0; j < kVectors; ++j) {
-      std::memcpy(sums + r * kFewTokens + j * kLanes, &sum[r][j], sizeof(Vector));
+      Vector total;
+      std::memcpy(&total, sums + r * kFewTokens + j * kLanes, sizeof total);
+      for (int i = 0; i < kSums; ++i) total += sum[i][r][j];
+      std::memcpy(sums + r * kFewTokens + j * kLanes, &total, sizeof total);
     }
   }
 }
 
-// kVectors: vectors of a row that fit the registers.
+// kVectors: vectors of a row whose sums fit the registers.
 template <int kLanes, int kVectors>
-void multiply_quad_of(const QuadBlock& block, int64_t count, const std::byte* x, int64_t tokens,
+void multiply_quad_of(const QuadBlock& block, int64_t groups, const std::byte* x, int64_t tokens,
                       float* sums) {
   int64_t t = 0;
   for (; t + kLanes * kVectors <= tokens; t += kLanes * kVectors) {
-    multiply_quad<kLanes, kVectors>(block, count, x + 4 * t, sums + t);
+    multiply_quad<kLanes, kVectors>(block, groups, x + 4 * t, sums + t);
+  }
+  for (; kVectors > 2 && t + 2 * kLanes <= tokens; t += 2 * kLanes) {
+    multiply_quad<kLanes, 2>(block, groups, x + 4 * t, sums + t);
   }
   for (; t < tokens; t += kLanes) {
-    multiply_quad<kLanes, 1>(block, count, x + 4 * t, sums + t);
+    multiply_quad<kLanes, 1>(block, groups, x + 4 * t, sums + t);
   }
 }
 
@@ -155,8 +184,8 @@ void multiply_by_column(const Packed24View<T>& a, int64_t row, int64_t rows, con
   for (int64_t g = 0; g < a.groups(); g += groups_at_a_time) {
     const int64_t end = g + groups_at_a_time < a.groups() ? g + groups_at_a_time : a.groups();
     for (int64_t r = 0; r < rows; r += kQuadRows) {
-      read_quad(a, row + r, rows - r, g, end, column_bytes, block);
-      multiply_quad_of<kLanes, kVectors>(block, 2 * (end - g), x + 4 * g * column_bytes, padded,
+      read_quad(a, row + r, rows - r, g, end, static_cast<uint32_t>(column_bytes), block);
+      multiply_quad_of<kLanes, kVectors>(block, end - g, x + 4 * g * column_bytes, padded,
                                          by_row[r]);
     }
   }
@@ -165,14 +194,31 @@ void multiply_by_column(const Packed24View<T>& a, int64_t row, int64_t rows, con
   }
 }
 
-// Asks for what lies where `at` does in rows that are read next: hardware alone, following several
-// rows at once, reaches three quarters of the bandwidth.
-inline void prefetch(const void* at, int64_t distance) {
-  __builtin_prefetch(static_cast<const char*>(at) + distance);
-}
-
 // Columns whose positions fill a cache line.
 constexpr int64_t kLineColumns = 512;
+
+// Calls block(r, rows, t, count) for four rows (or those left, fewer) at a time and at most kMost
+// tokens from t on, `count` being an integral constant: rows stay in the first-level cache for all
+// tokens.
+template <int kMost, class Block>
+void for_blocks(int64_t rows, int64_t tokens, Block&& block) {
+  static_assert(kMost == 3 || kMost == 4);
+  for (int64_t r = 0; r < rows; r += 4) {
+    const int64_t here = rows - r < 4 ? rows - r : 4;
+    for (int64_t t = 0; t < tokens; t += kMost) {
+      const int64_t left = tokens - t;
+      if (left == 1) {
+        block(r, here, t, std::integral_constant<int, 1>());
+      } else if (left == 2) {
+        block(r, here, t, std::integral_constant<int, 2>());
+      } else if (left == 3 || kMost == 3) {
+        block(r, here, t, std::integral_constant<int, 3>());
+      } else {
+        block(r, here, t, std::integral_constant<int, kMost>());
+      }
+    }
+  }
+}
 
 // Rows in the vectors: x is [tokens, columns] in float32, columns filled up with zeros.
 inline size_t x_bytes_by_row(int64_t tokens, int64_t columns) {

@@ -40,5 +40,7 @@ template <class T>
 const FewLoops<T>& few_avx512();
 template <class T>
 const FewLoops<T>& few_avx512bf16();
+template <class T>
+const FewLoops<T>& few_amx();
 
 }  // namespace twofour::kernels
