@@ -6,6 +6,10 @@ if(TWOFOUR_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${TWOFOUR_CCACHE}")
 endif()
 
+# The static libraries also end up in libtwofour_ops.so.
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+add_compile_options(-fno-semantic-interposition)
+
 set(CMAKE_CXX_FLAGS_RELEASE "-O2")  # assertions stay on: they cost nothing that a profile shows
 add_compile_options(-Wall -Wextra -fno-math-errno -ffp-contract=off)
 if(TWOFOUR_SANITIZE)

@@ -1,0 +1,171 @@
+// The 2:4 products and the packed format, on the CPU.
+#include <algorithm>
+
+#include <ATen/ops/constant_pad_nd.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include "twofour/kernels/mvue.h"
+#include "twofour/kernels/packed24.h"
+#include "twofour/kernels/product24.h"
+#include "twofour/sparse/operators.h"
+#include "twofour/sparse/operators_dtype.h"
+#include "twofour/sparse/operators_shapes.h"
+
+namespace twofour::sparse::operators {
+namespace {
+
+using kernels::Panel24;
+
+// y = x panelᵀ + bias into y [.., rows], contiguous.
+template <class T>
+void multiply(const Panel24& panel, const at::Tensor& x, const std::optional<at::Tensor>& bias,
+              at::Tensor& y) {
+  const Rows in(x);
+  kernels::Epilogue<T> epilogue;
+  at::Tensor addend;
+  if (bias && bias->defined()) {
+    addend = bias->contiguous();
+    epilogue.bias = static_cast<const T*>(addend.const_data_ptr());
+  }
+  kernels::multiply_transposed<T>(panel, in.data<T>(), in.rows, in.stride,
+                                  static_cast<T*>(y.mutable_data_ptr()), panel.rows(), epilogue);
+}
+
+template <class T>
+Panel24 panel_of(const at::Tensor& weight) {
+  const Rows in(weight);
+  Panel24 panel(kernels::panel_kind<T>(), in.rows, in.columns);
+  kernels::fill_panel<T>(in.data<T>(), in.stride, panel);
+  return panel;
+}
+
+// The panel of weightᵀ.
+template <class T>
+Panel24 transposed_panel_of(const at::Tensor& weight) {
+  const Rows in(weight);
+  Panel24 panel(kernels::panel_kind<T>(), in.columns, in.rows);
+  kernels::fill_panel_transposed<T>(in.data<T>(), in.stride, panel);
+  return panel;
+}
+
+// The panel of the estimate of dz, transposed.
+template <class T>
+Panel24 estimate_panel(const at::Tensor& dz, const RandomStream& stream, kernels::Mvue kind) {
+  const Rows in(dz);
+  if constexpr (!std::is_same_v<T, kernels::float16>) {
+    if (kind == kernels::Mvue::kApproximate) {
+      Panel24 panel(kernels::panel_kind<T>(), in.columns, in.rows);
+      kernels::fill_panel_mvue<T>(in.data<T>(), in.stride, stream, panel);
+      return panel;
+    }
+  }
+  const at::Tensor estimate = at::empty(dz.sizes(), dz.options());
+  kernels::mvue24<T>(in.data<T>(), in.rows, in.columns, in.stride, stream,
+                     static_cast<T*>(estimate.mutable_data_ptr()), kind);
+  return transposed_panel_of<T>(estimate);
+}
+
+// With rows of zeros up to a multiple of 4: what MVUE's last group counts as.
+at::Tensor with_whole_groups(const at::Tensor& matrix) {
+  return at::constant_pad_nd(matrix, {0, 0, 0, 3 - (matrix.size(0) + 3) % 4});
+}
+
+template <class T>
+kernels::Packed24<T> packed_of(const at::Tensor& values, const at::Tensor& positions) {
+  kernels::Packed24<T> packed{values.size(0), 2 * values.size(1), {}, {}};
+  const at::Tensor kept = values.contiguous(), places = positions.contiguous();
+  const auto* first = static_cast<const T*>(kept.const_data_ptr());
+  packed.values.assign(first, first + kept.numel());
+  const auto* byte = places.const_data_ptr<uint8_t>();
+  packed.positions.assign(byte, byte + places.numel());
+  return packed;
+}
+
+}  // namespace
+
+at::Tensor linear24(const at::Tensor& x, const at::Tensor& weight,
+                    const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& mask,
+                    bool transposable, bool mvue, bool exact, int64_t seed, c10::SymInt step,
+                    c10::SymInt micro_batch, int64_t tensor) {
+  at::Tensor z = shapes::linear24(x, weight, bias, mask, transposable, mvue, exact, seed, step,
+                                  micro_batch, tensor);
+  const at::Tensor used = mask ? apply_mask(weight, *mask) : weight;
+  with_type(x.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    multiply<T>(panel_of<T>(used), x, bias, z);
+  });
+  return z;
+}
+
+at::Tensor input_gradient24(const at::Tensor& dz, const at::Tensor& weight) {
+  at::Tensor dx = shapes::input_gradient24(dz, weight);
+  with_type(dz.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    multiply<T>(transposed_panel_of<T>(weight), dz, std::nullopt, dx);
+  });
+  return dx;
+}
+
+at::Tensor weight_gradient24(const at::Tensor& dz, const at::Tensor& x, int64_t seed,
+                             c10::SymInt step, c10::SymInt micro_batch, int64_t tensor,
+                             bool exact) {
+  const at::Tensor gradient =
+      shapes::weight_gradient24(dz, x, seed, step, micro_batch, tensor, exact);
+  if (dz.size(0) % 4 != 0) {
+    return weight_gradient24(with_whole_groups(dz), with_whole_groups(x), seed, step, micro_batch,
+                             tensor, exact);
+  }
+  const RandomStream stream = stream_of(seed, step, micro_batch, tensor);
+  const auto kind = exact ? kernels::Mvue::kExact : kernels::Mvue::kApproximate;
+  const at::Tensor sums = at::zeros(gradient.sizes(), at::kFloat);
+  with_type(dz.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    const Rows in(x);
+    kernels::multiply_add<T>(estimate_panel<T>(dz, stream, kind), in.data<T>(), in.columns,
+                             in.stride, sums.mutable_data_ptr<float>(), in.columns);
+  });
+  return sums.to(dz.scalar_type());
+}
+
+std::tuple<at::Tensor, at::Tensor> pack24(const at::Tensor& weight,
+                                          const std::optional<at::Tensor>& mask) {
+  auto [values, positions] = shapes::pack24(weight, mask);
+  const Rows in(weight);
+  with_type(weight.scalar_type(), [&, &values = values, &positions = positions](auto* type) {
+    using T = Pointee<decltype(type)>;
+    const at::Tensor kept = mask ? mask->contiguous() : at::Tensor();
+    const auto packed = mask
+                            ? kernels::pack24<T>(in.data<T>(), in.rows, in.columns, in.stride,
+                                                 static_cast<const uint8_t*>(kept.const_data_ptr()))
+                            : kernels::pack24<T>(in.data<T>(), in.rows, in.columns, in.stride);
+    std::copy(packed.values.begin(), packed.values.end(),
+              static_cast<T*>(values.mutable_data_ptr()));
+    std::copy(packed.positions.begin(), packed.positions.end(),
+              positions.mutable_data_ptr<uint8_t>());
+  });
+  return {values, positions};
+}
+
+at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions) {
+  at::Tensor weight = shapes::unpack24(values, positions);
+  with_type(values.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    kernels::unpack24<T>(packed_of<T>(values, positions),
+                         static_cast<T*>(weight.mutable_data_ptr()), weight.stride(0));
+  });
+  return weight;
+}
+
+at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
+                           const at::Tensor& positions, const std::optional<at::Tensor>& bias) {
+  at::Tensor z = shapes::linear24_packed(x, values, positions, bias);
+  const at::Tensor weight = unpack24(values, positions);
+  with_type(x.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    multiply<T>(panel_of<T>(weight), x, bias, z);
+  });
+  return z;
+}
+
+}  // namespace twofour::sparse::operators
