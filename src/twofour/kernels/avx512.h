@@ -41,6 +41,10 @@ inline __mmask16 first_lanes(int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xffffu : (1u << (count < 0 ? 0 : count)) - 1u);
 }
 
+inline __mmask32 first_of_32_lanes(int64_t count) {
+  return count >= 32 ? 0xffffffffu : (1u << (count < 0 ? 0 : count)) - 1u;
+}
+
 // 16 values as float32, those of `mask` only; the others are 0 and not read.
 inline __m512 load_floats(const float* x, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, x); }
 inline __m512 load_floats(const bfloat16* x, __mmask16 mask) {

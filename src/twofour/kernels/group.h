@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "twofour/kernels/mvue.h"
 #include "twofour/kernels/types.h"
 
 namespace twofour::kernels {
@@ -40,17 +41,14 @@ TWOFOUR_HOST_DEVICE float shrink(float a, float t) {
 }
 
 /// By how much the number of a group grows from one group of tokens to the next: the features,
-/// even.
+/// rounded up to a multiple of 4, because four groups share a Philox block.
 TWOFOUR_HOST_DEVICE uint32_t mvue24_group_stride(int64_t features) {
-  return static_cast<uint32_t>(features + 1) / 2 * 2;
+  return static_cast<uint32_t>(features + 3) / 4 * 4;
 }
 
-/// The two uniform numbers of MVUE's group `group` of a stream: two groups share a Philox block.
-TWOFOUR_HOST_DEVICE void mvue24_uniforms(const RandomStream& stream, uint32_t group, float& u,
-                                         float& v) {
-  const PhiloxBlock bits = stream(group / 2);
-  u = uniform_from_bits(bits[group % 2 * 2]);
-  v = uniform_from_bits(bits[group % 2 * 2 + 1]);
+/// The uniform number in [0, 1) of MVUE's group `group` of a stream: one word of block group / 4.
+TWOFOUR_HOST_DEVICE float mvue24_uniform(const RandomStream& stream, uint32_t group) {
+  return uniform_from_bits(stream(group / 4)[group % 4]);
 }
 
 /// A power of two that brings `m`, the largest magnitude of a group, near 1: scaling by it is
@@ -62,51 +60,133 @@ TWOFOUR_HOST_DEVICE float mvue24_scale(float m) {
                                               : bits);
 }
 
-/// The two entries that approximate MVUE (arXiv 2203.10991) draws from four, each divided by its
-/// probability; the others are 0. `u`, `v` are uniform in [0, 1). The expectation is x.
-///
-/// With b = |x| scaled by a power of two, so that denormals and large values neither vanish nor
-/// overflow, S = sum b, q_j = b_j / (S - b_j), an entry's probability is p_i = (b_i / S)(1 + sum
-/// over j != i of q_j), hence |x_i| / p_i = S / (1 + …), scaled back. S - b_j is the sum of the
-/// other three: a difference would cancel. A group of zeros gives zeros; one with an infinity or
-/// NaN keeps the first two such entries, so that a diverged run is seen, and nothing else.
-TWOFOUR_HOST_DEVICE void mvue24_group(const float (&x)[4], float u, float v, float (&out)[4]) {
-  float b[4], d[4], q[4];
+/// The magnitudes of a group of finite numbers, scaled near 1 so that denormals and large values
+/// neither vanish nor overflow.
+struct ScaledGroup {
+  float b[4];
+  float back;  ///< b * back = |x|
+};
+
+TWOFOUR_HOST_DEVICE ScaledGroup scaled_group(const float (&x)[4]) {
   const float scale = mvue24_scale(maximum(maximum(magnitude(x[0]), magnitude(x[1])),
                                            maximum(magnitude(x[2]), magnitude(x[3]))));
-  const float back = float_from_bits(0x7f000000u - bits_of(scale));
-  for (int i = 0; i < 4; ++i) b[i] = magnitude(x[i]) * scale;
-  d[0] = b[1] + b[2] + b[3];
-  d[1] = b[0] + b[2] + b[3];
-  d[2] = b[0] + b[1] + b[3];
-  d[3] = b[0] + b[1] + b[2];
-  for (int i = 0; i < 4; ++i) q[i] = d[i] > 0.0f ? b[i] / d[i] : 0.0f;
-  const float c0 = b[0], c1 = c0 + b[1], c2 = c1 + b[2], sum = c2 + b[3];
+  return {{magnitude(x[0]) * scale, magnitude(x[1]) * scale, magnitude(x[2]) * scale,
+           magnitude(x[3]) * scale},
+          float_from_bits(0x7f000000u - bits_of(scale))};
+}
 
-  const float at = u * sum;
-  const int first = at < c0 ? 0 : at < c1 ? 1 : at < c2 ? 2 : 3;
-  float w[4];
-  for (int i = 0; i < 4; ++i) w[i] = i == first ? 0.0f : b[i];
-  const float e0 = w[0], e1 = e0 + w[1], e2 = e1 + w[2], rest = e2 + w[3];
-  const float then = v * rest;
-  const int second = then < e0 ? 0 : then < e1 ? 1 : then < e2 ? 2 : 3;
+/// The two entries that were drawn, first and second, and the magnitudes that they get.
+/// first_upto[k]: the first is one of the entries 0..k. second_upto[k]: the second is one of the
+/// first k + 1 of the three entries that are not the first.
+struct DrawnPair {
+  bool first_upto[3];
+  bool second_upto[2];
+  float first, second;
+};
 
-  const float others[4] = {q[1] + q[2] + q[3], q[0] + q[2] + q[3], q[0] + q[1] + q[3],
-                           q[0] + q[1] + q[2]};
-  for (int i = 0; i < 4; ++i) {
-    const bool drawn = (i == first || i == second) && b[i] > 0.0f;
-    const float value = back * (sum / (1.0f + others[i]));
-    out[i] = drawn ? (x[i] < 0.0f ? -value : value) : 0.0f;
+/// The approximate MVUE (arXiv 2203.10991) of a group of finite numbers: draws one entry by
+/// magnitude, then one of the other three by magnitude, and divides each by the probability that it
+/// is drawn at all. `u` is uniform in [0, 1): its place inside the interval of the first entry
+/// draws the second. A probability is off by some 2^-24, the resolution of u, at most.
+///
+/// With S = sum b and d_j = S - b_j, taken as the sum of the other three (a difference would
+/// cancel), entry i has p_i = b_i / S * (1 + sum over j != i of b_j / d_j). For a pair i, j and the
+/// others k, l this makes b_i / p_i = d_j q / (q + d_j s) with q = S d_k d_l and
+/// s = b_k d_l + b_l d_k: one division, and no d_i that may be 0.
+TWOFOUR_HOST_DEVICE DrawnPair draw_pair(const ScaledGroup& group, float u) {
+  const float(&b)[4] = group.b;
+  const float c1 = b[0] + b[1], c2 = c1 + b[2], sum = c2 + b[3], at = u * sum;
+  const bool i0 = at < b[0], i1 = at < c1, i2 = at < c2;
+  const float bi = i0 ? b[0] : i1 ? b[1] : i2 ? b[2] : b[3];
+  const float before = i0 ? 0.0f : i1 ? b[0] : i2 ? c1 : c2;
+  const float other0 = i0 ? b[1] : b[0], other1 = i1 ? b[2] : b[1], other2 = i2 ? b[3] : b[2];
+  const float other01 = other0 + other1, di = other01 + other2;
+  const float then = (at - before) * di;
+  const bool j0 = then < other0 * bi, j1 = then < other01 * bi;
+  const float bj = j0 ? other0 : j1 ? other1 : other2;
+  const float bk = j0 ? other1 : other0, bl = j1 ? other2 : other1;
+  const float ij = bi + bj, dj = bi + (bk + bl), dk = ij + bl, dl = ij + bk;
+  const float q = sum * (dk * dl), s = bk * dl + bl * dk;
+  const float first = dj * (q / (q + dj * s)), second = di * (q / (q + di * s));
+  return {{i0, i1, i2},
+          {j0, j1},
+          bi > 0.0f ? first * group.back : 0.0f,
+          bj > 0.0f ? second * group.back : 0.0f};
+}
+
+/// The MVUE of a group of finite numbers with p_i = min(1, 2 b_i / S). Where the largest is at
+/// least d, the sum of the others, it is kept as it is and one of the others, by magnitude, becomes
+/// d. Elsewhere two entries become S / 2: those whose intervals of the running sum hold u S / 2 and
+/// (u + 1) S / 2.
+TWOFOUR_HOST_DEVICE DrawnPair draw_exact_pair(const ScaledGroup& group, float u) {
+  const float(&b)[4] = group.b;
+  const float c1 = b[0] + b[1], c2 = c1 + b[2], low = b[2] + b[3], half = (c1 + low) * 0.5f;
+  const bool large0 = b[0] >= b[1] + low, large1 = large0 || b[1] >= b[0] + low;
+  const bool large2 = large1 || b[2] >= c1 + b[3], large = large2 || b[3] >= c2;
+  const float at = u * half;
+  const bool i0 = large0 || (!large && at < b[0]), i1 = large1 || (!large && at < c1);
+  const bool i2 = large2 || (!large && at < c2);
+  const float bi = i0 ? b[0] : i1 ? b[1] : i2 ? b[2] : b[3];
+  const float other0 = i0 ? b[1] : b[0], other1 = i1 ? b[2] : b[1], other2 = i2 ? b[3] : b[2];
+  const float other01 = other0 + other1, di = other01 + other2;
+  const float then = large ? u * di : at + half - bi;
+  const bool j0 = then < other0, j1 = then < other01;
+  const float bj = j0 ? other0 : j1 ? other1 : other2;
+  return {{i0, i1, i2},
+          {j0, j1},
+          bi > 0.0f ? (large ? bi : half) * group.back : 0.0f,
+          bj > 0.0f ? (large ? di : half) * group.back : 0.0f};
+}
+
+/// Puts a pair, with the signs of x, where it stood.
+TWOFOUR_HOST_DEVICE void place_pair(const DrawnPair& pair, const float (&x)[4], float (&out)[4]) {
+  const float other0 = pair.second_upto[0] ? pair.second : 0.0f;
+  const float other1 = pair.second_upto[1] && !pair.second_upto[0] ? pair.second : 0.0f;
+  const float other2 = pair.second_upto[1] ? 0.0f : pair.second;
+  const bool(&i)[3] = pair.first_upto;
+  const float value[4] = {i[0] ? pair.first : other0,
+                          i[0]   ? other0
+                          : i[1] ? pair.first
+                                 : other1,
+                          i[1]   ? other1
+                          : i[2] ? pair.first
+                                 : other2,
+                          i[2] ? other2 : pair.first};
+  for (int k = 0; k < 4; ++k) {
+    const uint32_t sign = value[k] > 0.0f ? bits_of(x[k]) & 0x80000000u : 0u;
+    out[k] = float_from_bits(bits_of(value[k]) | sign);
   }
-  const bool finite = bits_of(x[0]) << 1 < 0xff000000u && bits_of(x[1]) << 1 < 0xff000000u &&
-                      bits_of(x[2]) << 1 < 0xff000000u && bits_of(x[3]) << 1 < 0xff000000u;
-  if (!finite) {
-    int kept = 0;
-    for (int i = 0; i < 4; ++i) {
-      const bool keeps = bits_of(x[i]) << 1 >= 0xff000000u && kept < 2;
-      out[i] = keeps ? x[i] : 0.0f;
-      kept += keeps;
-    }
+}
+
+TWOFOUR_HOST_DEVICE bool is_finite(float x) { return (bits_of(x) & 0x7fffffffu) < 0x7f800000u; }
+
+TWOFOUR_HOST_DEVICE bool are_finite(const float (&x)[4]) {
+  return is_finite(x[0]) & is_finite(x[1]) & is_finite(x[2]) & is_finite(x[3]);
+}
+
+/// The first two entries of x that are infinite or NaN, and nothing else.
+TWOFOUR_HOST_DEVICE void keep_nonfinite(const float (&x)[4], float (&out)[4]) {
+  int kept = 0;
+  for (int i = 0; i < 4; ++i) {
+    const bool keeps = !is_finite(x[i]) && kept < 2;
+    out[i] = keeps ? x[i] : 0.0f;
+    kept += keeps;
+  }
+}
+
+template <Mvue kKind>
+TWOFOUR_HOST_DEVICE void mvue24_finite_group(const float (&x)[4], float u, float (&out)[4]) {
+  const ScaledGroup group = scaled_group(x);
+  place_pair(kKind == Mvue::kExact ? draw_exact_pair(group, u) : draw_pair(group, u), x, out);
+}
+
+/// The estimate of one group: see mvue24 in mvue.h.
+template <Mvue kKind = Mvue::kApproximate>
+TWOFOUR_HOST_DEVICE void mvue24_group(const float (&x)[4], float u, float (&out)[4]) {
+  if (are_finite(x)) {
+    mvue24_finite_group<kKind>(x, u, out);
+  } else {
+    keep_nonfinite(x, out);
   }
 }
 

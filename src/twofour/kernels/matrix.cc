@@ -113,19 +113,6 @@ SoftThresholdSums soft_threshold24(const float* w, int64_t count, float scale, T
 }
 
 template <class T>
-void mvue24(const T* dz, int64_t tokens, int64_t features, int64_t stride,
-            const RandomStream& stream, T* out) {
-  const int64_t groups = (tokens + 3) / 4;
-  parallel_for(0, groups, 1, [&](int64_t first, int64_t last) {
-    for (int64_t g = first; g < last; ++g) {
-      loops<T>().mvue(dz + 4 * g * stride, std::min<int64_t>(4, tokens - 4 * g), features, stride,
-                      stream, static_cast<uint32_t>(g) * mvue24_group_stride(features),
-                      out + 4 * g * features);
-    }
-  });
-}
-
-template <class T>
 void run_cross_entropy(T* logits, const int64_t* targets, int64_t rows, int64_t columns,
                        const float* scale, float* nll) {
   parallel_for(0, rows, 1, [&](int64_t first, int64_t last) {
@@ -164,12 +151,12 @@ void accumulate(const T* in, float* out, int64_t count) {
 #define TWOFOUR_INSTANTIATE(T)                                                                \
   template const RowLoops<T>& loops<T>();                                                     \
   template SoftThresholdSums soft_threshold24<T>(const float*, int64_t, float, T*, uint8_t*); \
-  template void mvue24<T>(const T*, int64_t, int64_t, int64_t, const RandomStream&, T*);      \
   template double cross_entropy_gradient<T>(T*, const int64_t*, int64_t, int64_t, float);     \
   template void cross_entropy<T>(const T*, const int64_t*, int64_t, int64_t, float*);         \
   template void accumulate<T>(const T*, float*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)
+TWOFOUR_INSTANTIATE(float16)
 #undef TWOFOUR_INSTANTIATE
 
 }  // namespace twofour::kernels

@@ -26,14 +26,6 @@ template <class T>
 SoftThresholdSums soft_threshold24(const float* w, int64_t count, float scale, T* out,
                                    uint8_t* mask);
 
-/// The MVUE of dz [tokens, features] (rows `stride` apart) into out [tokens, features]: groups are
-/// four consecutive tokens of a feature; group number (token / 4) * mvue24_group_stride(features) +
-/// feature of `stream` (see mvue24_uniforms). A last group of fewer tokens counts as filled up with
-/// zeros.
-template <class T>
-void mvue24(const T* dz, int64_t tokens, int64_t features, int64_t stride,
-            const RandomStream& stream, T* out);
-
 /// Replaces each row of logits [rows, columns] by its gradient, (softmax - onehot(target)) · scale,
 /// and returns the sum of -log softmax(row)[target]. NaN and infinite logits give NaN.
 template <class T>

@@ -152,74 +152,18 @@ TEST(SoftThreshold, equals_the_golden_values) {
   }
 }
 
-TEST(Mvue24, has_the_right_mean_in_fp32_and_bf16) {
-  // 4096 groups of the same four values: the mean of each row has the standard error
-  // sqrt(variance / n); five of them fail once in about 2 million rows.
-  constexpr int64_t kFeatures = 4096;
-  const float x[4] = {4, -2, 1, 0.5f};
-  std::vector<float> dz(4 * kFeatures), out(dz.size());
-  std::vector<bfloat16> dz16(dz.size()), out16(dz.size());
-  for (int64_t i = 0; i < 4 * kFeatures; ++i) {
-    dz[static_cast<size_t>(i)] = x[i / kFeatures];
-    store(dz[static_cast<size_t>(i)], dz16[static_cast<size_t>(i)]);
-  }
-  mvue24(dz.data(), 4, kFeatures, kFeatures, RandomStream{1, 2, 3, 4}, out.data());
-  mvue24(dz16.data(), 4, kFeatures, kFeatures, RandomStream{1, 2, 3, 4}, out16.data());
-  const double xs[4] = {4, -2, 1, 0.5};
-  double p[4];
-  mvue24_probabilities(xs, p);
-  for (int64_t r = 0; r < 4; ++r) {
-    double mean = 0, mean16 = 0;
-    for (int64_t f = 0; f < kFeatures; ++f) {
-      mean += out[static_cast<size_t>(r * kFeatures + f)] / double{kFeatures};
-      mean16 += to_float(out16[static_cast<size_t>(r * kFeatures + f)]) / double{kFeatures};
-    }
-    const double error = std::sqrt(xs[r] * xs[r] * (1 / p[r] - 1) / kFeatures);
-    EXPECT_NEAR(mean, xs[r], 5 * error);
-    EXPECT_NEAR(mean16, xs[r], 5 * error + std::fabs(xs[r]) * 0x1p-8);
-  }
-}
-
-TEST(Mvue24, groups_run_along_tokens_and_the_last_may_be_short) {
-  for (const int64_t tokens : {1, 2, 3, 4, 5, 11, 64}) {
-    constexpr int64_t kFeatures = 70;
-    const auto dz = random_floats(static_cast<size_t>(tokens * kFeatures), 5);
-    std::vector<float> out(dz.size(), 99.0f);
-    mvue24(dz.data(), tokens, kFeatures, kFeatures, RandomStream{9, 0, 0, 0}, out.data());
-    for (int64_t f = 0; f < kFeatures; ++f) {
-      for (int64_t g = 0; g < tokens; g += 4) {
-        int kept = 0;
-        for (int64_t t = g; t < std::min(g + 4, tokens); ++t) {
-          kept += out[static_cast<size_t>(t * kFeatures + f)] != 0.0f;
-        }
-        EXPECT_EQ(kept, std::min<int64_t>(2, tokens - g));
-      }
-    }
-    if (tokens == 1) {
-      for (size_t i = 0; i < dz.size(); ++i) EXPECT_FLOAT_EQ(out[i], dz[i]);
-    }
-  }
-}
-
 TEST(EveryKernel, is_bit_identical_for_any_thread_count_and_instruction_set) {
   const int before = thread_count();
   const auto dz = random_floats(37 * 333, 6);
-  std::vector<float> one(dz.size()), other(dz.size());
   set_thread_count(1);
-  mvue24(dz.data(), 37, 333, 333, RandomStream{1, 1, 1, 1}, one.data());
   const double beta = soft_threshold_scale(dz.data(), 37 * 332);
   set_thread_count(4);
-  mvue24(dz.data(), 37, 333, 333, RandomStream{1, 1, 1, 1}, other.data());
-  EXPECT_EQ(one, other);
   EXPECT_EQ(soft_threshold_scale(dz.data(), 37 * 332), beta);
   set_thread_count(before);
 
   const auto& reference = reference_loops<float>();
   const auto& chosen = loops<float>();
   for (const int64_t columns : {1, 15, 16, 64, 65, 333}) {
-    reference.mvue(dz.data(), 3, columns, 333, RandomStream{3, 1, 4, 1}, 17, one.data());
-    chosen.mvue(dz.data(), 3, columns, 333, RandomStream{3, 1, 4, 1}, 17, other.data());
-    EXPECT_EQ(one, other);
     std::vector<float> a(dz.begin(), dz.begin() + columns), b = a, scratch(a.size());
     const float scale = 0.125f;
     EXPECT_EQ(reference.cross_entropy(a.data(), 0, columns, &scale, scratch.data()),

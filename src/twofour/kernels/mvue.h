@@ -15,7 +15,7 @@ enum class Mvue { kApproximate, kExact };
 /// The estimate of dz [tokens, features] (rows `stride` entries apart) into out [tokens, features],
 /// contiguous: at most two entries are kept of every four consecutive tokens of a feature, and the
 /// expectation is dz. float, bfloat16, float16. Group number (token / 4) *
-/// mvue24_group_stride(features) + feature of `stream` draws its numbers (see mvue24_uniforms), so
+/// mvue24_group_stride(features) + feature of `stream` draws its number (see mvue24_uniform), so
 /// that the result is the same for any instruction set and thread count. A last group of fewer
 /// tokens counts as filled up with zeros. A group of zeros gives zeros; one with an infinity or NaN
 /// keeps the first two of these and nothing else, so that a diverged run is seen.

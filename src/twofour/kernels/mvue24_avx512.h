@@ -1,9 +1,10 @@
-// MVUE of 16 groups at a time: the operations of mvue24_group in the same order, so that the bits
-// are the same. Groups are along tokens, vectors along features.
+// MVUE of 16 groups at a time: the operations of group.h in the same order, so that the bits are
+// the same. Groups are along tokens, vectors along features.
 #pragma once
 
 #include "twofour/kernels/avx512.h"
-#include "twofour/kernels/rows_loops.h"
+#include "twofour/kernels/group.h"
+#include "twofour/kernels/panel24.h"
 
 namespace twofour::kernels {
 namespace {
@@ -37,30 +38,164 @@ inline PhiloxLanes philox8(const RandomStream& stream, uint32_t first) {
   return c;
 }
 
-// The even groups' word in the lower half, the odd groups' in the upper half, as uniforms.
-inline __m512 uniforms(__m512i even, __m512i odd) {
-  const __m512i bits = _mm512_mask_blend_epi32(0xaaaa, even, _mm512_slli_epi64(odd, 32));
+// Word `a` of each block in the lower half of a lane, word `b` in the upper half.
+inline __m512i interleaved(__m512i a, __m512i b) {
+  return _mm512_mask_blend_epi32(0xaaaa, a, _mm512_slli_epi64(b, 32));
+}
+
+inline __m512 uniform(__m512i bits) {
   return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(bits, 8)), _mm512_set1_ps(0x1p-24f));
+}
+
+// Numbers of the 32 groups of eight blocks.
+struct Uniforms32 {
+  __m512 part[2];
+};
+
+// Groups 0 to 15, 16 to 31.
+inline Uniforms32 uniforms_in_order(const PhiloxLanes& numbers) {
+  const __m512i a = interleaved(numbers.word[0], numbers.word[1]);
+  const __m512i b = interleaved(numbers.word[2], numbers.word[3]);
+  return {
+      {uniform(_mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)),
+       uniform(_mm512_permutex2var_epi64(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b))}};
+}
+
+// Even groups, odd groups.
+inline Uniforms32 uniforms_by_parity(const PhiloxLanes& numbers) {
+  return {{uniform(interleaved(numbers.word[0], numbers.word[2])),
+           uniform(interleaved(numbers.word[1], numbers.word[3]))}};
+}
+
+struct Scaled16 {
+  __m512 b[4], back;
+};
+
+// DrawnPair of 16 groups.
+struct Pair16 {
+  __mmask16 first_upto[3], second_upto[2];
+  __m512 first, second;
+};
+
+inline __mmask16 less(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+inline __mmask16 at_least(__m512 a, __m512 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+inline __m512 either(__mmask16 first, __m512 a, __m512 b) {
+  return _mm512_mask_mov_ps(b, first, a);
+}
+
+// The first entry and, in order, the three others.
+struct First16 {
+  __m512 b, other[3], other01, others;
+};
+
+inline First16 take_first(const __m512 (&b)[4], const __mmask16 (&i)[3]) {
+  First16 first;
+  first.b = either(i[0], b[0], either(i[1], b[1], either(i[2], b[2], b[3])));
+  for (int k = 0; k < 3; ++k) first.other[k] = either(i[k], b[k + 1], b[k]);
+  first.other01 = _mm512_add_ps(first.other[0], first.other[1]);
+  first.others = _mm512_add_ps(first.other01, first.other[2]);
+  return first;
+}
+
+inline Pair16 draw_pair(const Scaled16& group, __m512 u) {
+  const __m512(&b)[4] = group.b;
+  const __m512 c1 = _mm512_add_ps(b[0], b[1]), c2 = _mm512_add_ps(c1, b[2]);
+  const __m512 sum = _mm512_add_ps(c2, b[3]), at = _mm512_mul_ps(u, sum);
+  Pair16 pair;
+  const auto& i = pair.first_upto;
+  const auto& j = pair.second_upto;
+  pair.first_upto[0] = less(at, b[0]);
+  pair.first_upto[1] = less(at, c1);
+  pair.first_upto[2] = less(at, c2);
+  const First16 first = take_first(b, i);
+  const __m512 before = either(i[0], _mm512_setzero_ps(), either(i[1], b[0], either(i[2], c1, c2)));
+  const __m512 bi = first.b, di = first.others;
+  const __m512 then = _mm512_mul_ps(_mm512_sub_ps(at, before), di);
+  pair.second_upto[0] = less(then, _mm512_mul_ps(first.other[0], bi));
+  pair.second_upto[1] = less(then, _mm512_mul_ps(first.other01, bi));
+  const __m512 bj = either(j[0], first.other[0], either(j[1], first.other[1], first.other[2]));
+  const __m512 bk = either(j[0], first.other[1], first.other[0]);
+  const __m512 bl = either(j[1], first.other[2], first.other[1]);
+  const __m512 ij = _mm512_add_ps(bi, bj), dj = _mm512_add_ps(bi, _mm512_add_ps(bk, bl));
+  const __m512 dk = _mm512_add_ps(ij, bl), dl = _mm512_add_ps(ij, bk);
+  const __m512 q = _mm512_mul_ps(sum, _mm512_mul_ps(dk, dl));
+  const __m512 s = _mm512_add_ps(_mm512_mul_ps(bk, dl), _mm512_mul_ps(bl, dk));
+  const auto value = [&](__m512 b, __m512 d) {
+    const __mmask16 positive = less(_mm512_setzero_ps(), b);
+    const __m512 divisor = _mm512_add_ps(q, _mm512_mul_ps(d, s));
+    return _mm512_mul_ps(_mm512_mul_ps(d, _mm512_maskz_div_ps(positive, q, divisor)), group.back);
+  };
+  pair.first = value(bi, dj);
+  pair.second = value(bj, di);
+  return pair;
+}
+
+inline Pair16 draw_exact_pair(const Scaled16& group, __m512 u) {
+  const __m512(&b)[4] = group.b;
+  const __m512 c1 = _mm512_add_ps(b[0], b[1]), c2 = _mm512_add_ps(c1, b[2]);
+  const __m512 low = _mm512_add_ps(b[2], b[3]);
+  const __m512 half = _mm512_mul_ps(_mm512_add_ps(c1, low), _mm512_set1_ps(0.5f));
+  const __mmask16 large0 = at_least(b[0], _mm512_add_ps(b[1], low));
+  const __mmask16 large1 = large0 | at_least(b[1], _mm512_add_ps(b[0], low));
+  const __mmask16 large2 = large1 | at_least(b[2], _mm512_add_ps(c1, b[3]));
+  const __mmask16 large = large2 | at_least(b[3], c2), small = static_cast<__mmask16>(~large);
+  const __m512 at = _mm512_mul_ps(u, half);
+  Pair16 pair;
+  pair.first_upto[0] = large0 | _mm512_mask_cmp_ps_mask(small, at, b[0], _CMP_LT_OQ);
+  pair.first_upto[1] = large1 | _mm512_mask_cmp_ps_mask(small, at, c1, _CMP_LT_OQ);
+  pair.first_upto[2] = large2 | _mm512_mask_cmp_ps_mask(small, at, c2, _CMP_LT_OQ);
+  const First16 first = take_first(b, pair.first_upto);
+  const __m512 then = either(large, _mm512_mul_ps(u, first.others),
+                             _mm512_sub_ps(_mm512_add_ps(at, half), first.b));
+  const auto& j = pair.second_upto;
+  pair.second_upto[0] = less(then, first.other[0]);
+  pair.second_upto[1] = less(then, first.other01);
+  const __m512 bj = either(j[0], first.other[0], either(j[1], first.other[1], first.other[2]));
+  const auto value = [&](__m512 b, __m512 if_large) {
+    const __mmask16 positive = less(_mm512_setzero_ps(), b);
+    return _mm512_maskz_mul_ps(positive, either(large, if_large, half), group.back);
+  };
+  pair.first = value(first.b, first.b);
+  pair.second = value(bj, first.others);
+  return pair;
+}
+
+template <Mvue kKind>
+Pair16 draw(const Scaled16& group, __m512 u) {
+  return kKind == Mvue::kExact ? draw_exact_pair(group, u) : draw_pair(group, u);
+}
+
+struct Words16 {
+  __m512i entry[4];
+};
+
+// What the two entries become, where they stood; 0 elsewhere.
+inline Words16 place_words(const Pair16& pair, __m512i first, __m512i second) {
+  const auto& i = pair.first_upto;
+  const auto either = [](__mmask16 first, __m512i a, __m512i b) {
+    return _mm512_mask_mov_epi32(b, first, a);
+  };
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i other0 = _mm512_maskz_mov_epi32(pair.second_upto[0], second);
+  const __m512i other1 =
+      either(pair.second_upto[0], zero, _mm512_maskz_mov_epi32(pair.second_upto[1], second));
+  const __m512i other2 = either(pair.second_upto[1], zero, second);
+  return {{either(i[0], first, other0), either(i[0], other0, either(i[1], first, other1)),
+           either(i[1], other1, either(i[2], first, other2)), either(i[2], other2, first)}};
 }
 
 struct Drawn16 {
   __m512 entry[4];
 };
 
-inline bool all_finite(const __m512 (&x)[4]) {
-  __mmask16 bad = 0;
-  for (const __m512 value : x) bad |= _mm512_fpclass_ps_mask(value, 0x99);  // NaN, +inf, -inf
-  return bad == 0;
-}
-
-inline Drawn16 draw_one_by_one(const __m512 (&x)[4], __m512 u, __m512 v) {
-  float in[4][16], uniform[2][16], out[4][16];
+template <Mvue kKind>
+Drawn16 draw_one_by_one(const __m512 (&x)[4], __m512 u) {
+  float in[4][16], uniform[16], out[4][16];
   for (int i = 0; i < 4; ++i) _mm512_storeu_ps(in[i], x[i]);
-  _mm512_storeu_ps(uniform[0], u);
-  _mm512_storeu_ps(uniform[1], v);
+  _mm512_storeu_ps(uniform, u);
   for (int j = 0; j < 16; ++j) {
     float drawn[4];
-    mvue24_group({in[0][j], in[1][j], in[2][j], in[3][j]}, uniform[0][j], uniform[1][j], drawn);
+    mvue24_group<kKind>({in[0][j], in[1][j], in[2][j], in[3][j]}, uniform[j], drawn);
     for (int i = 0; i < 4; ++i) out[i][j] = drawn[i];
   }
   Drawn16 result;
@@ -68,106 +203,140 @@ inline Drawn16 draw_one_by_one(const __m512 (&x)[4], __m512 u, __m512 v) {
   return result;
 }
 
-// Which of four entries `at` falls on, of the running sums c[0..2].
-struct Choice {
-  __mmask16 is[4];
-};
-
-inline Choice choose(__m512 at, const __m512 (&c)[3]) {
-  Choice choice;
-  __mmask16 left = 0xffff;
-  for (int i = 0; i < 3; ++i) {
-    choice.is[i] = _mm512_mask_cmp_ps_mask(left, at, c[i], _CMP_LT_OQ);
-    left = static_cast<__mmask16>(left & ~choice.is[i]);
-  }
-  choice.is[3] = left;
-  return choice;
-}
-
-inline __m512 pick(const Choice& choice, const __m512 (&of)[4]) {
-  __m512 value = of[3];
-  for (int i = 0; i < 3; ++i) value = _mm512_mask_mov_ps(value, choice.is[i], of[i]);
-  return value;
-}
-
-inline Drawn16 draw16(const __m512 (&x)[4], __m512 u, __m512 v) {
-  if (!all_finite(x)) return draw_one_by_one(x, u, v);
-  __m512 b[4], q[4], d[4], w[4], others[4];
-  for (int i = 0; i < 4; ++i) b[i] = _mm512_abs_ps(x[i]);
-  const __m512 m = _mm512_max_ps(_mm512_max_ps(b[0], b[1]), _mm512_max_ps(b[2], b[3]));
-  __m512i bits =
-      _mm512_sub_epi32(_mm512_set1_epi32(0x7f000000),
-                       _mm512_and_si512(_mm512_castps_si512(m), _mm512_set1_epi32(0x7f800000)));
-  bits = _mm512_min_epu32(_mm512_max_epu32(bits, _mm512_set1_epi32(0x00800000)),
-                          _mm512_set1_epi32(0x7e800000));
-  const __m512 scale = _mm512_castsi512_ps(bits);
-  const __m512 back = _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_set1_epi32(0x7f000000), bits));
-  for (__m512& value : b) value = _mm512_mul_ps(value, scale);
-  const auto sum3 = [](__m512 one, __m512 two, __m512 three) {
-    return _mm512_add_ps(_mm512_add_ps(one, two), three);
+template <Mvue kKind>
+Drawn16 draw16(const __m512 (&x)[4], __m512 u) {
+  const __m512i exponent = _mm512_set1_epi32(0x7f800000);
+  Scaled16 group;
+  for (int i = 0; i < 4; ++i) group.b[i] = _mm512_abs_ps(x[i]);
+  // As integers, so that a NaN is the largest.
+  const auto larger = [](__m512 a, __m512 b) {
+    return _mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b));
   };
-  d[0] = sum3(b[1], b[2], b[3]);
-  d[1] = sum3(b[0], b[2], b[3]);
-  d[2] = sum3(b[0], b[1], b[3]);
-  d[3] = sum3(b[0], b[1], b[2]);
-  const __m512 zero = _mm512_setzero_ps();
-  for (int i = 0; i < 4; ++i) {
-    q[i] = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(d[i], zero, _CMP_GT_OQ), b[i], d[i]);
-  }
-  const __m512 c1 = _mm512_add_ps(b[0], b[1]), c2 = _mm512_add_ps(c1, b[2]);
-  const __m512 sum = _mm512_add_ps(c2, b[3]);
-  const Choice first = choose(_mm512_mul_ps(u, sum), {b[0], c1, c2});
-  for (int i = 0; i < 4; ++i) w[i] = _mm512_mask_mov_ps(b[i], first.is[i], zero);
-  const __m512 e1 = _mm512_add_ps(w[0], w[1]), e2 = _mm512_add_ps(e1, w[2]);
-  const __m512 rest = _mm512_add_ps(e2, w[3]);
-  const Choice second = choose(_mm512_mul_ps(v, rest), {w[0], e1, e2});
-  others[0] = sum3(q[1], q[2], q[3]);
-  others[1] = sum3(q[0], q[2], q[3]);
-  others[2] = sum3(q[0], q[1], q[3]);
-  others[3] = sum3(q[0], q[1], q[2]);
-  const auto value_of = [&](const Choice& choice) {
-    const __m512 divisor = _mm512_add_ps(_mm512_set1_ps(1.0f), pick(choice, others));
-    return _mm512_mul_ps(back, _mm512_div_ps(sum, divisor));
-  };
-  const __m512 one = value_of(first), two = value_of(second);
+  const __m512i m =
+      _mm512_max_epu32(larger(group.b[0], group.b[1]), larger(group.b[2], group.b[3]));
+  if (_mm512_cmpge_epu32_mask(m, exponent)) return draw_one_by_one<kKind>(x, u);
+  __m512i scale = _mm512_sub_epi32(_mm512_set1_epi32(0x7f000000), _mm512_and_si512(m, exponent));
+  scale = _mm512_min_epu32(_mm512_max_epu32(scale, _mm512_set1_epi32(0x00800000)),
+                           _mm512_set1_epi32(0x7e800000));
+  for (__m512& b : group.b) b = _mm512_mul_ps(b, _mm512_castsi512_ps(scale));
+  group.back = _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_set1_epi32(0x7f000000), scale));
+  const Pair16 pair = draw<kKind>(group, u);
+  const Words16 words =
+      place_words(pair, _mm512_castps_si512(pair.first), _mm512_castps_si512(pair.second));
   Drawn16 drawn;
   for (int i = 0; i < 4; ++i) {
-    const __mmask16 positive = _mm512_cmp_ps_mask(b[i], zero, _CMP_GT_OQ);
-    __m512 value = _mm512_maskz_mov_ps(positive & first.is[i], one);
-    value = _mm512_mask_mov_ps(value, positive & second.is[i], two);
-    const __m512 sign = _mm512_and_ps(x[i], _mm512_set1_ps(-0.0f));
-    drawn.entry[i] = _mm512_maskz_or_ps(positive & (first.is[i] | second.is[i]), value, sign);
+    const __m512i word = words.entry[i], sign = _mm512_set1_epi32(static_cast<int>(0x80000000u));
+    constexpr int kOrAnd = 0xf8;  // a | (b & c)
+    drawn.entry[i] = _mm512_castsi512_ps(_mm512_maskz_ternarylogic_epi32(
+        _mm512_test_epi32_mask(word, word), word, _mm512_castps_si512(x[i]), sign, kOrAnd));
   }
   return drawn;
 }
 
-// The draws of columns begin to begin + 15 of one group of tokens.
-template <class T>
-Drawn16 draw_columns(const T* in, int64_t rows, int64_t columns, int64_t stride, int64_t begin,
-                     const PhiloxLanes& numbers) {
+// The draws of 16 columns of one group of tokens.
+template <Mvue kKind, class T>
+Drawn16 draw_columns(const T* in, int64_t rows, int64_t columns, int64_t stride, __m512 u) {
   __m512 x[4];
   for (int64_t r = 0; r < 4; ++r) {
-    x[r] = load_floats(in + r * stride + begin, r < rows ? first_lanes(columns - begin) : 0);
+    x[r] = load_floats(in + r * stride, r < rows ? first_lanes(columns) : 0);
   }
-  return draw16(x, uniforms(numbers.word[0], numbers.word[2]),
-                uniforms(numbers.word[1], numbers.word[3]));
+  return draw16<kKind>(x, u);
 }
 
-template <class T>
-void mvue_rows_avx512(const T* in, int64_t rows, int64_t columns, int64_t stride,
-                      const RandomStream& stream, uint32_t first_group, T* out) {
-  for (int64_t begin = 0; begin < columns; begin += 16) {
-    const uint32_t number = (first_group + static_cast<uint32_t>(begin)) / 2;
-    const Drawn16 drawn = draw_columns(in, rows, columns, stride, begin, philox8(stream, number));
+// 32 columns: those of eight Philox blocks.
+template <Mvue kKind, class T>
+void mvue32_in_order(const T* in, int64_t rows, int64_t columns, int64_t stride,
+                     const PhiloxLanes& numbers, int64_t out_stride, T* out) {
+  const Uniforms32 u = uniforms_in_order(numbers);
+  for (int part = 0; part < 2 && 16 * part < columns; ++part) {
+    const int64_t begin = 16 * part;
+    const Drawn16 drawn =
+        draw_columns<kKind>(in + begin, rows, columns - begin, stride, u.part[part]);
     for (int64_t r = 0; r < rows; ++r) {
-      store_floats(drawn.entry[r], out + r * columns + begin, first_lanes(columns - begin));
+      store_floats(drawn.entry[r], out + r * out_stride + begin, first_lanes(columns - begin));
     }
   }
 }
 
+// bfloat16 keep two columns in a lane: the even ones are treated in one vector, the odd ones in
+// another, and the steps that look at exponents and signs only take both at once.
+inline __m512 even_floats(__m512i words) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+}
+inline __m512i odd_words(__m512i words) {
+  return _mm512_and_si512(words, _mm512_set1_epi32(static_cast<int>(0xffff0000u)));
+}
+inline __m512 odd_floats(__m512i words) { return _mm512_castsi512_ps(odd_words(words)); }
+
+// Rounds a number that is no NaN to bfloat16 in the upper half; the lower half is undefined.
+inline __m512i rounded_upper(__m512 value) {
+  const __m512i bits = _mm512_castps_si512(value);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  return _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+}
+
+template <Mvue kKind>
+void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
+            const PhiloxLanes& numbers, int64_t out_stride, bfloat16* out) {
+  const __mmask32 lanes = first_of_32_lanes(columns);
+  const Uniforms32 u = uniforms_by_parity(numbers);
+  const auto both = [](int bits) { return _mm512_set1_epi16(static_cast<int16_t>(bits)); };
+  __m512i x[4], a[4];
+  for (int64_t r = 0; r < 4; ++r) {
+    x[r] = _mm512_maskz_loadu_epi16(r < rows ? lanes : 0, in + r * stride);
+    a[r] = _mm512_and_si512(x[r], both(0x7fff));
+  }
+  const __m512i m = _mm512_max_epu16(_mm512_max_epu16(a[0], a[1]), _mm512_max_epu16(a[2], a[3]));
+  if (_mm512_cmpge_epu16_mask(m, both(0x7f80))) {
+    mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
+    return;
+  }
+  __m512i scale = _mm512_sub_epi16(both(0x7f00), _mm512_and_si512(m, both(0x7f80)));
+  scale = _mm512_min_epu16(_mm512_max_epu16(scale, both(0x0080)), both(0x7e80));
+  const __m512i back = _mm512_sub_epi16(both(0x7f00), scale);
+  Scaled16 even, odd;
+  for (int r = 0; r < 4; ++r) {
+    even.b[r] = _mm512_mul_ps(even_floats(a[r]), even_floats(scale));
+    odd.b[r] = _mm512_mul_ps(odd_floats(a[r]), odd_floats(scale));
+  }
+  even.back = even_floats(back);
+  odd.back = odd_floats(back);
+  const Pair16 pair0 = draw<kKind>(even, u.part[0]), pair1 = draw<kKind>(odd, u.part[1]);
+  const Words16 low = place_words(pair0, _mm512_srli_epi32(rounded_upper(pair0.first), 16),
+                                  _mm512_srli_epi32(rounded_upper(pair0.second), 16));
+  const Words16 high = place_words(pair1, odd_words(rounded_upper(pair1.first)),
+                                   odd_words(rounded_upper(pair1.second)));
+  for (int64_t r = 0; r < rows; ++r) {
+    const __m512i words = _mm512_or_si512(low.entry[r], high.entry[r]);
+    const __mmask32 negative =
+        _mm512_mask_test_epi16_mask(_mm512_movepi16_mask(x[r]), words, words);
+    _mm512_mask_storeu_epi16(out + r * out_stride, lanes,
+                             _mm512_mask_add_epi16(words, negative, words, both(0x8000)));
+  }
+}
+
+template <Mvue kKind, class T>
+void mvue32(const T* in, int64_t rows, int64_t columns, int64_t stride, const PhiloxLanes& numbers,
+            int64_t out_stride, T* out) {
+  mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
+}
+
+template <class T, Mvue kKind>
+void mvue_rows_avx512(const T* in, int64_t rows, int64_t columns, int64_t stride,
+                      const RandomStream& stream, uint32_t first_group, T* out) {
+  for (int64_t begin = 0; begin < columns; begin += 32) {
+    const PhiloxLanes numbers = philox8(stream, (first_group + static_cast<uint32_t>(begin)) / 4);
+    mvue32<kKind>(in + begin, rows, columns - begin, stride, numbers, columns, out + begin);
+  }
+}
+
+// Rounded to T, as float32.
 inline __m512i rounded_words(__m512 value, float) { return _mm512_castps_si512(value); }
 inline __m512i rounded_words(__m512 value, bfloat16) {
-  return _mm512_cvtepu16_epi32(round_to_bfloat16(value));
+  return _mm512_slli_epi32(_mm512_cvtepu16_epi32(round_to_bfloat16(value)), 16);
+}
+inline __m512i rounded_words(__m512 value, float16) {
+  return _mm512_castps_si512(_mm512_cvtph_ps(_mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT)));
 }
 
 // Four quads of one step.
@@ -209,27 +378,29 @@ void store_drawn(const Drawn16& drawn, int64_t row, int64_t g, int64_t block, Pa
     __m512i pair =
         _mm512_add_epi32(_mm512_slli_epi32(first, 1), _mm512_sub_epi32(second, number(1)));
     pair = _mm512_mask_sub_epi32(pair, first2, pair, number(1));
-    store_quads(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)), _mm512_slli_epi32(pair, 8), g,
+    store_quads(_mm512_or_si512(_mm512_srli_epi32(low, 16), high), _mm512_slli_epi32(pair, 8), g,
                 quad, quads, block, panel);
   } else {
-    const int shift = sizeof(T) == 4 ? 0 : 16;
-    store_quads(_mm512_slli_epi32(low, shift), _mm512_slli_epi32(first, 8), 2 * g, quad, quads,
-                block, panel);
-    store_quads(_mm512_slli_epi32(high, shift), _mm512_slli_epi32(second, 8), 2 * g + 1, quad,
-                quads, block, panel);
+    store_quads(low, _mm512_slli_epi32(first, 8), 2 * g, quad, quads, block, panel);
+    store_quads(high, _mm512_slli_epi32(second, 8), 2 * g + 1, quad, quads, block, panel);
   }
 }
 
 template <class T>
 void mvue_block_avx512(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
                        uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel) {
-  for (int64_t row = 0; row < panel.rows(); row += 16) {
+  for (int64_t row = 0; row < panel.rows(); row += 32) {
     for (int64_t g = 0; 4 * g < tokens; ++g) {  // inside, so that whole lines of a quad are written
       const uint32_t number = first_group + static_cast<uint32_t>(g) * group_stride;
-      const PhiloxLanes numbers = philox8(stream, (number + static_cast<uint32_t>(row)) / 2);
-      const Drawn16 drawn =
-          draw_columns(in + 4 * g * stride, tokens - 4 * g, panel.rows(), stride, row, numbers);
-      store_drawn<T>(drawn, row, g, block, panel);
+      const Uniforms32 u =
+          uniforms_in_order(philox8(stream, (number + static_cast<uint32_t>(row)) / 4));
+      for (int64_t part = 0; part < 2 && row + 16 * part < panel.rows(); ++part) {
+        const int64_t begin = row + 16 * part;
+        const Drawn16 drawn =
+            draw_columns<Mvue::kApproximate>(in + 4 * g * stride + begin, tokens - 4 * g,
+                                             panel.rows() - begin, stride, u.part[part]);
+        store_drawn<T>(drawn, begin, g, block, panel);
+      }
     }
   }
 }

@@ -11,7 +11,7 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
-#include "twofour/kernels/matrix.h"
+#include "twofour/kernels/mvue.h"
 
 #include "testing.h"
 

@@ -22,12 +22,13 @@ struct RowLoops {
   /// out = scale · S(w) of `count` entries (a multiple of 8); `mask` holds count / 8 bytes.
   SoftThresholdSums (*soft_threshold)(const float* w, int64_t count, float scale, T* out,
                                       uint8_t* mask);
-  /// Four rows of `columns` entries, `stride` apart, into four rows of out; rows beyond `rows` are
-  /// neither read nor written. Groups are numbered from `first_group`.
-  void (*mvue)(const T* rows_in, int64_t rows, int64_t columns, int64_t stride,
-               const RandomStream& stream, uint32_t first_group, T* out);
+  /// MVUE of four rows of `columns` entries, `stride` apart, into four rows of out; rows beyond
+  /// `rows` are neither read nor written. Groups are numbered from `first_group`, a multiple of 4.
+  using MvueRows = void (*)(const T* in, int64_t rows, int64_t columns, int64_t stride,
+                            const RandomStream& stream, uint32_t first_group, T* out);
+  MvueRows mvue, mvue_exact;
   /// The same as mvue of up to 64 tokens into block `block` of a panel [columns, tokens]. Group g
-  /// of the block is numbered from first_group + g * group_stride.
+  /// of the block is numbered from first_group + g * group_stride, both multiples of 4.
   void (*mvue_block)(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
                      uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel);
   /// See cross_entropy.h; null `scale`: the row stays. `scratch` holds `columns` floats.

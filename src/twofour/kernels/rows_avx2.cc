@@ -2,14 +2,13 @@
 
 namespace twofour::kernels {
 
-template <>
-const RowLoops<float>& avx2_loops() {
-  return kLoops<float>;
+template <class T>
+const RowLoops<T>& avx2_loops() {
+  return kLoops<T>;
 }
 
-template <>
-const RowLoops<bfloat16>& avx2_loops() {
-  return kLoops<bfloat16>;
-}
+template const RowLoops<float>& avx2_loops();
+template const RowLoops<bfloat16>& avx2_loops();
+template const RowLoops<float16>& avx2_loops();
 
 }  // namespace twofour::kernels

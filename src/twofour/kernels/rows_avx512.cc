@@ -1,23 +1,26 @@
 #include "twofour/kernels/mvue24_avx512.h"
+#include "twofour/kernels/rows_loops.h"
 
 namespace twofour::kernels {
 namespace {
 
 template <class T>
-constexpr RowLoops<T> kAvx512Loops = {soft_threshold_groups<T>, mvue_rows_avx512<T>,
-                                      mvue_block_avx512<T>, cross_entropy_row<T>,
+constexpr RowLoops<T> kAvx512Loops = {soft_threshold_groups<T>,
+                                      mvue_rows_avx512<T, Mvue::kApproximate>,
+                                      mvue_rows_avx512<T, Mvue::kExact>,
+                                      mvue_block_avx512<T>,
+                                      cross_entropy_row<T>,
                                       accumulate_entries<T>};
 
 }  // namespace
 
-template <>
-const RowLoops<float>& avx512_loops() {
-  return kAvx512Loops<float>;
+template <class T>
+const RowLoops<T>& avx512_loops() {
+  return kAvx512Loops<T>;
 }
 
-template <>
-const RowLoops<bfloat16>& avx512_loops() {
-  return kAvx512Loops<bfloat16>;
-}
+template const RowLoops<float>& avx512_loops();
+template const RowLoops<bfloat16>& avx512_loops();
+template const RowLoops<float16>& avx512_loops();
 
 }  // namespace twofour::kernels

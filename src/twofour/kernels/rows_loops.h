@@ -8,13 +8,13 @@
 #include <limits>
 
 #include "twofour/kernels/group.h"
+#include "twofour/kernels/mvue_loops.h"
 #include "twofour/kernels/rows.h"
 
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kLanes = 16;    // partial sums of a row
-constexpr int64_t kColumns = 64;  // columns that MVUE treats at a time
+constexpr int64_t kLanes = 16;  // partial sums of a row
 
 // e^x for x <= 0, relative error under 2e-7, 0 below -87: argument reduction by Cody and Waite,
 // then a polynomial of degree 6. NaN stays NaN.
@@ -107,78 +107,14 @@ SoftThresholdSums soft_threshold_groups(const float* w, int64_t count, float sca
 }
 
 template <class T>
-void mvue_rows(const T* in, int64_t rows, int64_t columns, int64_t stride,
-               const RandomStream& stream, uint32_t first_group, T* out) {
-  for (int64_t begin = 0; begin < columns; begin += kColumns) {
-    const int64_t width = columns - begin < kColumns ? columns - begin : kColumns;
-    float x[4][kColumns] = {}, result[4][kColumns], u[kColumns], v[kColumns];
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t j = 0; j < width; ++j) x[r][j] = to_float(in[r * stride + begin + j]);
-    }
-    for (int64_t j = 0; j < kColumns; ++j) {
-      mvue24_uniforms(stream, first_group + static_cast<uint32_t>(begin + j), u[j], v[j]);
-    }
-    for (int64_t j = 0; j < kColumns; ++j) {
-      const float group[4] = {x[0][j], x[1][j], x[2][j], x[3][j]};
-      float drawn[4];
-      mvue24_group(group, u[j], v[j], drawn);
-      for (int r = 0; r < 4; ++r) result[r][j] = drawn[r];
-    }
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t j = 0; j < width; ++j) store(result[r][j], out[r * columns + begin + j]);
-    }
-  }
-}
-
-inline uint32_t word_bits(bfloat16 value) { return value.bits; }
-inline uint32_t word_bits(float value) { return bits_of(value); }
-
-// One group of row `row` of a panel's block: the two places that hold its entries.
-template <class T>
-void store_group(const float (&drawn)[4], int64_t row, int64_t g, int64_t block, Panel24& panel) {
-  uint32_t* words = panel.words(block, row / kQuad) + row % kQuad;
-  uint16_t* offsets = panel.offsets(block, row / kQuad) + row % kQuad;
-  uint32_t first, second;
-  places_of_pair(drawn, first, second);
-  T one, two;
-  store(drawn[first], one);
-  store(drawn[second], two);
-  if (panel.kind() == PanelKind::kBfloat16Pairs) {
-    words[g * kQuad] = word_bits(one) | word_bits(two) << 16;
-    offsets[g * kQuad] = static_cast<uint16_t>(pair_index(first, second) * kSlotBytes);
-  } else {
-    words[2 * g * kQuad] = bits_of(to_float(one));
-    words[(2 * g + 1) * kQuad] = bits_of(to_float(two));
-    offsets[2 * g * kQuad] = static_cast<uint16_t>(first * kSlotBytes);
-    offsets[(2 * g + 1) * kQuad] = static_cast<uint16_t>(second * kSlotBytes);
-  }
-}
-
-template <class T>
-void mvue_block_rows(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
-                     uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel) {
-  for (int64_t g = 0; 4 * g < tokens; ++g) {
-    const uint32_t number = first_group + static_cast<uint32_t>(g) * group_stride;
-    for (int64_t row = 0; row < panel.rows(); ++row) {
-      float x[4] = {}, drawn[4], u, v;
-      for (int64_t i = 0; i < 4 && 4 * g + i < tokens; ++i) {
-        x[i] = to_float(in[(4 * g + i) * stride + row]);
-      }
-      mvue24_uniforms(stream, number + static_cast<uint32_t>(row), u, v);
-      mvue24_group(x, u, v, drawn);
-      store_group<T>(drawn, row, g, block, panel);
-    }
-  }
-}
-
-template <class T>
 void accumulate_entries(const T* in, float* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] += to_float(in[i]);
 }
 
 template <class T>
-constexpr RowLoops<T> kLoops = {soft_threshold_groups<T>, mvue_rows<T>, mvue_block_rows<T>,
-                                cross_entropy_row<T>, accumulate_entries<T>};
+constexpr RowLoops<T> kLoops = {soft_threshold_groups<T>,   mvue_rows<T, Mvue::kApproximate>,
+                                mvue_rows<T, Mvue::kExact>, mvue_block_rows<T>,
+                                cross_entropy_row<T>,       accumulate_entries<T>};
 
 }  // namespace
 }  // namespace twofour::kernels

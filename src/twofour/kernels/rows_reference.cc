@@ -2,14 +2,13 @@
 
 namespace twofour::kernels {
 
-template <>
-const RowLoops<float>& reference_loops() {
-  return kLoops<float>;
+template <class T>
+const RowLoops<T>& reference_loops() {
+  return kLoops<T>;
 }
 
-template <>
-const RowLoops<bfloat16>& reference_loops() {
-  return kLoops<bfloat16>;
-}
+template const RowLoops<float>& reference_loops();
+template const RowLoops<bfloat16>& reference_loops();
+template const RowLoops<float16>& reference_loops();
 
 }  // namespace twofour::kernels

@@ -3,7 +3,7 @@
 #include <ATen/ops/empty_like.h>
 
 #include "twofour/base/error.h"
-#include "twofour/kernels/matrix.h"
+#include "twofour/kernels/mvue.h"
 
 namespace twofour::sparse {
 
