@@ -1,6 +1,4 @@
 // The 2:4 products and the packed format, on the CPU.
-#include <algorithm>
-
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
@@ -71,15 +69,11 @@ at::Tensor with_whole_groups(const at::Tensor& matrix) {
   return at::constant_pad_nd(matrix, {0, 0, 0, 3 - (matrix.size(0) + 3) % 4});
 }
 
+// Of contiguous arrays, which must outlive the view.
 template <class T>
-kernels::Packed24<T> packed_of(const at::Tensor& values, const at::Tensor& positions) {
-  kernels::Packed24<T> packed{values.size(0), 2 * values.size(1), {}, {}};
-  const at::Tensor kept = values.contiguous(), places = positions.contiguous();
-  const auto* first = static_cast<const T*>(kept.const_data_ptr());
-  packed.values.assign(first, first + kept.numel());
-  const auto* byte = places.const_data_ptr<uint8_t>();
-  packed.positions.assign(byte, byte + places.numel());
-  return packed;
+kernels::Packed24View<T> packed_view(const at::Tensor& values, const at::Tensor& positions) {
+  return {values.size(0), 2 * values.size(1), static_cast<const T*>(values.const_data_ptr()),
+          positions.const_data_ptr<uint8_t>()};
 }
 
 }  // namespace
@@ -135,24 +129,21 @@ std::tuple<at::Tensor, at::Tensor> pack24(const at::Tensor& weight,
   with_type(weight.scalar_type(), [&, &values = values, &positions = positions](auto* type) {
     using T = Pointee<decltype(type)>;
     const at::Tensor kept = mask ? mask->contiguous() : at::Tensor();
-    const auto packed = mask
-                            ? kernels::pack24<T>(in.data<T>(), in.rows, in.columns, in.stride,
-                                                 static_cast<const uint8_t*>(kept.const_data_ptr()))
-                            : kernels::pack24<T>(in.data<T>(), in.rows, in.columns, in.stride);
-    std::copy(packed.values.begin(), packed.values.end(),
-              static_cast<T*>(values.mutable_data_ptr()));
-    std::copy(packed.positions.begin(), packed.positions.end(),
-              positions.mutable_data_ptr<uint8_t>());
+    kernels::pack24_into<T>(in.data<T>(), in.rows, in.columns, in.stride,
+                            mask ? static_cast<const uint8_t*>(kept.const_data_ptr()) : nullptr,
+                            static_cast<T*>(values.mutable_data_ptr()),
+                            positions.mutable_data_ptr<uint8_t>());
   });
   return {values, positions};
 }
 
 at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions) {
   at::Tensor weight = shapes::unpack24(values, positions);
+  const at::Tensor kept = values.contiguous(), places = positions.contiguous();
   with_type(values.scalar_type(), [&](auto* type) {
     using T = Pointee<decltype(type)>;
-    kernels::unpack24<T>(packed_of<T>(values, positions),
-                         static_cast<T*>(weight.mutable_data_ptr()), weight.stride(0));
+    kernels::unpack24<T>(packed_view<T>(kept, places), static_cast<T*>(weight.mutable_data_ptr()),
+                         weight.stride(0));
   });
   return weight;
 }
