@@ -1,0 +1,87 @@
+#include "twofour/kernels/few24.h"
+
+#include <algorithm>
+
+#include "twofour/base/error.h"
+#include "twofour/base/parallel.h"
+#include "twofour/kernels/buffer.h"
+#include "twofour/kernels/dispatch.h"
+#include "twofour/kernels/few24_loops.h"
+
+namespace twofour::kernels {
+namespace {
+
+constexpr int64_t kEntriesAtATime = 1 << 15;  // less is not worth a second thread
+
+template <class T>
+const FewLoops<T>& few_loops() {
+  switch (instruction_set()) {
+    case InstructionSet::kReference:
+      return few_reference<T>();
+    case InstructionSet::kAvx2:
+      return few_avx2<T>();
+    case InstructionSet::kAvx512:
+      return few_avx512<T>();
+    case InstructionSet::kAvx512Bf16:
+      return few_avx512bf16<T>();
+  }
+  return few_reference<T>();
+}
+
+// As many units of `unit` entries, in multiples of `step`, as are worth a thread.
+int64_t grain_of(int64_t unit, int64_t step) {
+  return std::max<int64_t>(1, kEntriesAtATime / std::max<int64_t>(1, unit) / step) * step;
+}
+
+template <class T>
+void multiply_at_most_64(const Packed24View<T>& a, const T* x, int64_t tokens, int64_t x_stride,
+                         T* y, int64_t y_stride, const Epilogue<T>& epilogue) {
+  thread_local Buffer<std::byte> prepared;
+  const FewLoops<T>& loops = few_loops<T>();
+  prepared.resize(loops.x_bytes(tokens, a.columns));
+  std::byte* shared = prepared.data();  // of this thread: a worker's own `prepared` is empty
+  parallel_for(0, a.columns, grain_of(tokens, kFewColumns), [&](int64_t first, int64_t last) {
+    loops.load(x, tokens, a.columns, x_stride, first, last, shared);
+  });
+  // Strips of a multiple of 16 rows fill whole lines of y.
+  parallel_for(0, a.rows, grain_of(a.columns, 16), [&](int64_t first, int64_t last) {
+    alignas(64) float sums[kFewTokens * kFewRows];
+    for (int64_t row = first; row < last; row += kFewRows) {
+      const int64_t rows = std::min(kFewRows, last - row);
+      loops.multiply(a, row, rows, shared, tokens, sums);
+      for (int64_t t = 0; t < tokens; ++t) {
+        Epilogue<T> own = epilogue;
+        if (own.bias) own.bias += row;
+        if (own.other) own.other += t * own.other_stride + row;
+        loops.finish(sums + t * kFewRows, rows, own, y + t * y_stride + row);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+template <class T>
+void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, int64_t tokens,
+                  int64_t x_stride, T* y, int64_t y_stride,
+                  const std::type_identity_t<Epilogue<T>>& epilogue) {
+  if (epilogue.activation == Activation::kSiluTimes && !epilogue.other) {
+    fail("the epilogue SiLU times another matrix got no matrix");
+  }
+  for (int64_t t = 0; t < tokens; t += kFewTokens) {
+    Epilogue<T> own = epilogue;
+    if (own.other) own.other += t * own.other_stride;
+    multiply_at_most_64(a, x + t * x_stride, std::min(kFewTokens, tokens - t), x_stride,
+                        y + t * y_stride, y_stride, own);
+  }
+}
+
+#define TWOFOUR_INSTANTIATE(T)                                                                   \
+  template void multiply_few<T>(const std::type_identity_t<Packed24View<T>>&, const T*, int64_t, \
+                                int64_t, T*, int64_t, const std::type_identity_t<Epilogue<T>>&);
+TWOFOUR_INSTANTIATE(float)
+TWOFOUR_INSTANTIATE(bfloat16)
+TWOFOUR_INSTANTIATE(float16)
+#undef TWOFOUR_INSTANTIATE
+
+}  // namespace twofour::kernels

@@ -1,0 +1,152 @@
+// In float32: 16 kept values, that is eight groups, at a time. The positions of a group are two
+// fields of two bits, so that shifting 32 of their bits differently in every lane gives the lanes'
+// places within their groups; with 4 · group added they index the 32 entries of x that two
+// registers hold.
+#include "twofour/kernels/avx512.h"
+#include "twofour/kernels/few24_generic.h"
+
+namespace twofour::kernels {
+namespace {
+
+constexpr int64_t kGatherTokens = 8;  // from more on, vectors over tokens are faster
+
+inline __m512 load_values(const float* values) { return _mm512_loadu_ps(values); }
+inline __m512 load_values(const bfloat16* values) {
+  const __m256i bits = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+inline __m512 load_values(const float16* values) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)));
+}
+
+inline __m512i lanes_index(uint32_t positions) {
+  const __m512i shifts =
+      _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i groups =
+      _mm512_setr_epi32(0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28);
+  const __m512i shifted = _mm512_srlv_epi32(_mm512_set1_epi32(static_cast<int>(positions)), shifts);
+  constexpr int kAndThenOr = 0xea;  // (a & b) | c
+  return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi32(3), groups, kAndThenOr);
+}
+
+// kRows rows from `row` on times kTokens tokens: sums [kTokens, kFewRows].
+template <class T, int kRows, int kTokens>
+void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64_t x_stride,
+                    float* sums) {
+  const T* values = a.row_values(row);
+  const uint8_t* positions = a.row_positions(row);
+  const int64_t value_stride = a.columns / 2, position_stride = a.position_bytes();
+  __m512 sum[kRows][kTokens];
+  for (auto& of_row : sum) {
+    for (auto& s : of_row) s = _mm512_setzero_ps();
+  }
+  const auto add = [&](int64_t k, auto&& values_of, auto&& positions_of) {
+    __m512 low[kTokens], high[kTokens];
+    for (int t = 0; t < kTokens; ++t) {
+      low[t] = _mm512_loadu_ps(x + t * x_stride + k);
+      high[t] = _mm512_loadu_ps(x + t * x_stride + k + 16);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      const __m512i index = lanes_index(positions_of(positions + r * position_stride + k / 8));
+      const __m512 value = values_of(values + r * value_stride + k / 2);
+      for (int t = 0; t < kTokens; ++t) {
+        const __m512 entries = _mm512_permutex2var_ps(low[t], index, high[t]);
+        sum[r][t] = _mm512_fmadd_ps(value, entries, sum[r][t]);
+      }
+    }
+  };
+  int64_t k = 0;
+  for (; k + 32 <= a.columns; k += 32) {
+    add(
+        k, [](const T* at) { return load_values(at); },
+        [](const uint8_t* at) {
+          uint32_t bits;
+          std::memcpy(&bits, at, sizeof bits);
+          return bits;
+        });
+  }
+  if (k < a.columns) {
+    const int64_t groups = (a.columns - k) / 4;
+    add(
+        k, [&](const T* at) { return load_floats(at, first_lanes(2 * groups)); },
+        [&](const uint8_t* at) {
+          uint32_t bits = 0;
+          std::memcpy(&bits, at, static_cast<size_t>(groups + 1) / 2);
+          return bits;
+        });
+  }
+  for (int t = 0; t < kTokens; ++t) {
+    for (int r = 0; r < kRows; ++r) sums[t * kFewRows + r] = _mm512_reduce_add_ps(sum[r][t]);
+  }
+}
+
+template <class T, int kTokens>
+void multiply_tokens(const Packed24View<T>& a, int64_t row, int64_t rows, const float* x,
+                     int64_t x_stride, float* sums) {
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) multiply_block<T, 4, kTokens>(a, row + r, x, x_stride, sums + r);
+  for (; r < rows; ++r) multiply_block<T, 1, kTokens>(a, row + r, x, x_stride, sums + r);
+}
+
+template <class T>
+void multiply(const Packed24View<T>& a, int64_t row, int64_t rows, const std::byte* x,
+              int64_t tokens, float* sums) {
+  if (tokens > kGatherTokens) return multiply_by_column<T, 16, 4>(a, row, rows, x, tokens, sums);
+  const int64_t stride = whole(a.columns, kFewColumns);
+  const float* token = reinterpret_cast<const float*>(x);
+  // Four rows at a time stay in the first-level cache for the second half of the tokens.
+  for (int64_t r = 0; r < rows; r += 4) {
+    const int64_t here = rows - r < 4 ? rows - r : 4;
+    for (int64_t t = 0; t < tokens; t += 4) {
+      float* out = sums + t * kFewRows + r;
+      const float* from = token + t * stride;
+      switch (tokens - t) {
+        case 1:
+          multiply_tokens<T, 1>(a, row + r, here, from, stride, out);
+          break;
+        case 2:
+          multiply_tokens<T, 2>(a, row + r, here, from, stride, out);
+          break;
+        case 3:
+          multiply_tokens<T, 3>(a, row + r, here, from, stride, out);
+          break;
+        default:
+          multiply_tokens<T, 4>(a, row + r, here, from, stride, out);
+      }
+    }
+  }
+}
+
+size_t x_bytes(int64_t tokens, int64_t columns) {
+  return tokens > kGatherTokens ? x_bytes_by_column(tokens, columns)
+                                : x_bytes_by_row(tokens, columns);
+}
+
+template <class T>
+void load(const T* x, int64_t tokens, int64_t columns, int64_t stride, int64_t first, int64_t last,
+          std::byte* out) {
+  if (tokens > kGatherTokens) return load_by_column(x, tokens, columns, stride, first, last, out);
+  load_by_row(x, tokens, columns, stride, first, last, out);
+}
+
+template <class T>
+constexpr FewLoops<T> kLoops = {x_bytes, load<T>, multiply<T>, finish_any<T>};
+
+}  // namespace
+
+template <>
+const FewLoops<float>& few_avx512() {
+  return kLoops<float>;
+}
+
+template <>
+const FewLoops<bfloat16>& few_avx512() {
+  return kLoops<bfloat16>;
+}
+
+template <>
+const FewLoops<float16>& few_avx512() {
+  return kLoops<float16>;
+}
+
+}  // namespace twofour::kernels

@@ -1,0 +1,142 @@
+// bfloat16 with the dot product of pairs: 32 kept values, that is 16 groups, at a time. x stays
+// bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from.
+#include "twofour/kernels/avx512.h"
+#include "twofour/kernels/few24_generic.h"
+
+namespace twofour::kernels {
+namespace {
+
+constexpr int64_t kGatherTokens = 8;  // from more on, vectors over tokens are faster
+
+inline __m512i lanes_index(uint64_t positions) {
+  // Bits 16 j to 16 j + 15 of the positions belong to the lanes 8 j to 8 j + 7.
+  const __m512i spread = _mm512_set_epi64(0x0706070607060706, 0x0706070607060706,  //
+                                          0x0504050405040504, 0x0504050405040504,  //
+                                          0x0302030203020302, 0x0302030203020302,  //
+                                          0x0100010001000100, 0x0100010001000100);
+  const __m512i shifts = _mm512_broadcast_i32x4(_mm_setr_epi16(0, 2, 4, 6, 8, 10, 12, 14));
+  const __m512i groups =
+      _mm512_set_epi16(60, 60, 56, 56, 52, 52, 48, 48, 44, 44, 40, 40, 36, 36, 32, 32, 28, 28, 24,
+                       24, 20, 20, 16, 16, 12, 12, 8, 8, 4, 4, 0, 0);
+  const __m512i words =
+      _mm512_shuffle_epi8(_mm512_set1_epi64(static_cast<int64_t>(positions)), spread);
+  constexpr int kAndThenOr = 0xea;  // (a & b) | c
+  return _mm512_ternarylogic_epi32(_mm512_srlv_epi16(words, shifts), _mm512_set1_epi16(3), groups,
+                                   kAndThenOr);
+}
+
+// kRows rows from `row` on times kTokens tokens: sums [kTokens, kFewRows].
+template <int kRows, int kTokens>
+void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16* x,
+                    int64_t x_stride, float* sums) {
+  const bfloat16* values = a.row_values(row);
+  const uint8_t* positions = a.row_positions(row);
+  const int64_t value_stride = a.columns / 2, position_stride = a.position_bytes();
+  __m512 sum[kRows][kTokens];
+  for (auto& of_row : sum) {
+    for (auto& s : of_row) s = _mm512_setzero_ps();
+  }
+  const auto add = [&](int64_t k, __mmask32 lanes, size_t position_bytes) {
+    __m512i low[kTokens], high[kTokens];
+    for (int t = 0; t < kTokens; ++t) {
+      low[t] = _mm512_loadu_si512(x + t * x_stride + k);
+      high[t] = _mm512_loadu_si512(x + t * x_stride + k + 32);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      uint64_t bits = 0;
+      std::memcpy(&bits, positions + r * position_stride + k / 8, position_bytes);
+      const __m512i index = lanes_index(bits);
+      const auto value = reinterpret_cast<__m512bh>(
+          _mm512_maskz_loadu_epi16(lanes, values + r * value_stride + k / 2));
+      for (int t = 0; t < kTokens; ++t) {
+        const auto entries =
+            reinterpret_cast<__m512bh>(_mm512_permutex2var_epi16(low[t], index, high[t]));
+        sum[r][t] = _mm512_dpbf16_ps(sum[r][t], value, entries);
+      }
+    }
+  };
+  int64_t k = 0;
+  for (; k + 64 <= a.columns; k += 64) add(k, ~0u, 8);
+  if (k < a.columns) {
+    const int64_t groups = (a.columns - k) / 4;
+    add(k, (1u << 2 * groups) - 1, static_cast<size_t>(groups + 1) / 2);
+  }
+  for (int t = 0; t < kTokens; ++t) {
+    for (int r = 0; r < kRows; ++r) sums[t * kFewRows + r] = _mm512_reduce_add_ps(sum[r][t]);
+  }
+}
+
+template <int kTokens>
+void multiply_tokens(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const bfloat16* x,
+                     int64_t x_stride, float* sums) {
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4) multiply_block<4, kTokens>(a, row + r, x, x_stride, sums + r);
+  for (; r < rows; ++r) multiply_block<1, kTokens>(a, row + r, x, x_stride, sums + r);
+}
+
+void multiply(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const std::byte* x,
+              int64_t tokens, float* sums) {
+  if (tokens > kGatherTokens) {
+    return multiply_by_column<bfloat16, 16, 4>(a, row, rows, x, tokens, sums);
+  }
+  const int64_t stride = whole(a.columns, kFewColumns);
+  const auto* token = reinterpret_cast<const bfloat16*>(x);
+  // Four rows at a time stay in the first-level cache for the second half of the tokens.
+  for (int64_t r = 0; r < rows; r += 4) {
+    const int64_t here = rows - r < 4 ? rows - r : 4;
+    for (int64_t t = 0; t < tokens; t += 4) {
+      float* out = sums + t * kFewRows + r;
+      const bfloat16* from = token + t * stride;
+      switch (tokens - t) {
+        case 1:
+          multiply_tokens<1>(a, row + r, here, from, stride, out);
+          break;
+        case 2:
+          multiply_tokens<2>(a, row + r, here, from, stride, out);
+          break;
+        case 3:
+          multiply_tokens<3>(a, row + r, here, from, stride, out);
+          break;
+        default:
+          multiply_tokens<4>(a, row + r, here, from, stride, out);
+      }
+    }
+  }
+}
+
+size_t x_bytes(int64_t tokens, int64_t columns) {
+  return tokens > kGatherTokens ? x_bytes_by_column(tokens, columns)
+                                : x_bytes_by_row(tokens, columns) / 2;
+}
+
+void load(const bfloat16* x, int64_t tokens, int64_t columns, int64_t stride, int64_t first,
+          int64_t last, std::byte* out) {
+  if (tokens > kGatherTokens) return load_by_column(x, tokens, columns, stride, first, last, out);
+  const int64_t padded = whole(columns, kFewColumns);
+  for (int64_t t = 0; t < tokens; ++t) {
+    bfloat16* row = reinterpret_cast<bfloat16*>(out) + t * padded;
+    std::memcpy(row + first, x + t * stride + first, static_cast<size_t>(last - first) * 2);
+    std::memset(row + last, 0, static_cast<size_t>(whole(last, kFewColumns) - last) * 2);
+  }
+}
+
+constexpr FewLoops<bfloat16> kLoops = {x_bytes, load, multiply, finish_any<bfloat16>};
+
+}  // namespace
+
+template <>
+const FewLoops<float>& few_avx512bf16() {
+  return few_avx512<float>();
+}
+
+template <>
+const FewLoops<bfloat16>& few_avx512bf16() {
+  return kLoops;
+}
+
+template <>
+const FewLoops<float16>& few_avx512bf16() {
+  return few_avx512<float16>();
+}
+
+}  // namespace twofour::kernels

@@ -1,0 +1,185 @@
+// Bodies of few24_loops.h that any compiler flag can build: the epilogue, and the product whose
+// vectors run over tokens. Included by one source file an instruction set; everything has internal
+// linkage.
+#pragma once
+
+#include <cstring>
+
+#include "twofour/kernels/few24_loops.h"
+
+namespace twofour::kernels {
+namespace {
+
+// 1 / (1 + e^-z), relative error under 1e-6; 0 below -87, NaN stays. e^x = 2^n e^r by Cody and
+// Waite and a polynomial of degree 6.
+inline float sigmoid(float z) {
+  constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer
+  const float x = z < -87.0f ? 87.0f : z > 87.0f ? -87.0f : -z;
+  const float shifted = x * 1.44269504f + kMagic;
+  const float n = shifted - kMagic;
+  const float r = x - n * 0.693359375f - n * -2.12194440e-4f;
+  float p = 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const uint32_t exponent = bits_of(shifted) + 127 - 0x4B400000u;
+  const float power = p * float_from_bits(exponent << 23);
+  return z < -87.0f ? 0.0f : 1.0f / (1.0f + power);
+}
+
+// z += bias, then the activation, then rounding, each over the whole row, so that it vectorises.
+// GELU: 0.5 (1 + tanh u) = sigmoid(2 u).
+template <class T>
+void finish_any(float* z, int64_t rows, const Epilogue<T>& epilogue, T* y) {
+  const T* bias = epilogue.bias;
+  const T* other = epilogue.other;
+  if (bias) {
+    for (int64_t r = 0; r < rows; ++r) z[r] += to_float(bias[r]);
+  }
+  if (epilogue.activation == Activation::kGelu) {
+    for (int64_t r = 0; r < rows; ++r) {
+      z[r] *= sigmoid(1.5957691216f * (z[r] + 0.044715f * z[r] * z[r] * z[r]));
+    }
+  } else if (epilogue.activation == Activation::kSiluTimes) {
+    for (int64_t r = 0; r < rows; ++r) {
+      const float gate = to_float(other[r]);
+      z[r] *= gate * sigmoid(gate);
+    }
+  }
+  for (int64_t r = 0; r < rows; ++r) store(z[r], y[r]);
+}
+
+inline int64_t whole(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
+
+// Tokens in the vectors: x is [columns, tokens] in float32, tokens filled up to a multiple of 16.
+constexpr int64_t kTokenStep = 16, kQuadRows = 4;
+constexpr int64_t kMostSteps = kFewTokens / kTokenStep;
+
+inline size_t x_bytes_by_column(int64_t tokens, int64_t columns) {
+  return static_cast<size_t>(whole(tokens, kTokenStep) * whole(columns, kFewColumns)) * 4;
+}
+
+template <class T>
+void load_by_column(const T* x, int64_t tokens, int64_t, int64_t stride, int64_t first,
+                    int64_t last, std::byte* out) {
+  const int64_t padded = whole(tokens, kTokenStep);
+  float* columns = reinterpret_cast<float*>(out);
+  for (int64_t k = first; k < last; ++k) {
+    for (int64_t t = tokens; t < padded; ++t) columns[k * padded + t] = 0.0f;
+  }
+  constexpr int64_t kBlock = 16;  // columns that stay in the cache while tokens go by
+  for (int64_t k = first; k < last; k += kBlock) {
+    const int64_t end = k + kBlock < last ? k + kBlock : last;
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t j = k; j < end; ++j) columns[j * padded + t] = to_float(x[t * stride + j]);
+    }
+  }
+}
+
+// What the product reads of four rows: their values as float32 and where the columns lie.
+struct QuadBlock {
+  static constexpr int64_t kGroups = 96;
+  float value[2 * kGroups][kQuadRows];
+  uint32_t offset[2 * kGroups][kQuadRows];
+};
+
+// The groups [first, last) of rows [row, row + 4), those beyond `rows` as zeros.
+template <class T>
+void read_quad(const Packed24View<T>& a, int64_t row, int64_t rows, int64_t first, int64_t last,
+               int64_t column_bytes, QuadBlock& block) {
+  for (int64_t r = 0; r < kQuadRows; ++r) {
+    const int64_t own = r < rows ? row + r : row;
+    const T* values = a.row_values(own) + 2 * first;
+    const uint8_t* positions = a.row_positions(own) + first / 2;
+    for (int64_t g = 0; g < last - first; ++g) {
+      const uint32_t position = positions[g / 2] >> (g % 2 * 4) & 15u;
+      const auto base = static_cast<uint32_t>(4 * g);
+      block.value[2 * g][r] = to_float(values[2 * g]);
+      block.value[2 * g + 1][r] = to_float(values[2 * g + 1]);
+      block.offset[2 * g][r] = (base + (position & 3)) * static_cast<uint32_t>(column_bytes);
+      block.offset[2 * g + 1][r] = (base + (position >> 2)) * static_cast<uint32_t>(column_bytes);
+    }
+  }
+}
+
+// sums [4, kFewTokens] += the block's values times kVectors vectors of kLanes tokens.
+template <int kLanes, int kVectors>
+void multiply_quad(const QuadBlock& block, int64_t count, const std::byte* x, float* sums) {
+  typedef float Vector __attribute__((vector_size(kLanes * 4)));
+  Vector sum[kQuadRows][kVectors];
+  for (int r = 0; r < kQuadRows; ++r) {
+    for (int j = 0; j < kVectors; ++j) {
+      std::memcpy(&sum[r][j], sums + r * kFewTokens + j * kLanes, sizeof(Vector));
+    }
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    for (int r = 0; r < kQuadRows; ++r) {
+      for (int j = 0; j < kVectors; ++j) {
+        Vector column;
+        std::memcpy(&column, x + block.offset[i][r] + j * sizeof column, sizeof column);
+        sum[r][j] += block.value[i][r] * column;
+      }
+    }
+  }
+  for (int r = 0; r < kQuadRows; ++r) {
+    for (int j = 0; j < kVectors; ++j) {
+      std::memcpy(sums + r * kFewTokens + j * kLanes, &sum[r][j], sizeof(Vector));
+    }
+  }
+}
+
+// kVectors: vectors of a row that fit the registers.
+template <int kLanes, int kVectors>
+void multiply_quad_of(const QuadBlock& block, int64_t count, const std::byte* x, int64_t tokens,
+                      float* sums) {
+  int64_t t = 0;
+  for (; t + kLanes * kVectors <= tokens; t += kLanes * kVectors) {
+    multiply_quad<kLanes, kVectors>(block, count, x + 4 * t, sums + t);
+  }
+  for (; t < tokens; t += kLanes) {
+    multiply_quad<kLanes, 1>(block, count, x + 4 * t, sums + t);
+  }
+}
+
+template <class T, int kLanes, int kVectors>
+void multiply_by_column(const Packed24View<T>& a, int64_t row, int64_t rows, const std::byte* x,
+                        int64_t tokens, float* sums) {
+  const int64_t padded = whole(tokens, kTokenStep), column_bytes = 4 * padded;
+  // As many columns as half of a first-level cache of 48 KiB holds.
+  const int64_t groups_at_a_time = QuadBlock::kGroups / (padded / kTokenStep);
+  alignas(64) float by_row[kFewRows][kFewTokens] = {};
+  QuadBlock block;
+  for (int64_t g = 0; g < a.groups(); g += groups_at_a_time) {
+    const int64_t end = g + groups_at_a_time < a.groups() ? g + groups_at_a_time : a.groups();
+    for (int64_t r = 0; r < rows; r += kQuadRows) {
+      read_quad(a, row + r, rows - r, g, end, column_bytes, block);
+      multiply_quad_of<kLanes, kVectors>(block, 2 * (end - g), x + 4 * g * column_bytes, padded,
+                                         by_row[r]);
+    }
+  }
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (int64_t r = 0; r < rows; ++r) sums[t * kFewRows + r] = by_row[r][t];
+  }
+}
+
+// Rows in the vectors: x is [tokens, columns] in float32, columns filled up with zeros.
+inline size_t x_bytes_by_row(int64_t tokens, int64_t columns) {
+  return static_cast<size_t>(tokens * whole(columns, kFewColumns)) * 4;
+}
+
+template <class T>
+void load_by_row(const T* x, int64_t tokens, int64_t columns, int64_t stride, int64_t first,
+                 int64_t last, std::byte* out) {
+  const int64_t padded = whole(columns, kFewColumns);
+  for (int64_t t = 0; t < tokens; ++t) {
+    float* row = reinterpret_cast<float*>(out) + t * padded;
+    for (int64_t k = first; k < last; ++k) row[k] = to_float(x[t * stride + k]);
+    for (int64_t k = last; k < whole(last, kFewColumns); ++k) row[k] = 0.0f;
+  }
+}
+
+}  // namespace
+}  // namespace twofour::kernels
