@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
+#include "twofour/kernels/few24.h"
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24.h"
@@ -15,19 +16,30 @@ namespace {
 
 using kernels::Panel24;
 
+// Up to here the packed weight is read as it lies; beyond, a panel pays.
+constexpr int64_t kFewTokens = 64;
+
+// Of a bias without gaps, which must outlive it.
+template <class T>
+kernels::Epilogue<T> epilogue_of(const at::Tensor& bias) {
+  kernels::Epilogue<T> epilogue;
+  if (bias.defined()) epilogue.bias = static_cast<const T*>(bias.const_data_ptr());
+  return epilogue;
+}
+
+at::Tensor without_gaps(const std::optional<at::Tensor>& bias) {
+  return bias && bias->defined() ? bias->contiguous() : at::Tensor();
+}
+
 // y = x panelᵀ + bias into y [.., rows], contiguous.
 template <class T>
 void multiply(const Panel24& panel, const at::Tensor& x, const std::optional<at::Tensor>& bias,
               at::Tensor& y) {
   const Rows in(x);
-  kernels::Epilogue<T> epilogue;
-  at::Tensor addend;
-  if (bias && bias->defined()) {
-    addend = bias->contiguous();
-    epilogue.bias = static_cast<const T*>(addend.const_data_ptr());
-  }
+  const at::Tensor addend = without_gaps(bias);
   kernels::multiply_transposed<T>(panel, in.data<T>(), in.rows, in.stride,
-                                  static_cast<T*>(y.mutable_data_ptr()), panel.rows(), epilogue);
+                                  static_cast<T*>(y.mutable_data_ptr()), panel.rows(),
+                                  epilogue_of<T>(addend));
 }
 
 template <class T>
@@ -151,10 +163,18 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions) {
 at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
                            const at::Tensor& positions, const std::optional<at::Tensor>& bias) {
   at::Tensor z = shapes::linear24_packed(x, values, positions, bias);
-  const at::Tensor weight = unpack24(values, positions);
+  const Rows in(x);
   with_type(x.scalar_type(), [&](auto* type) {
     using T = Pointee<decltype(type)>;
-    multiply<T>(panel_of<T>(weight), x, bias, z);
+    if (in.rows > kFewTokens) {
+      multiply<T>(panel_of<T>(unpack24(values, positions)), x, bias, z);
+      return;
+    }
+    const at::Tensor kept = values.contiguous(), places = positions.contiguous();
+    const at::Tensor addend = without_gaps(bias);
+    kernels::multiply_few<T>(packed_view<T>(kept, places), in.data<T>(), in.rows, in.stride,
+                             static_cast<T*>(z.mutable_data_ptr()), values.size(0),
+                             epilogue_of<T>(addend));
   });
   return z;
 }
