@@ -4,13 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 
-#include <cuda_runtime.h>
-
 #include "twofour/kernels/cuda.h"
+#include "twofour/kernels/cuda_enqueue.cuh"
 
 namespace twofour::kernels::cuda {
-
-constexpr int kThreads = 256;  // threads of a block
 
 /// The indices i, i + step, … < count that are this thread's.
 struct Indices {
@@ -20,25 +17,14 @@ __device__ inline Indices indices() {
   return {int64_t{blockIdx.x} * blockDim.x + threadIdx.x, int64_t{gridDim.x} * blockDim.x};
 }
 
-/// Throws Error. Apart from the .cu files, because nvcc cannot read fmt's headers.
-[[noreturn]] void launch_failed(const char* reason);
-
-/// Throws Error if the last launch failed.
-inline void check_launch() {
-  const cudaError_t status = cudaGetLastError();
-  if (status != cudaSuccess) launch_failed(cudaGetErrorString(status));
-}
-
 /// Launches kernel(count, arguments…) with a thread an item, up to what a GPU can hold at a time.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(int64_t, Parameters...), int64_t count, Stream stream,
             Arguments... arguments) {
   constexpr int64_t kMostBlocks = 1 << 16;
   if (count <= 0) return;
-  const int64_t blocks = std::min((count + kThreads - 1) / kThreads, kMostBlocks);
-  kernel<<<static_cast<unsigned>(blocks), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(
-      count, arguments...);
-  check_launch();
+  enqueue(kernel, std::min((count + kThreads - 1) / kThreads, kMostBlocks), stream, count,
+          arguments...);
 }
 
 /// Four consecutive entries, for one load or store where the address is aligned to all of them.

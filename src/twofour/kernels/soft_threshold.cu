@@ -106,13 +106,8 @@ void soft_threshold_scale(const float* weight, int64_t count, double* workspace,
                           Stream stream) {
   const int64_t parts = partial_sums(count);
   auto* partial = reinterpret_cast<Products*>(workspace);
-  const auto queue = static_cast<cudaStream_t>(stream);
-  if (parts > 0) {
-    partial_products<<<static_cast<unsigned>(parts), kThreads, 0, queue>>>(weight, count, partial);
-    check_launch();
-  }
-  ratio_of_products<<<1, kThreads, 0, queue>>>(partial, parts, scale);
-  check_launch();
+  if (parts > 0) enqueue(partial_products, parts, stream, weight, count, partial);
+  enqueue(ratio_of_products, 1, stream, partial, parts, scale);
 }
 
 #define TWOFOUR_INSTANTIATE(T) \
