@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "twofour/kernels/lanes.h"
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/types.h"
 
@@ -51,111 +52,137 @@ TWOFOUR_HOST_DEVICE float mvue24_uniform(const RandomStream& stream, uint32_t gr
   return uniform_from_bits(stream(group / 4)[group % 4]);
 }
 
-/// A power of two that brings `m`, the largest magnitude of a group, near 1: scaling by it is
-/// exact. 1 / scale is a power of two as well.
-TWOFOUR_HOST_DEVICE float mvue24_scale(float m) {
-  const uint32_t bits = 0x7f000000u - (bits_of(m) & 0x7f800000u);
-  return float_from_bits(bits < 0x00800000u   ? 0x00800000u
-                         : bits > 0x7e800000u ? 0x7e800000u
-                                              : bits);
-}
+// What follows is the arithmetic of MVUE's groups of finite numbers. F is float, or the same entry
+// of several groups side by side (see lanes.h).
 
-/// The magnitudes of a group of finite numbers, scaled near 1 so that denormals and large values
-/// neither vanish nor overflow.
+/// The magnitudes of a group, scaled by a power of two, which is exact, so that the largest is near
+/// 1: denormals and large values neither vanish nor overflow.
+template <class F>
 struct ScaledGroup {
-  float b[4];
-  float back;  ///< b * back = |x|
+  F b[4];
+  F back;  ///< a power of two: b * back = |x|
 };
 
-TWOFOUR_HOST_DEVICE ScaledGroup scaled_group(const float (&x)[4]) {
-  const float scale = mvue24_scale(maximum(maximum(magnitude(x[0]), magnitude(x[1])),
-                                           maximum(magnitude(x[2]), magnitude(x[3]))));
-  return {{magnitude(x[0]) * scale, magnitude(x[1]) * scale, magnitude(x[2]) * scale,
-           magnitude(x[3]) * scale},
-          float_from_bits(0x7f000000u - bits_of(scale))};
+template <class F>
+TWOFOUR_HOST_DEVICE ScaledGroup<F> scaled_group(const F (&x)[4]) {
+  using Words = WordsOf<F>;
+  const auto larger = [](Words a, Words b) { return a < b ? b : a; };
+  Words a[4];
+  for (int i = 0; i < 4; ++i) a[i] = bits_of(x[i]) & 0x7fffffffu;
+  const Words m = larger(larger(a[0], a[1]), larger(a[2], a[3])) & 0x7f800000u;
+  const Words low = Words{} + 0x00800000u, high = Words{} + 0x7e800000u;
+  const Words scale = 0x7f000000u - (m < low ? low : m > high ? high : m);
+  ScaledGroup<F> group;
+  for (int i = 0; i < 4; ++i) group.b[i] = float_from_bits(a[i]) * float_from_bits(scale);
+  group.back = float_from_bits(0x7f000000u - scale);
+  return group;
 }
 
-/// The two entries that were drawn, first and second, and the magnitudes that they get.
-/// first_upto[k]: the first is one of the entries 0..k. second_upto[k]: the second is one of the
-/// first k + 1 of the three entries that are not the first.
-struct DrawnPair {
-  bool first_upto[3];
-  bool second_upto[2];
-  float first, second;
+/// The entry that was drawn first and, in order, the three others. upto[k]: the first is one of the
+/// entries 0..k.
+template <class F>
+struct FirstEntry {
+  MaskOf<F> upto[3];
+  F b, other[3], other01, others;  ///< other01 = other[0] + other[1]; others: the sum of three
 };
 
-/// The approximate MVUE (arXiv 2203.10991) of a group of finite numbers: draws one entry by
-/// magnitude, then one of the other three by magnitude, and divides each by the probability that it
-/// is drawn at all. `u` is uniform in [0, 1): its place inside the interval of the first entry
-/// draws the second. A probability is off by some 2^-24, the resolution of u, at most.
+template <class F>
+TWOFOUR_HOST_DEVICE FirstEntry<F> take_first(const F (&b)[4], MaskOf<F> i0, MaskOf<F> i1,
+                                             MaskOf<F> i2) {
+  FirstEntry<F> first = {{i0, i1, i2},
+                         i0 ? b[0] : (i1 ? b[1] : (i2 ? b[2] : b[3])),
+                         {i0 ? b[1] : b[0], i1 ? b[2] : b[1], i2 ? b[3] : b[2]},
+                         {},
+                         {}};
+  first.other01 = first.other[0] + first.other[1];
+  first.others = first.other01 + first.other[2];
+  return first;
+}
+
+/// Two drawn entries and the magnitudes that they get. second_upto[k]: the second is one of the
+/// first k + 1 of the three entries that are not the first.
+template <class F>
+struct DrawnPair {
+  MaskOf<F> first_upto[3];
+  MaskOf<F> second_upto[2];
+  F first, second;
+};
+
+/// The approximate MVUE (arXiv 2203.10991): draws one entry by magnitude, then one of the other
+/// three by magnitude, and divides each by the probability that it is drawn at all. `u` is uniform
+/// in [0, 1): its place inside the interval of the first entry draws the second. A probability is
+/// off by some 2^-24, the resolution of u, at most.
 ///
 /// With S = sum b and d_j = S - b_j, taken as the sum of the other three (a difference would
 /// cancel), entry i has p_i = b_i / S * (1 + sum over j != i of b_j / d_j). For a pair i, j and the
 /// others k, l this makes b_i / p_i = d_j q / (q + d_j s) with q = S d_k d_l and
 /// s = b_k d_l + b_l d_k: one division, and no d_i that may be 0.
-TWOFOUR_HOST_DEVICE DrawnPair draw_pair(const ScaledGroup& group, float u) {
-  const float(&b)[4] = group.b;
-  const float c1 = b[0] + b[1], c2 = c1 + b[2], sum = c2 + b[3], at = u * sum;
-  const bool i0 = at < b[0], i1 = at < c1, i2 = at < c2;
-  const float bi = i0 ? b[0] : i1 ? b[1] : i2 ? b[2] : b[3];
-  const float before = i0 ? 0.0f : i1 ? b[0] : i2 ? c1 : c2;
-  const float other0 = i0 ? b[1] : b[0], other1 = i1 ? b[2] : b[1], other2 = i2 ? b[3] : b[2];
-  const float other01 = other0 + other1, di = other01 + other2;
-  const float then = (at - before) * di;
-  const bool j0 = then < other0 * bi, j1 = then < other01 * bi;
-  const float bj = j0 ? other0 : j1 ? other1 : other2;
-  const float bk = j0 ? other1 : other0, bl = j1 ? other2 : other1;
-  const float ij = bi + bj, dj = bi + (bk + bl), dk = ij + bl, dl = ij + bk;
-  const float q = sum * (dk * dl), s = bk * dl + bl * dk;
-  const float first = dj * (q / (q + dj * s)), second = di * (q / (q + di * s));
-  return {{i0, i1, i2},
+template <class F>
+TWOFOUR_HOST_DEVICE DrawnPair<F> draw_pair(const ScaledGroup<F>& group, F u) {
+  const F(&b)[4] = group.b;
+  const F c1 = b[0] + b[1], c2 = c1 + b[2], sum = c2 + b[3], at = u * sum, zero = {};
+  const FirstEntry<F> i = take_first(b, at < b[0], at < c1, at < c2);
+  const F before = i.upto[0] ? zero : (i.upto[1] ? b[0] : (i.upto[2] ? c1 : c2));
+  const F then = (at - before) * i.others;
+  const MaskOf<F> j0 = then < i.other[0] * i.b, j1 = then < i.other01 * i.b;
+  const F bi = i.b, di = i.others;
+  const F bj = j0 ? i.other[0] : (j1 ? i.other[1] : i.other[2]);
+  const F bk = j0 ? i.other[1] : i.other[0], bl = j1 ? i.other[2] : i.other[1];
+  const F ij = bi + bj, dj = bi + (bk + bl), dk = ij + bl, dl = ij + bk;
+  const F q = sum * (dk * dl), s = bk * dl + bl * dk;
+  const F first = dj * (q / (q + dj * s)) * group.back;
+  const F second = di * (q / (q + di * s)) * group.back;
+  return {{i.upto[0], i.upto[1], i.upto[2]},
           {j0, j1},
-          bi > 0.0f ? first * group.back : 0.0f,
-          bj > 0.0f ? second * group.back : 0.0f};
+          zero < bi ? first : zero,
+          zero < bj ? second : zero};
 }
 
-/// The MVUE of a group of finite numbers with p_i = min(1, 2 b_i / S). Where the largest is at
-/// least d, the sum of the others, it is kept as it is and one of the others, by magnitude, becomes
-/// d. Elsewhere two entries become S / 2: those whose intervals of the running sum hold u S / 2 and
-/// (u + 1) S / 2.
-TWOFOUR_HOST_DEVICE DrawnPair draw_exact_pair(const ScaledGroup& group, float u) {
-  const float(&b)[4] = group.b;
-  const float c1 = b[0] + b[1], c2 = c1 + b[2], low = b[2] + b[3], half = (c1 + low) * 0.5f;
-  const bool large0 = b[0] >= b[1] + low, large1 = large0 || b[1] >= b[0] + low;
-  const bool large2 = large1 || b[2] >= c1 + b[3], large = large2 || b[3] >= c2;
-  const float at = u * half;
-  const bool i0 = large0 || (!large && at < b[0]), i1 = large1 || (!large && at < c1);
-  const bool i2 = large2 || (!large && at < c2);
-  const float bi = i0 ? b[0] : i1 ? b[1] : i2 ? b[2] : b[3];
-  const float other0 = i0 ? b[1] : b[0], other1 = i1 ? b[2] : b[1], other2 = i2 ? b[3] : b[2];
-  const float other01 = other0 + other1, di = other01 + other2;
-  const float then = large ? u * di : at + half - bi;
-  const bool j0 = then < other0, j1 = then < other01;
-  const float bj = j0 ? other0 : j1 ? other1 : other2;
-  return {{i0, i1, i2},
+/// The MVUE with p_i = min(1, 2 b_i / S). Where the largest is at least d, the sum of the others,
+/// it is kept as it is and one of the others, by magnitude, becomes d. Elsewhere two entries become
+/// S / 2: those whose intervals of the running sum hold u S / 2 and (u + 1) S / 2.
+template <class F>
+TWOFOUR_HOST_DEVICE DrawnPair<F> draw_exact_pair(const ScaledGroup<F>& group, F u) {
+  const F(&b)[4] = group.b;
+  const F c1 = b[0] + b[1], c2 = c1 + b[2], low = b[2] + b[3], half = (c1 + low) * 0.5f;
+  const MaskOf<F> large0 = b[0] >= b[1] + low, large1 = large0 | (b[1] >= b[0] + low);
+  const MaskOf<F> large2 = large1 | (b[2] >= c1 + b[3]), large = large2 | (b[3] >= c2);
+  const F at = u * half, zero = {};
+  const FirstEntry<F> i =
+      take_first(b, large ? large0 : at < b[0], large ? large1 : at < c1, large ? large2 : at < c2);
+  const F then = large ? u * i.others : at + half - i.b;
+  const MaskOf<F> j0 = then < i.other[0], j1 = then < i.other01;
+  const F bj = j0 ? i.other[0] : (j1 ? i.other[1] : i.other[2]);
+  const F first = (large ? i.b : half) * group.back,
+          second = (large ? i.others : half) * group.back;
+  return {{i.upto[0], i.upto[1], i.upto[2]},
           {j0, j1},
-          bi > 0.0f ? (large ? bi : half) * group.back : 0.0f,
-          bj > 0.0f ? (large ? di : half) * group.back : 0.0f};
+          zero < i.b ? first : zero,
+          zero < bj ? second : zero};
 }
 
-/// Puts a pair, with the signs of x, where it stood.
-TWOFOUR_HOST_DEVICE void place_pair(const DrawnPair& pair, const float (&x)[4], float (&out)[4]) {
-  const float other0 = pair.second_upto[0] ? pair.second : 0.0f;
-  const float other1 = pair.second_upto[1] && !pair.second_upto[0] ? pair.second : 0.0f;
-  const float other2 = pair.second_upto[1] ? 0.0f : pair.second;
-  const bool(&i)[3] = pair.first_upto;
-  const float value[4] = {i[0] ? pair.first : other0,
-                          i[0]   ? other0
-                          : i[1] ? pair.first
-                                 : other1,
-                          i[1]   ? other1
-                          : i[2] ? pair.first
-                                 : other2,
-                          i[2] ? other2 : pair.first};
+/// Puts a pair, with the signs of x, where it stood; 0 elsewhere.
+template <class F>
+TWOFOUR_HOST_DEVICE void place_pair(const DrawnPair<F>& pair, const F (&x)[4], F (&out)[4]) {
+  const F zero = {}, first = pair.first;
+  const MaskOf<F>(&i)[3] = pair.first_upto;
+  const MaskOf<F>(&j)[2] = pair.second_upto;
+  const F other0 = j[0] ? pair.second : zero, other2 = j[1] ? zero : pair.second;
+  const F other1 = j[0] ? zero : (j[1] ? pair.second : zero);
+  out[0] = i[0] ? first : other0;
+  out[1] = i[0] ? other0 : (i[1] ? first : other1);
+  out[2] = i[1] ? other1 : (i[2] ? first : other2);
+  out[3] = i[2] ? other2 : first;
   for (int k = 0; k < 4; ++k) {
-    const uint32_t sign = value[k] > 0.0f ? bits_of(x[k]) & 0x80000000u : 0u;
-    out[k] = float_from_bits(bits_of(value[k]) | sign);
+    const auto sign = zero < out[k] ? bits_of(x[k]) & 0x80000000u : WordsOf<F>{};
+    out[k] = float_from_bits(bits_of(out[k]) | sign);
   }
+}
+
+template <Mvue kKind, class F>
+TWOFOUR_HOST_DEVICE void mvue24_finite_group(const F (&x)[4], F u, F (&out)[4]) {
+  const ScaledGroup<F> group = scaled_group(x);
+  place_pair(kKind == Mvue::kExact ? draw_exact_pair(group, u) : draw_pair(group, u), x, out);
 }
 
 TWOFOUR_HOST_DEVICE bool is_finite(float x) { return (bits_of(x) & 0x7fffffffu) < 0x7f800000u; }
@@ -172,12 +199,6 @@ TWOFOUR_HOST_DEVICE void keep_nonfinite(const float (&x)[4], float (&out)[4]) {
     out[i] = keeps ? x[i] : 0.0f;
     kept += keeps;
   }
-}
-
-template <Mvue kKind>
-TWOFOUR_HOST_DEVICE void mvue24_finite_group(const float (&x)[4], float u, float (&out)[4]) {
-  const ScaledGroup group = scaled_group(x);
-  place_pair(kKind == Mvue::kExact ? draw_exact_pair(group, u) : draw_pair(group, u), x, out);
 }
 
 /// The estimate of one group: see mvue24 in mvue.h.

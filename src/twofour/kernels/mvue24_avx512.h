@@ -5,38 +5,10 @@
 #include "twofour/kernels/avx512.h"
 #include "twofour/kernels/group.h"
 #include "twofour/kernels/panel24.h"
+#include "twofour/kernels/philox_lanes.h"
 
 namespace twofour::kernels {
 namespace {
-
-// 32-bit words of eight Philox blocks, one in the lower half of each 64-bit lane: the multiply
-// takes the lower halves only, so that upper halves need no clearing.
-struct PhiloxLanes {
-  __m512i word[4];
-};
-
-inline PhiloxLanes philox8(const RandomStream& stream, uint32_t first) {
-  const __m512i index =
-      _mm512_add_epi64(_mm512_set1_epi64(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
-  PhiloxLanes c = {{index, _mm512_set1_epi64(stream.micro_batch), _mm512_set1_epi64(stream.step),
-                    _mm512_set1_epi64(stream.tensor)}};
-  uint32_t key0 = static_cast<uint32_t>(stream.seed);
-  uint32_t key1 = static_cast<uint32_t>(stream.seed >> 32);
-  const __m512i multiplier0 = _mm512_set1_epi64(0xD2511F53),
-                multiplier1 = _mm512_set1_epi64(0xCD9E8D57);
-  for (int round = 0; round < 10; ++round) {
-    const __m512i product0 = _mm512_mul_epu32(c.word[0], multiplier0);
-    const __m512i product1 = _mm512_mul_epu32(c.word[2], multiplier1);
-    const auto mix = [](__m512i product, __m512i word, uint32_t key) {
-      return _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(product, 32), word),
-                              _mm512_set1_epi64(key));
-    };
-    c = {{mix(product1, c.word[1], key0), product1, mix(product0, c.word[3], key1), product0}};
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
-  }
-  return c;
-}
 
 // Word `a` of each block in the lower half of a lane, word `b` in the upper half.
 inline __m512i interleaved(__m512i a, __m512i b) {
@@ -165,12 +137,12 @@ Pair16 draw(const Scaled16& group, __m512 u) {
   return kKind == Mvue::kExact ? draw_exact_pair(group, u) : draw_pair(group, u);
 }
 
-struct Words16 {
+struct Placed16 {
   __m512i entry[4];
 };
 
 // What the two entries become, where they stood; 0 elsewhere.
-inline Words16 place_words(const Pair16& pair, __m512i first, __m512i second) {
+inline Placed16 place_words(const Pair16& pair, __m512i first, __m512i second) {
   const auto& i = pair.first_upto;
   const auto either = [](__mmask16 first, __m512i a, __m512i b) {
     return _mm512_mask_mov_epi32(b, first, a);
@@ -221,7 +193,7 @@ Drawn16 draw16(const __m512 (&x)[4], __m512 u) {
   for (__m512& b : group.b) b = _mm512_mul_ps(b, _mm512_castsi512_ps(scale));
   group.back = _mm512_castsi512_ps(_mm512_sub_epi32(_mm512_set1_epi32(0x7f000000), scale));
   const Pair16 pair = draw<kKind>(group, u);
-  const Words16 words =
+  const Placed16 words =
       place_words(pair, _mm512_castps_si512(pair.first), _mm512_castps_si512(pair.second));
   Drawn16 drawn;
   for (int i = 0; i < 4; ++i) {
@@ -302,10 +274,10 @@ void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
   even.back = even_floats(back);
   odd.back = odd_floats(back);
   const Pair16 pair0 = draw<kKind>(even, u.part[0]), pair1 = draw<kKind>(odd, u.part[1]);
-  const Words16 low = place_words(pair0, _mm512_srli_epi32(rounded_upper(pair0.first), 16),
-                                  _mm512_srli_epi32(rounded_upper(pair0.second), 16));
-  const Words16 high = place_words(pair1, odd_words(rounded_upper(pair1.first)),
-                                   odd_words(rounded_upper(pair1.second)));
+  const Placed16 low = place_words(pair0, _mm512_srli_epi32(rounded_upper(pair0.first), 16),
+                                   _mm512_srli_epi32(rounded_upper(pair0.second), 16));
+  const Placed16 high = place_words(pair1, odd_words(rounded_upper(pair1.first)),
+                                    odd_words(rounded_upper(pair1.second)));
   for (int64_t r = 0; r < rows; ++r) {
     const __m512i words = _mm512_or_si512(low.entry[r], high.entry[r]);
     const __mmask32 negative =
@@ -324,8 +296,9 @@ void mvue32(const T* in, int64_t rows, int64_t columns, int64_t stride, const Ph
 template <class T, Mvue kKind>
 void mvue_rows_avx512(const T* in, int64_t rows, int64_t columns, int64_t stride,
                       const RandomStream& stream, uint32_t first_group, T* out) {
+  const PhiloxRounds rounds(stream);
   for (int64_t begin = 0; begin < columns; begin += 32) {
-    const PhiloxLanes numbers = philox8(stream, (first_group + static_cast<uint32_t>(begin)) / 4);
+    const PhiloxLanes numbers = philox8(rounds, (first_group + static_cast<uint32_t>(begin)) / 4);
     mvue32<kKind>(in + begin, rows, columns - begin, stride, numbers, columns, out + begin);
   }
 }
@@ -389,11 +362,12 @@ void store_drawn(const Drawn16& drawn, int64_t row, int64_t g, int64_t block, Pa
 template <class T>
 void mvue_block_avx512(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
                        uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel) {
+  const PhiloxRounds rounds(stream);
   for (int64_t row = 0; row < panel.rows(); row += 32) {
     for (int64_t g = 0; 4 * g < tokens; ++g) {  // inside, so that whole lines of a quad are written
       const uint32_t number = first_group + static_cast<uint32_t>(g) * group_stride;
       const Uniforms32 u =
-          uniforms_in_order(philox8(stream, (number + static_cast<uint32_t>(row)) / 4));
+          uniforms_in_order(philox8(rounds, (number + static_cast<uint32_t>(row)) / 4));
       for (int64_t part = 0; part < 2 && row + 16 * part < panel.rows(); ++part) {
         const int64_t begin = row + 16 * part;
         const Drawn16 drawn =

@@ -2,8 +2,11 @@
 // source file an instruction set.
 #pragma once
 
+#include <cstring>
+
 #include "twofour/kernels/group.h"
 #include "twofour/kernels/panel24.h"
+#include "twofour/kernels/philox_lanes.h"
 
 namespace twofour::kernels {
 namespace {
@@ -11,46 +14,70 @@ namespace {
 constexpr int64_t kColumns = 64;  // columns that MVUE treats at a time
 
 struct ColumnBlock {
-  float x[4][kColumns];
+  alignas(64) float x[4][kColumns];
 };
 
-// The estimates of a block of columns whose uniform numbers are `u`.
-template <Mvue kKind>
+// The estimates of a block of columns whose uniform numbers are `u`, sizeof(F) / 4 columns at once.
+template <Mvue kKind, class F>
 void draw_columns(const ColumnBlock& in, const float (&u)[kColumns], ColumnBlock& out) {
-  bool finite = true;
-  for (int64_t j = 0; j < kColumns; ++j) {
-    const float x[4] = {in.x[0][j], in.x[1][j], in.x[2][j], in.x[3][j]};
-    float drawn[4];
-    mvue24_finite_group<kKind>(x, u[j], drawn);
-    for (int r = 0; r < 4; ++r) out.x[r][j] = drawn[r];
-    finite &= are_finite(x);
-  }
-  if (finite) return;
-  for (int64_t j = 0; j < kColumns; ++j) {
-    const float x[4] = {in.x[0][j], in.x[1][j], in.x[2][j], in.x[3][j]};
-    float drawn[4];
-    if (are_finite(x)) continue;
-    keep_nonfinite(x, drawn);
-    for (int r = 0; r < 4; ++r) out.x[r][j] = drawn[r];
+  constexpr int64_t kWidth = sizeof(F) / sizeof(float);
+  for (int64_t j = 0; j < kColumns; j += kWidth) {
+    F x[4], drawn[4], numbers;
+    for (int r = 0; r < 4; ++r) std::memcpy(&x[r], &in.x[r][j], sizeof(F));
+    std::memcpy(&numbers, &u[j], sizeof(F));
+    mvue24_finite_group<kKind>(x, numbers, drawn);
+    for (int r = 0; r < 4; ++r) std::memcpy(&out.x[r][j], &drawn[r], sizeof(F));
   }
 }
 
-template <class T, Mvue kKind>
+void mend_nonfinite(const ColumnBlock& in, ColumnBlock& out) {
+  uint32_t largest = 0;
+  for (const auto& row : in.x) {
+    for (const float x : row) {
+      const uint32_t bits = bits_of(x) & 0x7fffffffu;
+      largest = largest < bits ? bits : largest;
+    }
+  }
+  if (largest < 0x7f800000u) return;
+  for (int64_t j = 0; j < kColumns; ++j) {
+    const float x[4] = {in.x[0][j], in.x[1][j], in.x[2][j], in.x[3][j]};
+    float kept[4];
+    if (are_finite(x)) continue;
+    keep_nonfinite(x, kept);
+    for (int r = 0; r < 4; ++r) out.x[r][j] = kept[r];
+  }
+}
+
+// The numbers of kColumns groups.
+inline void draw_uniforms([[maybe_unused]] const PhiloxRounds& rounds,
+                          [[maybe_unused]] const RandomStream& stream, uint32_t first_block,
+                          float (&u)[kColumns]) {
+  for (uint32_t block = 0; block < kColumns / 4; block += 4) {
+#if defined(__AVX2__)
+    uniforms_of_4_blocks(rounds, first_block + block, u + 4 * block);
+#else
+    for (uint32_t j = block; j < block + 4; ++j) {
+      const PhiloxBlock words = stream(first_block + j);
+      for (uint32_t k = 0; k < 4; ++k) u[4 * j + k] = uniform_from_bits(words[k]);
+    }
+#endif
+  }
+}
+
+template <class T, Mvue kKind, class F>
 void mvue_rows(const T* in, int64_t rows, int64_t columns, int64_t stride,
                const RandomStream& stream, uint32_t first_group, T* out) {
+  const PhiloxRounds rounds(stream);
   for (int64_t begin = 0; begin < columns; begin += kColumns) {
     const int64_t width = columns - begin < kColumns ? columns - begin : kColumns;
     ColumnBlock x = {}, drawn;
-    float u[kColumns];
+    alignas(64) float u[kColumns];
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t j = 0; j < width; ++j) x.x[r][j] = to_float(in[r * stride + begin + j]);
     }
-    const uint32_t block = (first_group + static_cast<uint32_t>(begin)) / 4;
-    for (uint32_t j = 0; j < kColumns / 4; ++j) {
-      const PhiloxBlock words = stream(block + j);
-      for (uint32_t k = 0; k < 4; ++k) u[4 * j + k] = uniform_from_bits(words[k]);
-    }
-    draw_columns<kKind>(x, u, drawn);
+    draw_uniforms(rounds, stream, (first_group + static_cast<uint32_t>(begin)) / 4, u);
+    draw_columns<kKind, F>(x, u, drawn);
+    mend_nonfinite(x, drawn);
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t j = 0; j < width; ++j) store(drawn.x[r][j], out[r * columns + begin + j]);
     }

@@ -4,7 +4,7 @@ namespace twofour::kernels {
 
 template <class T>
 const RowLoops<T>& avx2_loops() {
-  return kLoops<T>;
+  return kLoops<T, Floats8>;
 }
 
 template const RowLoops<float>& avx2_loops();

@@ -111,10 +111,11 @@ void accumulate_entries(const T* in, float* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] += to_float(in[i]);
 }
 
-template <class T>
-constexpr RowLoops<T> kLoops = {soft_threshold_groups<T>,   mvue_rows<T, Mvue::kApproximate>,
-                                mvue_rows<T, Mvue::kExact>, mvue_block_rows<T>,
-                                cross_entropy_row<T>,       accumulate_entries<T>};
+// F is what holds the same entry of the groups that are treated at once.
+template <class T, class F>
+constexpr RowLoops<T> kLoops = {soft_threshold_groups<T>,      mvue_rows<T, Mvue::kApproximate, F>,
+                                mvue_rows<T, Mvue::kExact, F>, mvue_block_rows<T>,
+                                cross_entropy_row<T>,          accumulate_entries<T>};
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -4,7 +4,7 @@ namespace twofour::kernels {
 
 template <class T>
 const RowLoops<T>& reference_loops() {
-  return kLoops<T>;
+  return kLoops<T, float>;
 }
 
 template const RowLoops<float>& reference_loops();

@@ -1,0 +1,90 @@
+// Philox blocks side by side, for MVUE: the same words as RandomStream.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#include "twofour/base/random.h"
+
+namespace twofour::kernels {
+namespace {
+
+// What all blocks of a stream share. In memory, from where a vector is filled at no cost.
+struct PhiloxRounds {
+  explicit PhiloxRounds(const RandomStream& stream)
+      : counter{stream.micro_batch, stream.step, stream.tensor} {
+    auto key0 = static_cast<uint32_t>(stream.seed);
+    auto key1 = static_cast<uint32_t>(stream.seed >> 32);
+    for (auto& round : key) {
+      round[0] = key0;
+      round[1] = key1;
+      key0 += 0x9E3779B9u;
+      key1 += 0xBB67AE85u;
+    }
+  }
+
+  uint64_t key[10][2];
+  uint64_t counter[3];
+};
+
+#if defined(__AVX2__)
+// The uniform numbers of the 16 words of blocks first to first + 3. A word lies in the lower half
+// of a 64-bit lane: the multiply takes lower halves only, so that upper halves need no clearing.
+inline void uniforms_of_4_blocks(const PhiloxRounds& rounds, uint32_t first, float* u) {
+  const auto lanes = [](uint64_t value) { return _mm256_set1_epi64x(static_cast<int64_t>(value)); };
+  const auto mix = [&](__m256i product, __m256i counter, uint64_t key) {
+    return _mm256_xor_si256(_mm256_srli_epi64(product, 32), _mm256_xor_si256(counter, lanes(key)));
+  };
+  __m256i c0 = _mm256_add_epi64(lanes(first), _mm256_setr_epi64x(0, 1, 2, 3));
+  __m256i c1 = lanes(rounds.counter[0]), c2 = lanes(rounds.counter[1]),
+          c3 = lanes(rounds.counter[2]);
+  for (const auto& key : rounds.key) {
+    const __m256i product0 = _mm256_mul_epu32(c0, lanes(0xD2511F53u));
+    const __m256i product1 = _mm256_mul_epu32(c2, lanes(0xCD9E8D57u));
+    c0 = mix(product1, c1, key[0]);
+    c2 = mix(product0, c3, key[1]);
+    c1 = product1;
+    c3 = product0;
+  }
+  const __m256i a = _mm256_blend_epi32(c0, _mm256_slli_epi64(c1, 32), 0xaa);
+  const __m256i b = _mm256_blend_epi32(c2, _mm256_slli_epi64(c3, 32), 0xaa);
+  const __m256i blocks02 = _mm256_unpacklo_epi64(a, b), blocks13 = _mm256_unpackhi_epi64(a, b);
+  const auto put = [](__m256i words, float* to) {
+    const __m256 number = _mm256_cvtepi32_ps(_mm256_srli_epi32(words, 8));
+    _mm256_storeu_ps(to, _mm256_mul_ps(number, _mm256_set1_ps(0x1p-24f)));
+  };
+  put(_mm256_permute2x128_si256(blocks02, blocks13, 0x20), u);
+  put(_mm256_permute2x128_si256(blocks02, blocks13, 0x31), u + 8);
+}
+#endif
+
+#if defined(__AVX512F__)
+// The words of eight blocks, one in the lower half of each 64-bit lane; upper halves are undefined.
+struct PhiloxLanes {
+  __m512i word[4];
+};
+
+inline PhiloxLanes philox8(const PhiloxRounds& rounds, uint32_t first) {
+  const auto lanes = [](uint64_t value) { return _mm512_set1_epi64(static_cast<int64_t>(value)); };
+  const auto mix = [&](__m512i product, __m512i counter, uint64_t key) {
+    constexpr int kXorOfThree = 0x96;
+    return _mm512_ternarylogic_epi64(_mm512_srli_epi64(product, 32), counter, lanes(key),
+                                     kXorOfThree);
+  };
+  const __m512i index = _mm512_add_epi64(lanes(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+  PhiloxLanes c = {
+      {index, lanes(rounds.counter[0]), lanes(rounds.counter[1]), lanes(rounds.counter[2])}};
+  for (const auto& key : rounds.key) {
+    const __m512i product0 = _mm512_mul_epu32(c.word[0], lanes(0xD2511F53u));
+    const __m512i product1 = _mm512_mul_epu32(c.word[2], lanes(0xCD9E8D57u));
+    c = {{mix(product1, c.word[1], key[0]), product1, mix(product0, c.word[3], key[1]), product0}};
+  }
+  return c;
+}
+#endif
+
+}  // namespace
+}  // namespace twofour::kernels
