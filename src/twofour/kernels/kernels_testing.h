@@ -22,6 +22,14 @@ inline std::vector<float> normal_floats(size_t count, uint32_t seed) {
   return values;
 }
 
+inline std::vector<float> uniform_floats(size_t count, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::uniform_real_distribution<float> flat;
+  std::vector<float> values(count);
+  for (float& value : values) value = flat(random);
+  return values;
+}
+
 /// Normal numbers, of which one in ten is a tie, a zero, a denormal, huge, an infinity or NaN.
 template <class T>
 std::vector<T> hostile_values(size_t count, uint32_t seed) {

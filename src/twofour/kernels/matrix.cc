@@ -53,26 +53,6 @@ const RowLoops<T>& loops() {
   }
 }
 
-void magnitude_mask(const float* weight, int64_t rows, int64_t columns, int64_t stride, int kept,
-                    int group, uint8_t* mask) {
-  if (group < 1 || group > 8 || kept < 0 || kept > group) {
-    fail("the pattern {}:{} is not one of N:M with N <= M <= 8", kept, group);
-  }
-  if (columns % group != 0) {
-    fail("{} columns are not a multiple of {}, as {}:{} needs", columns, group, kept, group);
-  }
-  parallel_for(0, rows, std::max<int64_t>(1, kBlock / std::max<int64_t>(1, columns)),
-               [&](int64_t first, int64_t last) {
-                 for (int64_t r = first; r < last; ++r) {
-                   for (int64_t c = 0; c < columns; ++c) {
-                     const int64_t start = c / group * group;
-                     mask[r * columns + c] = is_kept(weight + r * stride + start, group, kept,
-                                                     static_cast<int>(c - start));
-                   }
-                 }
-               });
-}
-
 double soft_threshold_scale(const float* w, int64_t count) {
   using Products = std::array<double, 2>;
   const auto sums = for_blocks<Products>(count, [&](int64_t first, int64_t last) {

@@ -10,12 +10,6 @@
 
 namespace twofour::kernels {
 
-/// Magnitude N:M mask of `weight` [rows, columns], rows `stride` entries apart: mask[r * columns +
-/// c] is 1 where kept, N of every M consecutive entries of a row (METHOD: the largest magnitudes,
-/// the later of equals). Throws Error when M does not divide columns, or N > M, or M > 8.
-void magnitude_mask(const float* weight, int64_t rows, int64_t columns, int64_t stride, int kept,
-                    int group, uint8_t* mask);
-
 /// β = <w, S(w)> / <S(w), S(w)> over `count` entries (a multiple of 4), sums in double; 1 if S(w) =
 /// 0.
 double soft_threshold_scale(const float* w, int64_t count);

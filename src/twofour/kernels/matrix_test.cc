@@ -9,6 +9,7 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/group.h"
+#include "twofour/kernels/mask.h"
 
 #include "testing.h"
 
@@ -29,60 +30,6 @@ std::vector<uint8_t> mask_of(const std::vector<float>& weight, int kept = 2, int
   const auto columns = static_cast<int64_t>(weight.size());
   magnitude_mask(weight.data(), 1, columns, columns, kept, group, mask.data());
   return mask;
-}
-
-// The shares of the L1 norm and of the energy that a mask keeps.
-std::pair<double, double> kept_shares(const std::vector<float>& weight,
-                                      const std::vector<uint8_t>& mask) {
-  double norm = 0, energy = 0, kept_norm = 0, kept_energy = 0;
-  for (size_t i = 0; i < weight.size(); ++i) {
-    const double a = std::fabs(weight[i]);
-    norm += a;
-    energy += a * a;
-    kept_norm += a * mask[i];
-    kept_energy += a * a * mask[i];
-  }
-  return {kept_norm / norm, kept_energy / energy};
-}
-
-TEST(MagnitudeMask, keeps_the_expected_share_of_norm_and_energy) {
-  // METHODS, section 1: U(0,1) 0.700 / 0.800, Gaussian 0.744 / 0.867.
-  const auto flat = random_floats(400000, 1, true), normal = random_floats(400000, 2);
-  EXPECT_NEAR(kept_shares(flat, mask_of(flat)).first, 0.700, 2e-3);
-  EXPECT_NEAR(kept_shares(flat, mask_of(flat)).second, 0.800, 2e-3);
-  EXPECT_NEAR(kept_shares(normal, mask_of(normal)).first, 0.744, 2e-3);
-  EXPECT_NEAR(kept_shares(normal, mask_of(normal)).second, 0.867, 2e-3);
-}
-
-TEST(MagnitudeMask, equals_the_golden_masks) {
-  SKIP_WITHOUT_SHARED();
-  for (const char* file : {"golden/magnitude.safetensors", "golden/magnitude_ties.safetensors"}) {
-    const auto golden = testing::read_golden(testing::shared_folder() / file);
-    int compared = 0;
-    for (const auto& [name, expected] : golden) {
-      const size_t at = name.find("mask");
-      if (at == std::string::npos) continue;
-      int kept = 2, group = 4;
-      std::sscanf(name.c_str() + at, "mask_%d_%d", &kept, &group);
-      const auto& weight = golden.at(name.starts_with("uniform") ? "uniform" : "weight");
-      const auto values = weight.floats();
-      std::vector<uint8_t> mask(values.size());
-      magnitude_mask(values.data(), weight.shape[0], weight.shape[1], weight.shape[1], kept, group,
-                     mask.data());
-      const std::vector<double> as_double(mask.begin(), mask.end());
-      EXPECT_EQ(as_double, expected.values) << file << " " << name;
-      ++compared;
-    }
-    EXPECT_GT(compared, 0) << file;
-  }
-}
-
-TEST(MagnitudeMask, refuses_columns_that_the_group_does_not_divide) {
-  float weight[6] = {};
-  uint8_t mask[6];
-  EXPECT_THAT_ERROR(magnitude_mask(weight, 1, 6, 6, 2, 4, mask),
-                    "6 columns are not a multiple of 4");
-  EXPECT_THAT_ERROR(magnitude_mask(weight, 1, 6, 6, 3, 2, mask), "3:2");
 }
 
 TEST(SoftThreshold, keeps_at_most_two_of_four_and_shrinks_them) {

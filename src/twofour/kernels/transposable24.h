@@ -1,0 +1,108 @@
+// The best transposable 2:4 pattern of a 4 x 4 block (arXiv 2404.01847, section 4.1), by exact
+// search. F is float, or the same entry of several blocks side by side (see lanes.h).
+//
+// The two upper rows fix how many entries each column still needs, and only that: so the 90
+// patterns are 19 kinds of upper halves, each with its best lower half.
+//   6   both upper rows keep the same pair; both lower rows keep the other pair;
+//   12  upper rows ab and ac, in either order; lower rows db and dc, in either order;
+//   1   upper rows are a pair and the other pair, one of six; lower rows likewise.
+// A sum is (pair of row 0 + pair of row 1) + (pair of row 2 + pair of row 3). Of equal sums the
+// first counts, in the order of this list, of the columns, and of the order given.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+
+#include "twofour/kernels/lanes.h"
+
+namespace twofour::kernels {
+namespace {
+
+// Pairs of columns in the order 01, 02, 03, 12, 13, 23, so that pair 5 - p is what pair p leaves.
+// Functions, because CUDA's device code cannot read a table of the host.
+TWOFOUR_HOST_DEVICE constexpr uint32_t pair_bits(int pair) { return 0xca6953u >> (4 * pair) & 15u; }
+TWOFOUR_HOST_DEVICE constexpr int pair_of(int i, int j) { return i + j - (i == 0 || j == 0); }
+
+// The sum of two rows' kept magnitudes, and which entries they are, four bits a row.
+template <class F>
+struct TwoRows {
+  F sum;
+  WordsOf<F> kept;
+};
+
+template <class F>
+TWOFOUR_HOST_DEVICE WordsOf<F> kept_bits(int upper, int lower) {
+  return WordsOf<F>{} + (pair_bits(upper) | pair_bits(lower) << 4);
+}
+
+// Pairs p and q of two rows, in the better order.
+template <class F>
+TWOFOUR_HOST_DEVICE TwoRows<F> better_order(const F (&row0)[6], const F (&row1)[6], int p, int q) {
+  const F straight = row0[p] + row1[q], crossed = row0[q] + row1[p];
+  const MaskOf<F> cross = straight < crossed;
+  return {cross ? crossed : straight, cross ? kept_bits<F>(q, p) : kept_bits<F>(p, q)};
+}
+
+// A pair and the other pair, in the best of six ways.
+template <class F>
+TWOFOUR_HOST_DEVICE TwoRows<F> best_split(const F (&row0)[6], const F (&row1)[6]) {
+  TwoRows<F> best = {row0[0] + row1[5], kept_bits<F>(0, 5)};
+  for (int p = 1; p < 6; ++p) {
+    const F sum = row0[p] + row1[5 - p];
+    const MaskOf<F> better = best.sum < sum;
+    best.sum = better ? sum : best.sum;
+    best.kept = better ? kept_bits<F>(p, 5 - p) : best.kept;
+  }
+  return best;
+}
+
+template <class F>
+struct Best {
+  F sum;
+  WordsOf<F> kept;
+
+  TWOFOUR_HOST_DEVICE void offer(const TwoRows<F>& upper, const TwoRows<F>& lower) {
+    const F total = upper.sum + lower.sum;
+    const MaskOf<F> better = sum < total;
+    sum = better ? total : sum;
+    kept = better ? upper.kept | lower.kept << 8 : kept;
+  }
+};
+
+/// Bit 4 r + c of the result: entry [r][c] is kept. NaN and infinity count as the largest finite
+/// value.
+template <class F>
+TWOFOUR_HOST_DEVICE WordsOf<F> transposable_pattern(const F (&block)[4][4]) {
+  const F largest = F{} + std::numeric_limits<float>::max();
+  F pair[4][6];
+  for (int r = 0; r < 4; ++r) {
+    F a[4];
+    for (int c = 0; c < 4; ++c) {
+      const F size = float_from_bits(bits_of(block[r][c]) & 0x7fffffffu);
+      a[c] = size < largest ? size : largest;
+    }
+    for (int i = 0; i < 4; ++i) {
+      for (int j = i + 1; j < 4; ++j) pair[r][pair_of(i, j)] = a[i] + a[j];
+    }
+  }
+  Best<F> best = {F{} - 1.0f, {}};
+  for (int p = 0; p < 6; ++p) {
+    best.offer({pair[0][p] + pair[1][p], kept_bits<F>(p, p)},
+               {pair[2][5 - p] + pair[3][5 - p], kept_bits<F>(5 - p, 5 - p)});
+  }
+  for (int a = 0; a < 4; ++a) {
+    for (int d = 0; d < 4; ++d) {
+      if (d == a) continue;
+      int b = 0;
+      while (b == a || b == d) ++b;
+      const int c = 6 - a - b - d;
+      best.offer(better_order(pair[0], pair[1], pair_of(a, b), pair_of(a, c)),
+                 better_order(pair[2], pair[3], pair_of(d, b), pair_of(d, c)));
+    }
+  }
+  best.offer(best_split(pair[0], pair[1]), best_split(pair[2], pair[3]));
+  return best.kept;
+}
+
+}  // namespace
+}  // namespace twofour::kernels
