@@ -18,10 +18,8 @@
 namespace twofour::kernels {
 namespace {
 
-// Pairs of columns in the order 01, 02, 03, 12, 13, 23, so that pair 5 - p is what pair p leaves.
-// Functions, because CUDA's device code cannot read a table of the host.
-TWOFOUR_HOST_DEVICE constexpr uint32_t pair_bits(int pair) { return 0xca6953u >> (4 * pair) & 15u; }
-TWOFOUR_HOST_DEVICE constexpr int pair_of(int i, int j) { return i + j - (i == 0 || j == 0); }
+// Pairs of columns stand in the order 01, 02, 03, 12, 13, 23, so that pair 5 - p is what pair p
+// leaves. Their tables are inside functions, where CUDA's device code can read them too.
 
 // The sum of two rows' kept magnitudes, and which entries they are, four bits a row.
 template <class F>
@@ -32,7 +30,8 @@ struct TwoRows {
 
 template <class F>
 TWOFOUR_HOST_DEVICE WordsOf<F> kept_bits(int upper, int lower) {
-  return WordsOf<F>{} + (pair_bits(upper) | pair_bits(lower) << 4);
+  static constexpr uint32_t kPairBits[6] = {0x3, 0x5, 0x9, 0x6, 0xa, 0xc};
+  return WordsOf<F>{} + (kPairBits[upper] | kPairBits[lower] << 4);
 }
 
 // Pairs p and q of two rows, in the better order.
@@ -73,6 +72,7 @@ struct Best {
 /// value.
 template <class F>
 TWOFOUR_HOST_DEVICE WordsOf<F> transposable_pattern(const F (&block)[4][4]) {
+  static constexpr int kPairOf[4][4] = {{-1, 0, 1, 2}, {0, -1, 3, 4}, {1, 3, -1, 5}, {2, 4, 5, -1}};
   const F largest = F{} + std::numeric_limits<float>::max();
   F pair[4][6];
   for (int r = 0; r < 4; ++r) {
@@ -82,7 +82,7 @@ TWOFOUR_HOST_DEVICE WordsOf<F> transposable_pattern(const F (&block)[4][4]) {
       a[c] = size < largest ? size : largest;
     }
     for (int i = 0; i < 4; ++i) {
-      for (int j = i + 1; j < 4; ++j) pair[r][pair_of(i, j)] = a[i] + a[j];
+      for (int j = i + 1; j < 4; ++j) pair[r][kPairOf[i][j]] = a[i] + a[j];
     }
   }
   Best<F> best = {F{} - 1.0f, {}};
@@ -96,8 +96,8 @@ TWOFOUR_HOST_DEVICE WordsOf<F> transposable_pattern(const F (&block)[4][4]) {
       int b = 0;
       while (b == a || b == d) ++b;
       const int c = 6 - a - b - d;
-      best.offer(better_order(pair[0], pair[1], pair_of(a, b), pair_of(a, c)),
-                 better_order(pair[2], pair[3], pair_of(d, b), pair_of(d, c)));
+      best.offer(better_order(pair[0], pair[1], kPairOf[a][b], kPairOf[a][c]),
+                 better_order(pair[2], pair[3], kPairOf[d][b], kPairOf[d][c]));
     }
   }
   best.offer(best_split(pair[0], pair[1]), best_split(pair[2], pair[3]));
