@@ -4,12 +4,31 @@
 #include <cstdlib>
 #include <string_view>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "twofour/base/error.h"
 
 namespace twofour::kernels {
 namespace {
 
-constexpr std::array<const char*, 4> kNames = {"reference", "avx2", "avx512", "avx512bf16"};
+constexpr std::array<const char*, 5> kNames = {"reference", "avx2", "avx512", "avx512bf16", "amx"};
+
+#if defined(__x86_64__)
+// AMX's registers are large: Linux gives them to a process that asks.
+bool amx_granted() {
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;  // arch_prctl(2)
+  constexpr unsigned kBfloat16 = 1u << 22, kTile = 1u << 24;   // of leaf 7, EDX
+  unsigned eax, ebx, ecx, edx;
+  if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return false;
+  if (!(edx & kBfloat16) || !(edx & kTile)) return false;
+  return __builtin_cpu_supports("avx512vbmi2") &&
+         syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+#endif
 
 InstructionSet best_of_cpu() {
 #if defined(__x86_64__)
@@ -20,8 +39,8 @@ InstructionSet best_of_cpu() {
       !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) {
     return InstructionSet::kAvx2;
   }
-  return __builtin_cpu_supports("avx512bf16") ? InstructionSet::kAvx512Bf16
-                                              : InstructionSet::kAvx512;
+  if (!__builtin_cpu_supports("avx512bf16")) return InstructionSet::kAvx512;
+  return amx_granted() ? InstructionSet::kAmx : InstructionSet::kAvx512Bf16;
 #else
   return InstructionSet::kReference;
 #endif
@@ -39,7 +58,7 @@ InstructionSet choose() {
     }
     return set;
   }
-  fail_usage("TWOFOUR_ISA is \"{}\": choose reference, avx2, avx512 or avx512bf16",
+  fail_usage("TWOFOUR_ISA is \"{}\": choose reference, avx2, avx512, avx512bf16 or amx",
              printable(wanted));
 }
 

@@ -6,12 +6,13 @@
 namespace twofour::kernels {
 
 /// Each set holds those before it. kAvx2 comes with FMA; kAvx512 with F, BW, VL and DQ;
-/// kAvx512Bf16 adds the bfloat16 dot product.
-enum class InstructionSet { kReference, kAvx2, kAvx512, kAvx512Bf16 };
+/// kAvx512Bf16 adds the bfloat16 dot product; kAmx adds VBMI2 and the tiles of AMX with bfloat16,
+/// which the operating system grants.
+enum class InstructionSet { kReference, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 
 /// The best set that this CPU has and this build holds, or what
-/// TWOFOUR_ISA=reference|avx2|avx512|avx512bf16 says. Throws Error (usage) for another value, or
-/// for a set that the CPU lacks.
+/// TWOFOUR_ISA=reference|avx2|avx512|avx512bf16|amx says. Throws Error (usage) for another value,
+/// or for a set that the CPU lacks.
 InstructionSet instruction_set();
 
 /// The best set of this CPU, whatever TWOFOUR_ISA says.
@@ -21,7 +22,7 @@ InstructionSet best_instruction_set();
 /// Not while other threads run kernels.
 void set_instruction_set(InstructionSet set);
 
-/// "reference", "avx2", "avx512" or "avx512bf16".
+/// "reference", "avx2", "avx512", "avx512bf16" or "amx".
 const char* name_of(InstructionSet set);
 
 }  // namespace twofour::kernels

@@ -52,6 +52,9 @@ void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64
     for (auto& s : of_row) s = _mm256_setzero_ps();
   }
   const auto add = [&](int64_t k, int r, const T* values, const uint8_t* positions) {
+    // Half or a quarter of a line comes at a time.
+    if (k % 32 == 0) prefetch(values, kRows * value_stride * static_cast<int64_t>(sizeof(T)));
+    if (k % kLineColumns == 0) prefetch(positions, kRows * position_stride);
     uint16_t bits;
     std::memcpy(&bits, positions, sizeof bits);
     const __m256i place = places(bits);

@@ -47,8 +47,12 @@ void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64
       high[t] = _mm512_loadu_ps(x + t * x_stride + k + 16);
     }
     for (int r = 0; r < kRows; ++r) {
-      const __m512i index = lanes_index(positions_of(positions + r * position_stride + k / 8));
-      const __m512 value = values_of(values + r * value_stride + k / 2);
+      const T* value_at = values + r * value_stride + k / 2;
+      const uint8_t* position_at = positions + r * position_stride + k / 8;
+      prefetch(value_at, kRows * value_stride * static_cast<int64_t>(sizeof(T)));
+      if (k % kLineColumns == 0) prefetch(position_at, kRows * position_stride);
+      const __m512i index = lanes_index(positions_of(position_at));
+      const __m512 value = values_of(value_at);
       for (int t = 0; t < kTokens; ++t) {
         const __m512 entries = _mm512_permutex2var_ps(low[t], index, high[t]);
         sum[r][t] = _mm512_fmadd_ps(value, entries, sum[r][t]);

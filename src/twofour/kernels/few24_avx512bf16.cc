@@ -43,11 +43,15 @@ void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16
       high[t] = _mm512_loadu_si512(x + t * x_stride + k + 32);
     }
     for (int r = 0; r < kRows; ++r) {
+      const bfloat16* value_at = values + r * value_stride + k / 2;
+      const uint8_t* position_at = positions + r * position_stride + k / 8;
+      prefetch(value_at, kRows * value_stride * 2);
+      if (k % kLineColumns == 0) prefetch(position_at, kRows * position_stride);
       uint64_t bits = 0;
-      std::memcpy(&bits, positions + r * position_stride + k / 8, position_bytes);
+      std::memcpy(&bits, position_at, position_bytes);
       const __m512i index = lanes_index(bits);
       const auto value = reinterpret_cast<__m512bh>(
-          _mm512_maskz_loadu_epi16(lanes, values + r * value_stride + k / 2));
+          _mm512_maskz_loadu_epi16(lanes, value_at));
       for (int t = 0; t < kTokens; ++t) {
         const auto entries =
             reinterpret_cast<__m512bh>(_mm512_permutex2var_epi16(low[t], index, high[t]));

@@ -165,6 +165,15 @@ void multiply_by_column(const Packed24View<T>& a, int64_t row, int64_t rows, con
   }
 }
 
+// Asks for what lies where `at` does in rows that are read next: hardware alone, following several
+// rows at once, reaches three quarters of the bandwidth.
+inline void prefetch(const void* at, int64_t distance) {
+  __builtin_prefetch(static_cast<const char*>(at) + distance);
+}
+
+// Columns whose positions fill a cache line.
+constexpr int64_t kLineColumns = 512;
+
 // Rows in the vectors: x is [tokens, columns] in float32, columns filled up with zeros.
 inline size_t x_bytes_by_row(int64_t tokens, int64_t columns) {
   return static_cast<size_t>(tokens * whole(columns, kFewColumns)) * 4;

@@ -9,10 +9,12 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/parallel.h"
+#include "twofour/kernels/dispatch.h"
 #include "twofour/kernels/group.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24_loops.h"
 #include "twofour/kernels/rows.h"
+#include "twofour/kernels/tiles24.h"
 
 namespace twofour::kernels {
 namespace {
@@ -46,13 +48,23 @@ struct PanelRow {
   bool pairs;
 };
 
+void check_columns(const Panel24& panel) {
+  if (panel.columns() % 4 != 0) {
+    fail("{} columns are not a multiple of 4, as 2:4 needs", panel.columns());
+  }
+}
+
+[[noreturn]] void fail_not_24(int64_t row, int64_t column) {
+  fail(
+      "the matrix is not 2:4 sparse: row {} keeps more than two of the four entries from column {} "
+      "on",
+      row, column);
+}
+
 // entry(r, c) is the panel's entry.
 template <class T, class Entry>
 void fill(Panel24& panel, Entry&& entry) {
   constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
-  if (panel.columns() % 4 != 0) {
-    fail("{} columns are not a multiple of 4, as 2:4 needs", panel.columns());
-  }
   std::atomic<int64_t> violation = kNone;
   const int64_t groups = panel.groups();
   parallel_for(0, panel.quads(), 1, [&](int64_t first_quad, int64_t last_quad) {
@@ -70,17 +82,38 @@ void fill(Panel24& panel, Entry&& entry) {
             kept |= uint32_t{to_float(group[i]) != 0.0f} << i;
           }
           const uint32_t position = position_of(kept), one = position & 3, two = position >> 2;
-          if (position == 0) violation = r * panel.columns() + column;
+          if (position == 0) {
+            int64_t seen = violation;
+            const int64_t at = r * panel.columns() + column;
+            while (at < seen && !violation.compare_exchange_weak(seen, at)) {
+            }
+          }
           row.set(g, group[one], group[two], one, two);
         }
       }
     }
   });
   if (violation != kNone) {
-    fail(
-        "the matrix is not 2:4 sparse: row {} keeps more than two of the four entries from column "
-        "{} on",
-        violation / panel.columns(), violation % panel.columns());
+    fail_not_24(violation / panel.columns(), violation % panel.columns());
+  }
+}
+
+// fill_pair(pair) fills two row tiles and says whether they are sparse enough.
+template <class FillPair, class Entry>
+void fill_tiles(const Panel24& panel, FillPair&& fill_pair, Entry&& entry) {
+  std::atomic<bool> good = true;
+  parallel_for(0, panel.row_tiles() / 2, 1, [&](int64_t first, int64_t last) {
+    for (int64_t pair = first; pair < last; ++pair) {
+      if (!fill_pair(pair)) good = false;
+    }
+  });
+  if (good) return;
+  for (int64_t r = 0; r < panel.rows(); ++r) {
+    for (int64_t c = 0; c < panel.columns(); c += 4) {
+      int kept = 0;
+      for (int64_t i = c; i < c + 4; ++i) kept += to_float(entry(r, i)) != 0.0f;
+      if (kept > 2) fail_not_24(r, c);
+    }
   }
 }
 
@@ -93,8 +126,8 @@ void check_kind(const Panel24& panel) {
 
 Panel24::Panel24(PanelKind kind, int64_t rows, int64_t columns)
     : kind_(kind), rows_(rows), columns_(columns) {
-  constexpr size_t kAlignment = 4096;
-  const auto size = (static_cast<size_t>(bytes()) + kAlignment) / kAlignment * kAlignment;
+  constexpr size_t kAlignment = 4096;  // and room for a vector that begins at the last entry
+  const auto size = (static_cast<size_t>(bytes()) + 64 + kAlignment) / kAlignment * kAlignment;
   memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size)));
   if (!memory_) throw std::bad_alloc();
   std::memset(memory_.get(), 0, size);
@@ -102,26 +135,58 @@ Panel24::Panel24(PanelKind kind, int64_t rows, int64_t columns)
 
 void Panel24::Free::operator()(std::byte* memory) const { std::free(memory); }
 
-template <class T>
-PanelKind panel_kind() {
-  return product_loops<T>().kind;
+template <>
+PanelKind panel_kind<float>() {
+  return instruction_set() == InstructionSet::kAmx ? PanelKind::kFloatTiles
+                                                   : product_loops<float>().kind;
+}
+
+template <>
+PanelKind panel_kind<bfloat16>() {
+  return instruction_set() == InstructionSet::kAmx ? PanelKind::kBfloat16Tiles
+                                                   : product_loops<bfloat16>().kind;
+}
+
+template <>
+PanelKind panel_kind<float16>() {
+  return instruction_set() == InstructionSet::kAmx ? PanelKind::kFloat16Tiles
+                                                   : product_loops<float16>().kind;
 }
 
 template <class T>
 void fill_panel(const T* weight, int64_t stride, Panel24& panel) {
   check_kind<T>(panel);
-  fill<T>(panel, [&](int64_t r, int64_t c) { return weight[r * stride + c]; });
+  check_columns(panel);
+  const auto entry = [&](int64_t r, int64_t c) { return weight[r * stride + c]; };
+  if (!panel.terms()) return fill<T>(panel, entry);
+  fill_tiles(
+      panel, [&](int64_t pair) { return tile_loops<T>().fill(weight, stride, pair, panel); },
+      entry);
 }
 
 template <class T>
 void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
   check_kind<T>(panel);
-  fill<T>(panel, [&](int64_t r, int64_t c) { return weight[c * stride + r]; });
+  check_columns(panel);
+  const auto entry = [&](int64_t r, int64_t c) { return weight[c * stride + r]; };
+  if (!panel.terms()) return fill<T>(panel, entry);
+  fill_tiles(
+      panel,
+      [&](int64_t pair) { return tile_loops<T>().fill_transposed(weight, stride, pair, panel); },
+      entry);
 }
 
 template <class T>
 void fill_panel_mvue(const T* dz, int64_t stride, const RandomStream& stream, Panel24& panel) {
   check_kind<T>(panel);
+  if (panel.terms()) {
+    parallel_for(0, panel.row_tiles() / 2, 1, [&](int64_t first, int64_t last) {
+      for (int64_t pair = first; pair < last; ++pair) {
+        tile_loops<T>().fill_mvue(dz, stride, stream, pair, panel);
+      }
+    });
+    return;
+  }
   const int64_t tokens = panel.columns();
   const uint32_t group_stride = mvue24_group_stride(panel.rows());
   parallel_for(0, panel.blocks(), 1, [&](int64_t first, int64_t last) {
@@ -135,7 +200,6 @@ void fill_panel_mvue(const T* dz, int64_t stride, const RandomStream& stream, Pa
 }
 
 #define TWOFOUR_INSTANTIATE(T)                              \
-  template PanelKind panel_kind<T>();                       \
   template void fill_panel<T>(const T*, int64_t, Panel24&); \
   template void fill_panel_transposed<T>(const T*, int64_t, Panel24&);
 TWOFOUR_INSTANTIATE(float)

@@ -1,15 +1,21 @@
 // A 2:4 sparse matrix in the order in which the product of many tokens reads it: made anew whenever
 // the weight changes, never stored.
 //
-// The product runs over blocks of 16 groups (64 columns). Of a block, four rows (a quad) lie
-// together as `steps`; a step holds one 32-bit word of each of the four rows, then, after all
-// words, one 16-bit offset of each:
+// kFloat, kBfloat16Pairs: the product runs over blocks of 16 groups (64 columns). Of a block, four
+// rows (a quad) lie together as `steps`; a step holds one 32-bit word of each of the four rows,
+// then, after all words, one 16-bit offset of each:
 //   kFloat           two steps a group; the word is a kept float32, the offset where its column
-//   lies
-//                    in the tile: position * kSlotBytes;
+//                    lies in the tile: position * kSlotBytes;
 //   kBfloat16Pairs   one step a group; the word is the two kept bfloat16, the offset is that of
 //                    their pair of columns: the tile holds all six pairs of a group.
 // Rows are filled up to a multiple of 4 and groups to a multiple of 16 with zeros.
+//
+// k…Tiles, for AMX: a tile is 16 rows x 32 columns of the matrix. Line i of 16 is columns 2i and
+// 2i + 1 of the 16 rows, interleaved as the tile multiply reads them: 32 entries, of which a mask
+// word says which are kept. Two lines, a group of each row, keep at most 32, in order:
+//   16 mask words, then for each term 8 x 32 kept bfloat16.
+// A float32 is the sum of three bfloat16 terms, a float16 of two. Rows are filled up to a multiple
+// of 32, columns of 32, with zeros.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +27,7 @@
 
 namespace twofour::kernels {
 
-enum class PanelKind { kFloat, kBfloat16Pairs };
+enum class PanelKind { kFloat, kBfloat16Pairs, kBfloat16Tiles, kFloat16Tiles, kFloatTiles };
 
 constexpr int64_t kQuad = 4;          // rows that a kernel computes at once
 constexpr int64_t kBlockGroups = 16;  // groups of a block
@@ -30,6 +36,19 @@ constexpr int64_t kSlotBytes = 256;   // one column, or one pair of columns, of 
 
 constexpr int64_t steps_per_group(PanelKind kind) { return kind == PanelKind::kFloat ? 2 : 1; }
 constexpr int64_t slots_per_group(PanelKind kind) { return kind == PanelKind::kFloat ? 4 : 6; }
+
+constexpr int64_t kTileRows = 16;  // of the matrix in an AMX tile
+constexpr int64_t kTileColumns = 32;
+constexpr int64_t kTermBytes = 512;  // the kept entries of a tile, one term of each
+
+/// The bfloat16 terms of an entry; 0 for the kinds without tiles.
+constexpr int64_t terms_of(PanelKind kind) {
+  return kind == PanelKind::kBfloat16Tiles  ? 1
+         : kind == PanelKind::kFloat16Tiles ? 2
+         : kind == PanelKind::kFloatTiles   ? 3
+                                            : 0;
+}
+constexpr int64_t packed_tile_bytes(int64_t terms) { return 64 + terms * kTermBytes; }
 
 /// The index of the pair (first, second) among 01, 02, 03, 12, 13, 23.
 TWOFOUR_HOST_DEVICE uint32_t pair_index(uint32_t first, uint32_t second) {
@@ -48,7 +67,19 @@ class Panel24 {
   int64_t groups() const { return (columns_ + 3) / 4; }
   int64_t quads() const { return (rows_ + kQuad - 1) / kQuad; }
   int64_t blocks() const { return (groups() + kBlockGroups - 1) / kBlockGroups; }
-  int64_t bytes() const { return blocks() * quads() * chunk_bytes(); }
+  int64_t terms() const { return terms_of(kind_); }
+  int64_t row_tiles() const { return (rows_ + 2 * kTileRows - 1) / (2 * kTileRows) * 2; }
+  int64_t column_tiles() const { return (columns_ + kTileColumns - 1) / kTileColumns; }
+  int64_t bytes() const {
+    return terms() ? row_tiles() * column_tiles() * packed_tile_bytes(terms())
+                   : blocks() * quads() * chunk_bytes();
+  }
+
+  /// An AMX tile. The two of a pair of row tiles lie together, pairs of the next columns follow.
+  std::byte* tile(int64_t row_tile, int64_t column_tile) const {
+    const int64_t pair = row_tile / 2 * column_tiles() + column_tile;
+    return memory_.get() + (2 * pair + row_tile % 2) * packed_tile_bytes(terms());
+  }
 
   uint32_t* words(int64_t block, int64_t quad) {
     return reinterpret_cast<uint32_t*>(chunk(block, quad));
@@ -81,6 +112,19 @@ class Panel24 {
 /// The kind that products of T are fastest with under instruction_set().
 template <class T>
 PanelKind panel_kind();
+template <>
+PanelKind panel_kind<float>();
+template <>
+PanelKind panel_kind<bfloat16>();
+template <>
+PanelKind panel_kind<float16>();
+
+/// Whether a transposed panel may come from a weight that is 2:4 along its rows only, so that even
+/// S-STE's input gradient reads half the entries: true for the kinds with tiles.
+template <class T>
+bool takes_either_side() {
+  return terms_of(panel_kind<T>()) > 0;
+}
 
 /// Fills `panel` [rows, columns] of kind panel_kind<T>() from weight, rows `stride` apart, by its
 /// entries that are not zero. Throws Error as pack24 does; then the panel's content is undefined.
@@ -88,7 +132,8 @@ template <class T>
 void fill_panel(const T* weight, int64_t stride, Panel24& panel);
 
 /// The same from weight transposed: panel [rows, columns] of weight [columns, rows], which must be
-/// 2:4 along its columns, as a transposable mask makes it.
+/// 2:4 along its columns, as a transposable mask makes it. Where takes_either_side<T>(), 2:4 along
+/// its rows will do as well.
 template <class T>
 void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel);
 

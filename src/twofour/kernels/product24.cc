@@ -9,6 +9,7 @@
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
 #include "twofour/kernels/product24_loops.h"
+#include "twofour/kernels/tiles24.h"
 
 namespace twofour::kernels {
 namespace {
@@ -80,13 +81,6 @@ void start_sums(const T* bias, int64_t rows, float* sums) {
 }
 
 template <class T>
-Epilogue<T> at_offset(Epilogue<T> epilogue, int64_t token, int64_t row) {
-  if (epilogue.bias) epilogue.bias += row;
-  if (epilogue.other) epilogue.other += token * epilogue.other_stride + row;
-  return epilogue;
-}
-
-template <class T>
 void check_kind(const Panel24& a) {
   if (a.kind() != panel_kind<T>()) fail("the panel was made for another instruction set or dtype");
 }
@@ -103,6 +97,7 @@ const ProductLoops<T>& product_loops() {
     case InstructionSet::kAvx512:
       return product_avx512<T>();
     case InstructionSet::kAvx512Bf16:
+    case InstructionSet::kAmx:
       return product_avx512bf16<T>();
   }
   return product_reference<T>();
@@ -113,6 +108,7 @@ void multiply_transposed(const Panel24& a, const T* x, int64_t tokens, int64_t x
                          int64_t y_stride, const Epilogue<T>& epilogue) {
   check_kind<T>(a);
   if (tokens == 0) return;
+  if (a.terms()) return multiply_transposed_tiles(a, x, tokens, x_stride, y, y_stride, epilogue);
   const ProductLoops<T>& loops = product_loops<T>();
   const int64_t tiles = (tokens + kTileTokens - 1) / kTileTokens;
   for_tasks(a, tiles, [&](int64_t row, int64_t rows, int64_t tile, Scratch& memory) {
@@ -134,6 +130,7 @@ void multiply_add(const Panel24& a, const T* x, int64_t width, int64_t x_stride,
                   int64_t y_stride) {
   check_kind<T>(a);
   if (width == 0) return;
+  if (a.terms()) return multiply_add_tiles(a, x, width, x_stride, y, y_stride);
   const ProductLoops<T>& loops = product_loops<T>();
   const int64_t tiles = (width + kTileTokens - 1) / kTileTokens;
   for_tasks(a, tiles, [&](int64_t row, int64_t rows, int64_t tile, Scratch& memory) {

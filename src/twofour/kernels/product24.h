@@ -23,6 +23,14 @@ struct Epilogue {
   int64_t other_stride = 0;
 };
 
+/// The same epilogue with its pointers at a later token and row.
+template <class T>
+Epilogue<T> at_offset(Epilogue<T> epilogue, int64_t token, int64_t row) {
+  if (epilogue.bias) epilogue.bias += row;
+  if (epilogue.other) epilogue.other += token * epilogue.other_stride + row;
+  return epilogue;
+}
+
 /// y [tokens, rows] = epilogue(x Aᵀ) of x [tokens, columns] and A [rows, columns] (the panel, of
 /// kind panel_kind<T>()). Sums in float32; x, y rows `x_stride`, `y_stride` entries apart. y is the
 /// same for any thread count. y and x must not overlap.

@@ -219,7 +219,7 @@ TYPED_TEST(Product24, the_transposed_panel_is_the_panel_of_the_transposed_matrix
 TEST(Panel24, refuses_what_is_not_2_4_and_a_panel_of_another_kind) {
   std::vector<float> weight(4 * 8, 0.0f);
   weight[16] = weight[17] = weight[18] = 1.0f;
-  Panel24 panel(PanelKind::kFloat, 4, 8);
+  Panel24 panel(panel_kind<float>(), 4, 8);
   EXPECT_THAT_ERROR(fill_panel(weight.data(), 8, panel),
                     "row 2 keeps more than two of the four entries from column 0");
   Panel24 pairs(PanelKind::kBfloat16Pairs, 4, 8);

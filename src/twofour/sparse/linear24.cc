@@ -1,12 +1,18 @@
 #include "twofour/sparse/linear24.h"
 
+#include <map>
+#include <tuple>
+
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "twofour/sparse/accumulate.h"
+#include "twofour/sparse/choice.h"
 #include "twofour/sparse/mvue.h"
+#include "twofour/sparse/product24.h"
 
 namespace twofour::sparse {
 namespace {
@@ -27,7 +33,9 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     context->saved_data["step"] = static_cast<int64_t>(layer.stream.step);
     context->saved_data["micro_batch"] = static_cast<int64_t>(layer.stream.micro_batch);
     context->saved_data["tensor"] = static_cast<int64_t>(layer.stream.tensor);
-    return forward_product(x, used.detach(), bias.defined() ? bias.detach() : bias);
+    if (layer.weight24) context->saved_data["weight24"] = c10::IValue::make_capsule(layer.weight24);
+    return forward_product(x, used.detach(), bias.defined() ? bias.detach() : bias,
+                           layer.weight24.get());
   }
 
   static RandomStream saved_stream(AutogradContext* context) {
@@ -36,19 +44,50 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
             static_cast<uint32_t>(number("micro_batch")), static_cast<uint32_t>(number("tensor"))};
   }
 
+  static c10::intrusive_ptr<Weight24> saved_weight24(AutogradContext* context) {
+    const auto found = context->saved_data.find("weight24");
+    if (found == context->saved_data.end()) return {};
+    return c10::static_intrusive_pointer_cast<Weight24>(found->second.toCapsule());
+  }
+
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &used = saved[1], &weight = saved[2], &bias = saved[3];
     const at::Tensor dz = gradients[0].contiguous();
     if (bias.defined()) add_to_gradient(bias, dz.sum(0, /*keepdim=*/false, at::kFloat));
-    const bool sparse = context->saved_data["mvue"].toBool();
-    const at::Tensor estimate = sparse ? mvue24(dz, saved_stream(context)) : dz;
-    add_weight_gradient_product(estimate, x, gradient_of(weight));
+    if (context->saved_data["mvue"].toBool()) {
+      add_estimated_weight_gradient(dz, x, saved_stream(context), gradient_of(weight));
+    } else {
+      add_weight_gradient_product(dz, x, gradient_of(weight));
+    }
     at::Tensor dx;
-    if (context->needs_input_grad(0)) dx = input_gradient_product(dz, used);
+    if (context->needs_input_grad(0)) {
+      dx = input_gradient_product(dz, used, saved_weight24(context).get());
+    }
     return {dx, at::Tensor(), at::Tensor()};
   }
 };
+
+ProductShape shape_of(Product product, int64_t tokens, const at::Tensor& weight,
+                      at::ScalarType dtype) {
+  return {product, tokens, weight.size(1), weight.size(0), dtype};
+}
+
+ProductShape shape_of(Product product, int64_t tokens, const at::Tensor& weight) {
+  return shape_of(product, tokens, weight, weight.scalar_type());
+}
+
+// Estimates of one shape follow each other, layer by layer, step by step: their memory stays.
+kernels::Panel24& scratch_panel(at::ScalarType dtype, int64_t rows, int64_t columns) {
+  constexpr size_t kMost = 4;  // shapes
+  using Key = std::tuple<kernels::PanelKind, int64_t, int64_t>;
+  thread_local std::map<Key, kernels::Panel24> panels;
+  const Key key = {panel_kind(dtype), rows, columns};
+  const auto found = panels.find(key);
+  if (found != panels.end()) return found->second;
+  if (panels.size() >= kMost) panels.clear();
+  return panels.emplace(key, empty_panel(dtype, rows, columns)).first->second;
+}
 
 }  // namespace
 
@@ -56,12 +95,34 @@ at::Tensor linear(const at::Tensor& x, const Linear& layer) {
   return LinearFunction::apply(x, layer.weight, layer);
 }
 
-at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
+at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           Weight24* weight24) {
+  const auto dense = [&] {
+    return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
+  };
+  if (!weight24 || !x.is_cpu()) return dense();
+  const auto sparse = [&] { return multiply_transposed(weight24->panel(weight), x, bias); };
+  const auto candidates = [&]() -> std::vector<Candidate> {
+    return {{Implementation::kDense, [&] { dense(); }},
+            {Implementation::kPanel, [&] { sparse(); }}};
+  };
+  const auto chosen = choose(shape_of(Product::kForward, x.size(0), weight), candidates);
+  return chosen == Implementation::kDense ? dense() : sparse();
 }
 
-at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight) {
-  return at::mm(dz, weight);
+at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight,
+                                  Weight24* weight24) {
+  const auto dense = [&] { return at::mm(dz, weight); };
+  if (!weight24 || !dz.is_cpu() || !weight24->has_transposed(weight.scalar_type())) return dense();
+  const auto sparse = [&] {
+    return multiply_transposed(weight24->transposed_panel(weight), dz, {});
+  };
+  const auto candidates = [&]() -> std::vector<Candidate> {
+    return {{Implementation::kDense, [&] { dense(); }},
+            {Implementation::kPanel, [&] { sparse(); }}};
+  };
+  const auto chosen = choose(shape_of(Product::kInputGradient, dz.size(0), weight), candidates);
+  return chosen == Implementation::kDense ? dense() : sparse();
 }
 
 void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::Tensor& gradient) {
@@ -70,6 +131,28 @@ void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::
   } else {
     accumulate(at::mm(dz.t(), x), gradient);
   }
+}
+
+void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
+                                   const RandomStream& stream, at::Tensor& gradient) {
+  const auto dense = [&](at::Tensor& sum) {
+    add_weight_gradient_product(mvue24(dz, stream), x, sum);
+  };
+  if (!dz.is_cpu()) return dense(gradient);
+  const auto sparse = [&](at::Tensor& sum) {
+    kernels::Panel24& estimate = scratch_panel(dz.scalar_type(), dz.size(1), dz.size(0));
+    fill_panel_mvue(dz, stream, estimate);
+    multiply_add(estimate, x, sum);
+  };
+  at::Tensor scratch;  // measuring must not add to the gradient
+  const auto candidates = [&]() -> std::vector<Candidate> {
+    scratch = at::zeros_like(gradient);
+    return {{Implementation::kDense, [&] { dense(scratch); }},
+            {Implementation::kPanel, [&] { sparse(scratch); }}};
+  };
+  const auto chosen =
+      choose(shape_of(Product::kWeightGradient, x.size(0), gradient, dz.scalar_type()), candidates);
+  return chosen == Implementation::kDense ? dense(gradient) : sparse(gradient);
 }
 
 }  // namespace twofour::sparse

@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/base/random.h"
+#include "twofour/sparse/weight24.h"
 
 namespace twofour::sparse {
 
@@ -23,6 +24,8 @@ struct Linear {
   at::Tensor forward_weight, forward_bias;
   WeightGradient weight_gradient = WeightGradient::kExact;
   RandomStream stream;  ///< MVUE's numbers of this layer and micro-batch
+  /// Where W̃ is 2:4: its panels, told of every change of W̃. Null: all products with W̃ are dense.
+  c10::intrusive_ptr<Weight24> weight24;
 };
 
 /// z [tokens, out] of x [tokens, in]. With gradients enabled, backward adds dW and db in float32
@@ -30,10 +33,16 @@ struct Linear {
 /// second tensor. Several backward passes accumulate.
 at::Tensor linear(const at::Tensor& x, const Linear& layer);
 
-/// The only places where the three products are computed; the choice between sparse and dense
-/// kernels is made here.
-at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
-at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight);
+/// The only places where the three products are computed. Each takes the 2:4 kernels or ATen's
+/// dense ones, whichever was measured to be faster for the shape (choice.h).
+at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           Weight24* weight24 = nullptr);
+at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight,
+                                  Weight24* weight24 = nullptr);
 void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::Tensor& gradient);
+
+/// gradient += MVUE(dz)ᵀ x.
+void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
+                                   const RandomStream& stream, at::Tensor& gradient);
 
 }  // namespace twofour::sparse

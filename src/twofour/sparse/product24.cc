@@ -13,7 +13,8 @@ template <class Fn>
 auto with_type(at::ScalarType dtype, Fn&& fn) {
   if (dtype == at::kFloat) return fn(static_cast<float*>(nullptr));
   if (dtype == at::kBFloat16) return fn(static_cast<kernels::bfloat16*>(nullptr));
-  fail("2:4 products take float32 and bfloat16, not {}", c10::toString(dtype));
+  if (dtype == at::kHalf) return fn(static_cast<kernels::float16*>(nullptr));
+  fail("2:4 products take float32, bfloat16 and float16, not {}", c10::toString(dtype));
 }
 
 template <class T>
@@ -28,11 +29,14 @@ void check_size(const char* what, int64_t is, int64_t expected) {
 
 }  // namespace
 
-kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns) {
-  return with_type(dtype, [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
-    return kernels::Panel24(kernels::panel_kind<T>(), rows, columns);
+kernels::PanelKind panel_kind(at::ScalarType dtype) {
+  return with_type(dtype, [](auto* type) {
+    return kernels::panel_kind<std::remove_pointer_t<decltype(type)>>();
   });
+}
+
+kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns) {
+  return kernels::Panel24(panel_kind(dtype), rows, columns);
 }
 
 void fill_panel(const at::Tensor& weight, kernels::Panel24& panel) {
@@ -41,6 +45,15 @@ void fill_panel(const at::Tensor& weight, kernels::Panel24& panel) {
   with_type(weight.scalar_type(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     kernels::fill_panel(rows_of<T>(weight), weight.stride(0), panel);
+  });
+}
+
+void fill_panel_transposed(const at::Tensor& weight, kernels::Panel24& panel) {
+  check_size("the number of columns", weight.size(1), panel.rows());
+  check_size("the number of rows", weight.size(0), panel.columns());
+  with_type(weight.scalar_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    kernels::fill_panel_transposed(rows_of<T>(weight), weight.stride(0), panel);
   });
 }
 

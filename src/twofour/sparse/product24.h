@@ -1,4 +1,4 @@
-// The 2:4 products of kernels/ on tensors (float32, bfloat16; CPU).
+// The 2:4 products of kernels/ on tensors (float32, bfloat16, float16; CPU).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,12 +8,19 @@
 
 namespace twofour::sparse {
 
-/// A panel of the kind that products of `dtype` need, filled with zeros.
+/// The kind of panel that products of `dtype` need.
+kernels::PanelKind panel_kind(at::ScalarType dtype);
+
+/// A panel of that kind, filled with zeros.
 kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns);
 
 /// Fills `panel` from weight [rows, columns], which must be 2:4 along its rows: an Error names the
 /// first group that is not.
 void fill_panel(const at::Tensor& weight, kernels::Panel24& panel);
+
+/// Fills `panel` [columns, rows] from weight [rows, columns] transposed: see
+/// kernels::fill_panel_transposed.
+void fill_panel_transposed(const at::Tensor& weight, kernels::Panel24& panel);
 
 /// Fills `panel` [features, tokens] with the MVUE of dz [tokens, features]ᵀ (see mvue.h): the same
 /// draws as mvue24.

@@ -8,6 +8,7 @@
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
 #include "twofour/checkpoint/run_checkpoint.h"
+#include "twofour/sparse/choice.h"
 
 namespace twofour::train {
 namespace {
@@ -80,7 +81,10 @@ Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
 void save_run(const TrainOptions& options, const Json& fingerprint, int64_t step,
               model::Gpt2& model, const AdamW& optimizer, const SparseWeights& weights) {
   checkpoint::RunState state;
-  state.state = {{"step", step}, {"threads", thread_count()}, {"options", fingerprint}};
+  state.state = {{"step", step},
+                 {"threads", thread_count()},
+                 {"options", fingerprint},
+                 {"products", sparse::choices_made()}};
   state.files = {{"model.safetensors", parameters_of(model)},
                  {"optimizer.safetensors", optimizer.state()},
                  {"sparsity.safetensors", weights.state()}};
@@ -105,6 +109,7 @@ int64_t load_run(const TrainOptions& options, const Json& fingerprint, model::Gp
     if (file == "optimizer.safetensors") restore(optimizer.state(), tensors, file);
     if (file == "sparsity.safetensors") restore(weights.state(), tensors, file);
   }
+  if (stored.state.contains("products")) sparse::use_choices(stored.state.at("products"));
   const int64_t step = stored.state.at("step");
   optimizer.set_steps_taken(step);
   return step;

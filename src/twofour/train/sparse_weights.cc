@@ -27,6 +27,7 @@ SparseWeights::SparseWeights(model::Gpt2& model, const Method& method, at::Scala
     if (casts) linear.forward_bias = forward_copy(linear.bias);
     if (!is_sparse) return;
     linear.weight_gradient = method_.weight_gradient;
+    linear.weight24 = c10::make_intrusive<sparse::Weight24>(sparse::Along::kRows);
     linear.stream.tensor = static_cast<uint32_t>(layers_.size());
     linear.stream.seed = seed_;
     layers_.push_back({name, &linear, at::zeros({(linear.weight.numel() + 7) / 8}, at::kByte),
@@ -51,6 +52,7 @@ SparsityStatistics SparseWeights::refresh() {
   for (Layer& layer : layers_) {
     const sparse::SoftThresholdCounts counts = sparse::soft_threshold24(
         layer.linear->weight, layer.scale.item<double>(), layer.linear->forward_weight, layer.mask);
+    layer.linear->weight24->changed();
     flips += counts.flips;
     zeros += counts.zeros;
     entries += layer.linear->weight.numel();

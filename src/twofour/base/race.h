@@ -1,0 +1,33 @@
+// Pieces of work that take turns, each timed: what a choice or a benchmark compares was measured in
+// the same moments of the same machine.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace twofour {
+
+/// Runs every piece once to warm up, then all of them in turn.
+class Race {
+ public:
+  void add(std::string name, std::function<void()> work);
+
+  /// At least `least` rounds, then more until `most` or until `seconds` have passed.
+  void run(int64_t least, int64_t most, double seconds);
+  void run(int64_t rounds) { run(rounds, rounds, 0); }
+
+  /// The shortest time of the piece of that name, in seconds. Throws Error for an unknown name.
+  double seconds(const std::string& name) const;
+
+ private:
+  struct Runner {
+    std::string name;
+    std::function<void()> work;
+    double seconds;
+  };
+  std::vector<Runner> runners_;
+};
+
+}  // namespace twofour

@@ -1,0 +1,183 @@
+// The products of tiles24.h, blocked: 512 tokens of x are packed by all threads; then each takes
+// its share of the rows, 256 at a time, whose sums stay in the second-level cache while blocks of
+// columns pass. A pair of row tiles of such a block is expanded once, in the first-level cache, for
+// all tokens.
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "twofour/base/parallel.h"
+#include "twofour/kernels/tiles24.h"
+
+namespace twofour::kernels {
+namespace {
+
+constexpr int64_t kExpandedBytes = 28672;  // of the first-level cache; sums and x need the rest
+
+// Memory that a thread keeps: it only grows, and its pages stay mapped.
+class Arena {
+ public:
+  std::byte* at_least(int64_t bytes) {
+    if (bytes > size_) {
+      memory_.reset(static_cast<std::byte*>(
+          std::aligned_alloc(4096, static_cast<size_t>(bytes + 4095) / 4096 * 4096)));
+      if (!memory_) {
+        size_ = 0;
+        throw std::bad_alloc();
+      }
+      size_ = bytes;
+    }
+    return memory_.get();
+  }
+
+ private:
+  std::unique_ptr<std::byte, decltype(&std::free)> memory_{nullptr, &std::free};
+  int64_t size_ = 0;
+};
+
+// What one pair of x and one pair of row tiles give.
+struct Part {
+  int64_t token, tokens, row, rows;
+};
+
+// What the loops of one product share.
+template <class T>
+struct Product {
+  const Panel24& a;
+  const TileLoops<T>& loops = tile_loops<T>();
+  int64_t terms = a.terms(), column_tiles = a.column_tiles();
+  int64_t step_bytes = terms * 2 * kOperandTileBytes;  // of x, a pair and column tile
+  // Blocks of columns: as even as possible.
+  int64_t most_tiles = std::max<int64_t>(1, kExpandedBytes / step_bytes);
+  int64_t blocks = (column_tiles + most_tiles - 1) / most_tiles;
+  int64_t block_tiles = (column_tiles + blocks - 1) / blocks;
+  // Pairs of x at a time, and pairs of row tiles: their sums, and x where it is narrow, share the
+  // second-level cache.
+  int64_t side = column_tiles * step_bytes <= 65536 ? 8 : 12;
+};
+
+// The packed tiles that follow are fetched while a pair of rows is multiplied, a few lines a step:
+// all of them by the time the last pair of x is done.
+template <class T>
+void prefetch_next(const Product<T>& p, const std::byte* tiles, int64_t pair, int64_t pairs,
+                   TileOperands& operands) {
+  const int64_t bytes = 2 * packed_tile_bytes(p.terms) * operands.column_tiles;
+  const int64_t steps = pairs * operands.column_tiles;
+  operands.next_lines = (bytes / 64 + steps - 1) / steps;
+  operands.next = tiles + pair * operands.column_tiles * operands.next_lines * 64;
+}
+
+// Sums of one chunk of x and some row pairs. begin(pair of x, pair of rows) is called before the
+// last sums of the two, finish(…, sums) after.
+template <class T, class Finish>
+void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs, bool half,
+                   int64_t first, int64_t last, Finish&& finish) {
+  thread_local Arena arena;
+  const int64_t sums_bytes = pairs * kPairFloats * 4;
+  std::byte* expanded = arena.at_least(p.block_tiles * p.step_bytes + (last - first) * sums_bytes);
+  std::byte* sums = expanded + p.block_tiles * p.step_bytes;
+  for (int64_t block = 0; block < p.blocks; ++block) {
+    const int64_t column = block * p.block_tiles;
+    TileOperands o{};
+    o.column_tiles = std::min(p.block_tiles, p.column_tiles - column);
+    o.expanded = expanded;
+    o.add = block > 0;
+    for (int64_t row = first; row < last; ++row) {
+      auto* own = reinterpret_cast<float*>(sums + (row - first) * sums_bytes);
+      o.tiles = p.a.tile(2 * row, column);
+      const std::byte* next = p.a.tile(2 * std::min(row + 1, p.a.row_tiles() / 2 - 1), column);
+      for (int64_t pair = 0; pair < pairs; ++pair, own += kPairFloats) {
+        o.x = operand + pair * p.column_tiles * p.step_bytes + column * p.step_bytes;
+        o.expands = pair == 0;
+        o.both = !half || pair + 1 < pairs;
+        prefetch_next(p, next, pair, pairs, o);
+        p.loops.multiply(o, own);
+        if (block + 1 == p.blocks) finish(pair, row, own);
+      }
+    }
+  }
+}
+
+// For all `tokens`: pack(first token, tokens up to 32, out) fills a pair; see above.
+template <class T, class Pack, class Finish>
+void run(const Panel24& a, int64_t tokens, Pack&& pack, Finish&& finish) {
+  const Product<T> p{a};
+  const int64_t all_pairs = (tokens + kPair - 1) / kPair, row_pairs = a.row_tiles() / 2;
+  const int64_t pair_bytes = p.column_tiles * p.step_bytes;
+  const int64_t chunks = (all_pairs + p.side - 1) / p.side;
+  const int64_t chunk = (all_pairs + chunks - 1) / chunks;
+  thread_local Arena arena;
+  std::byte* operand = arena.at_least(chunk * pair_bytes);
+  for (int64_t begin = 0; begin < all_pairs; begin += chunk) {
+    const int64_t pairs = std::min(chunk, all_pairs - begin);
+    parallel_for(0, pairs, 1, [&](int64_t first, int64_t last) {
+      for (int64_t pair = first; pair < last; ++pair) {
+        const int64_t token = (begin + pair) * kPair;
+        pack(token, std::min(kPair, tokens - token), operand + pair * pair_bytes);
+      }
+    });
+    const auto part = [&](int64_t pair, int64_t row_pair) {
+      Part part;
+      part.token = (begin + pair) * kPair;
+      part.tokens = std::min(kPair, tokens - part.token);
+      part.row = row_pair * kPair;
+      part.rows = std::min(kPair, a.rows() - part.row);
+      return part;
+    };
+    const bool half = tokens - (begin + pairs - 1) * kPair <= kTileRows;
+    parallel_for(0, row_pairs, 1, [&](int64_t first, int64_t last) {
+      p.loops.start();
+      for (int64_t row = first; row < last; row += p.side) {
+        multiply_rows(p, operand, pairs, half, row, std::min(last, row + p.side),
+                      [&](int64_t pair, int64_t row_pair, const float* sums) {
+                        finish(part(pair, row_pair), sums);
+                      });
+      }
+      p.loops.stop();
+    });
+  }
+}
+
+}  // namespace
+
+template <class T>
+void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
+                               int64_t y_stride, const Epilogue<T>& epilogue) {
+  const TileLoops<T>& loops = tile_loops<T>();
+  run<T>(
+      a, tokens,
+      [&](int64_t token, int64_t here, std::byte* out) {
+        loops.pack_rows(x + token * x_stride, here, a.columns(), x_stride, out);
+      },
+      [&](const Part& part, const float* sums) {
+        loops.store(sums, part.tokens, part.rows, y + part.token * y_stride + part.row, y_stride,
+                    at_offset(epilogue, part.token, part.row));
+      });
+}
+
+template <class T>
+void multiply_add_tiles(const Panel24& a, const T* x, int64_t width, int64_t x_stride, float* y,
+                        int64_t y_stride) {
+  const TileLoops<T>& loops = tile_loops<T>();
+  run<T>(
+      a, width,
+      [&](int64_t column, int64_t here, std::byte* out) {
+        loops.pack_columns(x + column, a.columns(), here, x_stride, out);
+      },
+      [&](const Part& part, const float* sums) {
+        loops.add_transposed(sums, part.tokens, part.rows, y + part.row * y_stride + part.token,
+                             y_stride);
+      });
+}
+
+#define TWOFOUR_INSTANTIATE(T)                                                               \
+  template void multiply_transposed_tiles<T>(const Panel24&, const T*, int64_t, int64_t, T*, \
+                                             int64_t, const Epilogue<T>&);                   \
+  template void multiply_add_tiles<T>(const Panel24&, const T*, int64_t, int64_t, float*, int64_t);
+TWOFOUR_INSTANTIATE(float)
+TWOFOUR_INSTANTIATE(bfloat16)
+TWOFOUR_INSTANTIATE(float16)
+#undef TWOFOUR_INSTANTIATE
+
+}  // namespace twofour::kernels

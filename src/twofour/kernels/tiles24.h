@@ -1,0 +1,78 @@
+// The products and panels of AMX: tiles of 16 x 32 bfloat16, multiplied 8192 multiply-adds at a
+// time. The tile multiply does not skip zeros: what 2:4 saves here is memory traffic, since the
+// panel's tiles are expanded in the first-level cache just before their use.
+//
+// A float32 is the sum of three bfloat16 terms; of the nine products of two float32 the six largest
+// are summed, what is left out being under 2^-23 of the product: no less exact than sums in
+// float32. A float16 is two terms, and all four products are summed. Subnormal float32 values count
+// as zero.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "twofour/base/random.h"
+#include "twofour/kernels/panel24.h"
+#include "twofour/kernels/product24.h"
+
+namespace twofour::kernels {
+
+constexpr int64_t kPair = 2 * kTileRows;        // rows and tokens that are multiplied at once
+constexpr int64_t kPairFloats = kPair * kPair;  // sums of a pair, as four tiles of 16 x 16
+constexpr int64_t kOperandTileBytes = 1024;
+
+/// One call of TileLoops::multiply.
+struct TileOperands {
+  const std::byte* tiles;  ///< the panel's, of `column_tiles` columns
+  int64_t column_tiles;
+  const std::byte* x;     ///< packed, at the same columns
+  std::byte* expanded;    ///< 2 KiB a column tile and term: `tiles`, expanded
+  bool expands;           ///< expanded is not filled yet
+  bool add;               ///< to sums; else they begin at 0
+  bool both;              ///< x has more than 16 tokens
+  const std::byte* next;  ///< to prefetch: `next_lines` cache lines a column tile
+  int64_t next_lines;
+};
+
+/// The inner loops on AMX, one T each. x is packed as operand tiles: for every pair (32 tokens, the
+/// rows of the product) and column tile, terms x 2 tiles.
+template <class T>
+struct TileLoops {
+  /// Tiles may be used on this thread between the two.
+  void (*start)();
+  void (*stop)();
+  /// x [tokens <= 32, columns], rows `stride` apart, as the tiles of one pair; zeros fill them up.
+  void (*pack_rows)(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out);
+  /// The same of xᵀ: x [rows, width <= 32], `rows` being what the product sums over.
+  void (*pack_columns)(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out);
+  /// sums [4, 16, 16] (+)= a pair of x times a pair of row tiles.
+  void (*multiply)(const TileOperands& operands, float* sums);
+  /// y [tokens, rows] <- epilogue(one pair's sums); the epilogue's pointers are at the first row
+  /// and token.
+  void (*store)(const float* sums, int64_t tokens, int64_t rows, T* y, int64_t stride,
+                const Epilogue<T>& epilogue);
+  /// y [rows, width] += the transposed sums.
+  void (*add_transposed)(const float* sums, int64_t width, int64_t rows, float* y, int64_t stride);
+
+  /// Fills the panel's row tiles of one pair. False if somewhere four columns of 16 rows keep more
+  /// than 32 entries; with `strict`, if a group keeps more than two.
+  bool (*fill)(const T* weight, int64_t stride, int64_t pair, Panel24& panel);
+  bool (*fill_transposed)(const T* weight, int64_t stride, int64_t pair, Panel24& panel);
+  /// One pair of features of the MVUE of dz; group (token / 4) has number token / 4 * group_stride
+  /// + feature.
+  void (*fill_mvue)(const T* dz, int64_t stride, const RandomStream& stream, int64_t pair,
+                    Panel24& panel);
+};
+
+template <class T>
+const TileLoops<T>& tile_loops();
+
+/// multiply_transposed and multiply_add of product24.h for panels of tiles.
+template <class T>
+void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
+                               int64_t y_stride, const Epilogue<T>& epilogue);
+template <class T>
+void multiply_add_tiles(const Panel24& a, const T* x, int64_t width, int64_t x_stride, float* y,
+                        int64_t y_stride);
+
+}  // namespace twofour::kernels

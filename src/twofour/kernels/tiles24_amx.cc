@@ -1,0 +1,320 @@
+// The tile products of tiles24.h. Tile registers: 0 to 3 the sums of a pair, 4 and 5 x, 6 and 7 the
+// weight.
+#include <cstring>
+
+#include "twofour/kernels/product24_store_avx512.h"
+#include "twofour/kernels/terms_amx.h"
+#include "twofour/kernels/tiles24.h"
+#include "twofour/kernels/tiles24_fill_amx.h"
+
+namespace twofour::kernels {
+namespace {
+
+// The compiler does not see that tile instructions read memory: no store may move past this or be
+// left out.
+inline void order_memory(const void* read = nullptr) {
+  __asm__ volatile("" ::"r"(read) : "memory");
+}
+
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  uint16_t row_bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+void start() {
+  TileConfig config;
+  for (int i = 0; i < 8; ++i) {
+    config.row_bytes[i] = 64;
+    config.rows[i] = 16;
+  }
+  order_memory(&config);
+  _tile_loadconfig(&config);
+}
+
+void stop() { _tile_release(); }
+
+// Lines i of a packed tile as 64 bytes each.
+template <int kTerm>
+inline void expand_tile(const std::byte* tile, int64_t terms, std::byte* out) {
+  uint32_t masks[16];
+  std::memcpy(masks, tile, sizeof masks);
+  for (int64_t term = 0; term < terms; ++term) {
+    const std::byte* kept = tile + 64 + term * kTermBytes;
+    std::byte* lines = out + term * 2 * kOperandTileBytes;
+    for (int g = 0; g < 8; ++g, kept += 64, lines += 128) {
+      const uint32_t even = masks[2 * g], odd = masks[2 * g + 1];
+      const std::byte* rest = kept + 2 * __builtin_popcount(even);
+      _mm512_store_si512(lines, _mm512_maskz_expand_epi16(even, _mm512_loadu_si512(kept)));
+      _mm512_store_si512(lines + 64, _mm512_maskz_expand_epi16(odd, _mm512_loadu_si512(rest)));
+    }
+  }
+}
+
+// Both row tiles of a pair at one column tile.
+template <int kTermCount>
+inline void expand_pair(const std::byte* tiles, std::byte* expanded) {
+  constexpr int64_t kBytes = packed_tile_bytes(kTermCount);
+  _mm_prefetch(reinterpret_cast<const char*>(tiles + 4096), _MM_HINT_T0);
+  expand_tile<0>(tiles, kTermCount, expanded);
+  expand_tile<0>(tiles + kBytes, kTermCount, expanded + kOperandTileBytes);
+}
+
+// x passes by: loads that leave the first-level cache to the expanded weight.
+inline void load_x(const std::byte* x) { _tile_stream_loadd(4, x, 64); }
+inline void load_second_x(const std::byte* x) { _tile_stream_loadd(5, x + kOperandTileBytes, 64); }
+inline void load_weight(const std::byte* w) {
+  _tile_loadd(6, w, 64);
+  _tile_loadd(7, w + kOperandTileBytes, 64);
+}
+
+template <bool kBoth>
+inline void load_both_x(const std::byte* x) {
+  load_x(x);
+  if constexpr (kBoth) load_second_x(x);
+}
+
+template <bool kBoth>
+inline void multiply_loaded() {
+  _tile_dpbf16ps(0, 4, 6);
+  _tile_dpbf16ps(1, 4, 7);
+  if constexpr (kBoth) {
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+}
+
+// All products of terms that matter, with as few loads as the registers allow.
+template <int kTermCount, bool kBoth>
+inline void multiply_tile(const std::byte* x, const std::byte* w) {
+  constexpr int64_t kTerm = 2 * kOperandTileBytes;
+  if constexpr (kTermCount == 1) {
+    load_both_x<kBoth>(x);
+    load_weight(w);
+    multiply_loaded<kBoth>();
+  }
+  if constexpr (kTermCount == 2) {
+    load_both_x<kBoth>(x + kTerm);
+    load_weight(w + kTerm);
+    multiply_loaded<kBoth>();
+    load_both_x<kBoth>(x);
+    multiply_loaded<kBoth>();
+    load_weight(w);
+    multiply_loaded<kBoth>();
+    load_both_x<kBoth>(x + kTerm);
+    multiply_loaded<kBoth>();
+  }
+  if constexpr (kTermCount == 3) {
+    load_both_x<kBoth>(x);
+    load_weight(w + 2 * kTerm);
+    multiply_loaded<kBoth>();
+    load_weight(w + kTerm);
+    multiply_loaded<kBoth>();
+    load_both_x<kBoth>(x + kTerm);
+    multiply_loaded<kBoth>();
+    load_weight(w);
+    multiply_loaded<kBoth>();
+    load_both_x<kBoth>(x + 2 * kTerm);
+    multiply_loaded<kBoth>();
+    load_both_x<kBoth>(x);
+    multiply_loaded<kBoth>();
+  }
+}
+
+template <bool kBoth>
+inline void load_sums(const float* sums, bool add) {
+  if (add) {
+    _tile_loadd(0, sums, 64);
+    _tile_loadd(1, sums + 256, 64);
+    if constexpr (kBoth) {
+      _tile_loadd(2, sums + 512, 64);
+      _tile_loadd(3, sums + 768, 64);
+    }
+  } else {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  }
+}
+
+template <bool kBoth>
+inline void store_sums(float* sums) {
+  _tile_stored(0, sums, 64);
+  _tile_stored(1, sums + 256, 64);
+  if constexpr (kBoth) {
+    _tile_stored(2, sums + 512, 64);
+    _tile_stored(3, sums + 768, 64);
+  }
+}
+
+// kExpands: the weight's tiles are expanded on the way, one column tile ahead of their use.
+template <int kTermCount, bool kBoth, bool kExpands>
+void multiply_pair(const TileOperands& o, float* sums) {
+  constexpr int64_t kStep = kTermCount * 2 * kOperandTileBytes;
+  constexpr int64_t kPacked = 2 * packed_tile_bytes(kTermCount);
+  const std::byte* next = o.next;
+  load_sums<kBoth>(sums, o.add);
+  if constexpr (kExpands) expand_pair<kTermCount>(o.tiles, o.expanded);
+  for (int64_t k = 0; k < o.column_tiles; ++k) {
+    if constexpr (kExpands) {
+      if (k + 1 < o.column_tiles) {
+        expand_pair<kTermCount>(o.tiles + (k + 1) * kPacked, o.expanded + (k + 1) * kStep);
+      }
+      order_memory();
+    }
+    for (int64_t line = 0; line < o.next_lines; ++line, next += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
+    }
+    multiply_tile<kTermCount, kBoth>(o.x + k * kStep, o.expanded + k * kStep);
+  }
+  store_sums<kBoth>(sums);
+}
+
+template <int kTermCount>
+void multiply(const TileOperands& o, float* sums) {
+  if (o.expands) {
+    o.both ? multiply_pair<kTermCount, true, true>(o, sums)
+           : multiply_pair<kTermCount, false, true>(o, sums);
+  } else {
+    o.both ? multiply_pair<kTermCount, true, false>(o, sums)
+           : multiply_pair<kTermCount, false, false>(o, sums);
+  }
+}
+
+// 16 tokens of 32 columns, one tile a term.
+template <class T>
+void pack_tile(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out) {
+  for (int64_t t = 0; t < kTileRows; ++t, out += 64) {
+    const bool present = t < tokens;
+    const T* row = present ? x + t * stride : x;
+    if constexpr (kTerms<T> == 1) {
+      const __mmask32 mask = present ? (columns >= 32 ? ~0u : (1u << columns) - 1u) : 0u;
+      _mm512_store_si512(out, _mm512_maskz_loadu_epi16(mask, row));
+    } else {
+      __m512 low = quiet(load_floats(row, present ? first_lanes(columns) : 0));
+      __m512 high = quiet(
+          load_floats(row + (columns > 16 ? 16 : 0), present ? first_lanes(columns - 16) : 0));
+      for (int term = 0; term < kTerms<T>; ++term) {
+        const __m512i first = take_term(low), second = take_term(high);
+        const __m256i a = _mm512_cvtepi32_epi16(_mm512_srli_epi32(first, 16));
+        const __m256i b = _mm512_cvtepi32_epi16(_mm512_srli_epi32(second, 16));
+        _mm512_store_si512(out + term * 2 * kOperandTileBytes,
+                           _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
+      }
+    }
+  }
+}
+
+template <class T>
+void pack_rows(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out) {
+  for (int64_t k = 0; k < columns; k += kTileColumns) {
+    const int64_t here = columns - k;
+    pack_tile(x + k, tokens, here, stride, out);
+    if (tokens > kTileRows) {
+      pack_tile(x + kTileRows * stride + k, tokens - kTileRows, here, stride,
+                out + kOperandTileBytes);
+    } else {
+      for (int term = 0; term < kTerms<T>; ++term) {
+        std::memset(out + (2 * term + 1) * kOperandTileBytes, 0, kOperandTileBytes);
+      }
+    }
+    out += kTerms<T> * 2 * kOperandTileBytes;
+  }
+}
+
+// 16 columns of x as the rows of a tile: pairs of rows of x interleaved, then transposed.
+template <class T>
+void pack_column_tile(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out) {
+  const __mmask16 mask = first_lanes(width);
+  __m512i words[kTerms<T>][16];
+  for (int64_t i = 0; i < 16; ++i) {
+    const bool first = 2 * i < rows, second = 2 * i + 1 < rows;
+    __m512 even = quiet(load_floats(first ? x + 2 * i * stride : x, first ? mask : 0));
+    __m512 odd = quiet(load_floats(second ? x + (2 * i + 1) * stride : x, second ? mask : 0));
+    for (int term = 0; term < kTerms<T>; ++term) {
+      const __m512i low = take_term(even);
+      words[term][i] = interleave(low, take_term(odd));
+    }
+  }
+  for (int term = 0; term < kTerms<T>; ++term) {
+    transpose16(words[term]);
+    for (int64_t i = 0; i < 16; ++i) {
+      _mm512_store_si512(out + term * 2 * kOperandTileBytes + 64 * i, words[term][i]);
+    }
+  }
+}
+
+template <class T>
+void pack_columns(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out) {
+  for (int64_t k = 0; k < rows; k += kTileColumns) {
+    pack_column_tile(x + k * stride, rows - k, width, stride, out);
+    pack_column_tile(x + k * stride + (width > 16 ? 16 : 0), rows - k, width - 16, stride,
+                     out + kOperandTileBytes);
+    out += kTerms<T> * 2 * kOperandTileBytes;
+  }
+}
+
+// A token's row of two tiles: a whole cache line where T is bfloat16.
+template <class T>
+void store(const float* sums, int64_t tokens, int64_t rows, T* y, int64_t stride,
+           const Epilogue<T>& epilogue) {
+  const __mmask16 masks[2] = {first_lanes(rows), first_lanes(rows - 16)};
+  __m512 bias[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  for (int i = 0; epilogue.bias && i < 2; ++i) {
+    bias[i] = load_floats(epilogue.bias + (masks[i] ? 16 * i : 0), masks[i]);
+  }
+  for (int64_t t = 0; t < tokens; ++t) {
+    const float* line = sums + t / 16 * 512 + t % 16 * 16;
+    const T* others = epilogue.other + t * epilogue.other_stride;
+    for (int i = 0; i < 2 && masks[i]; ++i) {
+      const __m512 z = _mm512_add_ps(_mm512_load_ps(line + 256 * i), bias[i]);
+      const __m512 other =
+          epilogue.other ? load_floats(others + 16 * i, masks[i]) : _mm512_setzero_ps();
+      store_floats(activate16(z, epilogue.activation, other), y + t * stride + 16 * i, masks[i]);
+    }
+  }
+}
+
+void add_transposed(const float* sums, int64_t width, int64_t rows, float* y, int64_t stride) {
+  for (int64_t w = 0; w < width; w += 16) {
+    const __mmask16 mask = first_lanes(width - w);
+    for (int64_t r = 0; r < rows; r += 16) {
+      __m512i block[16];
+      const float* tile = sums + w / 16 * 512 + r * 16;
+      for (int i = 0; i < 16; ++i) block[i] = _mm512_load_si512(tile + 16 * i);
+      transpose16(block);
+      const int64_t here = rows - r < 16 ? rows - r : 16;
+      for (int64_t i = 0; i < here; ++i) {
+        float* out = y + (r + i) * stride + w;
+        const __m512 sum =
+            _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), _mm512_castsi512_ps(block[i]));
+        _mm512_mask_storeu_ps(out, mask, sum);
+      }
+    }
+  }
+}
+
+template <class T>
+constexpr TileLoops<T> kTileLoops = {
+    start,    stop,           pack_rows<T>, pack_columns<T>,    multiply<kTerms<T>>,
+    store<T>, add_transposed, fill<T>,      fill_transposed<T>, fill_mvue<T>};
+
+}  // namespace
+
+template <>
+const TileLoops<float>& tile_loops() {
+  return kTileLoops<float>;
+}
+
+template <>
+const TileLoops<bfloat16>& tile_loops() {
+  return kTileLoops<bfloat16>;
+}
+
+template <>
+const TileLoops<float16>& tile_loops() {
+  return kTileLoops<float16>;
+}
+
+}  // namespace twofour::kernels

@@ -1,0 +1,131 @@
+// Panels of tiles: lines of 16 rows x 2 columns, of which the entries that are not zero are kept.
+#pragma once
+
+#include <cstring>
+
+#include "twofour/kernels/mvue24_avx512.h"
+#include "twofour/kernels/terms_amx.h"
+#include "twofour/kernels/tiles24.h"
+
+namespace twofour::kernels {
+namespace {
+
+// Two lines, that is one group of four columns of 16 rows: x[i] holds column i.
+struct Group16 {
+  __m512 x[4];
+};
+
+inline uint32_t spread(__mmask16 even, __mmask16 odd) {
+  return _pdep_u32(even, 0x55555555u) | _pdep_u32(odd, 0xaaaaaaaau);
+}
+
+inline __mmask16 nonzero(__m512 x) {
+  return _mm512_test_epi32_mask(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
+}
+
+// True if some row keeps more than two of the four.
+inline bool breaks_pattern(const __mmask16 (&kept)[4]) {
+  const uint32_t one = kept[0] ^ kept[1], other = kept[2] ^ kept[3];
+  const uint32_t both = kept[0] & kept[1], others = kept[2] & kept[3];
+  return ((both & (other | others)) | (others & (one | both))) != 0;
+}
+
+// Writes group g of a tile. Returns false, and writes nothing, if more than 32 entries are kept.
+template <class T>
+bool store_group16(Group16 group, int64_t g, std::byte* tile, bool strict) {
+  __mmask16 kept[4];
+  for (int i = 0; i < 4; ++i) {
+    group.x[i] = quiet(group.x[i]);
+    kept[i] = nonzero(group.x[i]);
+  }
+  const uint32_t even = spread(kept[0], kept[1]), odd = spread(kept[2], kept[3]);
+  const int first = __builtin_popcount(even), second = __builtin_popcount(odd);
+  if (strict ? breaks_pattern(kept) : first + second > 32) return false;
+  std::memcpy(tile + 8 * g, &even, 4);
+  std::memcpy(tile + 8 * g + 4, &odd, 4);
+  for (int term = 0; term < kTerms<T>; ++term) {
+    std::byte* out = tile + 64 + term * kTermBytes + 64 * g;
+    const __m512i a = take_term(group.x[0]), b = take_term(group.x[1]);
+    const __m512i c = take_term(group.x[2]), d = take_term(group.x[3]);
+    _mm512_storeu_si512(out, _mm512_maskz_compress_epi16(even, interleave(a, b)));
+    _mm512_mask_storeu_epi16(out + 2 * first, static_cast<__mmask32>((uint64_t{1} << second) - 1),
+                             _mm512_maskz_compress_epi16(odd, interleave(c, d)));
+  }
+  return true;
+}
+
+// source(row, column, columns) gives 16 columns' values of 16 rows as vectors over the rows.
+template <class T>
+bool fill(const T* weight, int64_t stride, int64_t pair, Panel24& panel) {
+  bool good = true;
+  for (int64_t half = 0; half < 2; ++half) {
+    const int64_t row = (2 * pair + half) * kTileRows;
+    for (int64_t column = 0; column < panel.columns(); column += 16) {
+      const __mmask16 mask = first_lanes(panel.columns() - column);
+      __m512i block[16];
+      for (int64_t i = 0; i < 16; ++i) {
+        const bool present = row + i < panel.rows();
+        block[i] = _mm512_castps_si512(
+            load_floats(weight + (present ? (row + i) * stride + column : 0), present ? mask : 0));
+      }
+      transpose16(block);
+      std::byte* tile = panel.tile(2 * pair + half, column / kTileColumns);
+      for (int64_t g = 0; g < 4; ++g) {
+        Group16 group;
+        for (int64_t i = 0; i < 4; ++i) group.x[i] = _mm512_castsi512_ps(block[4 * g + i]);
+        good &= store_group16<T>(group, column % kTileColumns / 4 + g, tile, true);
+      }
+    }
+  }
+  return good;
+}
+
+template <class T>
+bool fill_transposed(const T* weight, int64_t stride, int64_t pair, Panel24& panel) {
+  bool good = true;
+  for (int64_t half = 0; half < 2; ++half) {
+    const int64_t row = (2 * pair + half) * kTileRows;
+    const __mmask16 mask = first_lanes(panel.rows() - row);
+    for (int64_t column = 0; column < panel.columns(); column += 4) {
+      Group16 group;
+      for (int64_t i = 0; i < 4; ++i) {
+        group.x[i] = load_floats(mask ? weight + (column + i) * stride + row : weight, mask);
+      }
+      good &= store_group16<T>(group, column % kTileColumns / 4,
+                               panel.tile(2 * pair + half, column / kTileColumns), false);
+    }
+  }
+  return good;
+}
+
+inline __m512 rounded_to(__m512 value, float) { return value; }
+inline __m512 rounded_to(__m512 value, bfloat16) {
+  return _mm512_castsi512_ps(
+      _mm512_slli_epi32(_mm512_cvtepu16_epi32(round_to_bfloat16(value)), 16));
+}
+inline __m512 rounded_to(__m512 value, float16) {
+  return _mm512_cvtph_ps(_mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+}
+
+template <class T>
+void fill_mvue(const T* dz, int64_t stride, const RandomStream& stream, int64_t pair,
+               Panel24& panel) {
+  const uint32_t group_stride = mvue24_group_stride(panel.rows());
+  for (int64_t half = 0; half < 2; ++half) {
+    const int64_t row = (2 * pair + half) * kTileRows;
+    if (row >= panel.rows()) return;
+    for (int64_t token = 0; token < panel.columns(); token += 4) {
+      const uint32_t number =
+          static_cast<uint32_t>(token / 4) * group_stride + static_cast<uint32_t>(row);
+      const Drawn16 drawn = draw_columns(dz + token * stride, panel.columns() - token, panel.rows(),
+                                         stride, row, philox8(stream, number / 2));
+      Group16 group;
+      for (int i = 0; i < 4; ++i) group.x[i] = rounded_to(drawn.entry[i], T{});
+      store_group16<T>(group, token % kTileColumns / 4,
+                       panel.tile(2 * pair + half, token / kTileColumns), false);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace twofour::kernels

@@ -1,0 +1,232 @@
+#include "twofour/sparse/choice.h"
+
+#include <array>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <mutex>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include <torch/headeronly/version.h>
+
+#include "twofour/base/error.h"
+#include "twofour/base/file.h"
+#include "twofour/base/log.h"
+#include "twofour/base/parallel.h"
+#include "twofour/base/race.h"
+#include "twofour/kernels/dispatch.h"
+
+namespace twofour::sparse {
+namespace {
+
+using Json = nlohmann::json;
+
+enum class Tuning { kOff, kOn, kRefresh };
+
+Tuning tuning() {
+  const char* value = std::getenv("TWOFOUR_TUNE");
+  const std::string_view wanted = value ? value : "on";
+  if (wanted == "off") return Tuning::kOff;
+  if (wanted == "on") return Tuning::kOn;
+  if (wanted == "refresh") return Tuning::kRefresh;
+  fail_usage("TWOFOUR_TUNE is \"{}\": choose off, on or refresh", printable(wanted));
+}
+
+constexpr std::array kImplementations = {Implementation::kDense, Implementation::kPanel,
+                                         Implementation::kFew};
+
+std::optional<Implementation> implementation_named(const std::string& name) {
+  for (const Implementation each : kImplementations) {
+    if (name == name_of(each)) return each;
+  }
+  return {};
+}
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  std::string family, line;
+  while (std::getline(file, line) && !line.empty()) {
+    for (const char* field : {"model name", "cpu family", "model\t", "stepping"}) {
+      if (line.starts_with(field)) family += line.substr(line.find(':') + 1);
+    }
+  }
+  return family.empty() ? "unknown CPU" : family.substr(1);
+}
+
+// What a measured time depends on besides the shape.
+std::string machine_key() {
+  static const std::string kCpu = cpu_name();
+  return fmt::format("{}, {}, libtorch {}, {} threads", kCpu,
+                     kernels::name_of(kernels::instruction_set()), TORCH_VERSION, thread_count());
+}
+
+std::optional<Choice> choice_of(const Json& entry) {
+  if (!entry.is_object()) return {};
+  const auto implementation = implementation_named(entry.value("run", ""));
+  if (!implementation) return {};
+  return Choice{*implementation, entry.value("dense_ms", 0.0), entry.value("sparse_ms", 0.0)};
+}
+
+Json entry_of(const Choice& choice) {
+  return {{"run", name_of(choice.implementation)},
+          {"dense_ms", choice.dense_ms},
+          {"sparse_ms", choice.sparse_ms}};
+}
+
+// The file's content; an empty object where there is none or it is damaged.
+Json read_choices(const std::filesystem::path& file) {
+  std::error_code error;
+  if (file.empty() || !std::filesystem::exists(file, error)) return Json::object();
+  try {
+    Json content = Json::parse(read_file(file));
+    if (content.is_object()) return content;
+  } catch (const std::exception&) {
+  }
+  spdlog::warn("\"{}\" is damaged: measuring anew which products are fastest", file.string());
+  return Json::object();
+}
+
+class Choices {
+ public:
+  std::optional<Choice> find(const ProductShape& shape) {
+    const std::string key = describe(shape);
+    const auto found = made_.find({machine_key(), key});
+    if (found != made_.end()) return found->second;
+    if (tuning() != Tuning::kOn) return {};
+    if (!read_) file_ = read_choices(choices_file());
+    read_ = true;
+    const auto machine = file_.find(machine_key());
+    if (machine == file_.end() || !machine->is_object() || !machine->contains(key)) return {};
+    return choice_of((*machine)[key]);
+  }
+
+  // Keeps a choice for this process; a measured one also for later ones.
+  void keep(const ProductShape& shape, const Choice& choice, bool measured) {
+    const bool is_new = made_.try_emplace({machine_key(), describe(shape)}, choice).second;
+    if (is_new && choice.implementation == Implementation::kDense) {
+      spdlog::info("dense: {}: {:.3g} ms, and {:.3g} ms on 2:4 kernels", describe(shape),
+                   choice.dense_ms, choice.sparse_ms);
+    }
+    if (measured) write(shape, choice);
+  }
+
+  std::map<std::pair<std::string, std::string>, Choice>& made() { return made_; }
+
+ private:
+  // Others may have written meanwhile: their entries stay.
+  void write(const ProductShape& shape, const Choice& choice) {
+    const std::filesystem::path path = choices_file();
+    if (path.empty() || !writable_) return;
+    try {
+      make_folder(path.parent_path());
+      Json content = read_choices(path);
+      content[machine_key()][describe(shape)] = entry_of(choice);
+      write_file(path, content.dump(1) + "\n");
+    } catch (const std::exception& error) {
+      writable_ = false;
+      spdlog::warn("measured product times are not kept for later runs: {}", error.what());
+    }
+  }
+
+  std::map<std::pair<std::string, std::string>, Choice> made_;
+  Json file_;
+  bool read_ = false, writable_ = true;
+};
+
+std::mutex& choices_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
+Choices& choices() {
+  static Choices all;
+  return all;
+}
+
+Choice measure(const std::vector<Candidate>& candidates) {
+  Race race;
+  for (const Candidate& each : candidates) race.add(name_of(each.implementation), each.run);
+  race.run(/*least=*/3, /*most=*/25, /*seconds=*/0.15);
+  Choice choice{Implementation::kDense, 1e3 * race.seconds(name_of(Implementation::kDense)), 0};
+  auto fastest = Implementation::kDense;
+  for (const Candidate& each : candidates) {
+    if (each.implementation == Implementation::kDense) continue;
+    const double ms = 1e3 * race.seconds(name_of(each.implementation));
+    if (fastest != Implementation::kDense && ms >= choice.sparse_ms) continue;
+    choice.sparse_ms = ms;
+    fastest = each.implementation;
+  }
+  if (choice.sparse_ms < choice.dense_ms) choice.implementation = fastest;
+  return choice;
+}
+
+}  // namespace
+
+const char* name_of(Product product) {
+  constexpr std::array kNames = {"forward", "input gradient", "weight gradient"};
+  return kNames[static_cast<size_t>(product)];
+}
+
+const char* name_of(Implementation implementation) {
+  constexpr std::array kNames = {"dense", "panel", "few"};
+  return kNames[static_cast<size_t>(implementation)];
+}
+
+std::string describe(const ProductShape& shape) {
+  return fmt::format("{}, {} tokens, {} -> {}, {}", name_of(shape.product), shape.tokens, shape.in,
+                     shape.out, c10::toString(shape.dtype));
+}
+
+std::filesystem::path choices_file() {
+  const auto folder = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::filesystem::path(value ? value : "");
+  };
+  std::filesystem::path base = folder("XDG_CACHE_HOME");
+  if (base.empty() && !folder("HOME").empty()) base = folder("HOME") / ".cache";
+  return base.empty() ? base : base / "twofour" / "products.json";
+}
+
+Implementation choose(const ProductShape& shape,
+                      const std::function<std::vector<Candidate>()>& candidates) {
+  const std::lock_guard lock(choices_mutex());
+  if (const auto known = choices().find(shape)) {
+    choices().keep(shape, *known, /*measured=*/false);
+    return known->implementation;
+  }
+  const std::vector<Candidate> all = candidates();
+  const bool off = tuning() == Tuning::kOff;
+  const Choice choice = off ? Choice{all.back().implementation} : measure(all);
+  choices().keep(shape, choice, /*measured=*/!off);
+  return choice.implementation;
+}
+
+std::optional<Choice> choice_made(const ProductShape& shape) {
+  const std::lock_guard lock(choices_mutex());
+  const auto& made = choices().made();
+  const auto found = made.find({machine_key(), describe(shape)});
+  if (found == made.end()) return {};
+  return found->second;
+}
+
+nlohmann::json choices_made() {
+  const std::lock_guard lock(choices_mutex());
+  Json all = Json::object();
+  for (const auto& [key, choice] : choices().made()) all[key.first][key.second] = entry_of(choice);
+  return all;
+}
+
+void use_choices(const nlohmann::json& stored) {
+  const std::lock_guard lock(choices_mutex());
+  for (const auto& [machine, entries] : stored.items()) {
+    for (const auto& [shape, entry] : entries.items()) {
+      if (const auto choice = choice_of(entry)) {
+        choices().made().insert_or_assign({machine, shape}, *choice);
+      }
+    }
+  }
+}
+
+}  // namespace twofour::sparse

@@ -1,0 +1,70 @@
+// Which implementation of a product runs. The first time a shape is met, all that can compute it
+// are timed in turn; the fastest is kept, in a file also for later runs. 2:4 is never used where
+// dense is faster.
+//
+// TWOFOUR_TUNE=off: nothing is measured or read; 2:4 products always run on 2:4 kernels.
+// on (default): as above. refresh: every shape is measured anew, once a process.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <c10/core/ScalarType.h>
+
+namespace twofour::sparse {
+
+/// The products of a linear layer (see linear24.h).
+enum class Product { kForward, kInputGradient, kWeightGradient };
+
+/// kDense: ATen. kPanel: kernels/product24.h. kFew: kernels/few24.h.
+enum class Implementation { kDense, kPanel, kFew };
+
+struct ProductShape {
+  Product product;
+  int64_t tokens, in, out;  ///< x [tokens, in], weight [out, in]
+  c10::ScalarType dtype;
+};
+
+/// One way to compute a product. `run` may be called any number of times and must leave no trace.
+struct Candidate {
+  Implementation implementation;
+  std::function<void()> run;
+};
+
+struct Choice {
+  Implementation implementation;
+  double dense_ms = 0, sparse_ms = 0;  ///< the fastest 2:4 one; both 0 if nothing was measured
+};
+
+/// The implementation to run; `candidates` is asked for only when they have to be measured: dense
+/// first, then at least one other. The first time that dense is chosen for a shape, the log says
+/// so, with the two times.
+Implementation choose(const ProductShape& shape,
+                      const std::function<std::vector<Candidate>()>& candidates);
+
+/// What choose() has answered for a shape in this process; empty before.
+std::optional<Choice> choice_made(const ProductShape& shape);
+
+/// The file of measured choices: products.json in twofour's folder under XDG_CACHE_HOME or
+/// ~/.cache. Entries are kept by CPU, instruction set, libtorch and thread count.
+std::filesystem::path choices_file();
+
+/// All choices that this process has made. A checkpoint holds them: another implementation would
+/// sum in another order, so that a resumed run would differ in the last bits.
+nlohmann::json choices_made();
+
+/// Takes over what choices_made() gave, for every shape in it. Ignores what it does not know.
+void use_choices(const nlohmann::json& choices);
+
+const char* name_of(Product product);
+const char* name_of(Implementation implementation);
+
+/// "forward, 1024 tokens, 768 -> 3072, BFloat16".
+std::string describe(const ProductShape& shape);
+
+}  // namespace twofour::sparse

@@ -1,0 +1,105 @@
+#include "twofour/sparse/choice.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <thread>
+
+#include <gtest/gtest.h>
+
+#include "twofour/base/file.h"
+#include "twofour/base/parallel.h"
+
+#include "testing.h"
+
+namespace twofour::sparse {
+namespace {
+
+// A product whose two implementations take clearly different times; shapes tell tests apart, since
+// choices live as long as the process.
+class ChoiceTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    setenv("XDG_CACHE_HOME", folder_.path().c_str(), 1);
+    unsetenv("TWOFOUR_TUNE");
+  }
+  void TearDown() override {
+    unsetenv("XDG_CACHE_HOME");
+    setenv("TWOFOUR_TUNE", "off", 1);
+  }
+
+  static ProductShape shape(int64_t tokens) {
+    return {Product::kForward, tokens, 8, 12, at::kBFloat16};
+  }
+
+  Implementation run(int64_t tokens, int dense_work, int sparse_work) {
+    return choose(shape(tokens), [&]() -> std::vector<Candidate> {
+      ++asked_;
+      return {{Implementation::kDense, [=] { work(dense_work); }},
+              {Implementation::kPanel, [=] { work(sparse_work); }}};
+    });
+  }
+
+  static void work(int amount) {
+    volatile int sum = 0;
+    for (int i = 0; i < amount; ++i) sum = sum + i;
+  }
+
+  static constexpr int kShort = 1000, kLong = 300000;
+  testing::TemporaryFolder folder_;
+  int asked_ = 0;
+};
+
+TEST_F(ChoiceTest, takes_the_faster_one_and_measures_a_shape_once) {
+  EXPECT_EQ(run(101, kLong, kShort), Implementation::kPanel);
+  EXPECT_EQ(run(102, kShort, kLong), Implementation::kDense);
+  EXPECT_EQ(run(101, kShort, kLong), Implementation::kPanel);
+  EXPECT_EQ(asked_, 2);
+  ASSERT_TRUE(choice_made(shape(102)));
+  EXPECT_LT(choice_made(shape(102))->dense_ms, choice_made(shape(102))->sparse_ms);
+  EXPECT_FALSE(choice_made(shape(103)));
+}
+
+TEST_F(ChoiceTest, keeps_choices_in_a_file_by_machine_and_threads) {
+  run(111, kLong, kShort);
+  const auto content = nlohmann::json::parse(read_file(choices_file()));
+  ASSERT_EQ(content.size(), 1u);
+  const auto& entries = content.begin().value();
+  const auto& entry = entries.at("forward, 111 tokens, 8 -> 12, BFloat16");
+  EXPECT_EQ(entry.at("run"), "panel");
+  EXPECT_THAT(content.begin().key(), ::testing::HasSubstr(std::to_string(thread_count())));
+}
+
+TEST_F(ChoiceTest, survives_a_damaged_file_and_a_folder_that_cannot_be_made) {
+  make_folder(choices_file().parent_path());
+  write_file(choices_file(), "{\"truncated");
+  EXPECT_EQ(run(121, kLong, kShort), Implementation::kPanel);
+  write_file(folder_ / "file", "");
+  setenv("XDG_CACHE_HOME", (folder_ / "file").c_str(), 1);
+  EXPECT_EQ(run(122, kLong, kShort), Implementation::kPanel);
+}
+
+TEST_F(ChoiceTest, off_measures_nothing_and_takes_the_2_4_kernel) {
+  setenv("TWOFOUR_TUNE", "off", 1);
+  EXPECT_EQ(run(131, kShort, kLong), Implementation::kPanel);
+  EXPECT_FALSE(std::filesystem::exists(choices_file()));
+}
+
+TEST_F(ChoiceTest, of_a_checkpoint_are_taken_over_instead_of_measured) {
+  run(141, kShort, kLong);
+  nlohmann::json made = choices_made();
+  for (auto& [machine, entries] : made.items()) {
+    entries["forward, 142 tokens, 8 -> 12, BFloat16"] =
+        entries["forward, 141 tokens, 8 -> 12, BFloat16"];
+  }
+  use_choices(made);
+  EXPECT_EQ(run(142, kLong, kShort), Implementation::kDense);
+  EXPECT_EQ(asked_, 1);
+}
+
+TEST_F(ChoiceTest, refuses_an_unknown_setting) {
+  setenv("TWOFOUR_TUNE", "maybe", 1);
+  EXPECT_THAT_ERROR(run(151, kShort, kLong), "TWOFOUR_TUNE is \"maybe\"");
+}
+
+}  // namespace
+}  // namespace twofour::sparse

@@ -1,0 +1,40 @@
+#include "twofour/sparse/weight24.h"
+
+#include "twofour/sparse/product24.h"
+
+namespace twofour::sparse {
+namespace {
+
+// Memory of the right kind and size; what is there is used again.
+void fit(kernels::Panel24& panel, at::ScalarType dtype, int64_t rows, int64_t columns) {
+  if (panel.kind() == panel_kind(dtype) && panel.rows() == rows && panel.columns() == columns) {
+    return;
+  }
+  panel = empty_panel(dtype, rows, columns);
+}
+
+}  // namespace
+
+bool Weight24::has_transposed(at::ScalarType dtype) const {
+  return along_ == Along::kBothSides || kernels::terms_of(panel_kind(dtype)) > 0;
+}
+
+const kernels::Panel24& Weight24::panel(const at::Tensor& weight) {
+  if (!panel_is_current_) {
+    fit(panel_, weight.scalar_type(), weight.size(0), weight.size(1));
+    fill_panel(weight, panel_);
+    panel_is_current_ = true;
+  }
+  return panel_;
+}
+
+const kernels::Panel24& Weight24::transposed_panel(const at::Tensor& weight) {
+  if (!transposed_is_current_) {
+    fit(transposed_, weight.scalar_type(), weight.size(1), weight.size(0));
+    fill_panel_transposed(weight, transposed_);
+    transposed_is_current_ = true;
+  }
+  return transposed_;
+}
+
+}  // namespace twofour::sparse

@@ -1,0 +1,40 @@
+// A 2:4 weight as the products read it.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
+
+#include "twofour/kernels/panel24.h"
+
+namespace twofour::sparse {
+
+/// What two of every four entries are zero along.
+enum class Along {
+  kRows,      ///< every row [in]: z = x W̃ᵀ is a 2:4 product
+  kBothSides  ///< every column too, as a transposable mask makes it: also dx = dz W̃ is one
+};
+
+/// The panels of W̃ [out, in], made from it when a product first needs them and again after
+/// changed(). Not for several threads at once.
+class Weight24 : public torch::CustomClassHolder {
+ public:
+  explicit Weight24(Along along) : along_(along) {}
+
+  /// W̃ holds other values now.
+  void changed() { panel_is_current_ = transposed_is_current_ = false; }
+
+  /// Whether dx = dz W̃ can be a 2:4 product in W̃'s dtype on this CPU.
+  bool has_transposed(at::ScalarType dtype) const;
+
+  /// The panel of W̃ [out, in], and of W̃ᵀ [in, out]. Throw Error, naming the place, where W̃ is not
+  /// 2:4.
+  const kernels::Panel24& panel(const at::Tensor& weight);
+  const kernels::Panel24& transposed_panel(const at::Tensor& weight);
+
+ private:
+  Along along_;
+  kernels::Panel24 panel_, transposed_;
+  bool panel_is_current_ = false, transposed_is_current_ = false;
+};
+
+}  // namespace twofour::sparse
