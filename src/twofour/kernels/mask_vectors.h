@@ -8,6 +8,7 @@
 
 #include <immintrin.h>
 
+#include "twofour/kernels/lanes_memory.h"
 #include "twofour/kernels/mask_loops.h"
 
 namespace twofour::kernels {
@@ -46,7 +47,6 @@ void magnitude_of_groups(const T* row, int64_t columns, int kept, uint8_t* mask)
   using Entry = std::conditional_t<sizeof(T) == 4, int32_t, int16_t>;
   using V = typename VectorOf<F, Entry>::Type;
   constexpr int64_t kWidth = sizeof(V) / sizeof(T);
-  typedef int8_t Bytes __attribute__((vector_size(kWidth)));
   const V limit = V{} + static_cast<Entry>(kept);
   const V sign = V{} + static_cast<Entry>(Entry{1} << (8 * sizeof(T) - 1));
   int64_t i = 0;
@@ -55,8 +55,7 @@ void magnitude_of_groups(const T* row, int64_t columns, int kept, uint8_t* mask)
     std::memcpy(&size, row + i, sizeof size);
     const V larger = count_larger<M>(size & ~sign, std::make_index_sequence<M - 1>());
     const V stays = larger < limit ? V{} + 1 : V{};
-    const Bytes bytes = __builtin_convertvector(stays, Bytes);
-    std::memcpy(mask + i, &bytes, sizeof bytes);
+    store_bytes(stays, mask + i);
   }
   magnitude_groups(row + i, columns - i, kept, M, mask + i);
 }
@@ -72,30 +71,6 @@ void magnitude_vectors(const T* row, int64_t columns, int kept, int group, uint8
       return magnitude_of_groups<F, 8>(row, columns, kept, mask);
     default:
       magnitude_groups(row, columns, kept, group, mask);
-  }
-}
-
-template <class F>
-F load_lanes(const float* x) {
-  F lanes;
-  std::memcpy(&lanes, x, sizeof lanes);
-  return lanes;
-}
-template <class F>
-F load_lanes(const bfloat16* x) {
-  typedef uint16_t Halves __attribute__((vector_size(sizeof(F) / 2)));
-  Halves halves;
-  std::memcpy(&halves, x, sizeof halves);
-  return float_from_bits(__builtin_convertvector(halves, WordsOf<F>) << 16);
-}
-template <class F>
-F load_lanes(const float16* x) {
-  if constexpr (sizeof(F) == 32) {
-    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
-  } else {
-#if defined(__AVX512F__)
-    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
-#endif
   }
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "twofour/base/random.h"
+#include "twofour/kernels/fp8.h"
 #include "twofour/kernels/panel24.h"
 #include "twofour/kernels/types.h"
 
@@ -36,6 +37,11 @@ struct RowLoops {
                          float* scratch);
   /// out += in of `count` entries.
   void (*accumulate)(const T* in, float* out, int64_t count);
+  /// See fp8.h.
+  void (*round_to_float8)(const T* in, int64_t count, Float8 format, float scale, T* out);
+  void (*to_float8)(const T* in, int64_t count, Float8 format, float scale, uint8_t* out);
+  /// The bits of the largest finite magnitude; of a NaN where there is one.
+  uint32_t (*largest_bits)(const T* in, int64_t count);
 };
 
 template <class T>

@@ -10,7 +10,10 @@ constexpr RowLoops<T> kAvx512Loops = {soft_threshold_groups<T>,
                                       mvue_rows_avx512<T, Mvue::kExact>,
                                       mvue_block_avx512<T>,
                                       cross_entropy_row<T>,
-                                      accumulate_entries<T>};
+                                      accumulate_entries<T>,
+                                      round_entries_to_float8<T, Floats16>,
+                                      encode_entries_as_float8<T, Floats16>,
+                                      largest_bits<T, Floats16>};
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "twofour/kernels/fp8_loops.h"
 #include "twofour/kernels/group.h"
 #include "twofour/kernels/mvue_loops.h"
 #include "twofour/kernels/rows.h"
@@ -113,9 +114,15 @@ void accumulate_entries(const T* in, float* out, int64_t count) {
 
 // F is what holds the same entry of the groups that are treated at once.
 template <class T, class F>
-constexpr RowLoops<T> kLoops = {soft_threshold_groups<T>,      mvue_rows<T, Mvue::kApproximate, F>,
-                                mvue_rows<T, Mvue::kExact, F>, mvue_block_rows<T>,
-                                cross_entropy_row<T>,          accumulate_entries<T>};
+constexpr RowLoops<T> kLoops = {soft_threshold_groups<T>,
+                                mvue_rows<T, Mvue::kApproximate, F>,
+                                mvue_rows<T, Mvue::kExact, F>,
+                                mvue_block_rows<T>,
+                                cross_entropy_row<T>,
+                                accumulate_entries<T>,
+                                round_entries_to_float8<T, F>,
+                                encode_entries_as_float8<T, F>,
+                                largest_bits<T, F>};
 
 }  // namespace
 }  // namespace twofour::kernels

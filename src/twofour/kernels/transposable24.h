@@ -21,36 +21,38 @@ namespace {
 // Pairs of columns stand in the order 01, 02, 03, 12, 13, 23, so that pair 5 - p is what pair p
 // leaves. Their tables are inside functions, where CUDA's device code can read them too.
 
-// The sum of two rows' kept magnitudes, and which entries they are, four bits a row.
+// The sum of two rows' kept magnitudes, and which entries they are: four bits a row, of row kRow
+// and the one after it.
 template <class F>
 struct TwoRows {
   F sum;
   WordsOf<F> kept;
 };
 
-template <class F>
-TWOFOUR_HOST_DEVICE WordsOf<F> kept_bits(int upper, int lower) {
-  static constexpr uint32_t kPairBits[6] = {0x3, 0x5, 0x9, 0x6, 0xa, 0xc};
-  return WordsOf<F>{} + (kPairBits[upper] | kPairBits[lower] << 4);
+template <int kRow>
+constexpr uint32_t kept_bits(int upper, int lower) {
+  constexpr uint32_t kPairBits[6] = {0x3, 0x5, 0x9, 0x6, 0xa, 0xc};
+  return (kPairBits[upper] | kPairBits[lower] << 4) << 4 * kRow;
 }
 
 // Pairs p and q of two rows, in the better order.
-template <class F>
-TWOFOUR_HOST_DEVICE TwoRows<F> better_order(const F (&row0)[6], const F (&row1)[6], int p, int q) {
-  const F straight = row0[p] + row1[q], crossed = row0[q] + row1[p];
+template <int kRow, class F>
+TWOFOUR_HOST_DEVICE TwoRows<F> better_order(const F (&pair)[4][6], int p, int q) {
+  const F straight = pair[kRow][p] + pair[kRow + 1][q], crossed = pair[kRow][q] + pair[kRow + 1][p];
   const MaskOf<F> cross = straight < crossed;
-  return {cross ? crossed : straight, cross ? kept_bits<F>(q, p) : kept_bits<F>(p, q)};
+  return {cross ? crossed : straight,
+          cross ? WordsOf<F>{} + kept_bits<kRow>(q, p) : WordsOf<F>{} + kept_bits<kRow>(p, q)};
 }
 
 // A pair and the other pair, in the best of six ways.
-template <class F>
-TWOFOUR_HOST_DEVICE TwoRows<F> best_split(const F (&row0)[6], const F (&row1)[6]) {
-  TwoRows<F> best = {row0[0] + row1[5], kept_bits<F>(0, 5)};
+template <int kRow, class F>
+TWOFOUR_HOST_DEVICE TwoRows<F> best_split(const F (&pair)[4][6]) {
+  TwoRows<F> best = {pair[kRow][0] + pair[kRow + 1][5], WordsOf<F>{} + kept_bits<kRow>(0, 5)};
   for (int p = 1; p < 6; ++p) {
-    const F sum = row0[p] + row1[5 - p];
+    const F sum = pair[kRow][p] + pair[kRow + 1][5 - p];
     const MaskOf<F> better = best.sum < sum;
     best.sum = better ? sum : best.sum;
-    best.kept = better ? kept_bits<F>(p, 5 - p) : best.kept;
+    best.kept = better ? WordsOf<F>{} + kept_bits<kRow>(p, 5 - p) : best.kept;
   }
   return best;
 }
@@ -60,11 +62,13 @@ struct Best {
   F sum;
   WordsOf<F> kept;
 
-  TWOFOUR_HOST_DEVICE void offer(const TwoRows<F>& upper, const TwoRows<F>& lower) {
-    const F total = upper.sum + lower.sum;
+  TWOFOUR_HOST_DEVICE void offer(F total, WordsOf<F> pattern) {
     const MaskOf<F> better = sum < total;
     sum = better ? total : sum;
-    kept = better ? upper.kept | lower.kept << 8 : kept;
+    kept = better ? pattern : kept;
+  }
+  TWOFOUR_HOST_DEVICE void offer(const TwoRows<F>& upper, const TwoRows<F>& lower) {
+    offer(upper.sum + lower.sum, upper.kept | lower.kept);
   }
 };
 
@@ -87,8 +91,8 @@ TWOFOUR_HOST_DEVICE WordsOf<F> transposable_pattern(const F (&block)[4][4]) {
   }
   Best<F> best = {F{} - 1.0f, {}};
   for (int p = 0; p < 6; ++p) {
-    best.offer({pair[0][p] + pair[1][p], kept_bits<F>(p, p)},
-               {pair[2][5 - p] + pair[3][5 - p], kept_bits<F>(5 - p, 5 - p)});
+    best.offer((pair[0][p] + pair[1][p]) + (pair[2][5 - p] + pair[3][5 - p]),
+               WordsOf<F>{} + (kept_bits<0>(p, p) | kept_bits<2>(5 - p, 5 - p)));
   }
   for (int a = 0; a < 4; ++a) {
     for (int d = 0; d < 4; ++d) {
@@ -96,11 +100,11 @@ TWOFOUR_HOST_DEVICE WordsOf<F> transposable_pattern(const F (&block)[4][4]) {
       int b = 0;
       while (b == a || b == d) ++b;
       const int c = 6 - a - b - d;
-      best.offer(better_order(pair[0], pair[1], kPairOf[a][b], kPairOf[a][c]),
-                 better_order(pair[2], pair[3], kPairOf[d][b], kPairOf[d][c]));
+      best.offer(better_order<0>(pair, kPairOf[a][b], kPairOf[a][c]),
+                 better_order<2>(pair, kPairOf[d][b], kPairOf[d][c]));
     }
   }
-  best.offer(best_split(pair[0], pair[1]), best_split(pair[2], pair[3]));
+  best.offer(best_split<0>(pair), best_split<2>(pair));
   return best.kept;
 }
 
