@@ -62,7 +62,7 @@ void for_lanes(const In* in, int64_t count, Out* out, Fn&& lanes) {
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
   int64_t i = 0;
   for (; i + kWidth <= count; i += kWidth) lanes(in + i, out + i);
-  if (i == count) return;
+  if (i >= count) return;
   In rest[kWidth] = {};
   Out result[kWidth];
   std::memcpy(rest, in + i, static_cast<size_t>(count - i) * sizeof(In));

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <utility>
 
 #include "twofour/kernels/lanes.h"
 
@@ -72,6 +73,22 @@ struct Best {
   }
 };
 
+// Kind I of 12: the upper rows share column a and lack d, which the lower rows share. A template,
+// so that no column is looked up at run time.
+template <size_t I, class F>
+TWOFOUR_HOST_DEVICE void offer_shared_column(Best<F>& best, const F (&pair)[4][6]) {
+  constexpr int a = I / 3, d = I % 3 + (I % 3 >= I / 3);
+  constexpr int b = a != 0 && d != 0 ? 0 : a != 1 && d != 1 ? 1 : 2, c = 6 - a - b - d;
+  best.offer(better_order<0>(pair, kPairOf[a][b], kPairOf[a][c]),
+             better_order<2>(pair, kPairOf[d][b], kPairOf[d][c]));
+}
+
+template <class F, size_t... I>
+TWOFOUR_HOST_DEVICE void offer_shared_columns(Best<F>& best, const F (&pair)[4][6],
+                                              std::index_sequence<I...>) {
+  (offer_shared_column<I>(best, pair), ...);
+}
+
 /// Bit 4 r + c of the result: entry [r][c] is kept. NaN and infinity count as the largest finite
 /// value.
 template <class F>
@@ -94,16 +111,7 @@ TWOFOUR_HOST_DEVICE WordsOf<F> transposable_pattern(const F (&block)[4][4]) {
     best.offer((pair[0][p] + pair[1][p]) + (pair[2][5 - p] + pair[3][5 - p]),
                WordsOf<F>{} + (kept_bits<0>(p, p) | kept_bits<2>(5 - p, 5 - p)));
   }
-  for (int a = 0; a < 4; ++a) {
-    for (int d = 0; d < 4; ++d) {
-      if (d == a) continue;
-      int b = 0;
-      while (b == a || b == d) ++b;
-      const int c = 6 - a - b - d;
-      best.offer(better_order<0>(pair, kPairOf[a][b], kPairOf[a][c]),
-                 better_order<2>(pair, kPairOf[d][b], kPairOf[d][c]));
-    }
-  }
+  offer_shared_columns(best, pair, std::make_index_sequence<12>());
   best.offer(best_split<0>(pair), best_split<2>(pair));
   return best.kept;
 }
