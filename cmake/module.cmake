@@ -15,6 +15,7 @@ function(twofour_module name)
     add_executable(${name}_test ${arg_TESTS})
     target_include_directories(${name}_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
     target_link_libraries(${name}_test PRIVATE ${library} twofour_testing GTest::gtest_main)
-    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES LABELS ${name} TIMEOUT 300)
+    gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES
+                         LABELS ${name} TIMEOUT 300 ENVIRONMENT TWOFOUR_TUNE=off)
   endif()
 endfunction()

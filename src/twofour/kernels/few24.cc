@@ -23,6 +23,7 @@ const FewLoops<T>& few_loops() {
     case InstructionSet::kAvx512:
       return few_avx512<T>();
     case InstructionSet::kAvx512Bf16:
+    case InstructionSet::kAmx:
       return few_avx512bf16<T>();
   }
   return few_reference<T>();

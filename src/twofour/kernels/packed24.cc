@@ -35,6 +35,7 @@ const PackLoops<Word>& pack_loops() {
     case InstructionSet::kAvx512:
       return pack_avx512<Word>();
     case InstructionSet::kAvx512Bf16:
+    case InstructionSet::kAmx:
 #if defined(__x86_64__)
       // The first CPUs with bfloat16 lack VBMI2.
       if (__builtin_cpu_supports("avx512vbmi2")) return pack_vbmi2<Word>();

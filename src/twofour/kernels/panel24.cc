@@ -208,5 +208,6 @@ TWOFOUR_INSTANTIATE(float16)
 #undef TWOFOUR_INSTANTIATE
 template void fill_panel_mvue<float>(const float*, int64_t, const RandomStream&, Panel24&);
 template void fill_panel_mvue<bfloat16>(const bfloat16*, int64_t, const RandomStream&, Panel24&);
+template void fill_panel_mvue<float16>(const float16*, int64_t, const RandomStream&, Panel24&);
 
 }  // namespace twofour::kernels

@@ -98,29 +98,27 @@ bool fill_transposed(const T* weight, int64_t stride, int64_t pair, Panel24& pan
   return good;
 }
 
-inline __m512 rounded_to(__m512 value, float) { return value; }
-inline __m512 rounded_to(__m512 value, bfloat16) {
-  return _mm512_castsi512_ps(
-      _mm512_slli_epi32(_mm512_cvtepu16_epi32(round_to_bfloat16(value)), 16));
-}
-inline __m512 rounded_to(__m512 value, float16) {
-  return _mm512_cvtph_ps(_mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
-}
-
+// 32 features at a time: those of eight Philox blocks.
 template <class T>
 void fill_mvue(const T* dz, int64_t stride, const RandomStream& stream, int64_t pair,
                Panel24& panel) {
+  const PhiloxRounds rounds(stream);
   const uint32_t group_stride = mvue24_group_stride(panel.rows());
-  for (int64_t half = 0; half < 2; ++half) {
-    const int64_t row = (2 * pair + half) * kTileRows;
-    if (row >= panel.rows()) return;
-    for (int64_t token = 0; token < panel.columns(); token += 4) {
-      const uint32_t number =
-          static_cast<uint32_t>(token / 4) * group_stride + static_cast<uint32_t>(row);
-      const Drawn16 drawn = draw_columns(dz + token * stride, panel.columns() - token, panel.rows(),
-                                         stride, row, philox8(stream, number / 2));
+  const int64_t row = 2 * pair * kTileRows;
+  for (int64_t token = 0; token < panel.columns(); token += 4) {
+    const uint32_t number =
+        static_cast<uint32_t>(token / 4) * group_stride + static_cast<uint32_t>(row);
+    const Uniforms32 u = uniforms_in_order(philox8(rounds, number / 4));
+    for (int64_t half = 0; half < 2; ++half) {
+      const int64_t first = row + half * kTileRows;
+      if (first >= panel.rows()) break;
+      const Drawn16 drawn =
+          draw_columns<Mvue::kApproximate>(dz + token * stride + first, panel.columns() - token,
+                                           panel.rows() - first, stride, u.part[half]);
       Group16 group;
-      for (int i = 0; i < 4; ++i) group.x[i] = rounded_to(drawn.entry[i], T{});
+      for (int i = 0; i < 4; ++i) {
+        group.x[i] = _mm512_castsi512_ps(rounded_words(drawn.entry[i], T{}));
+      }
       store_group16<T>(group, token % kTileColumns / 4,
                        panel.tile(2 * pair + half, token / kTileColumns), false);
     }

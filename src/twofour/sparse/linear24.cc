@@ -21,6 +21,8 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+constexpr int64_t kFewTokens = 64;  // beyond, the kernels of few24.h are not worth a try
+
 // The weight is an argument only so that the graph is recorded: its gradient is added in place.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight,
@@ -101,13 +103,22 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
     return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
   };
   if (!weight24 || !x.is_cpu()) return dense();
-  const auto sparse = [&] { return multiply_transposed(weight24->panel(weight), x, bias); };
-  const auto candidates = [&]() -> std::vector<Candidate> {
-    return {{Implementation::kDense, [&] { dense(); }},
-            {Implementation::kPanel, [&] { sparse(); }}};
+  const auto panel = [&] { return multiply_transposed(weight24->panel(weight), x, bias); };
+  const auto few = [&] { return multiply_few(weight24->packed(weight), x, bias); };
+  const auto candidates = [&] {
+    std::vector<Candidate> all = {{Implementation::kDense, [&] { dense(); }}};
+    if (x.size(0) <= kFewTokens) all.push_back({Implementation::kFew, [&] { few(); }});
+    all.push_back({Implementation::kPanel, [&] { panel(); }});
+    return all;
   };
-  const auto chosen = choose(shape_of(Product::kForward, x.size(0), weight), candidates);
-  return chosen == Implementation::kDense ? dense() : sparse();
+  switch (choose(shape_of(Product::kForward, x.size(0), weight), candidates)) {
+    case Implementation::kFew:
+      return few();
+    case Implementation::kPanel:
+      return panel();
+    default:
+      return dense();
+  }
 }
 
 at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight,

@@ -1,5 +1,7 @@
 #include "twofour/sparse/linear24.h"
 
+#include <cstdlib>
+
 #include <gtest/gtest.h>
 
 #include <ATen/ops/from_blob.h>
@@ -83,6 +85,64 @@ TEST(Linear24, bfloat16_products_add_to_float32_gradients) {
   const at::Tensor exact = dz.to(at::kFloat).t().mm(x.detach().to(at::kFloat));
   EXPECT_LT(largest_difference(layer.weight.grad(), exact), 0.1);
   EXPECT_EQ(x.grad().scalar_type(), at::kBFloat16);
+}
+
+// W̃ 2:4 along both sides: an entry stays where row + column is odd, which keeps two of every
+// four in rows and in columns.
+at::Tensor checkered(at::Tensor weight) {
+  auto rows = weight.accessor<float, 2>();
+  for (int64_t r = 0; r < rows.size(0); ++r) {
+    for (int64_t c = 0; c < rows.size(1); ++c) rows[r][c] *= static_cast<float>((r + c) % 2);
+  }
+  return weight;
+}
+
+TEST(Linear24, sparse_kernels_give_the_products_of_the_dense_ones) {
+  setenv("TWOFOUR_TUNE", "off", 1);  // 2:4 kernels whether they pay or not
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    for (const int64_t tokens : {1, 30, 70}) {
+      Linear layer = random_layer(24, 40);
+      layer.forward_weight = checkered(at::randn({24, 40})).to(dtype);
+      layer.forward_bias = layer.bias.detach().to(dtype);
+      layer.weight_gradient = WeightGradient::kMvue;
+      layer.stream = {1, 2, 3, 4};
+      const at::Tensor dz = at::randn({tokens, 24}).to(dtype),
+                       x = at::randn({tokens, 40}).to(dtype);
+      const auto run = [&](Linear one) {
+        one.weight = one.weight.detach().clone().requires_grad_();
+        const at::Tensor input = x.clone().requires_grad_();
+        const at::Tensor z = linear(input, one);
+        torch::autograd::backward({z}, {dz});
+        return std::vector<at::Tensor>{z.detach(), input.grad(), one.weight.grad()};
+      };
+      const auto dense = run(layer);
+      layer.weight24 = c10::make_intrusive<Weight24>(Along::kBothSides);
+      const auto sparse = run(layer);
+      const double tolerance = dtype == at::kFloat ? 1e-4 : 0.15;
+      for (size_t i = 0; i < dense.size(); ++i) {
+        EXPECT_EQ(sparse[i].scalar_type(), dense[i].scalar_type());
+        EXPECT_LT(largest_difference(sparse[i].to(at::kFloat), dense[i].to(at::kFloat)), tolerance)
+            << c10::toString(dtype) << " " << tokens << " tokens, product " << i;
+      }
+    }
+  }
+}
+
+TEST(Weight24, follows_the_weight_when_told) {
+  at::Tensor weight = checkered(at::randn({8, 12}));
+  const at::Tensor x = at::randn({70, 12});
+  Weight24 weight24(Along::kRows);
+  const auto error = [&] {
+    return largest_difference(multiply_transposed(weight24.panel(weight), x, {}), x.mm(weight.t()));
+  };
+  EXPECT_LT(error(), 1e-5);
+  weight.mul_(2);
+  EXPECT_GT(error(), 0.1);
+  weight24.changed();
+  EXPECT_LT(error(), 1e-5);
+  weight.fill_(1);
+  weight24.changed();
+  EXPECT_THAT_ERROR(weight24.panel(weight), "not 2:4 sparse");
 }
 
 TEST(Linear24, mvue_gradient_is_unbiased_and_differs_by_step_and_micro_batch) {

@@ -3,6 +3,8 @@
 #include <ATen/ops/empty.h>
 
 #include "twofour/base/error.h"
+#include "twofour/kernels/few24.h"
+#include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24.h"
 
 namespace twofour::sparse {
@@ -25,6 +27,17 @@ const T* rows_of(const at::Tensor& matrix) {
 
 void check_size(const char* what, int64_t is, int64_t expected) {
   if (is != expected) fail("{} is {}, but the 2:4 matrix needs {}", what, is, expected);
+}
+
+// Of the product y [tokens, rows].
+template <class T>
+kernels::Epilogue<T> epilogue_of(const at::Tensor& bias, const at::Tensor& y) {
+  kernels::Epilogue<T> epilogue;
+  if (!bias.defined()) return epilogue;
+  check_size("the bias", bias.numel(), y.size(1));
+  if (bias.scalar_type() != y.scalar_type()) fail("the bias has another dtype than x");
+  epilogue.bias = static_cast<const T*>(bias.const_data_ptr());
+  return epilogue;
 }
 
 }  // namespace
@@ -66,20 +79,45 @@ void fill_panel_mvue(const at::Tensor& dz, const RandomStream& stream, kernels::
   });
 }
 
+void pack24(const at::Tensor& weight, Packed& packed) {
+  const int64_t rows = weight.size(0), columns = weight.size(1);
+  if (!packed.values.defined() || packed.values.scalar_type() != weight.scalar_type() ||
+      packed.values.size(0) != rows || packed.values.size(1) != columns / 2) {
+    packed.values = at::empty({rows, columns / 2}, weight.options());
+    packed.positions = at::empty({rows, (columns + 7) / 8}, weight.options().dtype(at::kByte));
+  }
+  with_type(weight.scalar_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    kernels::pack24_into(rows_of<T>(weight), rows, columns, weight.stride(0), nullptr,
+                         static_cast<T*>(packed.values.mutable_data_ptr()),
+                         packed.positions.mutable_data_ptr<uint8_t>());
+  });
+}
+
 at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& x,
                                const at::Tensor& bias) {
   check_size("x's width", x.size(1), panel.columns());
   at::Tensor y = at::empty({x.size(0), panel.rows()}, x.options());
   with_type(x.scalar_type(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
-    kernels::Epilogue<T> epilogue;
-    if (bias.defined()) {
-      check_size("the bias", bias.numel(), panel.rows());
-      if (bias.scalar_type() != x.scalar_type()) fail("the bias has another dtype than x");
-      epilogue.bias = static_cast<const T*>(bias.const_data_ptr());
-    }
     kernels::multiply_transposed(panel, rows_of<T>(x), x.size(0), x.stride(0),
-                                 static_cast<T*>(y.mutable_data_ptr()), y.stride(0), epilogue);
+                                 static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
+                                 epilogue_of<T>(bias, y));
+  });
+  return y;
+}
+
+at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Tensor& bias) {
+  const int64_t rows = packed.values.size(0), columns = 2 * packed.values.size(1);
+  check_size("x's width", x.size(1), columns);
+  at::Tensor y = at::empty({x.size(0), rows}, x.options());
+  with_type(x.scalar_type(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const kernels::Packed24View<T> view = {rows, columns, rows_of<T>(packed.values),
+                                           packed.positions.const_data_ptr<uint8_t>()};
+    kernels::multiply_few<T>(view, rows_of<T>(x), x.size(0), x.stride(0),
+                             static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
+                             epilogue_of<T>(bias, y));
   });
   return y;
 }

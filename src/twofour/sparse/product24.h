@@ -18,6 +18,16 @@ kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns
 /// first group that is not.
 void fill_panel(const at::Tensor& weight, kernels::Panel24& panel);
 
+/// A weight [rows, columns] as kernels/packed24.h stores it: values [rows, columns / 2] of its
+/// dtype and positions [rows, (columns + 7) / 8], uint8.
+struct Packed {
+  at::Tensor values, positions;
+};
+
+/// Packs `weight`, into the same tensors if they fit; an Error names the first group that is not
+/// 2:4.
+void pack24(const at::Tensor& weight, Packed& packed);
+
 /// Fills `panel` [columns, rows] from weight [rows, columns] transposed: see
 /// kernels::fill_panel_transposed.
 void fill_panel_transposed(const at::Tensor& weight, kernels::Panel24& panel);
@@ -29,6 +39,9 @@ void fill_panel_mvue(const at::Tensor& dz, const RandomStream& stream, kernels::
 /// x [tokens, columns] · panelᵀ + bias (or undefined) as [tokens, rows] in x's dtype.
 at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& x,
                                const at::Tensor& bias);
+
+/// The same of few tokens from a packed weight: see kernels/few24.h.
+at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Tensor& bias);
 
 /// gradient [rows, width] (float32) += panel · x [columns, width].
 void multiply_add(const kernels::Panel24& panel, const at::Tensor& x, at::Tensor& gradient);

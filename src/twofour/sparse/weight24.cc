@@ -1,7 +1,5 @@
 #include "twofour/sparse/weight24.h"
 
-#include "twofour/sparse/product24.h"
-
 namespace twofour::sparse {
 namespace {
 
@@ -35,6 +33,14 @@ const kernels::Panel24& Weight24::transposed_panel(const at::Tensor& weight) {
     transposed_is_current_ = true;
   }
   return transposed_;
+}
+
+const Packed& Weight24::packed(const at::Tensor& weight) {
+  if (!packed_is_current_) {
+    pack24(weight, packed_);
+    packed_is_current_ = true;
+  }
+  return packed_;
 }
 
 }  // namespace twofour::sparse

@@ -5,6 +5,7 @@
 #include <ATen/core/ivalue.h>
 
 #include "twofour/kernels/panel24.h"
+#include "twofour/sparse/product24.h"
 
 namespace twofour::sparse {
 
@@ -14,14 +15,14 @@ enum class Along {
   kBothSides  ///< every column too, as a transposable mask makes it: also dx = dz W̃ is one
 };
 
-/// The panels of W̃ [out, in], made from it when a product first needs them and again after
-/// changed(). Not for several threads at once.
+/// The panels of W̃ [out, in], and its packed form, made from it when a product first needs them and
+/// again after changed(). Not for several threads at once.
 class Weight24 : public torch::CustomClassHolder {
  public:
   explicit Weight24(Along along) : along_(along) {}
 
   /// W̃ holds other values now.
-  void changed() { panel_is_current_ = transposed_is_current_ = false; }
+  void changed() { panel_is_current_ = transposed_is_current_ = packed_is_current_ = false; }
 
   /// Whether dx = dz W̃ can be a 2:4 product in W̃'s dtype on this CPU.
   bool has_transposed(at::ScalarType dtype) const;
@@ -31,10 +32,14 @@ class Weight24 : public torch::CustomClassHolder {
   const kernels::Panel24& panel(const at::Tensor& weight);
   const kernels::Panel24& transposed_panel(const at::Tensor& weight);
 
+  /// The same as values and positions, for few tokens.
+  const Packed& packed(const at::Tensor& weight);
+
  private:
   Along along_;
   kernels::Panel24 panel_, transposed_;
-  bool panel_is_current_ = false, transposed_is_current_ = false;
+  Packed packed_;
+  bool panel_is_current_ = false, transposed_is_current_ = false, packed_is_current_ = false;
 };
 
 }  // namespace twofour::sparse
