@@ -53,7 +53,7 @@ TYPED_TEST(CudaOnHost, magnitude_masks_are_those_of_the_cpu) {
   for (const Shape& s : kShapes) {
     const auto weight = entries_of<T>(s, 1);
     const T* in = weight.data() + s.offset;
-    for (const auto [kept, group] : {std::pair{2, 4}, {1, 4}, {1, 2}, {4, 4}, {0, 1}}) {
+    for (const auto& [kept, group] : {std::pair{2, 4}, {1, 4}, {1, 2}, {4, 4}, {0, 1}}) {
       expect_same<uint8_t>(
           s.rows * s.columns,
           [&](uint8_t* mask) {
