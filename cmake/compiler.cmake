@@ -6,9 +6,15 @@ if(TWOFOUR_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER "${TWOFOUR_CCACHE}")
 endif()
 
+# The static libraries also end up in libtwofour_ops.so.
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+add_compile_options($<$<COMPILE_LANGUAGE:C,CXX>:-fno-semantic-interposition>)
+
 set(CMAKE_CXX_FLAGS_RELEASE "-O2")  # assertions stay on: they cost nothing that a profile shows
-add_compile_options(-Wall -Wextra -fno-math-errno -ffp-contract=off)
+add_compile_options(
+  "$<$<COMPILE_LANGUAGE:C,CXX>:-Wall;-Wextra;-fno-math-errno;-ffp-contract=off>")
 if(TWOFOUR_SANITIZE)
-  add_compile_options(-fsanitize=${TWOFOUR_SANITIZE} -fno-omit-frame-pointer -g1)
+  add_compile_options(
+    "$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${TWOFOUR_SANITIZE};-fno-omit-frame-pointer;-g1>")
   add_link_options(-fsanitize=${TWOFOUR_SANITIZE})
 endif()

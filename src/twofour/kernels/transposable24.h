@@ -21,7 +21,8 @@ namespace {
 
 // Pairs of columns in the order 01, 02, 03, 12, 13, 23, so that pair 5 - p is what pair p leaves.
 constexpr uint32_t kPairBits[6] = {0x3, 0x5, 0x9, 0x6, 0xa, 0xc};
-constexpr int kPairOf[4][4] = {{-1, 0, 1, 2}, {0, -1, 3, 4}, {1, 3, -1, 5}, {2, 4, 5, -1}};
+// The inverse is a function, because CUDA's device code cannot read a table of the host.
+constexpr int pair_of(int i, int j) { return i + j - (i == 0 || j == 0); }
 
 // The sum of two rows' kept magnitudes, and which entries they are: four bits a row, of row kRow
 // and the one after it.
@@ -79,8 +80,8 @@ template <size_t I, class F>
 TWOFOUR_HOST_DEVICE void offer_shared_column(Best<F>& best, const F (&pair)[4][6]) {
   constexpr int a = I / 3, d = I % 3 + (I % 3 >= I / 3);
   constexpr int b = a != 0 && d != 0 ? 0 : a != 1 && d != 1 ? 1 : 2, c = 6 - a - b - d;
-  best.offer(better_order<0>(pair, kPairOf[a][b], kPairOf[a][c]),
-             better_order<2>(pair, kPairOf[d][b], kPairOf[d][c]));
+  best.offer(better_order<0>(pair, pair_of(a, b), pair_of(a, c)),
+             better_order<2>(pair, pair_of(d, b), pair_of(d, c)));
 }
 
 template <class F, size_t... I>
@@ -102,7 +103,7 @@ TWOFOUR_HOST_DEVICE WordsOf<F> transposable_pattern(const F (&block)[4][4]) {
       a[c] = size < largest ? size : largest;
     }
     for (int i = 0; i < 4; ++i) {
-      for (int j = i + 1; j < 4; ++j) pair[r][kPairOf[i][j]] = a[i] + a[j];
+      for (int j = i + 1; j < 4; ++j) pair[r][pair_of(i, j)] = a[i] + a[j];
     }
   }
   Best<F> best = {F{} - 1.0f, {}};

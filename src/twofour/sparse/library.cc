@@ -1,0 +1,98 @@
+// The schemas of torch.ops.twofour.*; operators.h is their manual.
+#include <torch/library.h>
+
+#include "twofour/base/error.h"
+#include "twofour/sparse/operators.h"
+#include "twofour/sparse/operators_shapes.h"
+
+namespace twofour::sparse::operators {
+
+TORCH_LIBRARY(twofour, library) {
+  library.def("magnitude_mask(Tensor weight, int kept, int group) -> Tensor");
+  library.def("transposable_mask24(Tensor weight) -> Tensor");
+  library.def("apply_mask(Tensor weight, Tensor mask) -> Tensor");
+  library.def("mask_flips(Tensor mask, Tensor other) -> int");
+  library.def("pack_mask(Tensor mask) -> Tensor");
+  library.def("unpack_mask(Tensor bits, SymInt[] shape) -> Tensor");
+  library.def("soft_threshold24(Tensor weight, float scale=1.0) -> (Tensor out, Tensor mask)");
+  library.def("soft_threshold_scale(Tensor weight) -> float");
+  library.def(
+      "mvue24(Tensor gradient, int seed, SymInt step, SymInt micro_batch=0, int tensor=0, "
+      "bool exact=False) -> Tensor");
+  library.def("round_to_float8(Tensor x, str format, float scale=1.0) -> Tensor");
+  library.def("float8_scale(Tensor x, str format) -> float");
+  library.def("pack24(Tensor weight, Tensor? mask=None) -> (Tensor values, Tensor positions)");
+  library.def("unpack24(Tensor values, Tensor positions) -> Tensor");
+  library.def(
+      "linear24(Tensor x, Tensor weight, Tensor? bias=None, Tensor? mask=None, *, "
+      "bool transposable=False, bool mvue=False, bool exact=False, int seed=0, SymInt step=0, "
+      "SymInt micro_batch=0, int tensor=0) -> Tensor");
+  library.def("input_gradient24(Tensor dz, Tensor weight) -> Tensor");
+  library.def(
+      "weight_gradient24(Tensor dz, Tensor x, int seed, SymInt step, SymInt micro_batch=0, "
+      "int tensor=0, bool exact=False) -> Tensor");
+  library.def(
+      "linear24_packed(Tensor x, Tensor values, Tensor positions, Tensor? bias=None) -> Tensor");
+}
+
+TORCH_LIBRARY_IMPL(twofour, CPU, library) {
+  library.impl("magnitude_mask", &magnitude_mask);
+  library.impl("transposable_mask24", &transposable_mask24);
+  library.impl("apply_mask", &apply_mask);
+  library.impl("mask_flips", &mask_flips);
+  library.impl("pack_mask", &pack_mask);
+  library.impl("unpack_mask", &unpack_mask);
+  library.impl("soft_threshold24", &soft_threshold24);
+  library.impl("soft_threshold_scale", &soft_threshold_scale);
+  library.impl("mvue24", &mvue24);
+  library.impl("round_to_float8", &round_to_float8);
+  library.impl("float8_scale", &float8_scale);
+  library.impl("pack24", &pack24);
+  library.impl("unpack24", &unpack24);
+  library.impl("linear24", &linear24);
+  library.impl("input_gradient24", &input_gradient24);
+  library.impl("weight_gradient24", &weight_gradient24);
+  library.impl("linear24_packed", &linear24_packed);
+}
+
+TORCH_LIBRARY_IMPL(twofour, Meta, library) {
+  library.impl("magnitude_mask", &shapes::magnitude_mask);
+  library.impl("transposable_mask24", &shapes::transposable_mask24);
+  library.impl("apply_mask", &shapes::apply_mask);
+  library.impl("pack_mask", &shapes::pack_mask);
+  library.impl("unpack_mask", &shapes::unpack_mask);
+  library.impl("soft_threshold24", &shapes::soft_threshold24);
+  library.impl("mvue24", &shapes::mvue24);
+  library.impl("round_to_float8", &shapes::round_to_float8);
+  library.impl("pack24", &shapes::pack24);
+  library.impl("unpack24", &shapes::unpack24);
+  library.impl("linear24", &shapes::linear24);
+  library.impl("input_gradient24", &shapes::input_gradient24);
+  library.impl("weight_gradient24", &shapes::weight_gradient24);
+  library.impl("linear24_packed", &shapes::linear24_packed);
+}
+
+#ifndef TWOFOUR_CUDA
+namespace {
+
+void without_cuda(const c10::OperatorHandle& op, c10::Stack*) {
+  fail(
+      "{} has no CUDA kernel in this build: move its tensors to the CPU, or build with "
+      "-DTWOFOUR_CUDA=ON",
+      op.schema().name());
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(twofour, CUDA, library) {
+  for (const char* name :
+       {"magnitude_mask", "transposable_mask24", "apply_mask", "mask_flips", "pack_mask",
+        "unpack_mask", "soft_threshold24", "soft_threshold_scale", "mvue24", "round_to_float8",
+        "float8_scale", "pack24", "unpack24", "linear24", "input_gradient24", "weight_gradient24",
+        "linear24_packed"}) {
+    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&without_cuda>());
+  }
+}
+#endif
+
+}  // namespace twofour::sparse::operators

@@ -1,0 +1,76 @@
+// What the implementations of an operator share, whatever the device: the checks of its arguments
+// and its results without content. As such they are the operators' Meta kernels, by which
+// torch.compile learns shapes; sizes may be symbolic.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <tuple>
+
+#include <ATen/core/Tensor.h>
+
+#include "twofour/base/random.h"
+#include "twofour/kernels/fp8.h"
+
+namespace twofour::sparse::operators {
+
+namespace shapes {
+
+at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group);
+at::Tensor transposable_mask24(const at::Tensor& weight);
+at::Tensor apply_mask(const at::Tensor& weight, const at::Tensor& mask);
+at::Tensor pack_mask(const at::Tensor& mask);
+at::Tensor unpack_mask(const at::Tensor& bits, c10::SymIntArrayRef shape);
+std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, double scale);
+at::Tensor mvue24(const at::Tensor& gradient, int64_t seed, c10::SymInt step,
+                  c10::SymInt micro_batch, int64_t tensor, bool exact);
+at::Tensor round_to_float8(const at::Tensor& x, std::string_view format, double scale);
+std::tuple<at::Tensor, at::Tensor> pack24(const at::Tensor& weight,
+                                          const std::optional<at::Tensor>& mask);
+at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions);
+at::Tensor linear24(const at::Tensor& x, const at::Tensor& weight,
+                    const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& mask,
+                    bool transposable, bool mvue, bool exact, int64_t seed, c10::SymInt step,
+                    c10::SymInt micro_batch, int64_t tensor);
+at::Tensor input_gradient24(const at::Tensor& dz, const at::Tensor& weight);
+at::Tensor weight_gradient24(const at::Tensor& dz, const at::Tensor& x, int64_t seed,
+                             c10::SymInt step, c10::SymInt micro_batch, int64_t tensor, bool exact);
+at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
+                           const at::Tensor& positions, const std::optional<at::Tensor>& bias);
+
+}  // namespace shapes
+
+/// Throws Error unless `tensor`, called `what`, is float32, bfloat16 or float16.
+void check_floating(const char* what, const at::Tensor& tensor);
+
+/// Throws Error unless `mask` is bool or uint8.
+void check_mask(const at::Tensor& mask);
+
+/// Throws Error unless the two masks have one shape and device.
+void check_masks(const at::Tensor& mask, const at::Tensor& other);
+
+/// Throws Error unless weight's last dimension is a multiple of `group`.
+void check_groups(const at::Tensor& weight, int64_t group);
+
+/// Throws Error for another name than "e4m3" or "e5m2".
+kernels::Float8 float8_named(std::string_view format);
+
+/// Throws Error if a number does not fit the stream.
+RandomStream stream_of(int64_t seed, const c10::SymInt& step, const c10::SymInt& micro_batch,
+                       int64_t tensor);
+
+/// A tensor of any number of dimensions as rows along its last one, which the kernels read in place
+/// where the strides allow it.
+struct Rows {
+  explicit Rows(const at::Tensor& tensor);
+
+  at::Tensor tensor;  ///< what `data` points into
+  int64_t rows = 0, columns = 0, stride = 0;
+
+  template <class T>
+  const T* data() const {
+    return static_cast<const T*>(tensor.const_data_ptr());
+  }
+};
+
+}  // namespace twofour::sparse::operators
