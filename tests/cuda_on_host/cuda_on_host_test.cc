@@ -8,7 +8,7 @@
 #include "twofour/kernels/fp8.h"
 #include "twofour/kernels/kernels_testing.h"
 #include "twofour/kernels/mask.h"
-#include "twofour/kernels/matrix.h"
+#include "twofour/kernels/soft_threshold.h"
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/packed24.h"
 
