@@ -175,7 +175,8 @@ TEST(Linear24, mvue_gradient_is_unbiased_and_differs_by_step_and_micro_batch) {
 }
 
 TEST(Mvue24, refuses_other_types) {
-  EXPECT_THAT_ERROR(mvue24(at::zeros({4, 4}, at::kHalf), {}), "float32 or bfloat16");
+  EXPECT_THAT_ERROR(mvue24(at::zeros({4, 4}, at::kDouble), {}),
+                    "float32, bfloat16 or float16 is needed");
 }
 
 TEST(SoftThreshold24, refuses_a_width_that_no_group_divides) {

@@ -5,8 +5,8 @@
 #include "twofour/kernels/mask.h"
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/soft_threshold.h"
+#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators.h"
-#include "twofour/sparse/operators_dtype.h"
 #include "twofour/sparse/operators_shapes.h"
 
 namespace twofour::sparse::operators {

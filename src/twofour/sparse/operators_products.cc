@@ -7,8 +7,8 @@
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24.h"
+#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators.h"
-#include "twofour/sparse/operators_dtype.h"
 #include "twofour/sparse/operators_shapes.h"
 
 namespace twofour::sparse::operators {
