@@ -98,13 +98,13 @@ void fill(Panel24& panel, Entry&& entry) {
   }
 }
 
-// fill_pair(pair) fills two row tiles and says whether they are sparse enough.
-template <class FillPair, class Entry>
-void fill_tiles(const Panel24& panel, FillPair&& fill_pair, Entry&& entry) {
+// fill_strip(strip) fills some rows and says whether they are sparse enough.
+template <class FillStrip, class Entry>
+void fill_strips(const Panel24& panel, int64_t strips, FillStrip&& fill_strip, Entry&& entry) {
   std::atomic<bool> good = true;
-  parallel_for(0, panel.row_tiles() / 2, 1, [&](int64_t first, int64_t last) {
-    for (int64_t pair = first; pair < last; ++pair) {
-      if (!fill_pair(pair)) good = false;
+  parallel_for(0, strips, 1, [&](int64_t first, int64_t last) {
+    for (int64_t strip = first; strip < last; ++strip) {
+      if (!fill_strip(strip)) good = false;
     }
   });
   if (good) return;
@@ -158,10 +158,18 @@ void fill_panel(const T* weight, int64_t stride, Panel24& panel) {
   check_kind<T>(panel);
   check_columns(panel);
   const auto entry = [&](int64_t r, int64_t c) { return weight[r * stride + c]; };
-  if (!panel.terms()) return fill<T>(panel, entry);
-  fill_tiles(
-      panel, [&](int64_t pair) { return tile_loops<T>().fill(weight, stride, pair, panel); },
-      entry);
+  if (panel.terms()) {
+    const auto fill_pair = tile_loops<T>().fill;
+    fill_strips(
+        panel, panel.row_tiles() / 2,
+        [&](int64_t pair) { return fill_pair(weight, stride, pair, panel); }, entry);
+  } else if (const auto fill_strip = product_loops<T>().fill_strip) {
+    fill_strips(
+        panel, (panel.rows() + 15) / 16,
+        [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
+  } else {
+    fill<T>(panel, entry);
+  }
 }
 
 template <class T>
@@ -169,11 +177,18 @@ void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
   check_kind<T>(panel);
   check_columns(panel);
   const auto entry = [&](int64_t r, int64_t c) { return weight[c * stride + r]; };
-  if (!panel.terms()) return fill<T>(panel, entry);
-  fill_tiles(
-      panel,
-      [&](int64_t pair) { return tile_loops<T>().fill_transposed(weight, stride, pair, panel); },
-      entry);
+  if (panel.terms()) {
+    const auto fill_pair = tile_loops<T>().fill_transposed;
+    fill_strips(
+        panel, panel.row_tiles() / 2,
+        [&](int64_t pair) { return fill_pair(weight, stride, pair, panel); }, entry);
+  } else if (const auto fill_strip = product_loops<T>().fill_strip_transposed) {
+    fill_strips(
+        panel, (panel.rows() + 15) / 16,
+        [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
+  } else {
+    fill<T>(panel, entry);
+  }
 }
 
 template <class T>

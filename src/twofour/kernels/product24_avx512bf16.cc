@@ -1,5 +1,6 @@
 // bfloat16 with the dot product of pairs: one instruction does a group of four for 16 tokens, where
 // dense needs two. The tile holds all six pairs of a group, so that an offset picks the pair.
+#include "twofour/kernels/panel24_fill_avx512.h"
 #include "twofour/kernels/product24_store_avx512.h"
 
 namespace twofour::kernels {
@@ -56,65 +57,92 @@ void load_rows_pairs(const bfloat16* x, int64_t rows, int64_t width, int64_t str
   }
 }
 
-template <int kRow>
-inline __m512bh broadcast_word(__m512i words) {
-  return reinterpret_cast<__m512bh>(
-      _mm512_shuffle_epi32(words, static_cast<_MM_PERM_ENUM>(kRow * 0x55)));
-}
+// What a step multiplies: a word of each of four rows, and a vector of the tile.
+struct Pairs {
+  static constexpr int64_t kSteps = 1, kGroupBytes = kPairGroupBytes;
+  static __m512 multiply_add(__m512i word, __m512i x, __m512 sum) {
+    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(word), reinterpret_cast<__m512bh>(x));
+  }
+};
 
-template <int kVectors>
-inline void multiply_row(const std::byte* x, __m512bh word, __m512 (&sum)[kVectors]) {
+struct Floats {
+  static constexpr int64_t kSteps = 2, kGroupBytes = kFloatGroupBytes;
+  static __m512 multiply_add(__m512i word, __m512i x, __m512 sum) {
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(word), _mm512_castsi512_ps(x), sum);
+  }
+};
+
+template <class Step, int kRow, int kVectors>
+inline void multiply_row(const std::byte* x, __m512i words, __m512 (&sum)[kVectors]) {
+  const __m512i word = _mm512_shuffle_epi32(words, static_cast<_MM_PERM_ENUM>(kRow * 0x55));
   for (int j = 0; j < kVectors; ++j) {
-    const auto pair = reinterpret_cast<__m512bh>(_mm512_load_si512(x + 64 * j));
-    sum[j] = _mm512_dpbf16_ps(sum[j], word, pair);
+    sum[j] = Step::multiply_add(word, _mm512_load_si512(x + 64 * j), sum[j]);
   }
 }
 
-template <int kVectors>
-void multiply_pairs(const uint32_t* words, const uint16_t* offsets, int64_t groups,
-                    const std::byte* tile, float* c) {
+template <class Step, int kVectors>
+void multiply_quad(const uint32_t* words, const uint16_t* offsets, int64_t groups,
+                   const std::byte* tile, float* c) {
   __m512 sum[kQuad][kVectors];
   for (int r = 0; r < kQuad; ++r) {
     for (int j = 0; j < kVectors; ++j) sum[r][j] = _mm512_load_ps(c + r * kTileTokens + 16 * j);
   }
-  for (int64_t g = 0; g < groups; ++g, tile += kPairGroupBytes) {
-    const __m512i word =
-        _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(words + kQuad * g)));
-    uint64_t offset;  // one load for the four rows: loads are what bounds this loop
-    std::memcpy(&offset, offsets + kQuad * g, sizeof offset);
-    multiply_row<kVectors>(tile + (offset & 0xffff), broadcast_word<0>(word), sum[0]);
-    multiply_row<kVectors>(tile + (offset >> 16 & 0xffff), broadcast_word<1>(word), sum[1]);
-    multiply_row<kVectors>(tile + (offset >> 32 & 0xffff), broadcast_word<2>(word), sum[2]);
-    multiply_row<kVectors>(tile + (offset >> 48), broadcast_word<3>(word), sum[3]);
+  for (int64_t g = 0; g < groups; ++g, tile += Step::kGroupBytes) {
+    for (int64_t step = 0; step < Step::kSteps; ++step, words += kQuad, offsets += kQuad) {
+      const __m512i word =
+          _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(words)));
+      uint64_t offset;  // one load for the four rows: loads are what bounds this loop
+      std::memcpy(&offset, offsets, sizeof offset);
+      multiply_row<Step, 0>(tile + (offset & 0xffff), word, sum[0]);
+      multiply_row<Step, 1>(tile + (offset >> 16 & 0xffff), word, sum[1]);
+      multiply_row<Step, 2>(tile + (offset >> 32 & 0xffff), word, sum[2]);
+      multiply_row<Step, 3>(tile + (offset >> 48), word, sum[3]);
+    }
   }
   for (int r = 0; r < kQuad; ++r) {
     for (int j = 0; j < kVectors; ++j) _mm512_store_ps(c + r * kTileTokens + 16 * j, sum[r][j]);
   }
 }
 
+template <class Step>
 void multiply(const uint32_t* words, const uint16_t* offsets, int64_t groups, const std::byte* tile,
               int64_t vectors, float* c) {
   switch (vectors) {
     case 1:
-      return multiply_pairs<1>(words, offsets, groups, tile, c);
+      return multiply_quad<Step, 1>(words, offsets, groups, tile, c);
     case 2:
-      return multiply_pairs<2>(words, offsets, groups, tile, c);
+      return multiply_quad<Step, 2>(words, offsets, groups, tile, c);
     case 3:
-      return multiply_pairs<3>(words, offsets, groups, tile, c);
+      return multiply_quad<Step, 3>(words, offsets, groups, tile, c);
     default:
-      return multiply_pairs<4>(words, offsets, groups, tile, c);
+      return multiply_quad<Step, 4>(words, offsets, groups, tile, c);
   }
 }
 
-constexpr ProductLoops<bfloat16> kLoops = {
-    PanelKind::kBfloat16Pairs,         load_transposed_pairs, load_rows_pairs, multiply,
-    store_transposed_avx512<bfloat16>, add_rows_any};
+constexpr ProductLoops<bfloat16> kLoops = {PanelKind::kBfloat16Pairs,
+                                           load_transposed_pairs,
+                                           load_rows_pairs,
+                                           multiply<Pairs>,
+                                           store_transposed_avx512<bfloat16>,
+                                           add_rows_any,
+                                           fill_strip_avx512<bfloat16>,
+                                           fill_strip_transposed_avx512<bfloat16>};
+
+// The CPUs of this set have pipes of their own for shuffles, so that words cost no loads. On those
+// with fused multiply-adds and shuffles on one port (Intel's), product24_avx512.cc is faster.
+template <class T>
+ProductLoops<T> with_shuffled_words() {
+  ProductLoops<T> loops = product_avx512<T>();
+  loops.multiply = multiply<Floats>;
+  return loops;
+}
 
 }  // namespace
 
 template <>
 const ProductLoops<float>& product_avx512bf16() {
-  return product_avx512<float>();
+  static const ProductLoops<float> kFloatLoops = with_shuffled_words<float>();
+  return kFloatLoops;
 }
 
 template <>
@@ -124,7 +152,8 @@ const ProductLoops<bfloat16>& product_avx512bf16() {
 
 template <>
 const ProductLoops<float16>& product_avx512bf16() {
-  return product_avx512<float16>();
+  static const ProductLoops<float16> kHalfLoops = with_shuffled_words<float16>();
+  return kHalfLoops;
 }
 
 }  // namespace twofour::kernels

@@ -32,6 +32,11 @@ struct ProductLoops {
                            const Epilogue<T>& epilogue);
   /// y [rows, width] += c [rows, 64].
   void (*add_rows)(const float* c, int64_t rows, int64_t width, float* y, int64_t stride);
+  /// Fill rows `row` to `row` + 15 of a panel from weight, or from weight transposed. False if a
+  /// group keeps more than two. Null: entry by entry, in panel24.cc.
+  bool (*fill_strip)(const T* weight, int64_t stride, int64_t row, Panel24& panel) = nullptr;
+  bool (*fill_strip_transposed)(const T* weight, int64_t stride, int64_t row,
+                                Panel24& panel) = nullptr;
 };
 
 template <class T>

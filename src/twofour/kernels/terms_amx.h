@@ -13,8 +13,8 @@ constexpr int kTerms<float16> = 2;
 template <>
 constexpr int kTerms<float> = 3;
 
-// The next term of `value`, in the upper half of each word, is taken off it: the nearest bfloat16, so
-// that what three terms leave out is small and of either sign; cut where rounding would make an
+// The next term of `value`, in the upper half of each word, is taken off it: the nearest bfloat16,
+// so that what three terms leave out is small and of either sign; cut where rounding would make an
 // infinity of a finite value. An infinity is one term alone, or the rest would be NaN.
 inline __m512i take_term(__m512& value) {
   const __m512i bits = _mm512_castps_si512(value);
