@@ -124,7 +124,7 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
 at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight,
                                   Weight24* weight24) {
   const auto dense = [&] { return at::mm(dz, weight); };
-  if (!weight24 || !dz.is_cpu() || !weight24->has_transposed(weight.scalar_type())) return dense();
+  if (!weight24 || !dz.is_cpu() || !weight24->has_transposed(weight)) return dense();
   const auto sparse = [&] {
     return multiply_transposed(weight24->transposed_panel(weight), dz, {});
   };

@@ -128,6 +128,15 @@ TEST(Linear24, sparse_kernels_give_the_products_of_the_dense_ones) {
   }
 }
 
+TEST(Linear24, of_any_number_of_outputs_has_an_input_gradient) {
+  Linear layer = random_layer(5, 8);
+  layer.forward_weight = checkered(at::randn({5, 8}));
+  layer.weight24 = c10::make_intrusive<Weight24>(Along::kRows);
+  const at::Tensor x = at::randn({9, 8}).requires_grad_(), dz = at::randn({9, 5});
+  torch::autograd::backward({linear(x, layer)}, {dz});
+  EXPECT_LT(largest_difference(x.grad(), dz.mm(layer.forward_weight)), 1e-5);
+}
+
 TEST(Weight24, follows_the_weight_when_told) {
   at::Tensor weight = checkered(at::randn({8, 12}));
   const at::Tensor x = at::randn({70, 12});

@@ -13,8 +13,9 @@ void fit(kernels::Panel24& panel, at::ScalarType dtype, int64_t rows, int64_t co
 
 }  // namespace
 
-bool Weight24::has_transposed(at::ScalarType dtype) const {
-  return along_ == Along::kBothSides || kernels::terms_of(panel_kind(dtype)) > 0;
+bool Weight24::has_transposed(const at::Tensor& weight) const {
+  if (weight.size(0) % 4 != 0) return false;
+  return along_ == Along::kBothSides || kernels::terms_of(panel_kind(weight.scalar_type())) > 0;
 }
 
 const kernels::Panel24& Weight24::panel(const at::Tensor& weight) {

@@ -24,8 +24,8 @@ class Weight24 : public torch::CustomClassHolder {
   /// W̃ holds other values now.
   void changed() { panel_is_current_ = transposed_is_current_ = packed_is_current_ = false; }
 
-  /// Whether dx = dz W̃ can be a 2:4 product in W̃'s dtype on this CPU.
-  bool has_transposed(at::ScalarType dtype) const;
+  /// Whether dx = dz W̃ can be a 2:4 product on this CPU.
+  bool has_transposed(const at::Tensor& weight) const;
 
   /// The panel of W̃ [out, in], and of W̃ᵀ [in, out]. Throw Error, naming the place, where W̃ is not
   /// 2:4.
