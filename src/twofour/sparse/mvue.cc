@@ -16,8 +16,11 @@ at::Tensor mvue24(const at::Tensor& dz, const RandomStream& stream) {
   } else if (dz.scalar_type() == at::kBFloat16) {
     kernels::mvue24(static_cast<const kernels::bfloat16*>(dz.const_data_ptr()), tokens, features,
                     dz.stride(0), stream, static_cast<kernels::bfloat16*>(out.mutable_data_ptr()));
+  } else if (dz.scalar_type() == at::kHalf) {
+    kernels::mvue24(static_cast<const kernels::float16*>(dz.const_data_ptr()), tokens, features,
+                    dz.stride(0), stream, static_cast<kernels::float16*>(out.mutable_data_ptr()));
   } else {
-    fail("MVUE takes float32 or bfloat16, not {}", c10::toString(dz.scalar_type()));
+    fail("MVUE takes float32, bfloat16 or float16, not {}", c10::toString(dz.scalar_type()));
   }
   return out;
 }
