@@ -8,9 +8,9 @@
 #include "twofour/kernels/fp8.h"
 #include "twofour/kernels/kernels_testing.h"
 #include "twofour/kernels/mask.h"
-#include "twofour/kernels/matrix.h"
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/packed24.h"
+#include "twofour/kernels/soft_threshold.h"
 
 namespace twofour::kernels {
 namespace {
@@ -137,7 +137,7 @@ TYPED_TEST(CudaOnHost, soft_thresholds_and_their_counts_are_those_of_the_cpu) {
       const auto weight = hostile_values<float>(static_cast<size_t>(count + offset), 8);
       const float* in = weight.data() + offset;
       std::vector<uint8_t> bits[2];
-      for (auto& mask : bits) mask.assign(static_cast<size_t>(count + 7) / 8, 0xa0);
+      for (auto& mask : bits) mask.assign(static_cast<size_t>(count + 7) / 8, 0xa5);
       SoftThresholdSums sums;
       int64_t counts[2] = {0, 0};
       expect_same<T>(
@@ -193,7 +193,10 @@ TYPED_TEST(CudaOnHost, float8_roundings_and_bytes_are_those_of_the_cpu) {
           [&](uint8_t* out) { cuda::to_float8<T>(in.data(), 3001, format, scale, out, nullptr); });
     }
   }
-  for (const auto& values : {in, hostile_values<T>(3, 12), std::vector<T>()}) {
+  std::vector<T> finite_and_infinite(3);
+  store(-2.0f, finite_and_infinite[0]);
+  store(std::numeric_limits<float>::infinity(), finite_and_infinite[1]);
+  for (const auto& values : {in, finite_and_infinite, std::vector<T>()}) {
     const auto count = static_cast<int64_t>(values.size());
     float amax = 0.0f;
     cuda::largest_magnitude<T>(values.data(), count, &amax, nullptr);

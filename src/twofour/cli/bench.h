@@ -12,7 +12,6 @@
 
 #include "twofour/base/error.h"
 #include "twofour/cli/command.h"
-#include "twofour/kernels/types.h"
 
 namespace twofour::cli {
 
@@ -39,14 +38,6 @@ CLI::Option* add_size(CLI::App& command, const char* name, int64_t& value, const
 
 /// float32, bfloat16 or float16. Throws Error (usage) otherwise.
 at::ScalarType bench_dtype(const std::string& name);
-
-/// Calls fn with a null pointer of the kernels' type for a dtype of bench_dtype.
-template <class Fn>
-auto with_kernel_type(at::ScalarType dtype, Fn&& fn) {
-  if (dtype == at::kFloat) return fn(static_cast<float*>(nullptr));
-  if (dtype == at::kBFloat16) return fn(static_cast<kernels::bfloat16*>(nullptr));
-  return fn(static_cast<kernels::float16*>(nullptr));
-}
 
 /// The feed-forward layers of a published model: [feed_forward, width] and back.
 struct FeedForward {

@@ -43,18 +43,6 @@ BlockLayer make_layer(BlockMethod method, int64_t out, int64_t in, bool has_bias
   return layer;
 }
 
-void refresh_soft(BlockLayer& layer) {
-  sparse::Linear& linear = layer.linear;
-  if (linear.forward_weight.scalar_type() != at::kHalf) {
-    sparse::soft_threshold24(linear.weight, layer.scale, linear.forward_weight, layer.mask);
-    return;
-  }
-  // No kernel writes float16, in which nothing is trained here: one more pass.
-  at::Tensor values = at::empty(linear.weight.sizes());
-  sparse::soft_threshold24(linear.weight, layer.scale, values, layer.mask);
-  linear.forward_weight.copy_(values);
-}
-
 }  // namespace
 
 Block::Block(BlockMethod method, BlockActivation activation, int64_t width, int64_t feed_forward,
@@ -79,7 +67,7 @@ void Block::refresh() {
     if (method == BlockMethod::kFst) {
       write_masked(linear.weight.detach(), layer.mask, linear.forward_weight);
     } else if (method == BlockMethod::kSSte) {
-      refresh_soft(layer);
+      sparse::soft_threshold24(linear.weight, layer.scale, linear.forward_weight, layer.mask);
     } else if (linear.forward_weight.defined()) {
       linear.forward_weight.copy_(linear.weight);
     }

@@ -12,6 +12,7 @@
 #include "twofour/cli/bench_bandwidth.h"
 #include "twofour/cli/bench_dense.h"
 #include "twofour/cli/bench_rowwise.h"
+#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/product24.h"
 
 namespace twofour::cli {
@@ -46,8 +47,8 @@ Weights make_weights(const DecodeBenchOptions& options, at::ScalarType dtype) {
 
 at::Tensor rowwise_product(const at::Tensor& x, const at::Tensor& weight) {
   at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
-  with_kernel_type(x.scalar_type(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+  sparse::with_type(x.scalar_type(), [&](auto* type) {
+    using T = sparse::Pointee<decltype(type)>;
     multiply_rowwise(static_cast<const T*>(weight.const_data_ptr()),
                      static_cast<const T*>(x.const_data_ptr()), y.size(1), x.size(1), y.size(0),
                      static_cast<T*>(y.mutable_data_ptr()));

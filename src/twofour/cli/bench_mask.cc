@@ -16,6 +16,7 @@
 #include "twofour/kernels/fp8.h"
 #include "twofour/kernels/mask.h"
 #include "twofour/kernels/packed24.h"
+#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/soft_threshold.h"
 
 namespace twofour::cli {
@@ -85,13 +86,11 @@ void add_values(BandwidthTable& table, Matrices<T>& m, at::ScalarType dtype) {
     return at::from_blob(values, {rows, columns}, at::TensorOptions().dtype(dtype));
   };
   const at::Tensor master = tensor(m.master.data(), m.rows, m.columns, at::kFloat);
-  if (dtype != at::kHalf) {  // in which nothing is trained
-    at::Tensor out = tensor(m.out.data(), m.rows, m.columns, dtype);
-    at::Tensor bits = at::from_blob(m.bits.data(), {(count + 7) / 8}, at::kByte);
-    // The bits of the mask are read and written.
-    table.add("soft threshold", 4 * entries + weight + entries / 4,
-              [=]() mutable { sparse::soft_threshold24(master, 1.5, out, bits); });
-  }
+  at::Tensor out = tensor(m.out.data(), m.rows, m.columns, dtype);
+  at::Tensor bits = at::from_blob(m.bits.data(), {(count + 7) / 8}, at::kByte);
+  // The bits of the mask are read and written.
+  table.add("soft threshold", 4 * entries + weight + entries / 4,
+            [=]() mutable { sparse::soft_threshold24(master, 1.5, out, bits); });
   table.add("beta", 4 * entries, [=] { sparse::soft_threshold_scale(master); });
   table.add("packing", weight + entries + weight / 2 + entries / 8, [&m] {
     kernels::pack24_into(m.weight.data(), m.rows, m.columns, m.columns, m.mask.data(), m.packed);
@@ -151,8 +150,8 @@ Json measure(const MaskBenchOptions& options) {
   const at::NoGradGuard no_gradients;
   const size_t bytes = static_cast<size_t>(options.megabytes) << 20;
   Json report = report_head(options);
-  with_kernel_type(bench_dtype(options.dtype), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+  sparse::with_type(bench_dtype(options.dtype), [&](auto* type) {
+    using T = sparse::Pointee<decltype(type)>;
     const int64_t row_bytes = options.in * static_cast<int64_t>(sizeof(T));
     const int64_t rows = std::max<int64_t>(4, static_cast<int64_t>(bytes / 2) / row_bytes / 4 * 4);
     Matrices<T> matrices(rows, options.in);

@@ -7,6 +7,7 @@
 #include "twofour/cli/bench_bandwidth.h"
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/panel24.h"
+#include "twofour/sparse/kernel_types.h"
 
 namespace twofour::cli {
 namespace {
@@ -57,8 +58,8 @@ void add_bench_mvue(CLI::App& bench) {
   add_bench_options(command, *options);
   on_run(command, [options] {
     Json report = report_head(*options);
-    with_kernel_type(bench_dtype(options->dtype), [&](auto* type) {
-      report.update(measure_type<std::remove_pointer_t<decltype(type)>>(*options));
+    sparse::with_type(bench_dtype(options->dtype), [&](auto* type) {
+      report.update(measure_type<sparse::Pointee<decltype(type)>>(*options));
     });
     if (options->json) {
       fmt::print("{}\n", report.dump());

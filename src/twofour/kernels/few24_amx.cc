@@ -7,7 +7,7 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kGatherTokens = 3;  // up to so many, expanding costs more than it saves
+constexpr int64_t kGatherTokens = 4;  // up to so many, expanding costs more than it saves
 constexpr int64_t kTileRows = 16, kTileColumns = 32, kTileBytes = 1024;
 constexpr int64_t kBlockTiles = 4;  // tiles of a row of tiles that are expanded, then multiplied
 

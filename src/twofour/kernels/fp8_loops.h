@@ -24,7 +24,10 @@ template <class F, class In, class Out, class Fn>
 void for_lanes(const In* in, int64_t count, Out* out, Fn&& lanes) {
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
   int64_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) lanes(in + i, out + i);
+  for (; i + kWidth <= count; i += kWidth) {
+    prefetch_ahead(in + i);
+    lanes(in + i, out + i);
+  }
   if (i >= count) return;
   In rest[kWidth] = {};
   Out result[kWidth];
@@ -73,6 +76,8 @@ uint32_t largest_bits(const T* in, int64_t count) {
   };
   int64_t i = 0;
   for (; i + 2 * kWidth <= count; i += 2 * kWidth) {
+    prefetch_ahead(in + i);
+    prefetch_ahead(in + i + kWidth);
     take(largest[0], load_lanes<F>(in + i));
     take(largest[1], load_lanes<F>(in + i + kWidth));
   }

@@ -190,7 +190,7 @@ TWOFOUR_HOST_DEVICE void mvue24_finite_group(const F (&x)[4], F u, F (&out)[4]) 
 TWOFOUR_HOST_DEVICE bool is_finite(float x) { return (bits_of(x) & 0x7fffffffu) < 0x7f800000u; }
 
 TWOFOUR_HOST_DEVICE bool are_finite(const float (&x)[4]) {
-  return is_finite(x[0]) & is_finite(x[1]) & is_finite(x[2]) & is_finite(x[3]);
+  return is_finite(x[0]) && is_finite(x[1]) && is_finite(x[2]) && is_finite(x[3]);
 }
 
 /// The first two entries of x that are infinite or NaN, and nothing else.

@@ -47,6 +47,7 @@ void magnitude_of_groups(const T* row, int64_t columns, int kept, uint8_t* mask)
   for (; i + kWidth <= columns; i += kWidth) {
     V size;
     std::memcpy(&size, row + i, sizeof size);
+    prefetch_ahead(row + i);
     const V larger = count_larger<M>(size & ~sign, std::make_index_sequence<M - 1>());
     const V stays = larger < limit ? V{} + 1 : V{};
     store_bytes(stays, mask + i);

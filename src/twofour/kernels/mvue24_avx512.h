@@ -4,6 +4,7 @@
 
 #include "twofour/kernels/avx512.h"
 #include "twofour/kernels/group.h"
+#include "twofour/kernels/lanes_memory.h"
 #include "twofour/kernels/panel24.h"
 #include "twofour/kernels/philox_lanes.h"
 
@@ -255,6 +256,7 @@ void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
   const auto both = [](int bits) { return _mm512_set1_epi16(static_cast<int16_t>(bits)); };
   __m512i x[4], a[4];
   for (int64_t r = 0; r < 4; ++r) {
+    if (r < rows) prefetch_ahead(in + r * stride);
     x[r] = _mm512_maskz_loadu_epi16(r < rows ? lanes : 0, in + r * stride);
     a[r] = _mm512_and_si512(x[r], both(0x7fff));
   }

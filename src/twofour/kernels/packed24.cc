@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "twofour/base/error.h"
 #include "twofour/base/parallel.h"
@@ -68,7 +69,10 @@ template <class Kept>
 
 template <class T>
 bool keeps(const T* weight, const uint8_t* mask, int64_t at, int64_t mask_at) {
-  return mask ? mask[mask_at] != 0 : to_float(weight[at]) != 0.0f;
+  if (mask) return mask[mask_at] != 0;
+  Word<T> bits;
+  std::memcpy(&bits, weight + at, sizeof bits);
+  return static_cast<Word<T>>(bits << 1) != 0;
 }
 
 template <class T>

@@ -124,6 +124,7 @@ SoftThresholdSums soft_threshold_lanes(const float* w, int64_t count, float scal
     for (; i + kStep <= count; i += kStep) {
       uint64_t kept = 0, zeros = 0, before;
       for (int64_t k = 0; k < kStep; k += kWidth) {
+        prefetch_ahead(w + i + k);
         const Shrunk<F> shrunk = shrink_lanes(load_lanes<F>(w + i + k));
         const F value = scale * shrunk.value;
         store_lanes(value, out + i + k);
@@ -195,6 +196,7 @@ SoftThresholdProducts soft_threshold_products(const float* w, int64_t count) {
   if constexpr (sizeof(F) != sizeof(float)) {
     ProductSums<F> sums;
     for (; i + kProductLanes <= count; i += kProductLanes) {
+      prefetch_ahead(w + i);
       sums.add(w + i, std::make_index_sequence<ProductSums<F>::kParts / 2>());
     }
     std::memcpy(with_weight, sums.with_weight, sizeof with_weight);

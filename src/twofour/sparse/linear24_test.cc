@@ -174,17 +174,9 @@ TEST(Linear24, mvue_gradient_is_unbiased_and_differs_by_step_and_micro_batch) {
   EXPECT_LT(deviation.max().item<double>(), 5.0);
 }
 
-TEST(Mvue24, keeps_two_of_every_four_tokens_in_every_type) {
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
-    const at::Tensor estimate = mvue24(at::randn({8, 12}).to(dtype), {1, 2, 3, 4});
-    EXPECT_EQ(estimate.scalar_type(), dtype);
-    const at::Tensor kept = estimate.view({2, 4, 12}).ne(0).sum(1);
-    EXPECT_TRUE(kept.eq(2).all().item<bool>()) << c10::toString(dtype);
-  }
-}
-
 TEST(Mvue24, refuses_other_types) {
-  EXPECT_THAT_ERROR(mvue24(at::zeros({4, 4}, at::kDouble), {}), "float32, bfloat16 or float16");
+  EXPECT_THAT_ERROR(mvue24(at::zeros({4, 4}, at::kDouble), {}),
+                    "float32, bfloat16 or float16 is needed");
 }
 
 TEST(SoftThreshold24, refuses_a_width_that_no_group_divides) {

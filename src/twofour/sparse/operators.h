@@ -74,7 +74,9 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions);
 
 /// z [.., out] = x W̃ᵀ + bias of x [.., in] and W̃ = weight [out, in], or apply_mask(weight, mask)
 /// where a mask is given. W̃ must be 2:4 along its rows: otherwise an error names a group that is
-/// not.
+/// not; CUDA does not check. On the CPU this always runs the 2:4 kernels, and W̃ is brought into
+/// their order at each call. On CUDA, ATen's semi-structured products run in 16 bits where `out` is
+/// a multiple of 32 and `in` of 64, dense ones elsewhere.
 ///
 /// Gradients, returned as usual: dx = dz W̃, db = the sum of dz over tokens, and
 /// dW = estimate(dz)ᵀ x, straight through the mask. The estimate is dz itself, or with `mvue` its

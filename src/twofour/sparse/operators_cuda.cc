@@ -11,7 +11,7 @@
 
 #include "twofour/kernels/cuda.h"
 #include "twofour/kernels/fp8.h"
-#include "twofour/sparse/operators_dtype.h"
+#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators_shapes.h"
 
 namespace twofour::sparse::operators::on_cuda {

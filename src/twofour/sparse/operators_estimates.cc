@@ -3,10 +3,10 @@
 
 #include "twofour/kernels/fp8.h"
 #include "twofour/kernels/mask.h"
-#include "twofour/kernels/matrix.h"
 #include "twofour/kernels/mvue.h"
+#include "twofour/kernels/soft_threshold.h"
+#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators.h"
-#include "twofour/sparse/operators_dtype.h"
 #include "twofour/sparse/operators_shapes.h"
 
 namespace twofour::sparse::operators {

@@ -1,7 +1,7 @@
 // Masks, on the CPU.
 #include "twofour/kernels/mask.h"
+#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators.h"
-#include "twofour/sparse/operators_dtype.h"
 #include "twofour/sparse/operators_shapes.h"
 
 namespace twofour::sparse::operators {

@@ -7,8 +7,8 @@
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24.h"
+#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators.h"
-#include "twofour/sparse/operators_dtype.h"
 #include "twofour/sparse/operators_shapes.h"
 
 namespace twofour::sparse::operators {
@@ -16,7 +16,7 @@ namespace {
 
 using kernels::Panel24;
 
-// Up to here the packed weight is read as it lies; beyond, a panel pays.
+// Up to here the weight is read as Packed24; beyond, a panel pays.
 constexpr int64_t kFewTokens = 64;
 
 // Of a bias without gaps, which must outlive it.
@@ -40,6 +40,23 @@ void multiply(const Panel24& panel, const at::Tensor& x, const std::optional<at:
   kernels::multiply_transposed<T>(panel, in.data<T>(), in.rows, in.stride,
                                   static_cast<T*>(y.mutable_data_ptr()), panel.rows(),
                                   epilogue_of<T>(addend));
+}
+
+// The same from the packed weight as it lies.
+template <class T>
+void multiply_few(const kernels::Packed24View<T>& weight, const at::Tensor& x,
+                  const std::optional<at::Tensor>& bias, at::Tensor& y) {
+  const Rows in(x);
+  const at::Tensor addend = without_gaps(bias);
+  kernels::multiply_few<T>(weight, in.data<T>(), in.rows, in.stride,
+                           static_cast<T*>(y.mutable_data_ptr()), weight.rows,
+                           epilogue_of<T>(addend));
+}
+
+template <class T>
+kernels::Packed24<T> packed_of(const at::Tensor& weight) {
+  const Rows in(weight);
+  return kernels::pack24<T>(in.data<T>(), in.rows, in.columns, in.stride);
 }
 
 template <class T>
@@ -99,7 +116,11 @@ at::Tensor linear24(const at::Tensor& x, const at::Tensor& weight,
   const at::Tensor used = mask ? apply_mask(weight, *mask) : weight;
   with_type(x.scalar_type(), [&](auto* type) {
     using T = Pointee<decltype(type)>;
-    multiply<T>(panel_of<T>(used), x, bias, z);
+    if (Rows(x).rows > kFewTokens) {
+      multiply<T>(panel_of<T>(used), x, bias, z);
+    } else {
+      multiply_few<T>(packed_of<T>(used), x, bias, z);
+    }
   });
   return z;
 }
@@ -163,18 +184,14 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions) {
 at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
                            const at::Tensor& positions, const std::optional<at::Tensor>& bias) {
   at::Tensor z = shapes::linear24_packed(x, values, positions, bias);
-  const Rows in(x);
   with_type(x.scalar_type(), [&](auto* type) {
     using T = Pointee<decltype(type)>;
-    if (in.rows > kFewTokens) {
+    if (Rows(x).rows > kFewTokens) {
       multiply<T>(panel_of<T>(unpack24(values, positions)), x, bias, z);
-      return;
+    } else {
+      const at::Tensor kept = values.contiguous(), places = positions.contiguous();
+      multiply_few<T>(packed_view<T>(kept, places), x, bias, z);
     }
-    const at::Tensor kept = values.contiguous(), places = positions.contiguous();
-    const at::Tensor addend = without_gaps(bias);
-    kernels::multiply_few<T>(packed_view<T>(kept, places), in.data<T>(), in.rows, in.stride,
-                             static_cast<T*>(z.mutable_data_ptr()), values.size(0),
-                             epilogue_of<T>(addend));
   });
   return z;
 }

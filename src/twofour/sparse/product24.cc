@@ -6,18 +6,10 @@
 #include "twofour/kernels/few24.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24.h"
+#include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {
 namespace {
-
-// Calls fn with a null pointer of the kernels' type for `dtype`.
-template <class Fn>
-auto with_type(at::ScalarType dtype, Fn&& fn) {
-  if (dtype == at::kFloat) return fn(static_cast<float*>(nullptr));
-  if (dtype == at::kBFloat16) return fn(static_cast<kernels::bfloat16*>(nullptr));
-  if (dtype == at::kHalf) return fn(static_cast<kernels::float16*>(nullptr));
-  fail("2:4 products take float32, bfloat16 and float16, not {}", c10::toString(dtype));
-}
 
 template <class T>
 const T* rows_of(const at::Tensor& matrix) {
@@ -43,9 +35,8 @@ kernels::Epilogue<T> epilogue_of(const at::Tensor& bias, const at::Tensor& y) {
 }  // namespace
 
 kernels::PanelKind panel_kind(at::ScalarType dtype) {
-  return with_type(dtype, [](auto* type) {
-    return kernels::panel_kind<std::remove_pointer_t<decltype(type)>>();
-  });
+  return with_type(dtype,
+                   [](auto* type) { return kernels::panel_kind<Pointee<decltype(type)>>(); });
 }
 
 kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns) {
@@ -56,7 +47,7 @@ void fill_panel(const at::Tensor& weight, kernels::Panel24& panel) {
   check_size("the number of rows", weight.size(0), panel.rows());
   check_size("the number of columns", weight.size(1), panel.columns());
   with_type(weight.scalar_type(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+    using T = Pointee<decltype(type)>;
     kernels::fill_panel(rows_of<T>(weight), weight.stride(0), panel);
   });
 }
@@ -65,7 +56,7 @@ void fill_panel_transposed(const at::Tensor& weight, kernels::Panel24& panel) {
   check_size("the number of columns", weight.size(1), panel.rows());
   check_size("the number of rows", weight.size(0), panel.columns());
   with_type(weight.scalar_type(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+    using T = Pointee<decltype(type)>;
     kernels::fill_panel_transposed(rows_of<T>(weight), weight.stride(0), panel);
   });
 }
@@ -74,7 +65,7 @@ void fill_panel_mvue(const at::Tensor& dz, const RandomStream& stream, kernels::
   check_size("the number of features", dz.size(1), panel.rows());
   check_size("the number of tokens", dz.size(0), panel.columns());
   with_type(dz.scalar_type(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+    using T = Pointee<decltype(type)>;
     kernels::fill_panel_mvue(rows_of<T>(dz), dz.stride(0), stream, panel);
   });
 }
@@ -87,7 +78,7 @@ void pack24(const at::Tensor& weight, Packed& packed) {
     packed.positions = at::empty({rows, (columns + 7) / 8}, weight.options().dtype(at::kByte));
   }
   with_type(weight.scalar_type(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+    using T = Pointee<decltype(type)>;
     kernels::pack24_into(rows_of<T>(weight), rows, columns, weight.stride(0), nullptr,
                          static_cast<T*>(packed.values.mutable_data_ptr()),
                          packed.positions.mutable_data_ptr<uint8_t>());
@@ -99,7 +90,7 @@ at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& 
   check_size("x's width", x.size(1), panel.columns());
   at::Tensor y = at::empty({x.size(0), panel.rows()}, x.options());
   with_type(x.scalar_type(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+    using T = Pointee<decltype(type)>;
     kernels::multiply_transposed(panel, rows_of<T>(x), x.size(0), x.stride(0),
                                  static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
                                  epilogue_of<T>(bias, y));
@@ -112,7 +103,7 @@ at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Ten
   check_size("x's width", x.size(1), columns);
   at::Tensor y = at::empty({x.size(0), rows}, x.options());
   with_type(x.scalar_type(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+    using T = Pointee<decltype(type)>;
     const kernels::Packed24View<T> view = {rows, columns, rows_of<T>(packed.values),
                                            packed.positions.const_data_ptr<uint8_t>()};
     kernels::multiply_few<T>(view, rows_of<T>(x), x.size(0), x.stride(0),
@@ -127,7 +118,7 @@ void multiply_add(const kernels::Panel24& panel, const at::Tensor& x, at::Tensor
   check_size("the gradient's number of rows", gradient.size(0), panel.rows());
   check_size("the gradient's width", gradient.size(1), x.size(1));
   with_type(x.scalar_type(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+    using T = Pointee<decltype(type)>;
     kernels::multiply_add(panel, rows_of<T>(x), x.size(1), x.stride(0),
                           gradient.mutable_data_ptr<float>(), gradient.stride(0));
   });

@@ -2,6 +2,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/kernels/soft_threshold.h"
+#include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {
 namespace {
@@ -22,17 +23,13 @@ double soft_threshold_scale(const at::Tensor& weight) {
 SoftThresholdCounts soft_threshold24(const at::Tensor& weight, double scale, at::Tensor& out,
                                      at::Tensor& mask) {
   check_weight(weight);
-  const auto run = [&](auto* values) {
-    const auto sums = kernels::soft_threshold24(weight.const_data_ptr<float>(), weight.numel(),
-                                                static_cast<float>(scale), values,
-                                                mask.mutable_data_ptr<uint8_t>());
+  return with_type(out.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    const auto sums = kernels::soft_threshold24(
+        weight.const_data_ptr<float>(), weight.numel(), static_cast<float>(scale),
+        static_cast<T*>(out.mutable_data_ptr()), mask.mutable_data_ptr<uint8_t>());
     return SoftThresholdCounts{sums.flips, sums.zeros};
-  };
-  if (out.scalar_type() == at::kFloat) return run(out.mutable_data_ptr<float>());
-  if (out.scalar_type() == at::kBFloat16) {
-    return run(static_cast<kernels::bfloat16*>(out.mutable_data_ptr()));
-  }
-  fail("the soft threshold writes float32 or bfloat16, not {}", c10::toString(out.scalar_type()));
+  });
 }
 
 }  // namespace twofour::sparse

@@ -14,9 +14,9 @@ struct SoftThresholdCounts {
   int64_t zeros = 0;  ///< zeros of `out`
 };
 
-/// out = scale · S(weight), rounded to out's dtype (float32 or bfloat16), of weight [out, in]
-/// float32 with `in` a multiple of 4. `mask` (uint8, ceil(numel / 8) bytes, 8 entries a byte, most
-/// significant bit first) is compared with the magnitude mask of `weight` and replaced by it.
+/// out = scale · S(weight), rounded to out's dtype (float32, bfloat16 or float16), of weight [out,
+/// in] float32 with `in` a multiple of 4. `mask` (uint8, ceil(numel / 8) bytes, 8 entries a byte,
+/// most significant bit first) is compared with the magnitude mask of `weight` and replaced by it.
 SoftThresholdCounts soft_threshold24(const at::Tensor& weight, double scale, at::Tensor& out,
                                      at::Tensor& mask);
 
