@@ -30,19 +30,22 @@ struct LinearBenchOptions : BenchOptions {
 
 // A layer and what its three products read.
 struct Layer {
-  at::Tensor rows, both;  // W̃ 2:4 along rows, and along both sides (undefined: out % 4 != 0)
+  at::Tensor rows, both;  // W̃ 2:4 along rows, and along both sides
   at::Tensor bias, x, dz, gradient;
   c10::intrusive_ptr<sparse::Weight24> rows24 = c10::make_intrusive<sparse::Weight24>(Along::kRows);
   c10::intrusive_ptr<sparse::Weight24> both24 =
       c10::make_intrusive<sparse::Weight24>(Along::kBothSides);
 };
 
+// Its groups lie along the output.
+bool has_input_gradient(const LinearBenchOptions& options) { return options.out % 4 == 0; }
+
 Layer random_layer(const LinearBenchOptions& options) {
   const at::ScalarType dtype = bench_dtype(options.dtype);
   const auto [tokens, in, out] = std::tuple(options.tokens, options.in, options.out);
   Layer layer;
   layer.rows = weight24_along_rows(out, in, dtype);
-  if (out % 4 == 0) layer.both = weight24_along_both_sides(out, in, dtype);
+  if (has_input_gradient(options)) layer.both = weight24_along_both_sides(out, in, dtype);
   layer.bias = at::randn({out}).to(dtype);
   layer.x = at::randn({tokens, in}).to(dtype);
   layer.dz = at::randn({tokens, out}).to(dtype);
@@ -127,9 +130,9 @@ Json measure(const LinearBenchOptions& options) {
   const Explainer explainer;
   const Layer layer = random_layer(options);
   Json products = {{"forward", measure_forward(layer, options.rounds)}};
-  products["input_gradient_rows"] =
-      measure_input_gradient(layer.dz, layer.rows, *layer.rows24, options.rounds);
-  if (layer.both.defined()) {
+  if (has_input_gradient(options)) {
+    products["input_gradient_rows"] =
+        measure_input_gradient(layer.dz, layer.rows, *layer.rows24, options.rounds);
     products["input_gradient_both_sides"] =
         measure_input_gradient(layer.dz, layer.both, *layer.both24, options.rounds);
   }
@@ -157,7 +160,7 @@ Json measure(const LinearBenchOptions& options) {
 }
 
 const char* title_of(const std::string& product) {
-  if (product == "forward") return "forward";
+  if (product == "forward") return "forward product";
   if (product == "input_gradient_rows") return "input gradient (2:4 along rows)";
   if (product == "input_gradient_both_sides") return "input gradient (transposable)";
   return "weight gradient with MVUE";
