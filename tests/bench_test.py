@@ -95,7 +95,8 @@ def test_block_counts_every_part(twofour, dtype, activation, layers):
     methods = report(twofour, "block", "--tokens", 12, "--width", 16, "--feed-forward", 32, "--dtype", dtype,
                      "--activation", activation)["methods"]
     assert list(methods) == ["dense", "s-ste", "fst"]
-    parts = {"weights", "packing", "forward", "activation", "input_gradient", "weight_gradient", "rest"}
+    parts = {"weights", "packing", "forward", "activation", "input_gradient", "weight_gradient",
+             "bias_gradient", "rest"}
     for name, method in methods.items():
         positive(method["ms"], method["ratio"])
         assert parts <= set(method["parts_ms"])

@@ -12,6 +12,8 @@
 #include "twofour/base/race.h"
 #include "twofour/cli/bench.h"
 #include "twofour/cli/bench_block_layers.h"
+#include "twofour/cli/bench_contest.h"
+#include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/choice.h"
 
 namespace twofour::cli {
@@ -118,6 +120,14 @@ void add_weight_gradients(Run& run) {
   }
 }
 
+void add_bias_gradients(Run& run) {
+  for (size_t i = 0; i < run.gradients.size(); ++i) {
+    const at::Tensor& bias = run.block.layers[i].linear.bias;
+    if (!bias.defined()) continue;
+    sparse::add_to_gradient(bias, run.gradients[i].sum(0, /*keepdim=*/false, at::kFloat));
+  }
+}
+
 // The parts of a step, each alone: `NAME PART` in the race.
 void add_parts(Race& race, Run& run, std::vector<kernels::Panel24>& estimates) {
   const auto add = [&](const char* part, auto work) {
@@ -144,6 +154,7 @@ void add_parts(Race& race, Run& run, std::vector<kernels::Panel24>& estimates) {
     }
   });
   add("weight_gradient", [&run] { add_weight_gradients(run); });
+  add("bias_gradient", [&run] { add_bias_gradients(run); });
   if (run.block.method == BlockMethod::kDense) return;
   for (const at::Tensor& dz : run.gradients) {
     estimates.push_back(sparse::empty_panel(dz.scalar_type(), dz.size(1), dz.size(0)));
@@ -161,13 +172,13 @@ Json report_of(const Race& steps, const Race& pieces, const Run& run) {
   };
   Json parts = Json::object();
   double sum = 0;
-  for (const char* part :
-       {"weights", "packing", "forward", "activation", "input_gradient", "weight_gradient"}) {
+  for (const char* part : {"weights", "packing", "forward", "activation", "input_gradient",
+                           "weight_gradient", "bias_gradient"}) {
     parts[part] = ms(part);
     sum += ms(part);
   }
   double total = 1e3 * steps.seconds(run.name);
-  parts["rest"] = total - sum;  // the biases' gradients, and autograd's own work
+  parts["rest"] = total - sum;  // what stands in no list: autograd's own work, and noise
   if (run.block.method != BlockMethod::kDense) parts["mvue_of_weight_gradient"] = ms("mvue");
   if (run.block.method == BlockMethod::kFst) {
     parts["search"] = ms("search") / kStepsPerSearch;
@@ -206,8 +217,8 @@ Json measure(const BlockBenchOptions& options, BlockActivation activation) {
       parts.add(name + " search", [&run] { run.block.search_masks(); });
     }
   }
-  steps.run(options.rounds);
-  parts.run(options.rounds);
+  run_race(steps, options.rounds);
+  run_race(parts, options.rounds);
   Json methods = Json::object();
   for (const auto& run : runs) methods[run->name] = report_of(steps, parts, *run);
   for (const std::string& name : names) {

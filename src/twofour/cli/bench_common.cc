@@ -30,7 +30,8 @@ std::string cpu_name() {
 void add_bench_options(CLI::App& command, BenchOptions& options) {
   command.add_option("--dtype", options.dtype, "float32, bfloat16 or float16")
       ->capture_default_str();
-  add_size(command, "--rounds", options.rounds, "every piece runs so often, the fastest counts");
+  add_size(command, "--rounds", options.rounds,
+           "every piece runs at least so often, the fastest counts");
   add_threads_option(command);
   command.add_flag("--json", options.json, "print one JSON object");
 }

@@ -7,6 +7,10 @@ namespace twofour::cli {
 
 using Json = nlohmann::ordered_json;
 
+void run_race(Race& race, int64_t rounds) {
+  race.run(rounds, /*most=*/100 * rounds, /*seconds=*/0.02 * static_cast<double>(rounds));
+}
+
 Contest::Contest(DenseProducts dense) : left_out_(std::move(dense.left_out)) {
   for (DenseProduct& each : dense.all) {
     dense_.push_back(each.name);
@@ -41,7 +45,7 @@ std::pair<std::string, double> Contest::fastest(const std::vector<std::string>& 
 }
 
 Json Contest::run(int64_t rounds) {
-  race_.run(rounds);
+  run_race(race_, rounds);
   Json dense = Json::object(), sparse = Json::object();
   const auto [dense_name, dense_ms] = fastest(dense_, "dense", dense);
   const auto [sparse_name, sparse_ms] = fastest(sparse_, "sparse", sparse);

@@ -12,6 +12,10 @@
 
 namespace twofour::cli {
 
+/// At least `rounds` of a race, more of one whose pieces are short: another process that takes a
+/// core for some milliseconds must not decide.
+void run_race(Race& race, int64_t rounds);
+
 class Contest {
  public:
   explicit Contest(DenseProducts dense);

@@ -10,6 +10,7 @@
 #include "twofour/base/race.h"
 #include "twofour/cli/bench.h"
 #include "twofour/cli/bench_bandwidth.h"
+#include "twofour/cli/bench_contest.h"
 #include "twofour/cli/bench_dense.h"
 #include "twofour/cli/bench_rowwise.h"
 #include "twofour/sparse/kernel_types.h"
@@ -92,7 +93,7 @@ Json measure(const DecodeBenchOptions& options) {
   Json left_out, dense = Json::object();
   std::vector<std::string> dense_names;
   Race race = make_race(weights, x, left_out, dense_names);
-  race.run(options.rounds);
+  run_race(race, options.rounds);
 
   const auto count = static_cast<double>(weights.dense.size());
   const auto milliseconds = [&](const std::string& name) {

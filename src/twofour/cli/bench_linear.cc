@@ -109,7 +109,7 @@ Json measure_packing(const Layer& layer, const Json& products, int64_t rounds) {
     race.add("transposed panel",
              fresh(*layer.both24, [&] { layer.both24->transposed_panel(layer.both); }));
   }
-  race.run(rounds);
+  run_race(race, rounds);
   const auto ratio = [](const Json& product, double packing_ms) {
     return product["dense_ms"].get<double>() / (product["sparse_ms"].get<double>() + packing_ms);
   };
