@@ -166,9 +166,9 @@ void add_parts(Race& race, Run& run, std::vector<kernels::Panel24>& estimates) {
   });
 }
 
-Json report_of(const Race& steps, const Race& pieces, const Run& run) {
+Json report_of(const Race& race, const Run& run) {
   const auto ms = [&](const std::string& piece) {
-    return 1e3 * pieces.seconds(run.name + " " + piece);
+    return 1e3 * race.seconds(run.name + " " + piece);
   };
   Json parts = Json::object();
   double sum = 0;
@@ -177,7 +177,7 @@ Json report_of(const Race& steps, const Race& pieces, const Run& run) {
     parts[part] = ms(part);
     sum += ms(part);
   }
-  double total = 1e3 * steps.seconds(run.name);
+  double total = 1e3 * race.seconds(run.name);
   parts["rest"] = total - sum;  // what stands in no list: autograd's own work, and noise
   if (run.block.method != BlockMethod::kDense) parts["mvue_of_weight_gradient"] = ms("mvue");
   if (run.block.method == BlockMethod::kFst) {
@@ -208,19 +208,18 @@ Json measure(const BlockBenchOptions& options, BlockActivation activation) {
   }
   std::vector<std::unique_ptr<Run>> runs;
   std::map<std::string, std::vector<kernels::Panel24>> estimates;
-  Race steps, parts;
+  Race race;
   for (const std::string& name : names) {
     Run& run = *runs.emplace_back(make_run(name, options, activation));
-    steps.add(name, [&run] { run.step(); });
-    add_parts(parts, run, estimates[name]);
+    race.add(name, [&run] { run.step(); });
+    add_parts(race, run, estimates[name]);
     if (run.block.method == BlockMethod::kFst) {
-      parts.add(name + " search", [&run] { run.block.search_masks(); });
+      race.add(name + " search", [&run] { run.block.search_masks(); });
     }
   }
-  run_race(steps, options.rounds);
-  run_race(parts, options.rounds);
+  run_race(race, options.rounds);
   Json methods = Json::object();
-  for (const auto& run : runs) methods[run->name] = report_of(steps, parts, *run);
+  for (const auto& run : runs) methods[run->name] = report_of(race, *run);
   for (const std::string& name : names) {
     methods[name]["ratio"] =
         methods["dense"]["ms"].get<double>() / methods[name]["ms"].get<double>();
