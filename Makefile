@@ -5,7 +5,7 @@ help:
 	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (under 15 minutes)"
 	@echo "make test    set up, build, run the tests"
 	@echo "make build   set up, build build/twofour"
-	@echo "make bench   ratios against PyTorch and Hugging Face tokenizers, JSON in build/bench"
+	@echo "make bench   ratios against PyTorch, tokenizers and dense libraries, JSON in build/bench"
 	@echo "make format  clang-format every source;  make lint  clang-tidy the changed ones"
 	@echo "make clean   remove build/ and demo/"
 

@@ -1,0 +1,175 @@
+"""The 2:4 kernels of `twofour bench` over the shapes of published models, as ratios.
+
+Products of a layer against the fastest dense library of the same run, feed-forward blocks with everything
+that 2:4 costs, decoding, and masks and estimates against the speed of memory. Prints tables and writes
+JSON to --out. --quick runs every command once on small sizes: a check that all works, not a measurement.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = os.environ.get("TWOFOUR", str(ROOT / "build/twofour"))
+MODELS = ["gpt2-124m", "gpt2-350m", "gpt2-774m", "gpt2-1558m", "llama2-7b"]
+# The choice must not cost: tokens x widths of the sweep, besides the models' own layers.
+SWEEP_TOKENS = [1, 2, 4, 8, 16, 32, 64, 128, 512, 1024, 4096]
+SWEEP_SIZES = [(64, 64), (64, 11008), (256, 1024), (768, 768), (768, 3072), (3072, 768), (4096, 4096),
+               (11008, 64), (11008, 4096)]
+
+
+def run(command, *options):
+    done = subprocess.run([PROGRAM, "bench", command, "--json", *map(str, options)],
+                          stdout=subprocess.PIPE, text=True,
+                          env={"TWOFOUR_LOG": "warn", **os.environ}, check=False)
+    if done.returncode:
+        sys.exit(f"bench: twofour bench {command} {' '.join(map(str, options))} failed")
+    return json.loads(done.stdout)
+
+
+def ratio(value):
+    return "     -" if value is None else f"{value:5.2f}x"
+
+
+def forward_over_aten(result):
+    """The chosen forward product against the dense one that choose() compares with."""
+    forward = result["products"]["forward"]
+    return forward["dense"]["aten"] / forward["chosen_ms"]
+
+
+def linear(args, shapes):
+    """Rows of products; each shape is (label, options)."""
+    print(f"{'':34} {'forward':>8} {'dx rows':>8} {'dx both':>8} {'dW':>8}  chosen forward, fastest dense")
+    results = []
+    for dtype in args.dtypes:
+        for label, options in shapes:
+            result = run("linear", *options, "--dtype", dtype, "--rounds", args.rounds, *args.common)
+            products = result["products"]
+            cells = [ratio(products[name]["ratio"]) if name in products else "     -"
+                     for name in ("forward", "input_gradient_rows", "input_gradient_both_sides",
+                                  "weight_gradient")]
+            forward = products["forward"]
+            print(f"{dtype + ' ' + label:34} " + " ".join(f"{cell:>8}" for cell in cells) +
+                  f"  {forward['choice']['run']} {ratio(forward['chosen_ratio'])}, "
+                  f"{forward['fastest_dense']}", flush=True)
+            results.append({"label": label, **result})
+    return results
+
+
+def model_shapes(args):
+    return [(f"{model} {layer} {tokens}", ("--model", model, "--layer", layer, "--tokens", tokens))
+            for model in args.models for layer in ("up", "down") for tokens in args.tokens]
+
+
+def sweep_shapes(args):
+    return [(f"{tokens} x {width} -> {out}", ("--tokens", tokens, "--in", width, "--out", out))
+            for width, out in args.sizes for tokens in args.sweep_tokens]
+
+
+def least_of_sweep(results):
+    """The worst that the choice made of a shape. The estimate of the weight gradient stands apart: where its
+    2:4 kernels do not pay, drawing it still comes on top of the dense product."""
+    rows = [(product["chosen_ratio"], name, result) for result in results
+            for name, product in result["products"].items()]
+    least = {}
+    for key, chosen in (("products", [row for row in rows if row[1] != "weight_gradient"]),
+                        ("weight_gradient", [row for row in rows if row[1] == "weight_gradient"]),
+                        ("forward_over_aten", [(forward_over_aten(result), "forward", result)
+                                               for result in results])):
+        value, name, result = min(chosen, key=lambda row: row[0])
+        least[key] = {"ratio": value, "shape": f"{name}, {result['dtype']}, {result['label']}"}
+        print(f"the least of {key.replace('_', ' ')} as chosen: {value:.2f}x ({least[key]['shape']})",
+              flush=True)
+    return least
+
+
+def blocks(args):
+    results = []
+    for dtype in args.dtypes:
+        for model in args.models:
+            for tokens in args.tokens:
+                result = run("block", "--model", model, "--tokens", tokens, "--dtype", dtype, "--rounds",
+                             args.rounds, *args.common)
+                methods = result["methods"]
+                print(f"{dtype} {model} {tokens}: s-ste {ratio(methods['s-ste']['ratio'])}, "
+                      f"fst {ratio(methods['fst']['ratio'])}", flush=True)
+                results.append({"model": model, **result})
+    return results
+
+
+def decoding(args):
+    results = []
+    for dtype in args.dtypes:
+        for tokens in args.few_tokens:
+            result = run("decode", *args.decode_size, "--tokens", tokens, "--dtype", dtype, "--megabytes",
+                         args.megabytes, "--rounds", args.rounds, *args.common)
+            print(f"{dtype} {tokens} tokens: {ratio(result['ratio'])} dense ({result['fastest_dense']}), "
+                  f"{ratio(result['ratio_to_rowwise'])} row-wise, {result['share_of_read']:.2f} of a plain "
+                  f"read", flush=True)
+            results.append(result)
+    return results
+
+
+def memory(args, command):
+    results = []
+    for dtype in args.dtypes:
+        result = run(command, "--dtype", dtype, "--megabytes", args.megabytes, "--rounds", args.rounds,
+                     *args.common)
+        shares = ", ".join(f"{name} {row['share']:.2f}" for name, row in result["kernels"].items())
+        print(f"{dtype}, share of a copy: {shares}", flush=True)
+        if "transposable_search" in result:
+            print(f"  transposable search: {result['transposable_search']['ratio']:.1f}x a convolution")
+        results.append(result)
+    return results
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dtypes", nargs="*", default=["bfloat16", "float32"])
+    parser.add_argument("--models", nargs="*", default=MODELS)
+    parser.add_argument("--tokens", nargs="*", type=int, default=[1024, 2048, 4096])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--megabytes", type=int, default=600)
+    parser.add_argument("--threads", type=int, help="default: all cores")
+    parser.add_argument("--quick", action="store_true", help="small sizes, one round")
+    parser.add_argument("--out", default=str(ROOT / "build/bench/kernels.json"))
+    args = parser.parse_args()
+    args.common = ["--threads", args.threads] if args.threads else []
+    args.sweep_tokens, args.sizes, args.few_tokens = SWEEP_TOKENS, SWEEP_SIZES, [1, 4, 16, 64]
+    args.decode_size = ["--model", "llama2-7b"]
+    if args.quick:
+        args.dtypes, args.models, args.tokens, args.rounds, args.megabytes = ["float32"], [], [], 1, 1
+        args.sweep_tokens, args.sizes, args.few_tokens = [1, 68], [(64, 32)], [1]
+        args.decode_size = ["--in", 64, "--out", 64]
+    return args
+
+
+def main():
+    args = parse()
+    results = {}
+    machine = run("linear", "--tokens", 1, "--in", 4, "--out", 4, "--rounds", 1, *args.common)
+    results["machine"] = {key: machine[key] for key in ("cpu", "threads", "instruction_set")}
+    print("{cpu}, {threads} threads, {instruction_set}".format(**results["machine"]), flush=True)
+    print("-- layers of published models: dense time / 2:4 time", flush=True)
+    results["models"] = linear(args, model_shapes(args))
+    print("-- blocks, forward and backward", flush=True)
+    results["blocks"] = blocks(args)
+    print("-- decoding", flush=True)
+    results["decode"] = decoding(args)
+    print("-- masks", flush=True)
+    results["mask"] = memory(args, "mask")
+    print("-- estimates of gradients", flush=True)
+    results["mvue"] = memory(args, "mvue")
+    print("-- the choice over tokens and widths", flush=True)
+    results["sweep"] = linear(args, sweep_shapes(args))
+    results["least"] = least_of_sweep(results["models"] + results["sweep"])
+    out = pathlib.Path(args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

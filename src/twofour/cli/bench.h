@@ -1,0 +1,66 @@
+// What the benchmarks share. Each times 2:4 against its best alternative in one run, prints ratios
+// (above 1: 2:4 is faster), and with --json one object, the only thing on the standard output.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <ATen/core/Tensor.h>
+
+#include "twofour/base/error.h"
+#include "twofour/cli/command.h"
+
+namespace twofour::cli {
+
+using Json = nlohmann::ordered_json;
+
+// One function a file: adds `bench NAME`.
+void add_bench_linear(CLI::App& bench);
+void add_bench_block(CLI::App& bench);
+void add_bench_mask(CLI::App& bench);
+void add_bench_mvue(CLI::App& bench);
+void add_bench_decode(CLI::App& bench);
+
+struct BenchOptions {
+  int64_t rounds = 15;
+  std::string dtype = "bfloat16";
+  bool json = false;
+};
+
+/// Declares --rounds, --dtype, --json and --threads.
+void add_bench_options(CLI::App& command, BenchOptions& options);
+
+/// Declares a size of at least 1.
+CLI::Option* add_size(CLI::App& command, const char* name, int64_t& value, const char* help);
+
+/// float32, bfloat16 or float16. Throws Error (usage) otherwise.
+at::ScalarType bench_dtype(const std::string& name);
+
+/// The feed-forward layers of a published model: [feed_forward, width] and back.
+struct FeedForward {
+  int64_t width, feed_forward;
+};
+
+/// Of gpt2-124m, gpt2-350m, gpt2-774m, gpt2-1558m and llama2-7b. Throws Error (usage) listing them.
+FeedForward feed_forward_of(const std::string& model);
+std::string bench_model_names();
+
+/// CPU, threads, instruction set and dtype: how every report begins.
+Json report_head(const BenchOptions& options);
+void print_head(const Json& report);
+
+/// Throws Error (usage) where `value` of option `name` cannot be divided into groups of four.
+void check_groups(const char* name, int64_t value);
+
+/// A random weight [out, in] that is 2:4 along its rows, as the soft threshold makes it, and one
+/// that is 2:4 along its columns too, as a transposable mask makes it (`out` a multiple of 4).
+at::Tensor weight24_along_rows(int64_t out, int64_t in, at::ScalarType dtype);
+at::Tensor weight24_along_both_sides(int64_t out, int64_t in, at::ScalarType dtype);
+
+/// master [out, in] (float32) where the mask (one byte an entry) keeps it, 0 elsewhere, into `out`.
+void write_masked(const at::Tensor& master, const at::Tensor& mask, at::Tensor& out);
+
+}  // namespace twofour::cli

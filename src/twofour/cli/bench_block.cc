@@ -1,0 +1,307 @@
+// bench block: forward and backward of a feed-forward block, with everything that 2:4 costs counted
+// in: masks, packing and the estimates of the gradients.
+#include <map>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/randn.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "twofour/base/race.h"
+#include "twofour/cli/bench.h"
+#include "twofour/cli/bench_block_layers.h"
+#include "twofour/cli/bench_contest.h"
+#include "twofour/sparse/accumulate.h"
+#include "twofour/sparse/choice.h"
+
+namespace twofour::cli {
+namespace {
+
+using sparse::Implementation;
+using sparse::Product;
+
+constexpr double kStepsPerSearch = 40;  // FST, arXiv 2404.01847, section 5
+
+struct BlockBenchOptions : BenchOptions {
+  int64_t tokens = 1024, width = 768, feed_forward = 3072;
+  std::string model, activation, method = "all";
+};
+
+const std::map<std::string, BlockMethod> kMethods = {
+    {"dense", BlockMethod::kDense}, {"s-ste", BlockMethod::kSSte}, {"fst", BlockMethod::kFst}};
+
+// A block and a recorded pass through it, so that each part can run alone.
+struct Run {
+  std::string name;
+  Block block;
+  at::Tensor x, dy;
+  std::vector<at::Tensor> inputs, gradients;  // x and dz of each layer
+  at::Tensor first, up, d_hidden;             // of the activation
+
+  void step() {
+    block.refresh();
+    torch::autograd::grad({block.forward(x)}, {x}, {dy});
+  }
+};
+
+std::unique_ptr<Run> make_run(const std::string& name, const BlockBenchOptions& options,
+                              BlockActivation activation) {
+  const at::ScalarType dtype = bench_dtype(options.dtype);
+  const auto random = [&](int64_t columns) {
+    return at::randn({options.tokens, columns}).to(dtype);
+  };
+  auto run = std::make_unique<Run>(
+      Run{name,
+          Block(kMethods.at(name), activation, options.width, options.feed_forward, dtype),
+          random(options.width),
+          random(options.width).mul_(0.01),
+          {},
+          {},
+          random(options.feed_forward),
+          {},
+          random(options.feed_forward)});
+  run->x.requires_grad_();
+  run->first.requires_grad_();
+  if (activation == BlockActivation::kSwiglu) {
+    run->up = random(options.feed_forward).requires_grad_();
+  }
+  for (const BlockLayer& layer : run->block.layers) {
+    run->inputs.push_back(random(layer.linear.weight.size(1)));
+    run->gradients.push_back(random(layer.linear.weight.size(0)));
+  }
+  return run;
+}
+
+const at::Tensor& forward_weight(const sparse::Linear& linear) {
+  return linear.forward_weight.defined() ? linear.forward_weight : linear.weight;
+}
+
+Implementation chosen(Product product, const Run& run, const sparse::Linear& linear) {
+  const auto choice = sparse::choice_made(
+      {product, run.x.size(0), linear.weight.size(1), linear.weight.size(0), run.x.scalar_type()});
+  return choice ? choice->implementation : Implementation::kDense;
+}
+
+// What the chosen kernels read is made again in every step.
+void pack(const Run& run) {
+  for (const BlockLayer& layer : run.block.layers) {
+    const sparse::Linear& linear = layer.linear;
+    if (!linear.weight24) continue;
+    linear.weight24->changed();
+    const at::Tensor& weight = linear.forward_weight;
+    const Implementation forward = chosen(Product::kForward, run, linear);
+    if (forward == Implementation::kPanel) linear.weight24->panel(weight);
+    if (forward == Implementation::kFew) linear.weight24->packed(weight);
+    if (linear.weight24->has_transposed(weight.scalar_type()) &&
+        chosen(Product::kInputGradient, run, linear) == Implementation::kPanel) {
+      linear.weight24->transposed_panel(weight);
+    }
+  }
+}
+
+void run_activation(const Run& run) {
+  std::vector<at::Tensor> inputs = {run.first};
+  if (run.up.defined()) inputs.push_back(run.up);
+  torch::autograd::grad({run.block.activate(run.first, run.up)}, inputs, {run.d_hidden});
+}
+
+void add_weight_gradients(Run& run) {
+  for (size_t i = 0; i < run.inputs.size(); ++i) {
+    sparse::Linear& linear = run.block.layers[i].linear;
+    at::Tensor& gradient = linear.weight.mutable_grad();
+    if (linear.weight_gradient == sparse::WeightGradient::kMvue) {
+      sparse::add_estimated_weight_gradient(run.gradients[i], run.inputs[i], linear.stream,
+                                            gradient);
+    } else {
+      sparse::add_weight_gradient_product(run.gradients[i], run.inputs[i], gradient);
+    }
+  }
+}
+
+void add_bias_gradients(Run& run) {
+  for (size_t i = 0; i < run.gradients.size(); ++i) {
+    const at::Tensor& bias = run.block.layers[i].linear.bias;
+    if (!bias.defined()) continue;
+    sparse::add_to_gradient(bias, run.gradients[i].sum(0, /*keepdim=*/false, at::kFloat));
+  }
+}
+
+// The parts of a step, each alone: `NAME PART` in the race.
+void add_parts(Race& race, Run& run, std::vector<kernels::Panel24>& estimates) {
+  const auto add = [&](const char* part, auto work) {
+    race.add(run.name + " " + part, [work] {
+      const at::NoGradGuard no_gradients;
+      work();
+    });
+  };
+  add("weights", [&run] { run.block.refresh(); });
+  add("packing", [&run] { pack(run); });
+  add("forward", [&run] {
+    for (size_t i = 0; i < run.inputs.size(); ++i) {
+      const sparse::Linear& linear = run.block.layers[i].linear;
+      sparse::forward_product(run.inputs[i], forward_weight(linear), linear.forward_bias,
+                              linear.weight24.get());
+    }
+  });
+  race.add(run.name + " activation", [&run] { run_activation(run); });
+  add("input_gradient", [&run] {
+    for (size_t i = 0; i < run.inputs.size(); ++i) {
+      const sparse::Linear& linear = run.block.layers[i].linear;
+      sparse::input_gradient_product(run.gradients[i], forward_weight(linear),
+                                     linear.weight24.get());
+    }
+  });
+  add("weight_gradient", [&run] { add_weight_gradients(run); });
+  add("bias_gradient", [&run] { add_bias_gradients(run); });
+  if (run.block.method == BlockMethod::kDense) return;
+  for (const at::Tensor& dz : run.gradients) {
+    estimates.push_back(sparse::empty_panel(dz.scalar_type(), dz.size(1), dz.size(0)));
+  }
+  add("mvue", [&run, &estimates] {
+    for (size_t i = 0; i < run.gradients.size(); ++i) {
+      sparse::fill_panel_mvue(run.gradients[i], run.block.layers[i].linear.stream, estimates[i]);
+    }
+  });
+}
+
+Json report_of(const Race& race, const Run& run) {
+  const auto ms = [&](const std::string& piece) {
+    return 1e3 * race.seconds(run.name + " " + piece);
+  };
+  Json parts = Json::object();
+  double sum = 0;
+  for (const char* part : {"weights", "packing", "forward", "activation", "input_gradient",
+                           "weight_gradient", "bias_gradient"}) {
+    parts[part] = ms(part);
+    sum += ms(part);
+  }
+  double total = 1e3 * race.seconds(run.name);
+  parts["rest"] = total - sum;  // what stands in no list: autograd's own work, and noise
+  if (run.block.method != BlockMethod::kDense) parts["mvue_of_weight_gradient"] = ms("mvue");
+  if (run.block.method == BlockMethod::kFst) {
+    parts["search"] = ms("search") / kStepsPerSearch;
+    total += ms("search") / kStepsPerSearch;
+  }
+  Json chosen_kernels = Json::object();
+  if (run.block.method != BlockMethod::kDense) {
+    for (const Product product :
+         {Product::kForward, Product::kInputGradient, Product::kWeightGradient}) {
+      Json layers = Json::array();
+      for (const BlockLayer& layer : run.block.layers) {
+        const bool has_kernel = product != Product::kInputGradient ||
+                                layer.linear.weight24->has_transposed(run.x.scalar_type());
+        layers.push_back(sparse::name_of(has_kernel ? chosen(product, run, layer.linear)
+                                                    : Implementation::kDense));
+      }
+      chosen_kernels[sparse::name_of(product)] = layers;
+    }
+  }
+  return {{"ms", total}, {"ratio", nullptr}, {"parts_ms", parts}, {"chosen", chosen_kernels}};
+}
+
+Json measure(const BlockBenchOptions& options, BlockActivation activation) {
+  std::vector<std::string> names = {"dense"};
+  for (const char* name : {"s-ste", "fst"}) {
+    if (options.method == name || options.method == "all") names.push_back(name);
+  }
+  std::vector<std::unique_ptr<Run>> runs;
+  std::map<std::string, std::vector<kernels::Panel24>> estimates;
+  Race race;
+  for (const std::string& name : names) {
+    Run& run = *runs.emplace_back(make_run(name, options, activation));
+    race.add(name, [&run] { run.step(); });
+    add_parts(race, run, estimates[name]);
+    if (run.block.method == BlockMethod::kFst) {
+      race.add(name + " search", [&run] { run.block.search_masks(); });
+    }
+  }
+  run_race(race, options.rounds);
+  Json methods = Json::object();
+  for (const auto& run : runs) methods[run->name] = report_of(race, *run);
+  for (const std::string& name : names) {
+    methods[name]["ratio"] =
+        methods["dense"]["ms"].get<double>() / methods[name]["ms"].get<double>();
+  }
+  Json report = report_head(options);
+  report["tokens"] = options.tokens;
+  report["width"] = options.width;
+  report["feed_forward"] = options.feed_forward;
+  report["activation"] = options.activation;
+  report["methods"] = methods;
+  return report;
+}
+
+void print(const Json& report) {
+  print_head(report);
+  fmt::print("{} tokens, {} -> {} -> {}, {}: ms of a step, forward and backward\n",
+             report["tokens"].dump(), report["width"].dump(), report["feed_forward"].dump(),
+             report["width"].dump(), report["activation"].get<std::string>());
+  const Json& methods = report["methods"];
+  for (const auto& [name, method] : methods.items()) {
+    fmt::print("{:<6} {:>9.3f} ms {:>6.2f}x ", name, method["ms"].get<double>(),
+               method["ratio"].get<double>());
+    for (const auto& [part, ms] : method["parts_ms"].items()) {
+      fmt::print(" {} {:.3f}", part, ms.get<double>());
+    }
+    fmt::print("\n");
+  }
+  for (const auto& [name, method] : methods.items()) {
+    for (const auto& [product, layers] : method["chosen"].items()) {
+      fmt::print("{}: {} runs on {}\n", name, product, layers.dump());
+    }
+    if (method["ratio"].get<double>() < 1.0) {
+      fmt::print("2:4 does not pay here: a step of {} is slower than a dense one\n", name);
+    }
+  }
+}
+
+}  // namespace
+
+void add_bench_block(CLI::App& bench) {
+  CLI::App& command = *bench.add_subcommand(
+      "block", "forward and backward of a feed-forward block, all that 2:4 costs counted in");
+  auto options = std::make_shared<BlockBenchOptions>();
+  add_size(command, "--tokens", options->tokens, "rows of x");
+  CLI::Option* width = add_size(command, "--width", options->width, "a multiple of 4");
+  CLI::Option* feed_forward =
+      add_size(command, "--feed-forward", options->feed_forward, "a multiple of 4");
+  command.add_option("--model", options->model, "the sizes of: " + bench_model_names())
+      ->excludes(width)
+      ->excludes(feed_forward);
+  command.add_option("--activation", options->activation,
+                     "gelu (GPT-2) or swiglu (LLaMA); default: the model's, else gelu");
+  command.add_option("--method", options->method, "s-ste, fst, dense, or all; dense always runs")
+      ->capture_default_str();
+  add_bench_options(command, *options);
+  on_run(command, [options] {
+    if (!options->model.empty()) {
+      const FeedForward sizes = feed_forward_of(options->model);
+      options->width = sizes.width;
+      options->feed_forward = sizes.feed_forward;
+    }
+    check_groups("--width", options->width);
+    check_groups("--feed-forward", options->feed_forward);
+    if (options->method != "all" && !kMethods.contains(options->method)) {
+      fail_usage("unknown method \"{}\": choose one of dense, s-ste, fst, all",
+                 printable(options->method));
+    }
+    if (options->activation.empty()) {
+      options->activation = options->model.starts_with("llama") ? "swiglu" : "gelu";
+    }
+    if (options->activation != "gelu" && options->activation != "swiglu") {
+      fail_usage("unknown activation \"{}\": choose gelu or swiglu",
+                 printable(options->activation));
+    }
+    const Json report = measure(*options, options->activation == "gelu" ? BlockActivation::kGelu
+                                                                        : BlockActivation::kSwiglu);
+    if (options->json) {
+      fmt::print("{}\n", report.dump());
+    } else {
+      print(report);
+    }
+  });
+}
+
+}  // namespace twofour::cli

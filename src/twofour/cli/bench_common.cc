@@ -1,0 +1,110 @@
+#include <fstream>
+
+#include <fmt/format.h>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+
+#include "twofour/base/parallel.h"
+#include "twofour/cli/bench.h"
+#include "twofour/kernels/dispatch.h"
+#include "twofour/kernels/mask.h"
+#include "twofour/model/presets.h"
+#include "twofour/sparse/kernel_types.h"
+#include "twofour/sparse/soft_threshold.h"
+
+namespace twofour::cli {
+namespace {
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
+  }
+  return "unknown CPU";
+}
+
+}  // namespace
+
+void add_bench_options(CLI::App& command, BenchOptions& options) {
+  command.add_option("--dtype", options.dtype, "float32, bfloat16 or float16")
+      ->capture_default_str();
+  add_size(command, "--rounds", options.rounds,
+           "every piece runs at least so often, the fastest counts");
+  add_threads_option(command);
+  command.add_flag("--json", options.json, "print one JSON object");
+}
+
+CLI::Option* add_size(CLI::App& command, const char* name, int64_t& value, const char* help) {
+  return command.add_option(name, value, help)
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
+      ->type_name("N")
+      ->capture_default_str();
+}
+
+at::ScalarType bench_dtype(const std::string& name) {
+  if (name == "float32") return at::kFloat;
+  if (name == "bfloat16") return at::kBFloat16;
+  if (name == "float16") return at::kHalf;
+  fail_usage("unknown dtype \"{}\": choose float32, bfloat16 or float16", printable(name));
+}
+
+std::string bench_model_names() { return model::preset_names() + ", llama2-7b"; }
+
+FeedForward feed_forward_of(const std::string& model) {
+  if (model == "llama2-7b") return {4096, 11008};  // Touvron et al. 2023, arXiv 2307.09288
+  try {
+    const model::Gpt2Config config = model::preset(model);
+    return {config.width, config.feed_forward};
+  } catch (const Error&) {
+    fail_usage("unknown model \"{}\": choose one of {}", printable(model), bench_model_names());
+  }
+}
+
+Json report_head(const BenchOptions& options) {
+  return {{"cpu", cpu_name()},
+          {"threads", thread_count()},
+          {"instruction_set", kernels::name_of(kernels::instruction_set())},
+          {"dtype", options.dtype},
+          {"rounds", options.rounds}};
+}
+
+void print_head(const Json& report) {
+  fmt::print("{}, {}, {} threads, {}\n", report["dtype"].get<std::string>(),
+             report["cpu"].get<std::string>(), report["threads"].get<int>(),
+             report["instruction_set"].get<std::string>());
+}
+
+void check_groups(const char* name, int64_t value) {
+  if (value % 4 != 0) fail_usage("{} {} is not a multiple of 4, as 2:4 needs", name, value);
+}
+
+at::Tensor weight24_along_rows(int64_t out, int64_t in, at::ScalarType dtype) {
+  at::Tensor weight = at::zeros({out, in});
+  at::Tensor mask = at::zeros({(out * in + 7) / 8}, at::TensorOptions().dtype(at::kByte));
+  sparse::soft_threshold24(at::randn({out, in}), 1.5, weight, mask);
+  return weight.to(dtype);
+}
+
+at::Tensor weight24_along_both_sides(int64_t out, int64_t in, at::ScalarType dtype) {
+  const at::Tensor master = at::randn({out, in});
+  at::Tensor mask = at::empty({out, in}, at::TensorOptions().dtype(at::kByte));
+  kernels::transposable_mask24(master.const_data_ptr<float>(), out, in, in,
+                               mask.mutable_data_ptr<uint8_t>());
+  at::Tensor weight = at::empty({out, in}, at::TensorOptions().dtype(dtype));
+  write_masked(master, mask, weight);
+  return weight;
+}
+
+void write_masked(const at::Tensor& master, const at::Tensor& mask, at::Tensor& out) {
+  const int64_t rows = out.size(0), columns = out.size(1);
+  const at::Tensor values = out.scalar_type() == at::kFloat ? master : out.copy_(master);
+  sparse::with_type(out.scalar_type(), [&](auto* type) {
+    using T = sparse::Pointee<decltype(type)>;
+    kernels::apply_mask(static_cast<const T*>(values.const_data_ptr()), rows, columns, columns,
+                        mask.const_data_ptr<uint8_t>(), static_cast<T*>(out.mutable_data_ptr()));
+  });
+}
+
+}  // namespace twofour::cli

@@ -1,0 +1,183 @@
+// bench decode: products of one or few tokens with weights that no cache holds.
+#include <memory>
+
+#include <fmt/format.h>
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/randn.h>
+
+#include "twofour/base/race.h"
+#include "twofour/cli/bench.h"
+#include "twofour/cli/bench_bandwidth.h"
+#include "twofour/cli/bench_contest.h"
+#include "twofour/cli/bench_dense.h"
+#include "twofour/cli/bench_rowwise.h"
+#include "twofour/sparse/kernel_types.h"
+#include "twofour/sparse/product24.h"
+
+namespace twofour::cli {
+namespace {
+
+struct DecodeBenchOptions : BenchOptions {
+  int64_t tokens = 1, in = 4096, out = 11008, megabytes = 600;
+  std::string model;
+};
+
+// Weights of one shape, enough of them that each has left the caches when its turn comes again.
+struct Weights {
+  std::vector<at::Tensor> dense;
+  std::vector<sparse::Packed> packed;
+  double dense_bytes = 0, packed_bytes = 0;
+};
+
+Weights make_weights(const DecodeBenchOptions& options, at::ScalarType dtype) {
+  Weights weights;
+  const at::Tensor first = weight24_along_rows(options.out, options.in, dtype);
+  const double wanted = static_cast<double>(options.megabytes << 20);
+  // What is read per pass is the packed form too: it must not fit either.
+  while (weights.packed_bytes < wanted) {
+    weights.dense.push_back(first.clone());
+    sparse::Packed& packed = weights.packed.emplace_back();
+    sparse::pack24(weights.dense.back(), packed);
+    weights.dense_bytes += static_cast<double>(first.nbytes());
+    weights.packed_bytes += static_cast<double>(packed.values.nbytes() + packed.positions.nbytes());
+  }
+  return weights;
+}
+
+at::Tensor rowwise_product(const at::Tensor& x, const at::Tensor& weight) {
+  at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
+  sparse::with_type(x.scalar_type(), [&](auto* type) {
+    using T = sparse::Pointee<decltype(type)>;
+    multiply_rowwise(static_cast<const T*>(weight.const_data_ptr()),
+                     static_cast<const T*>(x.const_data_ptr()), y.size(1), x.size(1), y.size(0),
+                     static_cast<T*>(y.mutable_data_ptr()));
+  });
+  return y;
+}
+
+// Every piece multiplies x with each weight in turn.
+Race make_race(const Weights& weights, const at::Tensor& x, Json& left_out,
+               std::vector<std::string>& dense_names) {
+  Race race;
+  std::vector<DenseProducts> dense;
+  for (const at::Tensor& weight : weights.dense) dense.push_back(dense_products(x, weight, {}));
+  left_out = dense.front().left_out;
+  for (size_t i = 0; i < dense.front().all.size(); ++i) {
+    std::vector<std::function<at::Tensor()>> runs;
+    for (const DenseProducts& each : dense) runs.push_back(each.all[i].run);
+    dense_names.push_back(dense.front().all[i].name);
+    race.add("dense " + dense_names.back(), [runs = std::move(runs)] {
+      for (const auto& run : runs) run();
+    });
+  }
+  race.add("sparse", [&weights, x] {
+    for (const sparse::Packed& packed : weights.packed) sparse::multiply_few(packed, x, {});
+  });
+  race.add("row-wise", [&weights, x] {
+    for (const at::Tensor& weight : weights.dense) rowwise_product(x, weight);
+  });
+  race.add("read", [&weights] {
+    for (const at::Tensor& weight : weights.dense) {
+      stream_read(weight.const_data_ptr(), weight.nbytes());
+    }
+  });
+  return race;
+}
+
+Json measure(const DecodeBenchOptions& options) {
+  const at::ScalarType dtype = bench_dtype(options.dtype);
+  const Weights weights = make_weights(options, dtype);
+  const at::Tensor x = at::randn({options.tokens, options.in}).to(dtype);
+  Json left_out, dense = Json::object();
+  std::vector<std::string> dense_names;
+  Race race = make_race(weights, x, left_out, dense_names);
+  run_race(race, options.rounds);
+
+  const auto count = static_cast<double>(weights.dense.size());
+  const auto milliseconds = [&](const std::string& name) {
+    return 1e3 * race.seconds(name) / count;
+  };
+  std::string fastest = dense_names.front();
+  for (const std::string& name : dense_names) {
+    dense[name] = milliseconds("dense " + name);
+    if (dense[name] < dense[fastest]) fastest = name;
+  }
+  const double read_rate = weights.dense_bytes / race.seconds("read");
+  const double sparse_rate = weights.packed_bytes / race.seconds("sparse");
+  Json report = report_head(options);
+  report["tokens"] = options.tokens;
+  report["in"] = options.in;
+  report["out"] = options.out;
+  report["weights"] = weights.dense.size();
+  report["dense"] = dense;
+  report["left_out"] = left_out;
+  report["fastest_dense"] = fastest;
+  report["dense_ms"] = dense[fastest];
+  report["rowwise_agrees"] =
+      agrees(rowwise_product(x, weights.dense[0]), at::mm(x, weights.dense[0].t()));
+  report["rowwise_ms"] = milliseconds("row-wise");
+  report["sparse_ms"] = milliseconds("sparse");
+  report["ratio"] = dense[fastest].get<double>() / milliseconds("sparse");
+  report["ratio_to_rowwise"] = milliseconds("row-wise") / milliseconds("sparse");
+  report["sparse_gb_per_s"] = sparse_rate / 1e9;
+  report["dense_gb_per_s"] = weights.dense_bytes / count / dense[fastest].get<double>() / 1e6;
+  report["read_gb_per_s"] = read_rate / 1e9;
+  report["share_of_read"] = sparse_rate / read_rate;
+  return report;
+}
+
+void print(const Json& report) {
+  const auto number = [&](const char* key) { return report[key].get<double>(); };
+  print_head(report);
+  fmt::print("{} tokens, {} weights of {} -> {} in turn; a plain read moves {:.1f} GB/s\n",
+             report["tokens"].dump(), report["weights"].dump(), report["in"].dump(),
+             report["out"].dump(), number("read_gb_per_s"));
+  fmt::print("2:4       {:>8.3f} ms  {:>6.1f} GB/s, {:.2f} of the read\n", number("sparse_ms"),
+             number("sparse_gb_per_s"), number("share_of_read"));
+  fmt::print("dense     {:>8.3f} ms  {:>6.1f} GB/s  2:4 is {:.2f}x ({})\n", number("dense_ms"),
+             number("dense_gb_per_s"), number("ratio"), report["fastest_dense"].get<std::string>());
+  fmt::print("row-wise  {:>8.3f} ms  {:>13}2:4 is {:.2f}x\n", number("rowwise_ms"), "",
+             number("ratio_to_rowwise"));
+  for (const auto& [name, key] :
+       {std::pair{"the dense product", "ratio"}, {"row-wise dot products", "ratio_to_rowwise"}}) {
+    if (number(key) < 1.0) fmt::print("2:4 does not pay here: it is slower than {}\n", name);
+  }
+}
+
+}  // namespace
+
+void add_bench_decode(CLI::App& bench) {
+  CLI::App& command = *bench.add_subcommand(
+      "decode", "one or few tokens, bound by reading the weights: against dense and row-wise dots");
+  auto options = std::make_shared<DecodeBenchOptions>();
+  options->rounds = 7;
+  add_size(command, "--tokens", options->tokens, "rows of x, at most 64")->check(CLI::Range(1, 64));
+  CLI::Option* in =
+      add_size(command, "--in", options->in, "columns of the weight, a multiple of 4");
+  CLI::Option* out = add_size(command, "--out", options->out, "rows of the weight");
+  command
+      .add_option("--model", options->model, "the feed-forward layer of: " + bench_model_names())
+      ->excludes(in)
+      ->excludes(out);
+  add_size(command, "--megabytes", options->megabytes,
+           "packed weights that take turns: more than the caches hold");
+  add_bench_options(command, *options);
+  on_run(command, [options] {
+    if (!options->model.empty()) {
+      const FeedForward sizes = feed_forward_of(options->model);
+      options->in = sizes.width;
+      options->out = sizes.feed_forward;
+    }
+    check_groups("--in", options->in);
+    const Json report = measure(*options);
+    if (options->json) {
+      fmt::print("{}\n", report.dump());
+    } else {
+      print(report);
+    }
+  });
+}
+
+}  // namespace twofour::cli

@@ -1,0 +1,44 @@
+// The dense side of a comparison: every dense library at hand, so that 2:4 is held against the
+// fastest one of the same run.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <ATen/core/Tensor.h>
+
+namespace twofour::cli {
+
+/// Whether `result` equals ATen's up to the rounding of sums in another order.
+bool agrees(const at::Tensor& result, const at::Tensor& expected);
+
+struct DenseProduct {
+  std::string name;
+  std::function<at::Tensor()> run;
+};
+
+/// What can run, "aten" first, and why others cannot: {"openblas": "not installed"}. All results
+/// were compared with ATen's once; a library that gives another one is left out.
+struct DenseProducts {
+  std::vector<DenseProduct> all;
+  nlohmann::ordered_json left_out = nlohmann::ordered_json::object();
+};
+
+/// y [tokens, out] = x wᵀ + b of x [tokens, in] and w [out, in] (any strides), which stays as it
+/// is: packing it beforehand is free. The bias [out] may be undefined.
+///   aten            mm or addmm: MKL in float32, oneDNN in the 16-bit types
+///   onednn packed   oneDNN with the weight in the order that it likes best
+///   mkl packed      the same of MKL, float32
+///   mkl             MKL's 16-bit products with float32 results, rounded afterwards
+///   openblas        where installed
+DenseProducts dense_products(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
+
+/// gradient [out, in] (float32) += dzᵀ x of dz [tokens, out] and x [tokens, in]: the same
+/// libraries, nothing packed beforehand. Checking them leaves something in `gradient`.
+DenseProducts dense_gradient_products(const at::Tensor& dz, const at::Tensor& x,
+                                      at::Tensor& gradient);
+
+}  // namespace twofour::cli

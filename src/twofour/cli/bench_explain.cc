@@ -1,0 +1,73 @@
+#include "twofour/cli/bench_explain.h"
+
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "twofour/base/file.h"
+
+namespace twofour::cli {
+namespace {
+
+std::string tuning() {
+  const char* value = std::getenv("TWOFOUR_TUNE");
+  return value ? value : "on";
+}
+
+// Whether `file`, as choices_made() is built, knows the shape on this machine.
+bool holds(const nlohmann::json& file, const std::string& shape) {
+  const nlohmann::json made = sparse::choices_made();
+  for (const auto& [machine, entries] : made.items()) {
+    if (entries.contains(shape)) return file.contains(machine) && file[machine].contains(shape);
+  }
+  return false;
+}
+
+}  // namespace
+
+Explainer::Explainer() {
+  std::error_code error;
+  if (!std::filesystem::exists(sparse::choices_file(), error)) return;
+  before_ = nlohmann::json::parse(read_file(sparse::choices_file()), nullptr,
+                                  /*allow_exceptions=*/false);
+}
+
+nlohmann::ordered_json Explainer::explain(const sparse::ProductShape& shape,
+                                          bool has_kernel) const {
+  const auto made = sparse::choice_made(shape);
+  nlohmann::ordered_json choice = {{"shape", sparse::describe(shape)},
+                                   {"run", "dense"},
+                                   {"dense_ms", nullptr},
+                                   {"sparse_ms", nullptr},
+                                   {"source", "only dense"},
+                                   {"tune", tuning()},
+                                   {"file", sparse::choices_file().string()}};
+  if (!has_kernel || !made) return choice;
+  choice["run"] = sparse::name_of(made->implementation);
+  if (tuning() == "off") {
+    choice["source"] = "off";
+    return choice;
+  }
+  choice["dense_ms"] = made->dense_ms;
+  choice["sparse_ms"] = made->sparse_ms;
+  const bool is_known = before_.is_object() && holds(before_, sparse::describe(shape));
+  choice["source"] = tuning() == "on" && is_known ? "file" : "measured";
+  return choice;
+}
+
+std::string explanation_of(const nlohmann::ordered_json& choice) {
+  const std::string source = choice["source"];
+  const std::string run = choice["run"] == "dense"
+                              ? "dense"
+                              : fmt::format("2:4, {} kernels", choice["run"].get<std::string>());
+  if (source == "only dense") return "dense: no 2:4 kernel can compute it on this CPU";
+  if (source == "off") return run + ": TWOFOUR_TUNE=off, nothing was measured";
+  const std::string times =
+      fmt::format("dense {:.3g} ms, 2:4 {:.3g} ms", choice["dense_ms"].get<double>(),
+                  choice["sparse_ms"].get<double>());
+  const std::string where = source == "file" ? "known from" : "measured now and kept in";
+  return fmt::format("{}: {}, {} \"{}\" (TWOFOUR_TUNE={})", run, times, where,
+                     choice["file"].get<std::string>(), choice["tune"].get<std::string>());
+}
+
+}  // namespace twofour::cli

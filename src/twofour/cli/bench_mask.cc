@@ -1,0 +1,199 @@
+// bench mask: masks, soft threshold, packing and FP8 rounding against the speed of memory.
+#include <algorithm>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/conv2d.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+
+#include "twofour/cli/bench.h"
+#include "twofour/cli/bench_bandwidth.h"
+#include "twofour/kernels/fp8.h"
+#include "twofour/kernels/mask.h"
+#include "twofour/kernels/packed24.h"
+#include "twofour/sparse/kernel_types.h"
+#include "twofour/sparse/soft_threshold.h"
+
+namespace twofour::cli {
+namespace {
+
+struct MaskBenchOptions : BenchOptions {
+  int64_t megabytes = 600, in = 4096;
+};
+
+// What the kernels read and write; the weight and its like are about half of --megabytes.
+template <class T>
+struct Matrices {
+  Matrices(int64_t row_count, int64_t column_count)
+      : rows(row_count),
+        columns(column_count),
+        count(static_cast<size_t>(rows * columns)),
+        weight(random_values<T>(count)),
+        master(random_values<float>(count)),
+        out(count),
+        mask(count),
+        other(count),
+        bits((count + 7) / 8) {
+    kernels::magnitude_mask(weight.data(), rows, columns, columns, 2, 4, mask.data());
+    kernels::magnitude_mask(weight.data(), rows, columns, columns, 2, 4, other.data());
+    kernels::pack_mask(mask.data(), static_cast<int64_t>(count), bits.data());
+  }
+
+  int64_t rows, columns;
+  size_t count;
+  kernels::Buffer<T> weight;
+  kernels::Buffer<float> master;
+  kernels::Buffer<T> out;
+  kernels::Buffer<uint8_t> mask, other, bits;
+  kernels::Packed24<T> packed;
+};
+
+template <class T>
+void add_masks(BandwidthTable& table, Matrices<T>& m) {
+  const double entries = static_cast<double>(m.count), weight = entries * sizeof(T);
+  const auto magnitude = [&](const char* name, int kept, int group) {
+    table.add(name, weight + entries, [&m, kept, group] {
+      kernels::magnitude_mask(m.weight.data(), m.rows, m.columns, m.columns, kept, group,
+                              m.other.data());
+    });
+  };
+  magnitude("magnitude 2:4", 2, 4);
+  magnitude("magnitude 1:4", 1, 4);
+  magnitude("magnitude 4:8", 4, 8);
+  table.add("transposable 2:4", weight + entries, [&m] {
+    kernels::transposable_mask24(m.weight.data(), m.rows, m.columns, m.columns, m.other.data());
+  });
+  table.add("apply", 2 * weight + entries, [&m] {
+    kernels::apply_mask(m.weight.data(), m.rows, m.columns, m.columns, m.mask.data(), m.out.data());
+  });
+  const auto count = static_cast<int64_t>(m.count);
+  table.add("flips", 2 * entries,
+            [&m, count] { kernels::mask_flips(m.mask.data(), m.other.data(), count); });
+  table.add("pack bits", entries * 9 / 8,
+            [&m, count] { kernels::pack_mask(m.mask.data(), count, m.bits.data()); });
+}
+
+template <class T>
+void add_values(BandwidthTable& table, Matrices<T>& m, at::ScalarType dtype) {
+  const double entries = static_cast<double>(m.count), weight = entries * sizeof(T);
+  const auto count = static_cast<int64_t>(m.count);
+  const auto tensor = [](auto* values, int64_t rows, int64_t columns, at::ScalarType dtype) {
+    return at::from_blob(values, {rows, columns}, at::TensorOptions().dtype(dtype));
+  };
+  const at::Tensor master = tensor(m.master.data(), m.rows, m.columns, at::kFloat);
+  at::Tensor out = tensor(m.out.data(), m.rows, m.columns, dtype);
+  at::Tensor bits = at::from_blob(m.bits.data(), {(count + 7) / 8}, at::kByte);
+  // The bits of the mask are read and written.
+  table.add("soft threshold", 4 * entries + weight + entries / 4,
+            [=]() mutable { sparse::soft_threshold24(master, 1.5, out, bits); });
+  table.add("beta", 4 * entries, [=] { sparse::soft_threshold_scale(master); });
+  table.add("packing", weight + entries + weight / 2 + entries / 8, [&m] {
+    kernels::pack24_into(m.weight.data(), m.rows, m.columns, m.columns, m.mask.data(), m.packed);
+  });
+  for (const auto& [name, format] : {std::pair{"FP8 E4M3 rounding", kernels::Float8::kE4M3},
+                                     {"FP8 E5M2 rounding", kernels::Float8::kE5M2}}) {
+    table.add(name, 2 * weight, [&m, count, format = format] {
+      kernels::round_to_float8(m.weight.data(), count, format, 64.0f, m.out.data());
+    });
+  }
+}
+
+// The 90 patterns with two of every row and column as the kernels of a convolution.
+at::Tensor transposable_patterns() {
+  constexpr int kRows[] = {0b0011, 0b0101, 0b0110, 0b1001, 0b1010, 0b1100};
+  at::Tensor patterns = at::zeros({90, 1, 4, 4});
+  int64_t found = 0;
+  for (int code = 0; code < 6 * 6 * 6 * 6; ++code) {
+    const int rows[] = {kRows[code % 6], kRows[code / 6 % 6], kRows[code / 36 % 6],
+                        kRows[code / 216]};
+    int columns[4] = {};
+    for (int bit = 0; bit < 16; ++bit) columns[bit % 4] += rows[bit / 4] >> (bit % 4) & 1;
+    if (std::any_of(columns, columns + 4, [](int kept) { return kept != 2; })) continue;
+    float* pattern = patterns.mutable_data_ptr<float>() + 16 * found++;
+    for (int bit = 0; bit < 16; ++bit) {
+      pattern[bit] = static_cast<float>(rows[bit / 4] >> (bit % 4) & 1);
+    }
+  }
+  return patterns;
+}
+
+// The published search (arXiv 2404.01847, section 4.1) against the kernel on one float32 matrix,
+// small enough that the 90 sums of a block fit in memory in one piece.
+Json measure_search(const MaskBenchOptions& options) {
+  const int64_t rows = 1024, columns = std::min<int64_t>(options.in / 4 * 4, 4096);
+  const at::Tensor weight = at::randn({rows, columns}), patterns = transposable_patterns();
+  kernels::Buffer<uint8_t> mask(static_cast<size_t>(rows * columns));
+  Race race;
+  race.add("convolution", [&] {
+    const at::Tensor image = weight.abs().view({1, 1, rows, columns});
+    const at::Tensor best = at::argmax(at::conv2d(image, patterns, {}, /*stride=*/4), 1);
+    patterns.view({90, 16}).index_select(0, best.view({-1}));
+  });
+  race.add("kernel", [&] {
+    kernels::transposable_mask24(weight.const_data_ptr<float>(), rows, columns, columns,
+                                 mask.data());
+  });
+  race.run(std::min<int64_t>(options.rounds, 5));
+  return {{"rows", rows},
+          {"columns", columns},
+          {"convolution_ms", 1e3 * race.seconds("convolution")},
+          {"kernel_ms", 1e3 * race.seconds("kernel")},
+          {"ratio", race.seconds("convolution") / race.seconds("kernel")}};
+}
+
+Json measure(const MaskBenchOptions& options) {
+  const at::NoGradGuard no_gradients;
+  const size_t bytes = static_cast<size_t>(options.megabytes) << 20;
+  Json report = report_head(options);
+  sparse::with_type(bench_dtype(options.dtype), [&](auto* type) {
+    using T = sparse::Pointee<decltype(type)>;
+    const int64_t row_bytes = options.in * static_cast<int64_t>(sizeof(T));
+    const int64_t rows = std::max<int64_t>(4, static_cast<int64_t>(bytes / 2) / row_bytes / 4 * 4);
+    Matrices<T> matrices(rows, options.in);
+    BandwidthTable table(bytes);
+    add_masks(table, matrices);
+    add_values(table, matrices, bench_dtype(options.dtype));
+    report["rows"] = rows;
+    report["columns"] = options.in;
+    report.update(table.run(options.rounds));
+  });
+  report["transposable_search"] = measure_search(options);
+  return report;
+}
+
+}  // namespace
+
+void add_bench_mask(CLI::App& bench) {
+  CLI::App& command = *bench.add_subcommand(
+      "mask", "masks, soft threshold, packing and FP8 rounding against a copy of the same bytes");
+  auto options = std::make_shared<MaskBenchOptions>();
+  options->rounds = 7;
+  add_size(command, "--megabytes", options->megabytes,
+           "what the copy reads and writes together: more than the caches hold");
+  add_size(command, "--in", options->in, "columns of the matrix, a multiple of 8");
+  add_bench_options(command, *options);
+  on_run(command, [options] {
+    if (options->in % 8 != 0) {
+      fail_usage("--in {} is not a multiple of 8, as 4:8 needs", options->in);
+    }
+    const Json report = measure(*options);
+    if (options->json) {
+      fmt::print("{}\n", report.dump());
+      return;
+    }
+    print_head(report);
+    print_bandwidth(report);
+    const Json& search = report["transposable_search"];
+    fmt::print(
+        "transposable search: {:.1f}x a convolution with the 90 patterns ({:.1f} ms, {:.2f} ms)\n",
+        search["ratio"].get<double>(), search["convolution_ms"].get<double>(),
+        search["kernel_ms"].get<double>());
+  });
+}
+
+}  // namespace twofour::cli

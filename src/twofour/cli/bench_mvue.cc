@@ -1,0 +1,73 @@
+// bench mvue: the 2:4 estimates of a gradient against the speed of memory.
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "twofour/cli/bench.h"
+#include "twofour/cli/bench_bandwidth.h"
+#include "twofour/kernels/mvue.h"
+#include "twofour/kernels/panel24.h"
+#include "twofour/sparse/kernel_types.h"
+
+namespace twofour::cli {
+namespace {
+
+struct MvueBenchOptions : BenchOptions {
+  int64_t megabytes = 600, features = 4096;
+};
+
+constexpr RandomStream kStream = {1, 2, 3, 4};
+
+template <class T>
+Json measure_type(const MvueBenchOptions& options) {
+  const size_t bytes = static_cast<size_t>(options.megabytes) << 20;
+  const int64_t features = options.features;
+  const int64_t row_bytes = features * static_cast<int64_t>(sizeof(T));
+  const int64_t tokens = std::max<int64_t>(4, static_cast<int64_t>(bytes / 2) / row_bytes / 4 * 4);
+  const auto count = static_cast<size_t>(tokens * features);
+  const kernels::Buffer<T> dz = random_values<T>(count);
+  kernels::Buffer<T> out(count);
+  kernels::Panel24 panel(kernels::panel_kind<T>(), features, tokens);
+
+  BandwidthTable table(bytes);
+  const double in_bytes = static_cast<double>(count * sizeof(T));
+  const auto add = [&](const char* name, kernels::Mvue kind) {
+    table.add(name, 2 * in_bytes, [&, kind] {
+      kernels::mvue24(dz.data(), tokens, features, features, kStream, out.data(), kind);
+    });
+  };
+  add("approximate", kernels::Mvue::kApproximate);
+  add("exact", kernels::Mvue::kExact);
+  table.add("approximate into the panel", in_bytes + static_cast<double>(panel.bytes()),
+            [&] { kernels::fill_panel_mvue(dz.data(), features, kStream, panel); });
+  Json report = {{"tokens", tokens}, {"features", features}};
+  report.update(table.run(options.rounds));
+  return report;
+}
+
+}  // namespace
+
+void add_bench_mvue(CLI::App& bench) {
+  CLI::App& command = *bench.add_subcommand(
+      "mvue", "the 2:4 estimates of a gradient against a copy of the same bytes");
+  auto options = std::make_shared<MvueBenchOptions>();
+  options->rounds = 7;
+  add_size(command, "--megabytes", options->megabytes,
+           "what the copy reads and writes together: more than the caches hold");
+  add_size(command, "--features", options->features, "columns of the gradient");
+  add_bench_options(command, *options);
+  on_run(command, [options] {
+    Json report = report_head(*options);
+    sparse::with_type(bench_dtype(options->dtype), [&](auto* type) {
+      report.update(measure_type<sparse::Pointee<decltype(type)>>(*options));
+    });
+    if (options->json) {
+      fmt::print("{}\n", report.dump());
+    } else {
+      print_head(report);
+      print_bandwidth(report);
+    }
+  });
+}
+
+}  // namespace twofour::cli

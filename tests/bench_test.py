@@ -1,0 +1,181 @@
+"""Every `twofour bench` command on tiny sizes: what its report holds, and what wrong options get."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from conftest import PROGRAM, ROOT
+
+TINY = ["--rounds", 1, "--threads", 1]
+HEAD = {"cpu", "threads", "instruction_set", "dtype", "rounds"}
+
+
+def report(twofour, *arguments, **options):
+    done = twofour("bench", *arguments, *TINY, "--json", **options)
+    assert done.stdout.count("\n") == 1
+    result = json.loads(done.stdout)
+    assert HEAD <= set(result) and result["threads"] == 1
+    return result
+
+
+def positive(*values):
+    assert all(isinstance(value, (int, float)) and value > 0 for value in values), values
+
+
+def check_product(product):
+    assert product["dense"].keys() >= {"aten"}
+    assert product["fastest_dense"] in product["dense"]
+    assert not set(product["dense"]) & set(product["left_out"])
+    positive(*product["dense"].values(), product["dense_ms"], product["chosen_ms"], product["chosen_ratio"])
+    assert product["dense_ms"] == min(product["dense"].values())
+    if product["ratio"] is None:
+        assert product["sparse"] == {} and product["choice"]["source"] == "only dense"
+    else:
+        positive(product["ratio"], product["sparse_ms"], *product["sparse"].values())
+        assert product["sparse_ms"] == product["sparse"][product["fastest_sparse"]]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("tokens", [1, 72])
+def test_linear_reports_every_product(twofour, dtype, tokens):
+    result = report(twofour, "linear", "--tokens", tokens, "--in", 32, "--out", 24, "--dtype", dtype)
+    assert (result["tokens"], result["in"], result["out"], result["dtype"]) == (tokens, 32, 24, dtype)
+    products = result["products"]
+    assert set(products) == {"forward", "input_gradient_rows", "input_gradient_both_sides",
+                             "weight_gradient"}
+    for product in products.values():
+        check_product(product)
+    assert set(products["forward"]["sparse"]) == ({"panel", "few"} if tokens == 1 else {"panel"})
+    positive(products["weight_gradient"]["mvue_ms"], *result["packing"].values())
+
+
+def test_linear_leaves_out_the_input_gradient_where_no_group_fits(twofour):
+    products = report(twofour, "linear", "--tokens", 3, "--in", 8, "--out", 5)["products"]
+    assert set(products) == {"forward", "weight_gradient"}
+
+
+def test_linear_takes_the_layers_of_a_model(twofour):
+    result = report(twofour, "linear", "--model", "gpt2-124m", "--layer", "down", "--tokens", 1)
+    assert (result["in"], result["out"]) == (3072, 768)
+
+
+def test_explain_says_whether_a_choice_is_new_or_known(twofour, tmp_path):
+    def choices(tune):
+        environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TWOFOUR_TUNE": tune}
+        result = report(twofour, "linear", "--tokens", 8, "--in", 16, "--out", 16, "--explain",
+                        env=environment)
+        return {name: product["choice"] for name, product in result["products"].items()
+                if product["ratio"] is not None}
+
+    for tune, source in (("on", "measured"), ("on", "file"), ("refresh", "measured"), ("off", "off")):
+        found = choices(tune)
+        assert {choice["source"] for choice in found.values()} == {source}
+        for choice in found.values():
+            assert choice["tune"] == tune
+            assert choice["file"] == str(tmp_path / "twofour" / "products.json")
+            if source != "off":
+                positive(choice["dense_ms"], choice["sparse_ms"])
+    assert {choice["run"] for choice in found.values()} == {"panel"}
+
+
+def test_explain_in_words_names_the_file(twofour, tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TWOFOUR_TUNE": "on"}
+    options = ["bench", "linear", "--tokens", 8, "--in", 16, "--out", 16, "--explain", *TINY]
+    assert "measured now and kept in" in twofour(*options, env=environment).stdout
+    known = twofour(*options, env=environment).stdout
+    assert f'known from "{tmp_path}' in known and "ratio" in known
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize("activation, layers", [("gelu", 2), ("swiglu", 3)])
+def test_block_counts_every_part(twofour, dtype, activation, layers):
+    methods = report(twofour, "block", "--tokens", 12, "--width", 16, "--feed-forward", 32, "--dtype", dtype,
+                     "--activation", activation)["methods"]
+    assert list(methods) == ["dense", "s-ste", "fst"]
+    parts = {"weights", "packing", "forward", "activation", "input_gradient", "weight_gradient",
+             "bias_gradient", "rest"}
+    for name, method in methods.items():
+        positive(method["ms"], method["ratio"])
+        assert parts <= set(method["parts_ms"])
+        assert ("search" in method["parts_ms"]) == (name == "fst")
+        assert ("mvue_of_weight_gradient" in method["parts_ms"]) == (name != "dense")
+        for kernels in method["chosen"].values():
+            assert len(kernels) == layers
+    assert methods["fst"]["chosen"]["input gradient"] == ["panel"] * layers  # TWOFOUR_TUNE=off
+
+
+def test_block_runs_one_method_beside_dense(twofour):
+    sizes = ["--tokens", 4, "--width", 8, "--feed-forward", 8]
+    assert list(report(twofour, "block", *sizes, "--method", "fst")["methods"]) == ["dense", "fst"]
+    assert list(report(twofour, "block", *sizes, "--method", "dense")["methods"]) == ["dense"]
+
+
+def check_bandwidth(result, names):
+    assert names <= set(result["kernels"])
+    positive(result["copy_gb_per_s"])
+    for row in result["kernels"].values():
+        positive(row["ms"], row["gb_per_s"], row["share"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_mask_covers_every_kernel(twofour, dtype):
+    names = {"magnitude 2:4", "magnitude 1:4", "magnitude 4:8", "transposable 2:4", "soft threshold", "beta",
+             "apply", "flips", "pack bits", "packing", "FP8 E4M3 rounding", "FP8 E5M2 rounding"}
+    result = report(twofour, "mask", "--megabytes", 1, "--in", 64, "--dtype", dtype)
+    check_bandwidth(result, names)
+    positive(result["transposable_search"]["ratio"])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_mvue_covers_every_estimate(twofour, dtype):
+    result = report(twofour, "mvue", "--megabytes", 1, "--features", 60, "--dtype", dtype)
+    check_bandwidth(result, {"approximate", "exact", "approximate into the panel"})
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_decode_compares_with_dense_and_row_wise(twofour, dtype):
+    result = report(twofour, "decode", "--in", 136, "--out", 20, "--megabytes", 1, "--tokens", 3, "--dtype",
+                    dtype)
+    assert result["weights"] > 1
+    positive(*(result[key] for key in ("ratio", "ratio_to_rowwise", "dense_ms", "sparse_ms", "rowwise_ms",
+                                       "sparse_gb_per_s", "read_gb_per_s", "share_of_read")))
+    assert result["dense_ms"] == min(result["dense"].values())
+    assert result["rowwise_agrees"] is True
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ([], "subcommand"),
+    (["lineer"], 'did you mean "linear"?'),
+    (["linear", "--in", 6], "--in 6 is not a multiple of 4"),
+    (["linear", "--dtype", "int8"], "choose float32, bfloat16 or float16"),
+    (["linear", "--model", "gpt5"], "choose one of gpt2-124m, gpt2-350m, gpt2-774m, gpt2-1558m, llama2-7b"),
+    (["linear", "--model", "gpt2-124m", "--in", 8], "--in"),
+    (["linear", "--model", "gpt2-124m", "--layer", "middle"], "--layer"),
+    (["linear", "--tokens", 0], "--tokens"),
+    (["block", "--width", 6], "--width 6 is not a multiple of 4"),
+    (["block", "--method", "sr-ste"], "choose one of dense, s-ste, fst, all"),
+    (["block", "--activation", "relu"], "choose gelu or swiglu"),
+    (["block", "--model", "bert"], "choose one of gpt2-124m"),
+    (["mask", "--in", 12], "--in 12 is not a multiple of 8"),
+    (["mask", "--dtype", "float64"], "choose float32, bfloat16 or float16"),
+    (["mvue", "--megabytes", 0], "--megabytes"),
+    (["decode", "--in", 2], "--in 2 is not a multiple of 4"),
+    (["decode", "--tokens", 65], "--tokens"),
+])
+def test_wrong_options_get_one_line(twofour, arguments, message):
+    done = twofour("bench", *arguments, fails=2)
+    assert message in done.stderr and done.stdout == ""
+
+
+def test_the_sweep_runs_and_writes_its_results(tmp_path):
+    out = tmp_path / "kernels.json"
+    done = subprocess.run([sys.executable, ROOT / "bench/kernels.py", "--quick", "--threads", "1", "--out", out],
+                          env={**os.environ, "TWOFOUR": PROGRAM}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(out.read_text())
+    assert set(results) == {"machine", "models", "blocks", "decode", "mask", "mvue", "sweep", "least"}
+    positive(*(results["least"][key]["ratio"] for key in ("products", "weight_gradient", "forward_over_aten")))
+    assert results["machine"]["cpu"] in done.stdout and "the least of products as chosen" in done.stdout
