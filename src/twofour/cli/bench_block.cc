@@ -94,7 +94,7 @@ void pack(const Run& run) {
     const Implementation forward = chosen(Product::kForward, run, linear);
     if (forward == Implementation::kPanel) linear.weight24->panel(weight);
     if (forward == Implementation::kFew) linear.weight24->packed(weight);
-    if (linear.weight24->has_transposed(weight.scalar_type()) &&
+    if (linear.weight24->has_transposed(weight) &&
         chosen(Product::kInputGradient, run, linear) == Implementation::kPanel) {
       linear.weight24->transposed_panel(weight);
     }
@@ -191,7 +191,7 @@ Json report_of(const Race& race, const Run& run) {
       Json layers = Json::array();
       for (const BlockLayer& layer : run.block.layers) {
         const bool has_kernel = product != Product::kInputGradient ||
-                                layer.linear.weight24->has_transposed(run.x.scalar_type());
+                                layer.linear.weight24->has_transposed(layer.linear.forward_weight);
         layers.push_back(sparse::name_of(has_kernel ? chosen(product, run, layer.linear)
                                                     : Implementation::kDense));
       }

@@ -71,7 +71,7 @@ Json measure_forward(const Layer& layer, int64_t rounds) {
 Json measure_input_gradient(const at::Tensor& dz, const at::Tensor& weight,
                             sparse::Weight24& weight24, int64_t rounds) {
   Contest contest(dense_products(dz, weight.t(), {}));
-  if (weight24.has_transposed(weight.scalar_type())) {
+  if (weight24.has_transposed(weight)) {
     contest.add_sparse(
         "panel", [&] { sparse::multiply_transposed(weight24.transposed_panel(weight), dz, {}); });
   }

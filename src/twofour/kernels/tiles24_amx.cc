@@ -1,6 +1,7 @@
 // The tile products of tiles24.h. Tile registers: 0 to 3 the sums of a pair, 4 and 5 x, 6 and 7 the
 // weight.
 #include <cstring>
+#include <type_traits>
 
 #include "twofour/kernels/product24_store_avx512.h"
 #include "twofour/kernels/terms_amx.h"
@@ -255,24 +256,41 @@ void pack_columns(const T* x, int64_t rows, int64_t width, int64_t stride, std::
   }
 }
 
-// A token's row of two tiles: a whole cache line where T is bfloat16.
+// Two vectors that follow each other in y. Subnormal bfloat16 become 0, as in the products.
+template <class T>
+inline void store_two(const __m512 (&z)[2], T* y, const __mmask16 (&masks)[2]) {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(z[1], z[0]));
+    _mm512_mask_storeu_epi16(y, _mm512_kunpackw(masks[1], masks[0]), both);
+  } else {
+    store_floats(z[0], y, masks[0]);
+    store_floats(z[1], y + (masks[1] ? 16 : 0), masks[1]);
+  }
+}
+
 template <class T>
 void store(const float* sums, int64_t tokens, int64_t rows, T* y, int64_t stride,
            const Epilogue<T>& epilogue) {
   const __mmask16 masks[2] = {first_lanes(rows), first_lanes(rows - 16)};
+  const int64_t second = masks[1] ? 16 : 0;
   __m512 bias[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  for (int i = 0; epilogue.bias && i < 2; ++i) {
-    bias[i] = load_floats(epilogue.bias + (masks[i] ? 16 * i : 0), masks[i]);
+  if (epilogue.bias) {
+    bias[0] = load_floats(epilogue.bias, masks[0]);
+    bias[1] = load_floats(epilogue.bias + second, masks[1]);
   }
   for (int64_t t = 0; t < tokens; ++t) {
     const float* line = sums + t / 16 * 512 + t % 16 * 16;
-    const T* others = epilogue.other + t * epilogue.other_stride;
-    for (int i = 0; i < 2 && masks[i]; ++i) {
-      const __m512 z = _mm512_add_ps(_mm512_load_ps(line + 256 * i), bias[i]);
-      const __m512 other =
-          epilogue.other ? load_floats(others + 16 * i, masks[i]) : _mm512_setzero_ps();
-      store_floats(activate16(z, epilogue.activation, other), y + t * stride + 16 * i, masks[i]);
+    __m512 z[2] = {_mm512_add_ps(_mm512_load_ps(line), bias[0]),
+                   _mm512_add_ps(_mm512_load_ps(line + 256), bias[1])};
+    if (epilogue.activation != Activation::kNone) {
+      const T* others = epilogue.other + t * epilogue.other_stride;
+      for (int i = 0; i < 2; ++i) {
+        const __m512 other =
+            epilogue.other ? load_floats(others + i * second, masks[i]) : _mm512_setzero_ps();
+        z[i] = activate16(z[i], epilogue.activation, other);
+      }
     }
+    store_two(z, y + t * stride, masks);
   }
 }
 

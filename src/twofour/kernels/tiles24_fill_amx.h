@@ -80,34 +80,36 @@ bool fill(const T* weight, int64_t stride, int64_t pair, Panel24& panel) {
   return good;
 }
 
+constexpr int64_t kAhead = 32;  // rows: they lie too far apart for the hardware to foresee them
+
+template <class T>
+inline void fetch_rows(const T* in, int64_t row, int64_t rows, int64_t stride) {
+  for (int64_t r = row; r < row + 4 && r < rows; ++r) {
+    _mm_prefetch(reinterpret_cast<const char*>(in + r * stride), _MM_HINT_T0);
+    if constexpr (sizeof(T) == 4) {
+      _mm_prefetch(reinterpret_cast<const char*>(in + r * stride + 16), _MM_HINT_T0);
+    }
+  }
+}
+
 template <class T>
 bool fill_transposed(const T* weight, int64_t stride, int64_t pair, Panel24& panel) {
   bool good = true;
-  for (int64_t half = 0; half < 2; ++half) {
-    const int64_t row = (2 * pair + half) * kTileRows;
-    const __mmask16 mask = first_lanes(panel.rows() - row);
-    for (int64_t column = 0; column < panel.columns(); column += 4) {
+  const int64_t row = 2 * pair * kTileRows;
+  for (int64_t column = 0; column < panel.columns(); column += 4) {
+    fetch_rows(weight + row, column + kAhead, panel.columns(), stride);
+    for (int64_t half = 0; half < 2; ++half) {
+      const int64_t first = row + half * kTileRows;
+      const __mmask16 mask = first_lanes(panel.rows() - first);
       Group16 group;
       for (int64_t i = 0; i < 4; ++i) {
-        group.x[i] = load_floats(mask ? weight + (column + i) * stride + row : weight, mask);
+        group.x[i] = load_floats(mask ? weight + (column + i) * stride + first : weight, mask);
       }
       good &= store_group16<T>(group, column % kTileColumns / 4,
                                panel.tile(2 * pair + half, column / kTileColumns), false);
     }
   }
   return good;
-}
-
-constexpr int64_t kAhead = 32;  // tokens: rows lie too far apart for the hardware to foresee them
-
-template <class T>
-inline void fetch_rows(const T* in, int64_t token, int64_t tokens, int64_t stride) {
-  for (int64_t t = token; t < token + 4 && t < tokens; ++t) {
-    _mm_prefetch(reinterpret_cast<const char*>(in + t * stride), _MM_HINT_T0);
-    if constexpr (sizeof(T) == 4) {
-      _mm_prefetch(reinterpret_cast<const char*>(in + t * stride + 16), _MM_HINT_T0);
-    }
-  }
 }
 
 // Two lines of bfloat16 pairs, that is one group of four columns of 16 rows, into group g of a
