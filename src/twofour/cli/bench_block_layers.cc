@@ -10,6 +10,7 @@
 #include "twofour/cli/bench.h"
 #include "twofour/kernels/mask.h"
 #include "twofour/sparse/accumulate.h"
+#include "twofour/sparse/gelu.h"
 #include "twofour/sparse/soft_threshold.h"
 
 namespace twofour::cli {
@@ -84,7 +85,8 @@ void Block::search_masks() {
 }
 
 at::Tensor Block::activate(const at::Tensor& first, const at::Tensor& up) const {
-  return activation == BlockActivation::kGelu ? at::gelu(first, "tanh") : at::silu(first).mul(up);
+  if (activation == BlockActivation::kSwiglu) return at::silu(first).mul(up);
+  return method == BlockMethod::kDense ? at::gelu(first, "tanh") : sparse::gelu(first);
 }
 
 at::Tensor Block::forward(const at::Tensor& x) const {

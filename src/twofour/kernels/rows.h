@@ -40,6 +40,9 @@ struct RowLoops {
                          float* scratch);
   /// out += in of `count` entries.
   void (*accumulate)(const T* in, float* out, int64_t count);
+  /// See gelu.h.
+  void (*gelu)(const T* z, int64_t count, T* out);
+  void (*gelu_gradient)(const T* z, const T* dy, int64_t count, T* dz);
   /// See fp8.h.
   void (*round_to_float8)(const T* in, int64_t count, Float8 format, float scale, T* out);
   void (*to_float8)(const T* in, int64_t count, Float8 format, float scale, uint8_t* out);

@@ -12,6 +12,8 @@ constexpr RowLoops<T> kAvx512Loops = {soft_threshold_lanes<T, Floats16>,
                                       mvue_block_avx512<T>,
                                       cross_entropy_row<T>,
                                       accumulate_entries<T>,
+                                      gelu_entries<T>,
+                                      gelu_gradient_entries<T>,
                                       round_entries_to_float8<T, Floats16>,
                                       encode_entries_as_float8<T, Floats16>,
                                       largest_bits<T, Floats16>};

@@ -91,6 +91,34 @@ void accumulate_entries(const T* in, float* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] += to_float(in[i]);
 }
 
+constexpr float kGeluScale = 2 * 0.7978845608f;  // 2 sqrt(2/π)
+constexpr float kGeluCube = 0.044715f;
+
+// 1 / (1 + e^-v), both tails exact.
+inline float logistic(float v) {
+  const float e = exponential(-magnitude(v));
+  return (v < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+template <class T>
+void gelu_entries(const T* z, int64_t count, T* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float x = to_float(z[i]);
+    store(x * logistic(kGeluScale * (x + kGeluCube * x * x * x)), out[i]);
+  }
+}
+
+template <class T>
+void gelu_gradient_entries(const T* z, const T* dy, int64_t count, T* dz) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float x = to_float(z[i]);
+    const float s = logistic(kGeluScale * (x + kGeluCube * x * x * x));
+    const float slope = kGeluScale * (1.0f + 3.0f * kGeluCube * x * x), bend = s * (1.0f - s);
+    // Far out the slope is infinite where the bend is 0.
+    store(to_float(dy[i]) * (bend > 0.0f ? s + x * bend * slope : s), dz[i]);
+  }
+}
+
 // F is what holds the same entry of the groups that are treated at once.
 template <class T, class F>
 constexpr RowLoops<T> kLoops = {soft_threshold_lanes<T, F>,
@@ -100,6 +128,8 @@ constexpr RowLoops<T> kLoops = {soft_threshold_lanes<T, F>,
                                 mvue_block_rows<T>,
                                 cross_entropy_row<T>,
                                 accumulate_entries<T>,
+                                gelu_entries<T>,
+                                gelu_gradient_entries<T>,
                                 round_entries_to_float8<T, F>,
                                 encode_entries_as_float8<T, F>,
                                 largest_bits<T, F>};

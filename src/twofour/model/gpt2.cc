@@ -4,7 +4,6 @@
 
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
@@ -12,6 +11,7 @@
 #include "twofour/model/embedding.h"
 #include "twofour/model/initialise.h"
 #include "twofour/model/recompute.h"
+#include "twofour/sparse/gelu.h"
 #include "twofour/sparse/pattern.h"
 
 namespace twofour::model {
@@ -60,7 +60,7 @@ at::Tensor attend(const Gpt2Block& block, const at::Tensor& x, const Attention& 
 }
 
 at::Tensor feed_forward(const Gpt2Block& block, const at::Tensor& x) {
-  return sparse::linear(at::gelu(sparse::linear(x, block.mlp_c_fc), "tanh"), block.mlp_c_proj);
+  return sparse::linear(sparse::gelu(sparse::linear(x, block.mlp_c_fc)), block.mlp_c_proj);
 }
 
 at::Tensor run_block(const Gpt2Block& block, const at::Tensor& x, double epsilon,

@@ -5,12 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/gelu.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "twofour/sparse/accumulate.h"
+#include "twofour/sparse/gelu.h"
 #include "twofour/sparse/mvue.h"
 #include "twofour/sparse/pattern.h"
 #include "twofour/sparse/soft_threshold.h"
@@ -181,6 +183,20 @@ TEST(Linear24, mvue_gradient_is_unbiased_and_differs_by_step_and_micro_batch) {
   // 64 entries, five standard errors: a failure by chance once in about 30 000 runs.
   const at::Tensor deviation = mean.sub(dz.t().mm(x)).abs().div(error);
   EXPECT_LT(deviation.max().item<double>(), 5.0);
+}
+
+TEST(Gelu, has_the_values_and_gradients_of_atens) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor z = at::randn({40, 70}).mul(3).to(dtype).t().requires_grad_();
+    const at::Tensor other = z.detach().clone().requires_grad_(),
+                     dy = at::randn({70, 40}).to(dtype);
+    const at::Tensor y = sparse::gelu(z), expected = at::gelu(other, "tanh");
+    torch::autograd::backward({y}, {dy});
+    torch::autograd::backward({expected}, {dy});
+    const double tolerance = dtype == at::kFloat ? 1e-5 : 0.05;
+    EXPECT_LT(largest_difference(y.detach(), expected.detach()), tolerance);
+    EXPECT_LT(largest_difference(z.grad(), other.grad()), tolerance);
+  }
 }
 
 TEST(Mvue24, refuses_other_types) {
