@@ -94,9 +94,12 @@ void pack(const Run& run) {
     const Implementation forward = chosen(Product::kForward, run, linear);
     if (forward == Implementation::kPanel) linear.weight24->panel(weight);
     if (forward == Implementation::kFew) linear.weight24->packed(weight);
-    if (linear.weight24->has_transposed(weight) &&
-        chosen(Product::kInputGradient, run, linear) == Implementation::kPanel) {
-      linear.weight24->transposed_panel(weight);
+    if (forward == Implementation::kOneDnn) linear.weight24->ordered(weight, run.x.size(0));
+    if (!linear.weight24->has_transposed(weight)) continue;
+    const Implementation backward = chosen(Product::kInputGradient, run, linear);
+    if (backward == Implementation::kPanel) linear.weight24->transposed_panel(weight);
+    if (backward == Implementation::kOneDnn) {
+      linear.weight24->ordered_transposed(weight, run.x.size(0));
     }
   }
 }

@@ -31,8 +31,8 @@ BlockLayer make_layer(BlockMethod method, int64_t out, int64_t in, bool has_bias
   if (method != BlockMethod::kDense) {
     const bool is_fst = method == BlockMethod::kFst;
     linear.weight_gradient = sparse::WeightGradient::kMvue;
-    linear.weight24 = c10::make_intrusive<sparse::Weight24>(is_fst ? sparse::Along::kBothSides
-                                                                   : sparse::Along::kRows);
+    linear.weight24 = c10::make_intrusive<sparse::Weight24>(
+        is_fst ? sparse::Along::kBothSides : sparse::Along::kRows, /*in_training=*/true);
     linear.stream.tensor = index;
     layer.mask = is_fst ? at::empty({out, in}, bytes) : at::zeros({(out * in + 7) / 8}, bytes);
     if (!is_fst) layer.scale = sparse::soft_threshold_scale(linear.weight);

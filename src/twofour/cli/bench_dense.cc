@@ -11,6 +11,7 @@
 #include "twofour/base/error.h"
 #include "twofour/cli/bench_blas.h"
 #include "twofour/sparse/accumulate.h"
+#include "twofour/sparse/onednn.h"
 
 namespace twofour::cli {
 namespace {
@@ -25,12 +26,6 @@ at::Tensor call(const char* name, std::vector<c10::IValue> arguments) {
 
 c10::IValue optional_tensor(const at::Tensor& tensor) {
   return tensor.defined() ? c10::IValue(tensor) : c10::IValue();
-}
-
-at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  static const c10::List<std::optional<at::Scalar>> kNoScalars;
-  return call("mkldnn::_linear_pointwise",
-              {x, weight, optional_tensor(bias), "none", kNoScalars, ""});
 }
 
 double largest_magnitude(const at::Tensor& tensor) {
@@ -92,8 +87,8 @@ DenseProducts dense_products(const at::Tensor& x, const at::Tensor& weight,
   Collector collector(aten());
   collector.add("aten", [&] { return aten; });
   collector.add("onednn packed", [&] {
-    const at::Tensor packed = call("mkldnn::_reorder_linear_weight", {weight, x.size(0)});
-    return [=] { return onednn_linear(x, packed, bias); };
+    const at::Tensor packed = sparse::reorder_for_onednn(weight, x.size(0));
+    return [=] { return sparse::onednn_linear(x, packed, bias); };
   });
   if (dtype == at::kFloat) {
     collector.add("mkl packed", [&] {
@@ -134,7 +129,8 @@ DenseProducts dense_gradient_products(const at::Tensor& dz, const at::Tensor& x,
   gradient.zero_();
   Collector collector(aten().clone(), [&] { gradient.zero_(); });
   collector.add("aten", [&] { return aten; });
-  collector.add("onednn", [&] { return [=] { return add(onednn_linear(dz.t(), x.t(), {})); }; });
+  collector.add("onednn",
+                [&] { return [=] { return add(sparse::onednn_linear(dz.t(), x.t(), {})); }; });
   const auto add_blas = [&](const char* name, const Blas* blas) {
     collector.add(name, [&] {
       const Blas& library = available(blas, dtype);

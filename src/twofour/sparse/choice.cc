@@ -1,8 +1,10 @@
 #include "twofour/sparse/choice.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <string_view>
@@ -34,8 +36,8 @@ Tuning tuning() {
   fail_usage("TWOFOUR_TUNE is \"{}\": choose off, on or refresh", printable(wanted));
 }
 
-constexpr std::array kImplementations = {Implementation::kDense, Implementation::kPanel,
-                                         Implementation::kFew};
+constexpr std::array kImplementations = {Implementation::kDense, Implementation::kOneDnn,
+                                         Implementation::kPanel, Implementation::kFew};
 
 std::optional<Implementation> implementation_named(const std::string& name) {
   for (const Implementation each : kImplementations) {
@@ -113,7 +115,7 @@ class Choices {
   // Keeps a choice for this process; a measured one also for later ones.
   void keep(const ProductShape& shape, const Choice& choice, bool measured) {
     const bool is_new = made_.try_emplace({machine_key(), describe(shape)}, choice).second;
-    if (is_new && choice.implementation == Implementation::kDense) {
+    if (is_new && is_dense(choice.implementation)) {
       spdlog::info("dense: {}: {:.3g} ms, and {:.3g} ms on 2:4 kernels", describe(shape),
                    choice.dense_ms, choice.sparse_ms);
     }
@@ -157,16 +159,16 @@ Choice measure(const std::vector<Candidate>& candidates) {
   Race race;
   for (const Candidate& each : candidates) race.add(name_of(each.implementation), each.run);
   race.run(/*least=*/3, /*most=*/25, /*seconds=*/0.15);
-  Choice choice{Implementation::kDense, 1e3 * race.seconds(name_of(Implementation::kDense)), 0};
-  auto fastest = Implementation::kDense;
+  constexpr double kNever = std::numeric_limits<double>::infinity();
+  Choice choice{Implementation::kDense, kNever, kNever};
   for (const Candidate& each : candidates) {
-    if (each.implementation == Implementation::kDense) continue;
     const double ms = 1e3 * race.seconds(name_of(each.implementation));
-    if (fastest != Implementation::kDense && ms >= choice.sparse_ms) continue;
-    choice.sparse_ms = ms;
-    fastest = each.implementation;
+    if (ms < std::min(choice.dense_ms, choice.sparse_ms)) {
+      choice.implementation = each.implementation;
+    }
+    double& fastest = is_dense(each.implementation) ? choice.dense_ms : choice.sparse_ms;
+    fastest = std::min(fastest, ms);
   }
-  if (choice.sparse_ms < choice.dense_ms) choice.implementation = fastest;
   return choice;
 }
 
@@ -178,7 +180,7 @@ const char* name_of(Product product) {
 }
 
 const char* name_of(Implementation implementation) {
-  constexpr std::array kNames = {"dense", "panel", "few"};
+  constexpr std::array kNames = {"dense", "onednn", "panel", "few"};
   return kNames[static_cast<size_t>(implementation)];
 }
 

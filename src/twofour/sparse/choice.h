@@ -21,8 +21,13 @@ namespace twofour::sparse {
 /// The products of a linear layer (see linear24.h).
 enum class Product { kForward, kInputGradient, kWeightGradient };
 
-/// kDense: ATen. kPanel: kernels/product24.h. kFew: kernels/few24.h.
-enum class Implementation { kDense, kPanel, kFew };
+/// kDense: ATen. kOneDnn: oneDNN with a reordered weight (onednn.h), dense too. kPanel:
+/// kernels/product24.h. kFew: kernels/few24.h.
+enum class Implementation { kDense, kOneDnn, kPanel, kFew };
+
+inline bool is_dense(Implementation implementation) {
+  return implementation == Implementation::kDense || implementation == Implementation::kOneDnn;
+}
 
 struct ProductShape {
   Product product;
@@ -40,12 +45,12 @@ struct Candidate {
 
 struct Choice {
   Implementation implementation;
-  double dense_ms = 0, sparse_ms = 0;  ///< the fastest 2:4 one; both 0 if nothing was measured
+  double dense_ms = 0, sparse_ms = 0;  ///< of the fastest of each; both 0 if nothing was measured
 };
 
 /// The implementation to run; `candidates` is asked for only when they have to be measured: dense
-/// first, then at least one other. The first time that dense is chosen for a shape, the log says
-/// so, with the two times.
+/// ones first, then at least one 2:4 one. The first time that dense is chosen for a shape, the log
+/// says so, with the two times.
 Implementation choose(const ProductShape& shape,
                       const std::function<std::vector<Candidate>()>& candidates);
 

@@ -12,6 +12,7 @@
 #include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/choice.h"
 #include "twofour/sparse/mvue.h"
+#include "twofour/sparse/onednn.h"
 #include "twofour/sparse/product24.h"
 
 namespace twofour::sparse {
@@ -79,6 +80,20 @@ ProductShape shape_of(Product product, int64_t tokens, const at::Tensor& weight)
   return shape_of(product, tokens, weight, weight.scalar_type());
 }
 
+// What choose() times: with W̃ prepared anew each time where training does so.
+template <class Run>
+std::vector<Candidate> candidates_of(const std::vector<Implementation>& can, const Run& run,
+                                     Weight24& weight24) {
+  std::vector<Candidate> candidates;
+  for (const Implementation each : can) {
+    candidates.push_back({each, [&run, &weight24, each] {
+                            if (weight24.in_training()) weight24.changed();
+                            run(each);
+                          }});
+  }
+  return candidates;
+}
+
 // Estimates of one shape follow each other, layer by layer, step by step: their memory stays.
 kernels::Panel24& scratch_panel(at::ScalarType dtype, int64_t rows, int64_t columns) {
   constexpr size_t kMost = 4;  // shapes
@@ -103,37 +118,47 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
     return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
   };
   if (!weight24 || !x.is_cpu()) return dense();
-  const auto panel = [&] { return multiply_transposed(weight24->panel(weight), x, bias); };
-  const auto few = [&] { return multiply_few(weight24->packed(weight), x, bias); };
-  const auto candidates = [&] {
-    std::vector<Candidate> all = {{Implementation::kDense, [&] { dense(); }}};
-    if (x.size(0) <= kFewTokens) all.push_back({Implementation::kFew, [&] { few(); }});
-    all.push_back({Implementation::kPanel, [&] { panel(); }});
-    return all;
+  const int64_t tokens = x.size(0);
+  const auto run = [&](Implementation implementation) {
+    switch (implementation) {
+      case Implementation::kOneDnn:
+        return onednn_linear(x, weight24->ordered(weight, tokens), bias);
+      case Implementation::kPanel:
+        return multiply_transposed(weight24->panel(weight), x, bias);
+      case Implementation::kFew:
+        return multiply_few(weight24->packed(weight), x, bias);
+      default:
+        return dense();
+    }
   };
-  switch (choose(shape_of(Product::kForward, x.size(0), weight), candidates)) {
-    case Implementation::kFew:
-      return few();
-    case Implementation::kPanel:
-      return panel();
-    default:
-      return dense();
-  }
+  std::vector<Implementation> can = {Implementation::kDense};
+  if (has_onednn(x.scalar_type())) can.push_back(Implementation::kOneDnn);
+  if (tokens <= kFewTokens) can.push_back(Implementation::kFew);
+  can.push_back(Implementation::kPanel);
+  const auto shape = shape_of(Product::kForward, tokens, weight);
+  return run(choose(shape, [&] { return candidates_of(can, run, *weight24); }));
 }
 
 at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight,
                                   Weight24* weight24) {
   const auto dense = [&] { return at::mm(dz, weight); };
   if (!weight24 || !dz.is_cpu() || !weight24->has_transposed(weight)) return dense();
-  const auto sparse = [&] {
-    return multiply_transposed(weight24->transposed_panel(weight), dz, {});
+  const int64_t tokens = dz.size(0);
+  const auto run = [&](Implementation implementation) {
+    switch (implementation) {
+      case Implementation::kOneDnn:
+        return onednn_linear(dz, weight24->ordered_transposed(weight, tokens), {});
+      case Implementation::kPanel:
+        return multiply_transposed(weight24->transposed_panel(weight), dz, {});
+      default:
+        return dense();
+    }
   };
-  const auto candidates = [&]() -> std::vector<Candidate> {
-    return {{Implementation::kDense, [&] { dense(); }},
-            {Implementation::kPanel, [&] { sparse(); }}};
-  };
-  const auto chosen = choose(shape_of(Product::kInputGradient, dz.size(0), weight), candidates);
-  return chosen == Implementation::kDense ? dense() : sparse();
+  std::vector<Implementation> can = {Implementation::kDense};
+  if (has_onednn(dz.scalar_type())) can.push_back(Implementation::kOneDnn);
+  can.push_back(Implementation::kPanel);
+  const auto shape = shape_of(Product::kInputGradient, tokens, weight);
+  return run(choose(shape, [&] { return candidates_of(can, run, *weight24); }));
 }
 
 void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::Tensor& gradient) {

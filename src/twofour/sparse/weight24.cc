@@ -1,5 +1,7 @@
 #include "twofour/sparse/weight24.h"
 
+#include "twofour/sparse/onednn.h"
+
 namespace twofour::sparse {
 namespace {
 
@@ -42,6 +44,18 @@ const Packed& Weight24::packed(const at::Tensor& weight) {
     packed_is_current_ = true;
   }
   return packed_;
+}
+
+const at::Tensor& Weight24::ordered(const at::Tensor& weight, int64_t tokens) {
+  if (!ordered_.defined()) ordered_ = reorder_for_onednn(weight, tokens);
+  return ordered_;
+}
+
+const at::Tensor& Weight24::ordered_transposed(const at::Tensor& weight, int64_t tokens) {
+  if (!ordered_transposed_.defined()) {
+    ordered_transposed_ = reorder_for_onednn(weight.t(), tokens);
+  }
+  return ordered_transposed_;
 }
 
 }  // namespace twofour::sparse

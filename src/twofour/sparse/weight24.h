@@ -19,10 +19,18 @@ enum class Along {
 /// again after changed(). Not for several threads at once.
 class Weight24 : public torch::CustomClassHolder {
  public:
-  explicit Weight24(Along along) : along_(along) {}
+  /// `in_training`: W̃ changes every step, so that the choice of a kernel counts what preparing W̃
+  /// for it takes.
+  explicit Weight24(Along along, bool in_training = false)
+      : along_(along), in_training_(in_training) {}
+
+  bool in_training() const { return in_training_; }
 
   /// W̃ holds other values now.
-  void changed() { panel_is_current_ = transposed_is_current_ = packed_is_current_ = false; }
+  void changed() {
+    panel_is_current_ = transposed_is_current_ = packed_is_current_ = false;
+    ordered_ = ordered_transposed_ = at::Tensor();
+  }
 
   /// Whether dx = dz W̃ can be a 2:4 product on this CPU.
   bool has_transposed(const at::Tensor& weight) const;
@@ -35,10 +43,16 @@ class Weight24 : public torch::CustomClassHolder {
   /// The same as values and positions, for few tokens.
   const Packed& packed(const at::Tensor& weight);
 
+  /// W̃ and W̃ᵀ in oneDNN's order, for the dense products that are faster than 2:4 ones.
+  const at::Tensor& ordered(const at::Tensor& weight, int64_t tokens);
+  const at::Tensor& ordered_transposed(const at::Tensor& weight, int64_t tokens);
+
  private:
   Along along_;
+  bool in_training_;
   kernels::Panel24 panel_, transposed_;
   Packed packed_;
+  at::Tensor ordered_, ordered_transposed_;
   bool panel_is_current_ = false, transposed_is_current_ = false, packed_is_current_ = false;
 };
 

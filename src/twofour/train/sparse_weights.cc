@@ -27,7 +27,8 @@ SparseWeights::SparseWeights(model::Gpt2& model, const Method& method, at::Scala
     if (casts) linear.forward_bias = forward_copy(linear.bias);
     if (!is_sparse) return;
     linear.weight_gradient = method_.weight_gradient;
-    linear.weight24 = c10::make_intrusive<sparse::Weight24>(sparse::Along::kRows);
+    linear.weight24 =
+        c10::make_intrusive<sparse::Weight24>(sparse::Along::kRows, /*in_training=*/true);
     linear.stream.tensor = static_cast<uint32_t>(layers_.size());
     linear.stream.seed = seed_;
     layers_.push_back({name, &linear, at::zeros({(linear.weight.numel() + 7) / 8}, at::kByte),
