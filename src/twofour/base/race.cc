@@ -26,7 +26,8 @@ void Race::run(int64_t least, int64_t most, double seconds) {
   const double begin = now();
   for (int64_t round = 0; round < most; ++round) {
     if (round >= least && now() - begin > seconds) break;
-    for (Runner& runner : runners_) {
+    for (size_t i = 0; i < runners_.size(); ++i) {
+      Runner& runner = runners_[round % 2 == 0 ? i : runners_.size() - 1 - i];
       const double start = now();
       runner.work();
       runner.seconds = std::min(runner.seconds, now() - start);

@@ -9,7 +9,8 @@
 
 namespace twofour {
 
-/// Runs every piece once to warm up, then all of them in turn.
+/// Runs every piece once to warm up, then all of them in turn, every other round in reverse: what a
+/// piece leaves in the caches does not always meet the same one.
 class Race {
  public:
   void add(std::string name, std::function<void()> work);

