@@ -3,6 +3,7 @@
 // number of tokens up to 64.
 #include "twofour/kernels/avx512.h"
 #include "twofour/kernels/few24_generic.h"
+#include "twofour/kernels/tile_config_amx.h"
 
 namespace twofour::kernels {
 namespace {
@@ -10,25 +11,6 @@ namespace {
 constexpr int64_t kGatherTokens = 4;  // up to so many, expanding costs more than it saves
 constexpr int64_t kTileRows = 16, kTileColumns = 32, kTileBytes = 1024;
 constexpr int64_t kBlockTiles = 4;  // tiles of a row of tiles that are expanded, then multiplied
-
-// The compiler does not see that tile instructions read and write memory.
-inline void order_memory() { __asm__ volatile("" ::: "memory"); }
-
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-inline void start_tiles() {
-  TileConfig config;
-  for (int i = 0; i < 8; ++i) {
-    config.row_bytes[i] = 64;
-    config.rows[i] = kTileRows;
-  }
-  __asm__ volatile("" ::"r"(&config) : "memory");
-  _tile_loadconfig(&config);
-}
 
 // x lies in tiles [columns / 32, tokens / 16] of 16 pairs of columns by 16 tokens.
 inline size_t x_bytes_in_tiles(int64_t tokens, int64_t columns) {

@@ -5,42 +5,19 @@
 
 #include "twofour/kernels/product24_store_avx512.h"
 #include "twofour/kernels/terms_amx.h"
+#include "twofour/kernels/tile_config_amx.h"
 #include "twofour/kernels/tiles24.h"
 #include "twofour/kernels/tiles24_fill_amx.h"
 
 namespace twofour::kernels {
 namespace {
 
-// The compiler does not see that tile instructions read memory: no store may move past this or be
-// left out.
-inline void order_memory(const void* read = nullptr) {
-  __asm__ volatile("" ::"r"(read) : "memory");
-}
-
-struct alignas(64) TileConfig {
-  uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  uint16_t row_bytes[16] = {};
-  uint8_t rows[16] = {};
-};
-
-void start() {
-  TileConfig config;
-  for (int i = 0; i < 8; ++i) {
-    config.row_bytes[i] = 64;
-    config.rows[i] = 16;
-  }
-  order_memory(&config);
-  _tile_loadconfig(&config);
-}
-
-void stop() { _tile_release(); }
-
-// Lines i of a packed tile as 64 bytes each.
-template <int kTerm>
-inline void expand_tile(const std::byte* tile, int64_t terms, std::byte* out) {
+// The 16 lines of a packed tile, each term's as 64 bytes.
+template <int kTermCount>
+inline void expand_tile(const std::byte* tile, std::byte* out) {
   uint32_t masks[16];
   std::memcpy(masks, tile, sizeof masks);
-  for (int64_t term = 0; term < terms; ++term) {
+  for (int64_t term = 0; term < kTermCount; ++term) {
     const std::byte* kept = tile + 64 + term * kTermBytes;
     std::byte* lines = out + term * 2 * kOperandTileBytes;
     for (int g = 0; g < 8; ++g, kept += 64, lines += 128) {
@@ -57,8 +34,8 @@ template <int kTermCount>
 inline void expand_pair(const std::byte* tiles, std::byte* expanded) {
   constexpr int64_t kBytes = packed_tile_bytes(kTermCount);
   _mm_prefetch(reinterpret_cast<const char*>(tiles + 4096), _MM_HINT_T0);
-  expand_tile<0>(tiles, kTermCount, expanded);
-  expand_tile<0>(tiles + kBytes, kTermCount, expanded + kOperandTileBytes);
+  expand_tile<kTermCount>(tiles, expanded);
+  expand_tile<kTermCount>(tiles + kBytes, expanded + kOperandTileBytes);
 }
 
 // x passes by: loads that leave the first-level cache to the expanded weight.
@@ -315,8 +292,8 @@ void add_transposed(const float* sums, int64_t width, int64_t rows, float* y, in
 
 template <class T>
 constexpr TileLoops<T> kTileLoops = {
-    start,    stop,           pack_rows<T>, pack_columns<T>,    multiply<kTerms<T>>,
-    store<T>, add_transposed, fill<T>,      fill_transposed<T>, fill_mvue<T>};
+    start_tiles, stop_tiles,     pack_rows<T>, pack_columns<T>,    multiply<kTerms<T>>,
+    store<T>,    add_transposed, fill<T>,      fill_transposed<T>, fill_mvue<T>};
 
 }  // namespace
 
