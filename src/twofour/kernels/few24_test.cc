@@ -12,6 +12,7 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
+#include "twofour/kernels/products_testing.h"
 
 #include "testing.h"
 
@@ -19,54 +20,9 @@ namespace twofour::kernels {
 namespace {
 
 template <class T>
-struct Matrix {
-  int64_t rows, columns, stride;
-  std::vector<T> storage;  // one entry ahead: rows begin at odd addresses
-  Matrix(int64_t rows, int64_t columns, int64_t gap = 0)
-      : rows(rows),
-        columns(columns),
-        stride(columns + gap),
-        storage(static_cast<size_t>(rows * stride + 1)) {}
-  T* data() { return storage.data() + 1; }
-  T& at(int64_t r, int64_t c) { return data()[r * stride + c]; }
-  double get(int64_t r, int64_t c) { return to_float(at(r, c)); }
-};
-
-template <class T>
-Matrix<T> random_matrix(int64_t rows, int64_t columns, std::mt19937& random, int64_t gap = 0) {
-  std::normal_distribution<float> normal;
-  Matrix<T> matrix(rows, columns, gap);
-  for (T& value : matrix.storage) store(normal(random), value);
-  return matrix;
-}
-
-// Two, one or none of every four entries of a row.
-template <class T>
-Matrix<T> random_sparse(int64_t rows, int64_t columns, std::mt19937& random) {
-  Matrix<T> matrix = random_matrix<T>(rows, columns, random);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; c += 4) {
-      const auto one = static_cast<int64_t>(random() % 4), two = static_cast<int64_t>(random() % 4);
-      for (int64_t i = 0; i < 4; ++i) {
-        if ((i != one && i != two) || random() % 16 == 0) matrix.at(r, c + i) = T{};
-      }
-    }
-  }
-  return matrix;
-}
-
-template <class T>
 Packed24<T> pack(Matrix<T>& weight) {
   return pack24(weight.data(), weight.rows, weight.columns, weight.stride);
 }
-
-// What rounding to T may cost, relative to the sum of the magnitudes of all terms.
-template <class T>
-constexpr double kRounding = 1e-6;
-template <>
-constexpr double kRounding<bfloat16> = 4.5e-3;
-template <>
-constexpr double kRounding<float16> = 1e-3;
 
 template <class T>
 class Few24 : public ::testing::Test {
