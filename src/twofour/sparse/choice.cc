@@ -123,6 +123,8 @@ class Choices {
     const std::string key = describe(shape);
     const auto found = made_.find({machine_key(), key});
     if (found != made_.end()) return found->second;
+    const auto taken = taken_over_.find({machine_key(), key});
+    if (taken != taken_over_.end()) return taken->second;
     if (tuning() != Tuning::kOn) return {};
     if (!read_) file_ = read_choices(choices_file());
     read_ = true;
@@ -144,11 +146,14 @@ class Choices {
 
   // A choice of another process, which replaces this one's.
   void take_over(const std::string& machine, const std::string& shape, const Choice& choice) {
-    made_.insert_or_assign({machine, shape}, choice);
+    made_.erase({machine, shape});
+    taken_over_.insert_or_assign({machine, shape}, choice);
     quick_.clear();
   }
 
-  const std::map<std::pair<std::string, std::string>, Choice>& made() const { return made_; }
+  using ByName = std::map<std::pair<std::string, std::string>, Choice>;  // machine, shape
+  const ByName& made() const { return made_; }
+  const ByName& taken_over() const { return taken_over_; }
 
  private:
   // Others may have written meanwhile: their entries stay.
@@ -166,7 +171,7 @@ class Choices {
     }
   }
 
-  std::map<std::pair<std::string, std::string>, Choice> made_;
+  ByName made_, taken_over_;
   std::map<QuickKey, Implementation> quick_;  // a part of made_
   Json file_;
   bool read_ = false, writable_ = true;
@@ -252,7 +257,9 @@ std::optional<Choice> choice_made(const ProductShape& shape) {
 nlohmann::json choices_made() {
   const std::lock_guard lock(choices_mutex());
   Json all = Json::object();
-  for (const auto& [key, choice] : choices().made()) all[key.first][key.second] = entry_of(choice);
+  for (const auto* part : {&choices().taken_over(), &choices().made()}) {
+    for (const auto& [key, choice] : *part) all[key.first][key.second] = entry_of(choice);
+  }
   return all;
 }
 
