@@ -12,6 +12,7 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
+#include "twofour/kernels/kernels_testing.h"
 #include "twofour/kernels/products_testing.h"
 
 #include "testing.h"
@@ -25,17 +26,7 @@ Packed24<T> pack(Matrix<T>& weight) {
 }
 
 template <class T>
-class Few24 : public ::testing::Test {
- protected:
-  void TearDown() override {
-    set_instruction_set(set_);
-    set_thread_count(threads_);
-  }
-
- private:
-  InstructionSet set_ = instruction_set();
-  int threads_ = thread_count();
-};
+class Few24 : public KernelTest {};
 
 using Types = ::testing::Types<float, bfloat16, float16>;
 TYPED_TEST_SUITE(Few24, Types);

@@ -8,6 +8,8 @@
 #include <random>
 #include <vector>
 
+#include <gtest/gtest.h>
+
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
 #include "twofour/kernels/types.h"
@@ -56,6 +58,19 @@ std::vector<uint32_t> bits_of_all(const std::vector<T>& values) {
   for (const T& value : values) bits.push_back(bits_of_one(value));
   return bits;
 }
+
+/// A test that may change the instruction set and the number of threads: both are restored.
+class KernelTest : public ::testing::Test {
+ protected:
+  void TearDown() override {
+    set_instruction_set(set_);
+    set_thread_count(threads_);
+  }
+
+ private:
+  InstructionSet set_ = instruction_set();
+  int threads_ = thread_count();
+};
 
 /// Calls fn(name of the set) under every instruction set that the machine has, the reference first,
 /// with one thread and with two; then restores both.

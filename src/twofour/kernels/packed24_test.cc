@@ -12,6 +12,7 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
+#include "twofour/kernels/kernels_testing.h"
 
 #include "testing.h"
 
@@ -112,17 +113,7 @@ void expect_packed(const Packed24<T>& packed, const Sparse<T>& a) {
 }
 
 template <class T>
-class Packing : public ::testing::Test {
- protected:
-  void TearDown() override {
-    set_instruction_set(set_);
-    set_thread_count(threads_);
-  }
-
- private:
-  InstructionSet set_ = instruction_set();
-  int threads_ = thread_count();
-};
+class Packing : public KernelTest {};
 
 using Types = ::testing::Types<float, bfloat16, float16>;
 TYPED_TEST_SUITE(Packing, Types);

@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
-#include <limits>
-#include <new>
 
 #include "twofour/base/error.h"
 #include "twofour/base/parallel.h"
@@ -54,48 +51,26 @@ void check_columns(const Panel24& panel) {
   }
 }
 
-[[noreturn]] void fail_not_24(int64_t row, int64_t column) {
-  fail(
-      "the matrix is not 2:4 sparse: row {} keeps more than two of the four entries from column {} "
-      "on",
-      row, column);
-}
-
-// entry(r, c) is the panel's entry.
+// Four rows, entry by entry: entry(r, c) is the panel's. False if a group keeps more than two.
 template <class T, class Entry>
-void fill(Panel24& panel, Entry&& entry) {
-  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
-  std::atomic<int64_t> violation = kNone;
-  const int64_t groups = panel.groups();
-  parallel_for(0, panel.quads(), 1, [&](int64_t first_quad, int64_t last_quad) {
-    const int64_t last_row = std::min(panel.rows(), last_quad * kQuad);
-    for (int64_t block = 0; block < panel.blocks(); ++block) {
-      const int64_t here = std::min(kBlockGroups, groups - block * kBlockGroups);
-      for (int64_t r = first_quad * kQuad; r < last_row; ++r) {
-        PanelRow<T> row(panel, block, r);
-        for (int64_t g = 0; g < here; ++g) {
-          const int64_t column = (block * kBlockGroups + g) * 4;
-          T group[4];
-          uint32_t kept = 0;
-          for (int i = 0; i < 4; ++i) {
-            group[i] = entry(r, column + i);
-            kept |= uint32_t{to_float(group[i]) != 0.0f} << i;
-          }
-          const uint32_t position = position_of(kept), one = position & 3, two = position >> 2;
-          if (position == 0) {
-            int64_t seen = violation;
-            const int64_t at = r * panel.columns() + column;
-            while (at < seen && !violation.compare_exchange_weak(seen, at)) {
-            }
-          }
-          row.set(g, group[one], group[two], one, two);
-        }
+bool fill_quad(Panel24& panel, int64_t quad, Entry&& entry) {
+  bool good = true;
+  const int64_t last_row = std::min(panel.rows(), (quad + 1) * kQuad);
+  for (int64_t r = quad * kQuad; r < last_row; ++r) {
+    for (int64_t g = 0; g < panel.groups(); ++g) {
+      T group[4];
+      uint32_t kept = 0;
+      for (int i = 0; i < 4; ++i) {
+        group[i] = entry(r, 4 * g + i);
+        kept |= uint32_t{to_float(group[i]) != 0.0f} << i;
       }
+      const uint32_t position = position_of(kept), one = position & 3, two = position >> 2;
+      good &= position != 0;
+      PanelRow<T>(panel, g / kBlockGroups, r)
+          .set(g % kBlockGroups, group[one], group[two], one, two);
     }
-  });
-  if (violation != kNone) {
-    fail_not_24(violation / panel.columns(), violation % panel.columns());
   }
+  return good;
 }
 
 // fill_strip(strip) fills some rows and says whether they are sparse enough.
@@ -112,7 +87,11 @@ void fill_strips(const Panel24& panel, int64_t strips, FillStrip&& fill_strip, E
     for (int64_t c = 0; c < panel.columns(); c += 4) {
       int kept = 0;
       for (int64_t i = c; i < c + 4; ++i) kept += to_float(entry(r, i)) != 0.0f;
-      if (kept > 2) fail_not_24(r, c);
+      if (kept <= 2) continue;
+      fail(
+          "the matrix is not 2:4 sparse: row {} keeps more than two of the four entries from "
+          "column {} on",
+          r, c);
     }
   }
 }
@@ -126,14 +105,9 @@ void check_kind(const Panel24& panel) {
 
 Panel24::Panel24(PanelKind kind, int64_t rows, int64_t columns)
     : kind_(kind), rows_(rows), columns_(columns) {
-  constexpr size_t kAlignment = 4096;  // and room for a vector that begins at the last entry
-  const auto size = (static_cast<size_t>(bytes()) + 64 + kAlignment) / kAlignment * kAlignment;
-  memory_.reset(static_cast<std::byte*>(std::aligned_alloc(kAlignment, size)));
-  if (!memory_) throw std::bad_alloc();
-  std::memset(memory_.get(), 0, size);
+  memory_.resize(static_cast<size_t>(bytes()) + 64);  // a vector may begin at the last entry
+  std::memset(memory_.data(), 0, memory_.size());
 }
-
-void Panel24::Free::operator()(std::byte* memory) const { std::free(memory); }
 
 template <>
 PanelKind panel_kind<float>() {
@@ -168,7 +142,9 @@ void fill_panel(const T* weight, int64_t stride, Panel24& panel) {
         panel, (panel.rows() + 15) / 16,
         [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
   } else {
-    fill<T>(panel, entry);
+    fill_strips(
+        panel, panel.quads(), [&](int64_t quad) { return fill_quad<T>(panel, quad, entry); },
+        entry);
   }
 }
 
@@ -187,7 +163,9 @@ void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
         panel, (panel.rows() + 15) / 16,
         [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
   } else {
-    fill<T>(panel, entry);
+    fill_strips(
+        panel, panel.quads(), [&](int64_t quad) { return fill_quad<T>(panel, quad, entry); },
+        entry);
   }
 }
 

@@ -20,9 +20,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "twofour/base/random.h"
+#include "twofour/kernels/buffer.h"
 #include "twofour/kernels/types.h"
 
 namespace twofour::kernels {
@@ -76,9 +76,11 @@ class Panel24 {
   }
 
   /// An AMX tile. The two of a pair of row tiles lie together, pairs of the next columns follow.
-  std::byte* tile(int64_t row_tile, int64_t column_tile) const {
-    const int64_t pair = row_tile / 2 * column_tiles() + column_tile;
-    return memory_.get() + (2 * pair + row_tile % 2) * packed_tile_bytes(terms());
+  std::byte* tile(int64_t row_tile, int64_t column_tile) {
+    return memory_.data() + tile_offset(row_tile, column_tile);
+  }
+  const std::byte* tile(int64_t row_tile, int64_t column_tile) const {
+    return memory_.data() + tile_offset(row_tile, column_tile);
   }
 
   uint32_t* words(int64_t block, int64_t quad) {
@@ -95,18 +97,25 @@ class Panel24 {
   }
 
  private:
-  struct Free {
-    void operator()(std::byte* memory) const;
-  };
   int64_t word_bytes() const { return kBlockGroups * steps_per_group(kind_) * kQuad * 4; }
   int64_t chunk_bytes() const { return word_bytes() * 3 / 2; }
-  std::byte* chunk(int64_t block, int64_t quad) const {
-    return memory_.get() + (block * quads() + quad) * chunk_bytes();
+  int64_t chunk_offset(int64_t block, int64_t quad) const {
+    return (block * quads() + quad) * chunk_bytes();
+  }
+  int64_t tile_offset(int64_t row_tile, int64_t column_tile) const {
+    const int64_t pair = row_tile / 2 * column_tiles() + column_tile;
+    return (2 * pair + row_tile % 2) * packed_tile_bytes(terms());
+  }
+  std::byte* chunk(int64_t block, int64_t quad) {
+    return memory_.data() + chunk_offset(block, quad);
+  }
+  const std::byte* chunk(int64_t block, int64_t quad) const {
+    return memory_.data() + chunk_offset(block, quad);
   }
 
   PanelKind kind_ = PanelKind::kFloat;
   int64_t rows_ = 0, columns_ = 0;
-  std::unique_ptr<std::byte, Free> memory_;
+  Buffer<std::byte> memory_;
 };
 
 /// The kind that products of T are fastest with under instruction_set().

@@ -11,6 +11,7 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
+#include "twofour/kernels/kernels_testing.h"
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/products_testing.h"
 
@@ -28,17 +29,7 @@ std::vector<InstructionSet> sets_here() {
 }
 
 template <class T>
-class Product24 : public ::testing::Test {
- protected:
-  void TearDown() override {
-    set_instruction_set(best_);
-    set_thread_count(threads_);
-  }
-
- private:
-  InstructionSet best_ = instruction_set();
-  int threads_ = thread_count();
-};
+class Product24 : public KernelTest {};
 
 using Types = ::testing::Types<float, bfloat16, float16>;
 TYPED_TEST_SUITE(Product24, Types);

@@ -1,40 +1,17 @@
-// The products of tiles24.h, blocked: 512 tokens of x are packed by all threads; then each takes
-// its share of the rows, 256 at a time, whose sums stay in the second-level cache while blocks of
-// columns pass. A pair of row tiles of such a block is expanded once, in the first-level cache, for
-// all tokens.
+// The products of tiles24.h, blocked: 256 or 384 tokens of x are packed by all threads; then each
+// takes its share of the rows, as many at a time, whose sums stay in the second-level cache while
+// blocks of columns pass. A pair of row tiles of such a block is expanded once, in the first-level
+// cache, for all tokens.
 #include <algorithm>
-#include <cstdlib>
-#include <memory>
-#include <new>
 
 #include "twofour/base/parallel.h"
+#include "twofour/kernels/buffer.h"
 #include "twofour/kernels/tiles24.h"
 
 namespace twofour::kernels {
 namespace {
 
 constexpr int64_t kExpandedBytes = 28672;  // of the first-level cache; sums and x need the rest
-
-// Memory that a thread keeps: it only grows, and its pages stay mapped.
-class Arena {
- public:
-  std::byte* at_least(int64_t bytes) {
-    if (bytes > size_) {
-      memory_.reset(static_cast<std::byte*>(
-          std::aligned_alloc(4096, static_cast<size_t>(bytes + 4095) / 4096 * 4096)));
-      if (!memory_) {
-        size_ = 0;
-        throw std::bad_alloc();
-      }
-      size_ = bytes;
-    }
-    return memory_.get();
-  }
-
- private:
-  std::unique_ptr<std::byte, decltype(&std::free)> memory_{nullptr, &std::free};
-  int64_t size_ = 0;
-};
 
 // What one pair of x and one pair of row tiles give.
 struct Part {
@@ -68,14 +45,15 @@ void prefetch_next(const Product<T>& p, const std::byte* tiles, int64_t pair, in
   operands.next = tiles + pair * operands.column_tiles * operands.next_lines * 64;
 }
 
-// Sums of one chunk of x and some row pairs. begin(pair of x, pair of rows) is called before the
-// last sums of the two, finish(…, sums) after.
+// Sums of one chunk of x and some row pairs; finish(pair of x, pair of rows, sums) is called once
+// for each two, when their sums are complete.
 template <class T, class Finish>
 void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs, bool half,
                    int64_t first, int64_t last, Finish&& finish) {
-  thread_local Arena arena;
+  thread_local Buffer<std::byte> memory;
   const int64_t sums_bytes = pairs * kPairFloats * 4;
-  std::byte* expanded = arena.at_least(p.block_tiles * p.step_bytes + (last - first) * sums_bytes);
+  memory.resize(static_cast<size_t>(p.block_tiles * p.step_bytes + (last - first) * sums_bytes));
+  std::byte* expanded = memory.data();
   std::byte* sums = expanded + p.block_tiles * p.step_bytes;
   for (int64_t block = 0; block < p.blocks; ++block) {
     const int64_t column = block * p.block_tiles;
@@ -107,8 +85,9 @@ void run(const Panel24& a, int64_t tokens, Pack&& pack, Finish&& finish) {
   const int64_t pair_bytes = p.column_tiles * p.step_bytes;
   const int64_t chunks = (all_pairs + p.side - 1) / p.side;
   const int64_t chunk = (all_pairs + chunks - 1) / chunks;
-  thread_local Arena arena;
-  std::byte* operand = arena.at_least(chunk * pair_bytes);
+  thread_local Buffer<std::byte> memory;
+  memory.resize(static_cast<size_t>(chunk * pair_bytes));
+  std::byte* operand = memory.data();
   for (int64_t begin = 0; begin < all_pairs; begin += chunk) {
     const int64_t pairs = std::min(chunk, all_pairs - begin);
     parallel_for(0, pairs, 1, [&](int64_t first, int64_t last) {

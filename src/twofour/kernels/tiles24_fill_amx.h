@@ -4,49 +4,33 @@
 #include <cstring>
 
 #include "twofour/kernels/mvue24_avx512.h"
+#include "twofour/kernels/panel24_fill_avx512.h"
 #include "twofour/kernels/terms_amx.h"
 #include "twofour/kernels/tiles24.h"
 
 namespace twofour::kernels {
 namespace {
 
-// Two lines, that is one group of four columns of 16 rows: x[i] holds column i.
-struct Group16 {
-  __m512 x[4];
-};
-
 inline uint32_t spread(__mmask16 even, __mmask16 odd) {
   return _pdep_u32(even, 0x55555555u) | _pdep_u32(odd, 0xaaaaaaaau);
 }
 
-inline __mmask16 nonzero(__m512 x) {
-  return _mm512_test_epi32_mask(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff));
-}
-
-// True if some row keeps more than two of the four.
-inline bool breaks_pattern(const __mmask16 (&kept)[4]) {
-  const uint32_t one = kept[0] ^ kept[1], other = kept[2] ^ kept[3];
-  const uint32_t both = kept[0] & kept[1], others = kept[2] & kept[3];
-  return ((both & (other | others)) | (others & (one | both))) != 0;
-}
-
-// Writes group g of a tile. Returns false, and writes nothing, if more than 32 entries are kept.
+// Writes group g, two lines, of a tile. Returns false, and writes nothing, if more than 32 entries
+// are kept; with `strict`, if a row keeps more than two.
 template <class T>
-bool store_group16(Group16 group, int64_t g, std::byte* tile, bool strict) {
-  __mmask16 kept[4];
-  for (int i = 0; i < 4; ++i) {
-    group.x[i] = quiet(group.x[i]);
-    kept[i] = nonzero(group.x[i]);
-  }
-  const uint32_t even = spread(kept[0], kept[1]), odd = spread(kept[2], kept[3]);
+bool store_group16(Drawn16 group, int64_t g, std::byte* tile, bool strict) {
+  for (__m512& entry : group.entry) entry = quiet(entry);
+  const Kept16 kept = kept_of(group);
+  const uint32_t even = spread(kept.column[0], kept.column[1]);
+  const uint32_t odd = spread(kept.column[2], kept.column[3]);
   const int first = __builtin_popcount(even), second = __builtin_popcount(odd);
-  if (strict ? breaks_pattern(kept) : first + second > 32) return false;
+  if (strict ? keeps_more_than_two(kept) : first + second > 32) return false;
   std::memcpy(tile + 8 * g, &even, 4);
   std::memcpy(tile + 8 * g + 4, &odd, 4);
   for (int term = 0; term < kTerms<T>; ++term) {
     std::byte* out = tile + 64 + term * kTermBytes + 64 * g;
-    const __m512i a = take_term(group.x[0]), b = take_term(group.x[1]);
-    const __m512i c = take_term(group.x[2]), d = take_term(group.x[3]);
+    const __m512i a = take_term(group.entry[0]), b = take_term(group.entry[1]);
+    const __m512i c = take_term(group.entry[2]), d = take_term(group.entry[3]);
     _mm512_storeu_si512(out, _mm512_maskz_compress_epi16(even, interleave(a, b)));
     _mm512_mask_storeu_epi16(out + 2 * first, static_cast<__mmask32>((uint64_t{1} << second) - 1),
                              _mm512_maskz_compress_epi16(odd, interleave(c, d)));
@@ -54,28 +38,15 @@ bool store_group16(Group16 group, int64_t g, std::byte* tile, bool strict) {
   return true;
 }
 
-// source(row, column, columns) gives 16 columns' values of 16 rows as vectors over the rows.
 template <class T>
 bool fill(const T* weight, int64_t stride, int64_t pair, Panel24& panel) {
   bool good = true;
-  for (int64_t half = 0; half < 2; ++half) {
-    const int64_t row = (2 * pair + half) * kTileRows;
-    for (int64_t column = 0; column < panel.columns(); column += 16) {
-      const __mmask16 mask = first_lanes(panel.columns() - column);
-      __m512i block[16];
-      for (int64_t i = 0; i < 16; ++i) {
-        const bool present = row + i < panel.rows();
-        block[i] = _mm512_castps_si512(
-            load_floats(weight + (present ? (row + i) * stride + column : 0), present ? mask : 0));
-      }
-      transpose16(block);
-      std::byte* tile = panel.tile(2 * pair + half, column / kTileColumns);
-      for (int64_t g = 0; g < 4; ++g) {
-        Group16 group;
-        for (int64_t i = 0; i < 4; ++i) group.x[i] = _mm512_castsi512_ps(block[4 * g + i]);
-        good &= store_group16<T>(group, column % kTileColumns / 4 + g, tile, true);
-      }
-    }
+  for (int64_t row_tile = 2 * pair; row_tile < 2 * pair + 2; ++row_tile) {
+    for_groups_of_rows(
+        weight, stride, row_tile * kTileRows, panel, [&](int64_t column, const Drawn16& group) {
+          good &= store_group16<T>(group, column % kTileColumns / 4,
+                                   panel.tile(row_tile, column / kTileColumns), true);
+        });
   }
   return good;
 }
@@ -101,9 +72,9 @@ bool fill_transposed(const T* weight, int64_t stride, int64_t pair, Panel24& pan
     for (int64_t half = 0; half < 2; ++half) {
       const int64_t first = row + half * kTileRows;
       const __mmask16 mask = first_lanes(panel.rows() - first);
-      Group16 group;
+      Drawn16 group;
       for (int64_t i = 0; i < 4; ++i) {
-        group.x[i] = load_floats(mask ? weight + (column + i) * stride + first : weight, mask);
+        group.entry[i] = load_floats(mask ? weight + (column + i) * stride + first : weight, mask);
       }
       good &= store_group16<T>(group, column % kTileColumns / 4,
                                panel.tile(2 * pair + half, column / kTileColumns), false);
@@ -133,9 +104,10 @@ void fill_mvue_group(const T* in, int64_t tokens, int64_t features, int64_t stri
   for (int64_t half = 0; half < 2 && 16 * half < features; ++half) {
     const Drawn16 drawn = draw_columns<Mvue::kApproximate>(
         in + 16 * half, tokens, features - 16 * half, stride, u.part[half]);
-    Group16 group;
-    for (int i = 0; i < 4; ++i)
-      group.x[i] = _mm512_castsi512_ps(rounded_words(drawn.entry[i], T{}));
+    Drawn16 group;
+    for (int i = 0; i < 4; ++i) {
+      group.entry[i] = _mm512_castsi512_ps(rounded_words(drawn.entry[i], T{}));
+    }
     store_group16<T>(group, g, tiles[half], false);
   }
 }
