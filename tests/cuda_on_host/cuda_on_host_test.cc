@@ -138,7 +138,7 @@ TYPED_TEST(CudaOnHost, soft_thresholds_and_their_counts_are_those_of_the_cpu) {
       const float* in = weight.data() + offset;
       std::vector<uint8_t> bits[2];
       for (auto& mask : bits) mask.assign(static_cast<size_t>(count + 7) / 8, 0xa5);
-      SoftThresholdSums sums;
+      WeightCounts sums;
       int64_t counts[2] = {0, 0};
       expect_same<T>(
           count, [&](T* out) { sums = soft_threshold24<T>(in, count, 1.5f, out, bits[0].data()); },

@@ -118,6 +118,20 @@ inline void prefetch_ahead(const void* x) {
 
 inline bool any_lane(bool mask) { return mask; }
 
+// Half kHalf of the lanes, as doubles.
+#if defined(__AVX512F__)
+template <size_t kHalf>
+__m512d half_as_doubles(Floats16 lanes) {
+  return _mm512_cvtps_pd(_mm512_extractf32x8_ps(lanes, kHalf));
+}
+#endif
+#if defined(__AVX2__)
+template <size_t kHalf>
+__m256d half_as_doubles(Floats8 lanes) {
+  return _mm256_cvtps_pd(_mm256_extractf128_ps(lanes, kHalf));
+}
+#endif
+
 // As many consecutive values as F has lanes.
 template <class F, class T>
 F load_lanes(const T* x) {

@@ -10,6 +10,7 @@
 #include "twofour/kernels/panel24.h"
 #include "twofour/kernels/soft_threshold.h"
 #include "twofour/kernels/types.h"
+#include "twofour/kernels/weight_counts.h"
 
 namespace twofour::kernels {
 
@@ -21,11 +22,15 @@ struct SoftThresholdProducts {
 template <class T>
 struct RowLoops {
   /// out = scale · S(w) of `count` entries (a multiple of 8); `mask` holds count / 8 bytes.
-  SoftThresholdSums (*soft_threshold)(const float* w, int64_t count, float scale, T* out,
-                                      uint8_t* mask);
+  WeightCounts (*soft_threshold)(const float* w, int64_t count, float scale, T* out, uint8_t* mask);
   /// <w, S(w)> and <S(w), S(w)> of `count` entries (a multiple of 4): entry i is added to sum i %
   /// 16 of sixteen, then these in order.
   SoftThresholdProducts (*soft_threshold_products)(const float* w, int64_t count);
+  /// See forward_weight.h; magnitude: `count` is a multiple of 8, `mask` holds count / 8 bytes.
+  WeightCounts (*magnitude)(const float* w, int64_t count, T* out, uint8_t* mask);
+  int64_t (*masked_weight)(const float* w, int64_t count, const uint8_t* mask, T* out);
+  void (*masked_decay)(const float* w, const uint8_t* mask, int64_t count, float factor,
+                       float* gradient);
   /// MVUE of four rows of `columns` entries, `stride` apart, into four rows of out; rows beyond
   /// `rows` are neither read nor written. Groups are numbered from `first_group`, a multiple of 4.
   using MvueRows = void (*)(const T* in, int64_t rows, int64_t columns, int64_t stride,

@@ -5,8 +5,11 @@ namespace twofour::kernels {
 namespace {
 
 template <class T>
-constexpr RowLoops<T> kAvx512Loops = {soft_threshold_lanes<T, Floats16>,
+constexpr RowLoops<T> kAvx512Loops = {soft_threshold_entries<T, Floats16>,
                                       soft_threshold_products<Floats16>,
+                                      magnitude_entries<T, Floats16>,
+                                      masked_entries<T, Floats16>,
+                                      add_decay<Floats16>,
                                       mvue_rows_avx512<T, Mvue::kApproximate>,
                                       mvue_rows_avx512<T, Mvue::kExact>,
                                       mvue_block_avx512<T>,

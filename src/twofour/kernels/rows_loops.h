@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "twofour/kernels/forward_weight_loops.h"
 #include "twofour/kernels/fp8_loops.h"
 #include "twofour/kernels/group.h"
 #include "twofour/kernels/mvue_loops.h"
@@ -121,8 +122,11 @@ void gelu_gradient_entries(const T* z, const T* dy, int64_t count, T* dz) {
 
 // F is what holds the same entry of the groups that are treated at once.
 template <class T, class F>
-constexpr RowLoops<T> kLoops = {soft_threshold_lanes<T, F>,
+constexpr RowLoops<T> kLoops = {soft_threshold_entries<T, F>,
                                 soft_threshold_products<F>,
+                                magnitude_entries<T, F>,
+                                masked_entries<T, F>,
+                                add_decay<F>,
                                 mvue_rows<T, Mvue::kApproximate, F>,
                                 mvue_rows<T, Mvue::kExact, F>,
                                 mvue_block_rows<T>,

@@ -15,9 +15,8 @@ __device__ uint32_t shrunk_group(const float* weight, float scale, T* out, int& 
   Four<T> shrunk;
   uint32_t kept = 0;
   for (int i = 0; i < 4; ++i) {
-    const float value = scale * shrink(w.entry[i], t);
-    zeros += value == 0.0f;
-    store(value, shrunk.entry[i]);
+    store(scale * shrink(w.entry[i], t), shrunk.entry[i]);
+    zeros += to_float(shrunk.entry[i]) == 0.0f;
     kept = kept << 1 | is_kept(w.entry, 4, 2, i);
   }
   store_four(shrunk, out);

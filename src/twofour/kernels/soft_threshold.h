@@ -6,14 +6,9 @@
 #include <cstdint>
 
 #include "twofour/kernels/types.h"
+#include "twofour/kernels/weight_counts.h"
 
 namespace twofour::kernels {
-
-/// What soft_threshold24 counts.
-struct SoftThresholdSums {
-  int64_t flips = 0;  ///< entries of the mask that changed
-  int64_t zeros = 0;  ///< entries of the result that are 0
-};
 
 /// β = <w, S(w)> / <S(w), S(w)> over `count` entries (a multiple of 4), sums in double; 1 if S(w) =
 /// 0.
@@ -22,7 +17,6 @@ double soft_threshold_scale(const float* w, int64_t count);
 /// out = scale · S(w) over `count` entries (a multiple of 4); `mask` (ceil(count / 8) bytes, most
 /// significant bit first) is compared with the magnitude mask of w and replaced by it.
 template <class T>
-SoftThresholdSums soft_threshold24(const float* w, int64_t count, float scale, T* out,
-                                   uint8_t* mask);
+WeightCounts soft_threshold24(const float* w, int64_t count, float scale, T* out, uint8_t* mask);
 
 }  // namespace twofour::kernels

@@ -104,13 +104,13 @@ TYPED_TEST(SoftThresholdTo, is_the_definition_for_every_instruction_set_and_thre
       std::vector<uint8_t> before((count + 7) / 8, 0xa5);
       if (count % 8 != 0) before.back() = 0xa0;
       std::vector<TypeParam> expected(count), out(count);
-      SoftThresholdSums sums;
+      WeightCounts sums;
       for (size_t i = 0; i < count; ++i) {
         const float* group = &w[1 + i / 4 * 4];
         const float value =
             scale * shrink(w[1 + i], threshold24(group[0], group[1], group[2], group[3]));
         store(value, expected[i]);
-        sums.zeros += value == 0.0f;
+        sums.zeros += to_float(expected[i]) == 0.0f;
         sums.flips += (before[i / 8] >> (7 - i % 8) & 1) != kept[i];
       }
       for_each_instruction_set_and_thread_count([&](const char* name) {
