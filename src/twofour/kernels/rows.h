@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "twofour/base/random.h"
+#include "twofour/kernels/adamw.h"
 #include "twofour/kernels/fp8.h"
 #include "twofour/kernels/panel24.h"
 #include "twofour/kernels/soft_threshold.h"
@@ -31,6 +32,12 @@ struct RowLoops {
   int64_t (*masked_weight)(const float* w, int64_t count, const uint8_t* mask, T* out);
   void (*masked_decay)(const float* w, const uint8_t* mask, int64_t count, float factor,
                        float* gradient);
+  /// See adamw.h; moment_change: `count` is at most 2^14, entry i is added to sum i % 16 of
+  /// sixteen.
+  void (*frozen_adamw)(float* w, const float* gradient, float* exp_avg, const float* second_moment,
+                       int64_t count, const FrozenAdamW& options);
+  MomentChange (*moment_change)(const float* gradient, const float* exp_avg_sq, int64_t count,
+                                float gradient_divisor, float beta2);
   /// MVUE of four rows of `columns` entries, `stride` apart, into four rows of out; rows beyond
   /// `rows` are neither read nor written. Groups are numbered from `first_group`, a multiple of 4.
   using MvueRows = void (*)(const T* in, int64_t rows, int64_t columns, int64_t stride,

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "twofour/kernels/adamw_loops.h"
 #include "twofour/kernels/forward_weight_loops.h"
 #include "twofour/kernels/fp8_loops.h"
 #include "twofour/kernels/group.h"
@@ -127,6 +128,8 @@ constexpr RowLoops<T> kLoops = {soft_threshold_entries<T, F>,
                                 magnitude_entries<T, F>,
                                 masked_entries<T, F>,
                                 add_decay<F>,
+                                frozen_entries<F>,
+                                moment_change_of<F>,
                                 mvue_rows<T, Mvue::kApproximate, F>,
                                 mvue_rows<T, Mvue::kExact, F>,
                                 mvue_block_rows<T>,
