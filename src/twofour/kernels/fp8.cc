@@ -21,6 +21,13 @@ void round_to_float8(const T* in, int64_t count, Float8 format, float scale, T* 
 }
 
 template <class T>
+void scale_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out) {
+  parallel_for(0, count, kBlock, [&](int64_t first, int64_t last) {
+    loops<T>().scale_to_float8(in + first, last - first, format, scale, out + first);
+  });
+}
+
+template <class T>
 void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* bytes) {
   parallel_for(0, count, kBlock, [&](int64_t first, int64_t last) {
     loops<T>().to_float8(in + first, last - first, format, scale, bytes + first);
@@ -45,6 +52,7 @@ float float8_scale(float amax, Float8 format) {
 
 #define TWOFOUR_INSTANTIATE(T)                                            \
   template void round_to_float8<T>(const T*, int64_t, Float8, float, T*); \
+  template void scale_to_float8<T>(const T*, int64_t, Float8, float, T*); \
   template void to_float8<T>(const T*, int64_t, Float8, float, uint8_t*); \
   template float largest_magnitude<T>(const T*, int64_t);
 TWOFOUR_INSTANTIATE(float)

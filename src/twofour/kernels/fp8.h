@@ -19,6 +19,11 @@ constexpr float largest(Float8 format) { return format == Float8::kE4M3 ? 448.0f
 template <class T>
 void round_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out);
 
+/// out = the value of `format` nearest to scale * in, as above but not divided by scale: exact in
+/// every T. For products whose result is divided by the scales.
+template <class T>
+void scale_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out);
+
 /// The bytes of that format: torch.float8's own encoding.
 template <class T>
 void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* bytes);

@@ -2,22 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "twofour/kernels/fp8_value.h"
 #include "twofour/kernels/lanes_memory.h"
 
 namespace twofour::kernels {
 namespace {
-
-template <Float8 kFormat, class T, class F>
-void round_lanes(const T* in, float scale, T* out) {
-  store_lanes(rounded_to_float8<kFormat>(load_lanes<F>(in), scale), out);
-}
-
-template <Float8 kFormat, class T, class F>
-void encode_lanes(const T* in, float scale, uint8_t* out) {
-  store_bytes(float8_code<kFormat>(load_lanes<F>(in), scale), out);
-}
 
 // Calls lanes(in, out) for all of count entries, the last of them in a buffer that is filled up.
 template <class F, class In, class Out, class Fn>
@@ -36,31 +28,42 @@ void for_lanes(const In* in, int64_t count, Out* out, Fn&& lanes) {
   std::memcpy(out + i, result, static_cast<size_t>(count - i) * sizeof(Out));
 }
 
+// Calls fn with the format as a constant.
+template <class Fn>
+void for_format(Float8 format, Fn&& fn) {
+  if (format == Float8::kE4M3) {
+    fn(std::integral_constant<Float8, Float8::kE4M3>());
+  } else {
+    fn(std::integral_constant<Float8, Float8::kE5M2>());
+  }
+}
+
 template <class T, class F>
 void round_entries_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out) {
-  if (format == Float8::kE4M3) {
+  for_format(format, [=](auto constant) {
     for_lanes<F>(in, count, out, [scale](const T* from, T* to) {
-      round_lanes<Float8::kE4M3, T, F>(from, scale, to);
+      store_lanes(rounded_to_float8<decltype(constant)::value>(load_lanes<F>(from), scale), to);
     });
-  } else {
+  });
+}
+
+template <class T, class F>
+void scale_entries_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out) {
+  for_format(format, [=](auto constant) {
     for_lanes<F>(in, count, out, [scale](const T* from, T* to) {
-      round_lanes<Float8::kE5M2, T, F>(from, scale, to);
+      store_lanes(scaled_to_float8<decltype(constant)::value>(load_lanes<F>(from), scale), to);
     });
-  }
+  });
 }
 
 template <class T, class F>
 void encode_entries_as_float8(const T* in, int64_t count, Float8 format, float scale,
                               uint8_t* out) {
-  if (format == Float8::kE4M3) {
+  for_format(format, [=](auto constant) {
     for_lanes<F>(in, count, out, [scale](const T* from, uint8_t* to) {
-      encode_lanes<Float8::kE4M3, T, F>(from, scale, to);
+      store_bytes(float8_code<decltype(constant)::value>(load_lanes<F>(from), scale), to);
     });
-  } else {
-    for_lanes<F>(in, count, out, [scale](const T* from, uint8_t* to) {
-      encode_lanes<Float8::kE5M2, T, F>(from, scale, to);
-    });
-  }
+  });
 }
 
 // Bits of the largest finite magnitude; of a NaN where there is one.

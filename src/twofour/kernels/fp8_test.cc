@@ -121,6 +121,8 @@ TYPED_TEST(Float8Of, has_the_same_bits_for_every_instruction_set_and_thread_coun
           round_to_float8(in.data() + 1, length, format, scale, out.data());
           to_float8(in.data() + 1, length, format, scale, bytes.data());
           auto bits = bits_of_all(out);
+          scale_to_float8(in.data() + 1, length, format, scale, out.data());
+          for (const uint32_t one : bits_of_all(out)) bits.push_back(one);
           for (const uint8_t byte : bytes) bits.push_back(byte);
           bits.push_back(bits_of(largest_magnitude(in.data() + 1, length)));
           if (reference.empty()) reference = bits;
@@ -157,6 +159,30 @@ TYPED_TEST(Float8Of, every_16_bit_value_becomes_the_nearest) {
         }
       }
     });
+  }
+}
+
+TYPED_TEST(Float8Of, scaled_values_are_those_that_the_bytes_stand_for) {
+  using T = TypeParam;
+  constexpr size_t kCount = 5003;
+  const auto in = hostile_values<T>(kCount, 33);
+  std::vector<T> out(kCount);
+  std::vector<uint8_t> bytes(kCount);
+  for (const Float8 format : kFormats) {
+    for (const float scale : {1.0f, 0x1p-9f, 37.3f, 1e4f}) {
+      for_each_instruction_set_and_thread_count([&](const char* name) {
+        scale_to_float8(in.data(), kCount, format, scale, out.data());
+        to_float8(in.data(), kCount, format, scale, bytes.data());
+        for (size_t i = 0; i < kCount; ++i) {
+          const double value = definition(bytes[i], format);
+          if (std::isnan(value)) {
+            ASSERT_TRUE(std::isnan(to_float(out[i]))) << name << " " << i;
+          } else {
+            ASSERT_EQ(to_float(out[i]), value) << name << " " << i << " " << scale;
+          }
+        }
+      });
+    }
   }
 }
 

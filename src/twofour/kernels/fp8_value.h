@@ -32,14 +32,19 @@ TWOFOUR_HOST_DEVICE F rounded_magnitude(WordsOf<F> size) {
   return float_from_bits(clamped) + float_from_bits(shift) - float_from_bits(shift);
 }
 
-/// The value of the format nearest to scale * x, divided by scale.
+/// The value of the format nearest to scale * x.
 template <Float8 kFormat, class F>
-TWOFOUR_HOST_DEVICE F rounded_to_float8(F x, float scale) {
+TWOFOUR_HOST_DEVICE F scaled_to_float8(F x, float scale) {
   const F scaled = x * scale;
   const WordsOf<F> bits = bits_of(scaled), size = bits & 0x7fffffffu;
   const WordsOf<F> rounded = bits_of(rounded_magnitude<kFormat, F>(size)) | (bits & 0x80000000u);
-  const F value = float_from_bits(size > 0x7f800000u ? bits : rounded);
-  return value / scale;
+  return float_from_bits(size > 0x7f800000u ? bits : rounded);
+}
+
+/// The same, divided by scale.
+template <Float8 kFormat, class F>
+TWOFOUR_HOST_DEVICE F rounded_to_float8(F x, float scale) {
+  return scaled_to_float8<kFormat>(x, scale) / scale;
 }
 
 /// The format's eight bits of scale * x.

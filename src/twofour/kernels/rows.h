@@ -57,6 +57,7 @@ struct RowLoops {
   void (*gelu_gradient)(const T* z, const T* dy, int64_t count, T* dz);
   /// See fp8.h.
   void (*round_to_float8)(const T* in, int64_t count, Float8 format, float scale, T* out);
+  void (*scale_to_float8)(const T* in, int64_t count, Float8 format, float scale, T* out);
   void (*to_float8)(const T* in, int64_t count, Float8 format, float scale, uint8_t* out);
   /// The bits of the largest finite magnitude; of a NaN where there is one.
   uint32_t (*largest_bits)(const T* in, int64_t count);

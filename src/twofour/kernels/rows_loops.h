@@ -138,6 +138,7 @@ constexpr RowLoops<T> kLoops = {soft_threshold_entries<T, F>,
                                 gelu_entries<T>,
                                 gelu_gradient_entries<T>,
                                 round_entries_to_float8<T, F>,
+                                scale_entries_to_float8<T, F>,
                                 encode_entries_as_float8<T, F>,
                                 largest_bits<T, F>};
 
