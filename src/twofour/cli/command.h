@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,7 @@ void add_info(CLI::App& program);
 void add_report(CLI::App& program);
 void add_tokenizer(CLI::App& program);
 void add_train(CLI::App& program);
+void add_tune_decay(CLI::App& program);
 
 /// Runs `action` when `command` was chosen, after all options were parsed.
 void on_run(CLI::App& command, std::function<void()> action);
@@ -29,10 +32,27 @@ void add_threads_option(CLI::App& command);
 /// --weights packed|dense: whether layers that are 2:4 may run on the 2:4 kernels.
 void add_weights_option(CLI::App& command, std::string& weights);
 
+/// What a user has set, by the options' long names.
+struct GivenOptions {
+  std::set<std::string> on_command_line;
+  std::map<std::string, std::string> in_config;  ///< the first value of each
+};
+
+struct ConfigHooks {
+  /// The file that takes the place of --config where that is not given; "" for none.
+  std::function<std::string()> implicit_file;
+  /// Runs after the file was read and before anything is printed: fills in what depends on other
+  /// options, with set_option.
+  std::function<void(const GivenOptions& given)> complete;
+};
+
 /// --config FILE (TOML; keys are the long option names) and --print-config, which prints the
-/// effective options as such a file and runs nothing. Call it last. Without --config, the file that
-/// `implicit_file` names, if any, takes its place.
-void add_config_options(CLI::App& command, std::function<std::string()> implicit_file = {});
+/// effective options as such a file and runs nothing. Call it last.
+void add_config_options(CLI::App& command, ConfigHooks hooks = {});
+
+/// Sets an option as if the command line had.
+void set_option(CLI::App& command, const std::string& name, const std::string& value);
+void set_option_if_unset(CLI::App& command, const std::string& name, const std::string& value);
 
 /// The effective options of `command` as TOML: what --print-config prints and a run folder keeps.
 /// Options named in `leave_out` (paths of this run) are not written.

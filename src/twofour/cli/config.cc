@@ -24,8 +24,22 @@ std::vector<std::string> configurable_names(const CLI::App& command) {
   return names;
 }
 
+bool is_configurable(const CLI::App& command, const std::string& key) {
+  const auto known = configurable_names(command);
+  return std::find(known.begin(), known.end(), key) != known.end();
+}
+
+void set_results(CLI::Option& option, const std::vector<std::string>& values) {
+  if (option.get_expected_max() == 0) {
+    option.add_result(option.get_flag_value("--" + option.get_lnames().front(), values.at(0)));
+  } else {
+    option.add_result(values);
+  }
+  option.run_callback();
+}
+
 // Sets every option that `path` names and the command line does not: flags win over the file.
-void apply_config(CLI::App& command, const std::string& path) {
+void apply_config(CLI::App& command, const std::string& path, GivenOptions& given) {
   check_readable(path);
   std::vector<CLI::ConfigItem> items;
   try {
@@ -36,30 +50,45 @@ void apply_config(CLI::App& command, const std::string& path) {
   for (const CLI::ConfigItem& item : items) {
     if (item.name == "++" || item.name == "--") continue;  // CLI11's marks of a section
     const std::string key = item.fullname();
-    const auto known = configurable_names(command);
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
-      const std::string near = nearest(key, known);
+    if (!is_configurable(command, key)) {
+      const std::string near = nearest(key, configurable_names(command));
       fail_usage("unknown key \"{}\" in the config \"{}\"{}", printable(key), path,
                  near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near));
     }
+    if (!item.inputs.empty()) given.in_config[key] = item.inputs.front();
     CLI::Option* option = command.get_option("--" + key);
     if (option->count() > 0) continue;
     try {
-      if (option->get_expected_max() == 0) {
-        option->add_result(option->get_flag_value("--" + key, item.inputs.at(0)));
-      } else {
-        option->add_result(item.inputs);
-      }
-      option->run_callback();
+      set_results(*option, item.inputs);
     } catch (const std::exception& error) {
       fail_usage("bad value of \"{}\" in the config \"{}\": {}", key, path, error.what());
     }
   }
 }
 
+std::set<std::string> given_options(const CLI::App& command) {
+  std::set<std::string> given;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option->count() > 0 && !option->get_lnames().empty()) {
+      given.insert(option->get_lnames().front());
+    }
+  }
+  return given;
+}
+
 }  // namespace
 
-void add_config_options(CLI::App& command, std::function<std::string()> implicit_file) {
+void set_option(CLI::App& command, const std::string& name, const std::string& value) {
+  CLI::Option* option = command.get_option("--" + name);
+  option->clear();
+  set_results(*option, {value});
+}
+
+void set_option_if_unset(CLI::App& command, const std::string& name, const std::string& value) {
+  if (command.get_option("--" + name)->count() == 0) set_option(command, name, value);
+}
+
+void add_config_options(CLI::App& command, ConfigHooks hooks) {
   command.add_option("--config", "options from a TOML file, keys as the long names; flags win")
       ->configurable(false)
       ->type_name("FILE");
@@ -67,11 +96,13 @@ void add_config_options(CLI::App& command, std::function<std::string()> implicit
       ->description("print the effective options as such a file and do nothing else")
       ->configurable(false);
   // Before the command's own callback, whatever the order of declaration.
-  command.parse_complete_callback([&command, implicit_file] {
+  command.parse_complete_callback([&command, hooks] {
+    GivenOptions given{given_options(command), {}};
     const CLI::Option* config = command.get_option("--config");
-    std::string path = implicit_file ? implicit_file() : "";
+    std::string path = hooks.implicit_file ? hooks.implicit_file() : "";
     if (config->count() > 0) path = config->as<std::string>();
-    if (!path.empty()) apply_config(command, path);
+    if (!path.empty()) apply_config(command, path, given);
+    if (hooks.complete) hooks.complete(given);
     if (command.get_option("--print-config")->count() > 0) {
       fmt::print("{}", effective_config(command));
       throw CLI::Success();

@@ -12,6 +12,7 @@
 #include "twofour/base/error.h"
 #include "twofour/kernels/cross_entropy.h"
 #include "twofour/sparse/accumulate.h"
+#include "twofour/sparse/kernel_types.h"
 
 namespace twofour::model {
 namespace {
@@ -38,16 +39,12 @@ void check_targets(std::span<const int64_t> targets, const at::Tensor& hidden, i
   }
 }
 
-// Calls fn(logits pointer as the kernels take it) for float32 or bfloat16 logits.
+// Calls fn(logits pointer as the kernels take it).
 template <class Fn>
 void with_typed_logits(const at::Tensor& logits, Fn&& fn) {
-  if (logits.scalar_type() == at::kFloat) {
-    fn(logits.mutable_data_ptr<float>());
-  } else if (logits.scalar_type() == at::kBFloat16) {
-    fn(static_cast<kernels::bfloat16*>(logits.mutable_data_ptr()));
-  } else {
-    fail("logits must be float32 or bfloat16, not {}", c10::toString(logits.scalar_type()));
-  }
+  sparse::with_type(logits.scalar_type(), [&](auto* type) {
+    fn(static_cast<sparse::Pointee<decltype(type)>*>(logits.mutable_data_ptr()));
+  });
 }
 
 // Runs fn(logits, targets, first row) over a few rows of `hidden` at a time.

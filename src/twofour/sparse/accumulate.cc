@@ -3,6 +3,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include "twofour/kernels/accumulate.h"
+#include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {
 
@@ -15,12 +16,15 @@ at::Tensor& gradient_of(const at::Tensor& weight) {
 }
 
 void accumulate(const at::Tensor& addend, at::Tensor& gradient) {
-  if (addend.scalar_type() == at::kBFloat16 && addend.is_cpu()) {
-    kernels::accumulate(static_cast<const kernels::bfloat16*>(addend.const_data_ptr()),
-                        gradient.mutable_data_ptr<float>(), addend.numel());
-  } else {
+  if (addend.scalar_type() == at::kFloat || !addend.is_cpu()) {
     gradient.add_(addend);
+    return;
   }
+  with_type(addend.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    kernels::accumulate(static_cast<const T*>(addend.const_data_ptr()),
+                        gradient.mutable_data_ptr<float>(), addend.numel());
+  });
 }
 
 void add_to_gradient(const at::Tensor& weight, const at::Tensor& addend) {

@@ -8,8 +8,8 @@ namespace twofour::sparse {
 /// weight.grad(), made as zeros if it does not exist yet (float32, the weight's shape).
 at::Tensor& gradient_of(const at::Tensor& weight);
 
-/// gradient += addend; both contiguous and of one shape; gradient float32, addend float32 or
-/// bfloat16. One pass over the memory.
+/// gradient += addend; both contiguous and of one shape; gradient float32, addend float32,
+/// bfloat16 or float16. One pass over the memory.
 void accumulate(const at::Tensor& addend, at::Tensor& gradient);
 
 /// gradient_of(weight) += addend.

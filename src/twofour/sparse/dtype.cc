@@ -7,7 +7,8 @@ namespace twofour::sparse {
 at::ScalarType dtype_named(const std::string& name) {
   if (name == "float32") return at::kFloat;
   if (name == "bfloat16") return at::kBFloat16;
-  fail_usage("unknown dtype \"{}\": choose float32 or bfloat16", printable(name));
+  if (name == "float16") return at::kHalf;
+  fail_usage("unknown dtype \"{}\": choose float32, bfloat16 or float16", printable(name));
 }
 
 }  // namespace twofour::sparse

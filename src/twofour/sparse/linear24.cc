@@ -37,8 +37,12 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     context->saved_data["micro_batch"] = static_cast<int64_t>(layer.stream.micro_batch);
     context->saved_data["tensor"] = static_cast<int64_t>(layer.stream.tensor);
     if (layer.weight24) context->saved_data["weight24"] = c10::IValue::make_capsule(layer.weight24);
-    return forward_product(x, used.detach(), bias.defined() ? bias.detach() : bias,
-                           layer.weight24.get());
+    if (layer.float8) context->saved_data["float8"] = c10::IValue::make_capsule(layer.float8);
+    const at::Tensor b = bias.defined() ? bias.detach() : bias;
+    if (layer.float8) {
+      return forward_product_float8(x, used.detach(), b, *layer.float8, layer.weight24.get());
+    }
+    return forward_product(x, used.detach(), b, layer.weight24.get());
   }
 
   static RandomStream saved_stream(AutogradContext* context) {
@@ -47,10 +51,11 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
             static_cast<uint32_t>(number("micro_batch")), static_cast<uint32_t>(number("tensor"))};
   }
 
-  static c10::intrusive_ptr<Weight24> saved_weight24(AutogradContext* context) {
-    const auto found = context->saved_data.find("weight24");
+  template <class Holder>
+  static c10::intrusive_ptr<Holder> saved_holder(AutogradContext* context, const char* name) {
+    const auto found = context->saved_data.find(name);
     if (found == context->saved_data.end()) return {};
-    return c10::static_intrusive_pointer_cast<Weight24>(found->second.toCapsule());
+    return c10::static_intrusive_pointer_cast<Holder>(found->second.toCapsule());
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -58,15 +63,21 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const at::Tensor &x = saved[0], &used = saved[1], &weight = saved[2], &bias = saved[3];
     const at::Tensor dz = gradients[0].contiguous();
     if (bias.defined()) add_to_gradient(bias, dz.sum(0, /*keepdim=*/false, at::kFloat));
-    if (context->saved_data["mvue"].toBool()) {
-      add_estimated_weight_gradient(dz, x, saved_stream(context), gradient_of(weight));
+    const bool is_estimated = context->saved_data["mvue"].toBool();
+    const RandomStream stream = saved_stream(context);
+    const auto weight24 = saved_holder<Weight24>(context, "weight24");
+    const auto float8 = saved_holder<Float8Weight>(context, "float8");
+    at::Tensor& gradient = gradient_of(weight);
+    if (float8) {
+      add_weight_gradient_float8(dz, x, is_estimated ? &stream : nullptr, gradient);
+    } else if (is_estimated) {
+      add_estimated_weight_gradient(dz, x, stream, gradient);
     } else {
-      add_weight_gradient_product(dz, x, gradient_of(weight));
+      add_weight_gradient_product(dz, x, gradient);
     }
-    at::Tensor dx;
-    if (context->needs_input_grad(0)) {
-      dx = input_gradient_product(dz, used, saved_weight24(context).get());
-    }
+    if (!context->needs_input_grad(0)) return {at::Tensor(), at::Tensor(), at::Tensor()};
+    at::Tensor dx = float8 ? input_gradient_product_float8(dz, used, *float8, weight24.get())
+                           : input_gradient_product(dz, used, weight24.get());
     return {dx, at::Tensor(), at::Tensor()};
   }
 };

@@ -7,6 +7,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/base/random.h"
+#include "twofour/sparse/float8.h"
 #include "twofour/sparse/weight24.h"
 
 namespace twofour::sparse {
@@ -14,6 +15,9 @@ namespace twofour::sparse {
 /// How dW is estimated. kMvue draws an unbiased 2:4 sparse dz with groups along tokens
 /// ("approximate" of arXiv 2203.10991, as FST and S-STE use it); db stays exact.
 enum class WeightGradient { kExact, kMvue };
+
+/// kFloat8: operands rounded to FP8, simulated (float8.h).
+enum class Precision { kNative, kFloat8 };
 
 /// One layer. Only `weight` and `bias` are parameters; the rest says how a step uses them.
 struct Linear {
@@ -26,6 +30,8 @@ struct Linear {
   RandomStream stream;  ///< MVUE's numbers of this layer and micro-batch
   /// Where W̃ is 2:4: its panels, told of every change of W̃. Null: all products with W̃ are dense.
   c10::intrusive_ptr<Weight24> weight24;
+  /// Where products are FP8: W̃ rounded, told of every change as well. Null: native products.
+  c10::intrusive_ptr<Float8Weight> float8;
 };
 
 /// z [tokens, out] of x [tokens, in]. With gradients enabled, backward adds dW and db in float32

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/parts.h"
 #include "twofour/kernels/few24.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24.h"
@@ -64,6 +65,7 @@ void fill_panel_transposed(const at::Tensor& weight, kernels::Panel24& panel) {
 void fill_panel_mvue(const at::Tensor& dz, const RandomStream& stream, kernels::Panel24& panel) {
   check_size("the number of features", dz.size(1), panel.rows());
   check_size("the number of tokens", dz.size(0), panel.columns());
+  const PartTimer timer(Part::kMvue);
   with_type(dz.scalar_type(), [&](auto* type) {
     using T = Pointee<decltype(type)>;
     kernels::fill_panel_mvue(rows_of<T>(dz), dz.stride(0), stream, panel);

@@ -1,5 +1,6 @@
 #include "twofour/sparse/weight24.h"
 
+#include "twofour/base/parts.h"
 #include "twofour/sparse/onednn.h"
 
 namespace twofour::sparse {
@@ -23,6 +24,7 @@ bool Weight24::has_transposed(const at::Tensor& weight) const {
 const kernels::Panel24& Weight24::panel(const at::Tensor& weight) {
   if (!panel_is_current_) {
     fit(panel_, weight.scalar_type(), weight.size(0), weight.size(1));
+    const PartTimer timer(Part::kPacking);
     fill_panel(weight, panel_);
     panel_is_current_ = true;
   }
@@ -32,6 +34,7 @@ const kernels::Panel24& Weight24::panel(const at::Tensor& weight) {
 const kernels::Panel24& Weight24::transposed_panel(const at::Tensor& weight) {
   if (!transposed_is_current_) {
     fit(transposed_, weight.scalar_type(), weight.size(1), weight.size(0));
+    const PartTimer timer(Part::kPacking);
     fill_panel_transposed(weight, transposed_);
     transposed_is_current_ = true;
   }
@@ -40,6 +43,7 @@ const kernels::Panel24& Weight24::transposed_panel(const at::Tensor& weight) {
 
 const Packed& Weight24::packed(const at::Tensor& weight) {
   if (!packed_is_current_) {
+    const PartTimer timer(Part::kPacking);
     pack24(weight, packed_);
     packed_is_current_ = true;
   }
@@ -47,12 +51,16 @@ const Packed& Weight24::packed(const at::Tensor& weight) {
 }
 
 const at::Tensor& Weight24::ordered(const at::Tensor& weight, int64_t tokens) {
-  if (!ordered_.defined()) ordered_ = reorder_for_onednn(weight, tokens);
+  if (!ordered_.defined()) {
+    const PartTimer timer(Part::kPacking);
+    ordered_ = reorder_for_onednn(weight, tokens);
+  }
   return ordered_;
 }
 
 const at::Tensor& Weight24::ordered_transposed(const at::Tensor& weight, int64_t tokens) {
   if (!ordered_transposed_.defined()) {
+    const PartTimer timer(Part::kPacking);
     ordered_transposed_ = reorder_for_onednn(weight.t(), tokens);
   }
   return ordered_transposed_;

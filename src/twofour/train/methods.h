@@ -1,34 +1,94 @@
-// The pre-training methods as combinations: one row a method, one column an axis.
+// The pre-training methods as combinations of axes: a preset is one row of values, and every value
+// can be set by itself.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <c10/core/ScalarType.h>
 
 #include "twofour/sparse/linear24.h"
 
 namespace twofour::train {
 
-/// W̃, the weight that a sparse layer's products use.
+/// W̃, the weight that a chosen layer's products use in the sparse phase.
 enum class ForwardWeight {
-  kDense,  ///< W
-  kSoft,   ///< β S(W): soft threshold 2:4 with a frozen scale (S-STE, arXiv 2409.09099, section 4)
+  kDense,         ///< W
+  kMagnitude,     ///< W ⊙ M, M the magnitude 2:4 mask
+  kTransposable,  ///< W ⊙ M, M 2:4 along rows and columns (FST, arXiv 2404.01847, section 4.1)
+  kSoft,          ///< β S(W): soft threshold 2:4 with a frozen scale (S-STE, arXiv 2409.09099, 4)
 };
+
+/// Masks that a run with dense forward weights watches, for their flip rate only.
+enum class WatchedMasks { kNone, kMagnitude, kTransposable };
+
+/// Where the decay of pruned weights acts (FST, section 4.2, compares both).
+enum class DecayOn {
+  kGradient,  ///< dW += λ (1 - M) ⊙ W, after unscaling and clipping, before AdamW
+  kWeight,    ///< W -= learning rate · λ (1 - M) ⊙ W, after AdamW
+};
+
+/// What ends the dense start.
+enum class SwitchRule {
+  kFixed,       ///< its length, `dense_start`
+  kArithmetic,  ///< AutoSwitch of STEP (arXiv 2302.01172, section 5), arithmetic mean
+  kGeometric,   ///< the same with the geometric mean
+};
+
+/// Whether AdamW's second moment goes on after the dense start.
+enum class SecondMoment { kAdapt, kFreeze };
 
 struct Method {
-  std::string_view name;
-  ForwardWeight forward_weight;
-  sparse::WeightGradient weight_gradient;
-  double feed_forward_share;  ///< of 4 · width
-  std::string_view summary;
+  std::string name = "dense";
+  std::string summary;
+
+  ForwardWeight forward_weight = ForwardWeight::kDense;
+  sparse::WeightGradient weight_gradient = sparse::WeightGradient::kExact;
+  sparse::Precision precision = sparse::Precision::kNative;
+  double feed_forward_share = 1.0;  ///< of 4 · width
+  /// λ on pruned weights, in the sparse phase.
+  double decay = 0.0;
+  DecayOn decay_on = DecayOn::kGradient;
+  /// Optimiser steps from one search of the masks to the next; 0 = one search before the first step
+  /// holds for the run. Values of W̃ are made anew in every step.
+  int64_t mask_interval = 1;
+  /// Dense steps at the start and at the end: below 1 a share of all steps, else their number.
+  double dense_start = 0.0, dense_end = 0.0;
+  SwitchRule switch_rule = SwitchRule::kFixed;
+  /// AutoSwitch: the mean change of the second moment below which the sparse phase begins, not
+  /// before and not after these shares of the steps.
+  double switch_threshold = 1e-8, switch_earliest = 0.1, switch_latest = 0.5;
+  SecondMoment second_moment = SecondMoment::kAdapt;
+  WatchedMasks watched_masks = WatchedMasks::kNone;
+  /// A regular expression (ECMAScript) that the names of the chosen layers' weights contain.
+  std::string layers = "[.]mlp[.]";
+
+  bool is_sparse() const { return forward_weight != ForwardWeight::kDense; }
+  bool has_masks() const { return is_sparse() || watched_masks != WatchedMasks::kNone; }
 };
 
+/// The presets: dense, half, ste, sr-ste, step, fst, s-ste.
 const std::vector<Method>& methods();
 
 /// Throws Error (usage) that lists the known names.
 const Method& method_named(std::string_view name);
 
-/// The layers that a method makes sparse: the feed-forward linears, as in the published runs.
-bool is_sparse_layer(std::string_view weight_name);
+/// One value of a method that a flag, a config file or a recipe can set.
+struct Axis {
+  std::string name;  ///< of the flag, without the dashes
+  std::string help;
+  std::function<std::string(const Method&)> get;
+  std::function<void(Method&, const std::string&)> set;  ///< throws Error (usage) for a bad value
+};
+const std::vector<Axis>& axes();
+
+/// Throws Error (usage), with the reason, for a combination that makes no sense.
+void check_method(const Method& method, int64_t steps, c10::ScalarType dtype);
+
+/// The number of dense steps that `share_or_steps` means.
+int64_t dense_steps(double share_or_steps, int64_t steps);
 
 }  // namespace twofour::train

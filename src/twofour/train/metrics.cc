@@ -63,33 +63,49 @@ Metrics::Metrics(const std::filesystem::path& run, const RunDescription& descrip
 
 void Metrics::record_step(const StepMetrics& metrics) {
   const double time = unix_time();
-  write_line(Json{{"event", "step"},
-                  {"step", metrics.step},
-                  {"time", time},
-                  {"loss", metrics.loss},
-                  {"lr", metrics.learning_rate},
-                  {"grad_norm", metrics.gradient_norm},
-                  {"tokens_per_second", metrics.tokens_per_second},
-                  {"flip_rate", optional_number(metrics.flip_rate)},
-                  {"zeros", optional_number(metrics.zeros)}}
-                 .dump());
-  const auto scalar = [&](const char* tag, double value) {
+  Json line = {{"event", "step"},
+               {"step", metrics.step},
+               {"time", time},
+               {"loss", metrics.loss},
+               {"lr", metrics.learning_rate},
+               {"grad_norm", metrics.gradient_norm},
+               {"tokens_per_second", metrics.tokens_per_second},
+               {"flip_rate", optional_number(metrics.flip_rate)},
+               {"zeros", optional_number(metrics.zeros)}};
+  if (metrics.loss_scale) line["loss_scale"] = *metrics.loss_scale;
+  if (!metrics.phase.empty()) line["phase"] = metrics.phase;
+  for (size_t i = 0; i < kPartNames.size(); ++i) {
+    line["seconds"][kPartNames[i]] = metrics.part_seconds[i];
+  }
+  for (const auto& [layer, rate] : metrics.flip_rates) line["flip_rates"][layer] = rate;
+  write_line(line.dump());
+  write_events(metrics, time);
+  if (!quiet_) print_step(metrics);
+}
+
+void Metrics::write_events(const StepMetrics& metrics, double time) {
+  const auto scalar = [&](const std::string& tag, double value) {
     events_.scalar(tag, metrics.step, value, time);
   };
   scalar("loss/train", metrics.loss);
   scalar("learning_rate", metrics.learning_rate);
   scalar("gradient_norm", metrics.gradient_norm);
   scalar("tokens_per_second", metrics.tokens_per_second);
+  if (metrics.loss_scale) scalar("loss_scale", *metrics.loss_scale);
   if (metrics.flip_rate) scalar("sparsity/flip_rate", *metrics.flip_rate);
   if (metrics.zeros) scalar("sparsity/zeros", *metrics.zeros);
+  for (const auto& [layer, rate] : metrics.flip_rates) scalar("flip_rate/" + layer, rate);
   events_.flush();
-  if (quiet_) return;
+}
+
+void Metrics::print_step(const StepMetrics& metrics) const {
   ProgressBar::clear_line();
   fmt::print("step {:>{}}/{}  loss {:.4f}  lr {:.2e}  grad norm {:.3f}  {} tokens/s", metrics.step,
              fmt::formatted_size("{}", description_.steps), description_.steps, metrics.loss,
              metrics.learning_rate, metrics.gradient_norm, short_count(metrics.tokens_per_second));
   if (metrics.flip_rate) fmt::print("  flip rate {:.4f}", *metrics.flip_rate);
   if (metrics.zeros) fmt::print("  zeros {:.3f}", *metrics.zeros);
+  if (metrics.loss_scale) fmt::print("  loss scale {:g}", *metrics.loss_scale);
   fmt::print("\n");
   std::fflush(stdout);
 }

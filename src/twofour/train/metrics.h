@@ -2,13 +2,17 @@
 // progress bar, all from the same records.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "twofour/base/parts.h"
 #include "twofour/base/progress.h"
 #include "twofour/train/events.h"
 
@@ -18,9 +22,14 @@ struct StepMetrics {
   int64_t step = 0;  ///< steps done
   double loss = 0;   ///< mean next-token negative log likelihood of the step's tokens, nats
   double learning_rate = 0;
-  double gradient_norm = 0;                ///< before clipping
-  double tokens_per_second = 0;            ///< since the last record
-  std::optional<double> flip_rate, zeros;  ///< of the sparse layers; none for a dense method
+  double gradient_norm = 0;          ///< before clipping
+  double tokens_per_second = 0;      ///< since the last record
+  std::optional<double> flip_rate;   ///< where there are masks
+  std::optional<double> zeros;       ///< of W̃, for a sparse method
+  std::optional<double> loss_scale;  ///< where the loss is scaled
+  std::string phase;                 ///< "sparse" or "dense", for a sparse method
+  std::vector<std::pair<std::string, double>> flip_rates;  ///< by the layer's weight
+  std::array<double, kPartNames.size()> part_seconds{};    ///< since the last record
 };
 
 struct RunDescription {
@@ -43,6 +52,8 @@ class Metrics {
 
  private:
   void write_line(const std::string& json);
+  void write_events(const StepMetrics& metrics, double time);
+  void print_step(const StepMetrics& metrics) const;
   RunDescription description_;
   bool quiet_;
   std::filesystem::path log_path_;

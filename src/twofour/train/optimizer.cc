@@ -8,16 +8,19 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include "twofour/kernels/adamw.h"
 #include "twofour/sparse/accumulate.h"
 
 namespace twofour::train {
 
 AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters,
              const AdamWOptions& options)
-    : options_(options) {
+    : options_(options), counters_(at::zeros({2}, at::kLong)) {
+  counters_.mutable_data_ptr<int64_t>()[1] = -1;
   groups_[0].weight_decay = options.weight_decay;
   for (auto& [name, parameter] : parameters) {
     Group& group = groups_[parameter.dim() >= 2 ? 0 : 1];
@@ -30,8 +33,7 @@ AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters,
   }
 }
 
-double AdamW::step(double learning_rate) {
-  const at::NoGradGuard no_gradients;
+double AdamW::gradient_norm() const {
   double squares = 0.0;
   for (const Group& group : groups_) {
     for (const at::Tensor& gradient : group.gradients) {
@@ -39,25 +41,84 @@ double AdamW::step(double learning_rate) {
       squares += norm * norm;
     }
   }
-  const double norm = std::sqrt(squares);
+  return std::sqrt(squares);
+}
+
+double AdamW::step(double learning_rate, double loss_scale,
+                   const std::function<void(double divisor)>& before_update) {
+  const at::NoGradGuard no_gradients;
+  const double norm = gradient_norm() / loss_scale;
   if (!std::isfinite(norm)) return norm;
-  ++steps_taken_;
-  // The fused update divides the gradient by this, so that clipping costs no pass of its own.
+  ++counters_.mutable_data_ptr<int64_t>()[0];
   constexpr double kEpsilon = 1e-6;  // of torch.nn.utils.clip_grad_norm_
   const double excess = options_.clip > 0 ? std::max(1.0, (norm + kEpsilon) / options_.clip) : 1.0;
-  std::optional<at::Tensor> divisor;
-  if (excess > 1.0) divisor = at::scalar_tensor(excess, at::kFloat);
-  for (Group& group : groups_) {
-    if (group.parameters.empty()) continue;
-    for (at::Tensor& count : group.steps) count.fill_(static_cast<double>(steps_taken_));
-    at::_fused_adamw_(group.parameters, group.gradients, group.exp_avg, group.exp_avg_sq, {},
-                      group.steps, learning_rate, options_.beta1, options_.beta2,
-                      group.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false,
-                      divisor, /*found_inf=*/{});
+  const double divisor = loss_scale * excess;
+  if (before_update) before_update(divisor);
+  if (has_frozen_second_moment()) {
+    update_with_frozen_moment(learning_rate, divisor);
+  } else {
+    update(learning_rate, divisor);
   }
   clear_gradients();
   return norm;
 }
+
+void AdamW::update(double learning_rate, double divisor) {
+  // The fused update divides the gradient by this, so that clipping costs no pass of its own.
+  std::optional<at::Tensor> scale;
+  if (divisor != 1.0) scale = at::scalar_tensor(divisor, at::kFloat);
+  for (Group& group : groups_) {
+    if (group.parameters.empty()) continue;
+    for (at::Tensor& count : group.steps) count.fill_(static_cast<double>(steps_taken()));
+    at::_fused_adamw_(group.parameters, group.gradients, group.exp_avg, group.exp_avg_sq, {},
+                      group.steps, learning_rate, options_.beta1, options_.beta2,
+                      group.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false,
+                      scale, /*found_inf=*/{});
+  }
+}
+
+void AdamW::update_with_frozen_moment(double learning_rate, double divisor) {
+  const auto correction = [](double beta, int64_t steps) {
+    return 1.0 - std::pow(beta, static_cast<double>(steps));
+  };
+  kernels::FrozenAdamW options;
+  options.learning_rate = learning_rate;
+  options.beta1 = options_.beta1;
+  options.epsilon = options_.epsilon;
+  options.gradient_divisor = divisor;
+  options.bias_correction1 = correction(options_.beta1, steps_taken());
+  options.bias_correction2 = correction(options_.beta2, frozen_at());
+  for (Group& group : groups_) {
+    options.weight_decay = group.weight_decay;
+    for (size_t i = 0; i < group.parameters.size(); ++i) {
+      kernels::frozen_adamw(
+          group.parameters[i].mutable_data_ptr<float>(), group.gradients[i].const_data_ptr<float>(),
+          group.exp_avg[i].mutable_data_ptr<float>(), group.exp_avg_sq[i].const_data_ptr<float>(),
+          group.parameters[i].numel(), options);
+    }
+  }
+}
+
+SecondMomentChange AdamW::second_moment_change(double divisor) const {
+  kernels::MomentChange total;
+  int64_t entries = 0;
+  for (const Group& group : groups_) {
+    for (size_t i = 0; i < group.gradients.size(); ++i) {
+      const auto change = kernels::second_moment_change(
+          group.gradients[i].const_data_ptr<float>(), group.exp_avg_sq[i].const_data_ptr<float>(),
+          group.gradients[i].numel(), static_cast<float>(divisor),
+          static_cast<float>(options_.beta2));
+      total.sum += change.sum;
+      total.sum_of_logarithms += change.sum_of_logarithms;
+      total.nonzero += change.nonzero;
+      entries += group.gradients[i].numel();
+    }
+  }
+  const auto changed = static_cast<double>(std::max<int64_t>(1, total.nonzero));
+  return {total.sum / static_cast<double>(entries), std::exp(total.sum_of_logarithms / changed)};
+}
+
+void AdamW::freeze_second_moment() { counters_.mutable_data_ptr<int64_t>()[1] = steps_taken(); }
 
 void AdamW::clear_gradients() {
   const at::NoGradGuard no_gradients;
@@ -74,9 +135,12 @@ std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
       tensors.emplace_back("exp_avg_sq." + group.names[i], group.exp_avg_sq[i]);
     }
   }
+  tensors.emplace_back("counters", counters_);
   return tensors;
 }
 
-void AdamW::set_steps_taken(int64_t steps) { steps_taken_ = steps; }
+int64_t AdamW::steps_taken() const { return counters_.const_data_ptr<int64_t>()[0]; }
+
+int64_t AdamW::frozen_at() const { return counters_.const_data_ptr<int64_t>()[1]; }
 
 }  // namespace twofour::train

@@ -3,10 +3,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+
+#include "twofour/train/phases.h"
 
 namespace twofour::train {
 
@@ -21,17 +24,31 @@ class AdamW {
  public:
   AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const AdamWOptions& options);
 
-  /// One update. Returns the gradient's norm before clipping; when that is not finite, nothing is
-  /// updated.
-  double step(double learning_rate);
+  /// One update. The gradients are `loss_scale` times too large. Returns their true norm before
+  /// clipping; when that is not finite, nothing is updated.
+  ///
+  /// `before_update(divisor)` is called between clipping and the update, if there is one: the
+  /// gradient that AdamW is going to see is .grad() / divisor (unscaling and clipping in one), so
+  /// that what is added to the clipped gradient is to be multiplied by it.
+  double step(double learning_rate, double loss_scale = 1.0,
+              const std::function<void(double divisor)>& before_update = {});
 
   void clear_gradients();
 
-  /// Everything that the next step depends on: "exp_avg.NAME", "exp_avg_sq.NAME". The tensors share
-  /// memory with the optimiser: filling them restores it.
+  /// How much the next update would change the second moment; for use in `before_update`.
+  SecondMomentChange second_moment_change(double divisor) const;
+
+  /// From now on the second moment stays as it is, bias correction included (STEP, arXiv
+  /// 2302.01172, algorithm 1): w -= learning rate · m̂ / (sqrt(v̂*) + epsilon).
+  void freeze_second_moment();
+  bool has_frozen_second_moment() const { return frozen_at() >= 0; }
+
+  /// Everything that the next step depends on: "exp_avg.NAME", "exp_avg_sq.NAME", "counters". The
+  /// tensors share memory with the optimiser: filling them restores it.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
-  int64_t steps_taken() const { return steps_taken_; }
-  void set_steps_taken(int64_t steps);
+
+  /// Updates so far; skipped ones do not count.
+  int64_t steps_taken() const;
 
  private:
   struct Group {
@@ -39,9 +56,14 @@ class AdamW {
     std::vector<std::string> names;
     double weight_decay = 0;
   };
+  int64_t frozen_at() const;
+  double gradient_norm() const;
+  void update(double learning_rate, double divisor);
+  void update_with_frozen_moment(double learning_rate, double divisor);
+
   AdamWOptions options_;
-  Group groups_[2];  // with decay, without
-  int64_t steps_taken_ = 0;
+  Group groups_[2];      // with decay, without
+  at::Tensor counters_;  // int64: steps taken, those of them before the freeze (-1: none)
 };
 
 }  // namespace twofour::train

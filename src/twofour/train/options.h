@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "twofour/model/gpt2.h"
+#include "twofour/train/methods.h"
 
 namespace twofour::train {
 
@@ -19,9 +21,9 @@ struct TrainOptions {
 
   // What is trained. `sizes.vocabulary` comes from the data, `sizes.feed_forward` is 4 · width.
   model::Gpt2Config sizes;
-  std::string method = "dense";  ///< a row of train/methods.h
-  std::string dtype =
-      "float32";      ///< of the products: float32, bfloat16; master weights are float32
+  Method method;  ///< a preset of train/methods.h, its values changed or not
+  /// Of the products: float32, bfloat16 or float16; master weights are float32.
+  std::string dtype = "float32";
   uint64_t seed = 1;  ///< of the initial weights, the data order and MVUE
 
   // How much of it. One step trains on batch · accumulate · context tokens.
@@ -39,13 +41,23 @@ struct TrainOptions {
   double epsilon = 1e-8;
   double clip = 1.0;  ///< largest norm of the whole gradient; 0 = no clipping
 
+  // Loss scaling and divergence.
+  /// First factor of the loss's gradient, which then adapts; 0 = none. Unset: 65536 with float16,
+  /// else none.
+  std::optional<double> loss_scale;
+  int64_t loss_scale_growth = 2000;  ///< finite steps in a row before the scale doubles
+  /// A gradient norm this many times the usual, five steps in a row, ends the run; 0 = never.
+  double divergence_factor = 1000;
+
   // What is written, in steps; 0 = never (the last step always does all three). Part of no result:
   // they may differ on resume.
   int64_t log_every = 10;
   int64_t validate_every = 100;
   int64_t validation_windows = 64;  ///< windows of `context` tokens, spread over val.bin
   int64_t checkpoint_every = 250;
-  int64_t keep = 2;    ///< newest checkpoints that stay
+  int64_t keep = 2;  ///< newest checkpoints that stay
+  int64_t stop_after =
+      0;               ///< stop with a checkpoint after this step, as if asked to; 0 = at the end
   bool quiet = false;  ///< no metrics on stdout (for --json)
 };
 

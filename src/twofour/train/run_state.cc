@@ -14,15 +14,7 @@ namespace twofour::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
-using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
-
-NamedTensors parameters_of(model::Gpt2& model) {
-  NamedTensors tensors;
-  model.visit([&](const std::string& name, at::Tensor& tensor) {
-    tensors.emplace_back(name, tensor.detach());
-  });
-  return tensors;
-}
+using checkpoint::NamedTensors;
 
 // Copies each stored tensor into the live one of its name: both sides must hold the same names.
 void restore(const NamedTensors& live, const NamedTensors& stored, const std::string& file) {
@@ -54,45 +46,47 @@ void check_fingerprint(const Json& now, const Json& then, const std::filesystem:
 }  // namespace
 
 Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
-  return {{"method", options.method},
-          {"layers", options.sizes.layers},
-          {"heads", options.sizes.heads},
-          {"width", options.sizes.width},
-          {"context", options.sizes.context},
-          {"feed-forward", options.sizes.feed_forward},
-          {"vocabulary", options.sizes.vocabulary},
-          {"dtype", options.dtype},
-          {"seed", options.seed},
-          {"steps", options.steps},
-          {"batch", options.batch},
-          {"accumulate", options.accumulate},
-          {"lr", options.learning_rate},
-          {"min-lr", options.min_learning_rate},
-          {"warmup", options.warmup},
-          {"weight-decay", options.weight_decay},
-          {"beta1", options.beta1},
-          {"beta2", options.beta2},
-          {"epsilon", options.epsilon},
-          {"clip", options.clip},
-          {"number of training tokens", data.size()},
-          {"training data (content hash)", data.content_hash()}};
+  Json values = {{"method", options.method.name},
+                 {"layers", options.sizes.layers},
+                 {"heads", options.sizes.heads},
+                 {"width", options.sizes.width},
+                 {"context", options.sizes.context},
+                 {"feed-forward", options.sizes.feed_forward},
+                 {"vocabulary", options.sizes.vocabulary},
+                 {"dtype", options.dtype},
+                 {"seed", options.seed},
+                 {"steps", options.steps},
+                 {"batch", options.batch},
+                 {"accumulate", options.accumulate},
+                 {"lr", options.learning_rate},
+                 {"min-lr", options.min_learning_rate},
+                 {"warmup", options.warmup},
+                 {"weight-decay", options.weight_decay},
+                 {"beta1", options.beta1},
+                 {"beta2", options.beta2},
+                 {"epsilon", options.epsilon},
+                 {"clip", options.clip},
+                 {"loss-scale", options.loss_scale.value_or(0)},
+                 {"loss-scale-growth", options.loss_scale_growth},
+                 {"divergence-factor", options.divergence_factor}};
+  for (const Axis& axis : axes()) values[axis.name] = axis.get(options.method);
+  values["number of training tokens"] = data.size();
+  values["training data (content hash)"] = data.content_hash();
+  return values;
 }
 
 void save_run(const TrainOptions& options, const Json& fingerprint, int64_t step,
-              model::Gpt2& model, const AdamW& optimizer, const SparseWeights& weights) {
+              const StateFiles& files) {
   checkpoint::RunState state;
   state.state = {{"step", step},
                  {"threads", thread_count()},
                  {"options", fingerprint},
                  {"products", sparse::choices_made()}};
-  state.files = {{"model.safetensors", parameters_of(model)},
-                 {"optimizer.safetensors", optimizer.state()},
-                 {"sparsity.safetensors", weights.state()}};
+  state.files = files;
   checkpoint::save_checkpoint(options.out, step, state, options.keep);
 }
 
-int64_t load_run(const TrainOptions& options, const Json& fingerprint, model::Gpt2& model,
-                 AdamW& optimizer, SparseWeights& weights) {
+int64_t load_run(const TrainOptions& options, const Json& fingerprint, const StateFiles& files) {
   const auto newest = checkpoint::latest_checkpoint(options.out);
   if (!newest) {
     fail("cannot resume \"{}\": it holds no checkpoint; leave --resume out to start",
@@ -104,15 +98,10 @@ int64_t load_run(const TrainOptions& options, const Json& fingerprint, model::Gp
     spdlog::warn("the run used {} threads and now uses {}: it goes on, but not bit for bit",
                  stored.state.at("threads").dump(), thread_count());
   }
-  for (const auto& [file, tensors] : stored.files) {
-    if (file == "model.safetensors") restore(parameters_of(model), tensors, file);
-    if (file == "optimizer.safetensors") restore(optimizer.state(), tensors, file);
-    if (file == "sparsity.safetensors") restore(weights.state(), tensors, file);
-  }
+  std::unordered_map<std::string, NamedTensors> by_file(stored.files.begin(), stored.files.end());
+  for (const auto& [file, tensors] : files) restore(tensors, by_file[file], file);
   if (stored.state.contains("products")) sparse::use_choices(stored.state.at("products"));
-  const int64_t step = stored.state.at("step");
-  optimizer.set_steps_taken(step);
-  return step;
+  return stored.state.at("step");
 }
 
 }  // namespace twofour::train

@@ -3,11 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "twofour/model/gpt2.h"
+#include "twofour/checkpoint/safetensors.h"
 #include "twofour/text/token_file.h"
-#include "twofour/train/optimizer.h"
 #include "twofour/train/options.h"
-#include "twofour/train/sparse_weights.h"
 
 namespace twofour::train {
 
@@ -15,14 +13,16 @@ namespace twofour::train {
 /// runs with equal fingerprints take equal steps.
 nlohmann::ordered_json fingerprint(const TrainOptions& options, const text::TokenFile& data);
 
+/// The files of a checkpoint and their tensors, which share memory with what they restore.
+using StateFiles = std::vector<std::pair<std::string, checkpoint::NamedTensors>>;
+
 /// Writes RUN/checkpoints/step-NNNNNNN, then removes all but the newest `keep`.
 void save_run(const TrainOptions& options, const nlohmann::ordered_json& fingerprint, int64_t step,
-              model::Gpt2& model, const AdamW& optimizer, const SparseWeights& weights);
+              const StateFiles& files);
 
-/// Fills model, optimizer and weights from the newest checkpoint and returns its step. Throws Error
-/// when there is none, when it is damaged, or when its fingerprint differs (the difference is
-/// named).
+/// Fills the tensors of `files` from the newest checkpoint and returns its step. Throws Error when
+/// there is none, when it is damaged, or when its fingerprint differs (the difference is named).
 int64_t load_run(const TrainOptions& options, const nlohmann::ordered_json& fingerprint,
-                 model::Gpt2& model, AdamW& optimizer, SparseWeights& weights);
+                 const StateFiles& files);
 
 }  // namespace twofour::train

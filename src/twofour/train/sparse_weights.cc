@@ -1,76 +1,206 @@
 #include "twofour/train/sparse_weights.h"
 
+#include <algorithm>
+#include <regex>
+#include <unordered_set>
+
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include "twofour/base/error.h"
+#include "twofour/base/parts.h"
+#include "twofour/sparse/accumulate.h"
+#include "twofour/sparse/masks.h"
 #include "twofour/sparse/soft_threshold.h"
 
 namespace twofour::train {
 
+using sparse::MaskSearch;
+using sparse::WeightGradient;
+
 SparseWeights::SparseWeights(model::Gpt2& model, const Method& method, at::ScalarType compute_dtype,
                              uint64_t seed)
-    : model_(model), method_(method), dtype_(compute_dtype), seed_(seed) {
-  const auto forward_copy = [&](const at::Tensor& master) {
+    : model_(model),
+      method_(method),
+      dtype_(compute_dtype),
+      seed_(seed),
+      searches_(at::zeros({2}, at::kLong)) {
+  choose_layers();
+  for (Layer& layer : layers_) set_up(layer);
+  if (dtype_ == at::kFloat) return;
+  const auto copy_of = [&](const at::Tensor& master) {
     return at::empty_like(master.detach(), master.options().dtype(dtype_).requires_grad(false));
   };
-  const bool is_sparse_method = method_.forward_weight != ForwardWeight::kDense;
-  const bool casts = dtype_ != at::kFloat;
-  if (casts) {
-    model_.forward_wte = forward_copy(model_.wte);
-    model_.forward_wpe = forward_copy(model_.wpe);
-  }
-  model_.visit_linears([&](const std::string& name, model::Linear& linear) {
-    const bool is_sparse = is_sparse_method && is_sparse_layer(name);
-    if (casts || is_sparse) linear.forward_weight = forward_copy(linear.weight);
-    if (casts) linear.forward_bias = forward_copy(linear.bias);
-    if (!is_sparse) return;
-    linear.weight_gradient = method_.weight_gradient;
-    linear.weight24 =
-        c10::make_intrusive<sparse::Weight24>(sparse::Along::kRows, /*in_training=*/true);
-    linear.stream.tensor = static_cast<uint32_t>(layers_.size());
-    linear.stream.seed = seed_;
-    layers_.push_back({name, &linear, at::zeros({(linear.weight.numel() + 7) / 8}, at::kByte),
-                       at::zeros({}, at::kDouble)});
+  model_.forward_wte = copy_of(model_.wte);
+  model_.forward_wpe = copy_of(model_.wpe);
+  model_.visit_linears([&](const std::string&, model::Linear& linear) {
+    if (!linear.forward_weight.defined()) linear.forward_weight = copy_of(linear.weight);
+    linear.forward_bias = copy_of(linear.bias);
   });
+}
+
+void SparseWeights::choose_layers() {
+  const bool is_plain = !method_.has_masks() && method_.precision == sparse::Precision::kNative &&
+                        method_.weight_gradient == WeightGradient::kExact;
+  if (is_plain) return;
+  std::regex pattern;
+  try {
+    pattern = std::regex(method_.layers);
+  } catch (const std::regex_error&) {
+    fail_usage("--sparse-layers \"{}\" is no regular expression", printable(method_.layers));
+  }
+  std::string example;
+  model_.visit_linears([&](const std::string& name, model::Linear& linear) {
+    example = name;
+    if (!std::regex_search(name, pattern)) return;
+    if (method_.has_masks()) sparse::check_maskable(linear.weight, mask_search(), name);
+    layers_.push_back({name, &linear, {}, {}, {}, {}, 0, {}});
+  });
+  if (layers_.empty()) {
+    fail_usage("--sparse-layers \"{}\" matches no layer: their weights are named as \"{}\"",
+               printable(method_.layers), example);
+  }
+}
+
+void SparseWeights::set_up(Layer& layer) {
+  model::Linear& linear = *layer.linear;
+  linear.stream.tensor = static_cast<uint32_t>(&layer - layers_.data());
+  linear.stream.seed = seed_;
+  linear.weight_gradient = method_.weight_gradient;
+  if (method_.precision == sparse::Precision::kFloat8) {
+    linear.float8 = c10::make_intrusive<sparse::Float8Weight>();
+  }
+  if (method_.is_sparse() || dtype_ != at::kFloat) {
+    const at::Tensor master = linear.weight.detach();
+    layer.forward = at::empty_like(master, master.options().dtype(dtype_));
+    linear.forward_weight = layer.forward;
+  }
+  if (!method_.has_masks()) return;
+  layer.mask = at::zeros({(linear.weight.numel() + 7) / 8}, at::kByte);
+  layer.scale = at::zeros({}, at::kDouble);
+  layer.flips = at::zeros({}, at::kLong);
+  if (!method_.is_sparse()) return;
+  const bool is_transposable = method_.forward_weight == ForwardWeight::kTransposable;
+  layer.weight24 = c10::make_intrusive<sparse::Weight24>(
+      is_transposable ? sparse::Along::kBothSides : sparse::Along::kRows, /*in_training=*/true);
+}
+
+MaskSearch SparseWeights::mask_search() const {
+  const bool is_transposable = method_.forward_weight == ForwardWeight::kTransposable ||
+                               method_.watched_masks == WatchedMasks::kTransposable;
+  return is_transposable ? MaskSearch::kTransposable : MaskSearch::kMagnitude;
 }
 
 void SparseWeights::initialise() {
   const at::NoGradGuard no_gradients;
+  if (!method_.has_masks()) return;
   for (Layer& layer : layers_) {
-    layer.scale.fill_(sparse::soft_threshold_scale(layer.linear->weight));
-    // Sets the first masks, so that the first refresh counts no flips.
-    sparse::soft_threshold24(layer.linear->weight, layer.scale.item<double>(),
-                             layer.linear->forward_weight, layer.mask);
+    if (method_.forward_weight == ForwardWeight::kSoft) {
+      layer.scale.fill_(sparse::soft_threshold_scale(layer.linear->weight));
+    }
+    search(layer);
+    layer.flips.zero_();
   }
 }
 
-SparsityStatistics SparseWeights::refresh() {
+bool SparseWeights::is_search_due(int64_t updates, bool is_sparse) const {
+  const int64_t last = searches_.const_data_ptr<int64_t>()[0];
+  if (!method_.has_masks() || updates == last || method_.mask_interval == 0) return false;
+  return updates % method_.mask_interval == 0 || (is_sparse && !is_sparse_);
+}
+
+void SparseWeights::prepare(int64_t updates, bool is_sparse) {
   const at::NoGradGuard no_gradients;
-  refresh_dense();
-  int64_t flips = 0, zeros = 0, entries = 0;
-  for (Layer& layer : layers_) {
-    const sparse::SoftThresholdCounts counts = sparse::soft_threshold24(
-        layer.linear->weight, layer.scale.item<double>(), layer.linear->forward_weight, layer.mask);
-    layer.linear->weight24->changed();
-    flips += counts.flips;
-    zeros += counts.zeros;
-    entries += layer.linear->weight.numel();
+  const PartTimer timer(Part::kRefresh);
+  const bool is_due = is_search_due(updates, is_sparse);
+  if (is_due) {
+    int64_t* searches = searches_.mutable_data_ptr<int64_t>();
+    searches[1] = searches[0];
+    searches[0] = updates;
   }
-  if (entries == 0) return {};
-  return {static_cast<double>(flips) / static_cast<double>(entries),
-          static_cast<double>(zeros) / static_cast<double>(entries)};
+  is_sparse_ = is_sparse;
+  copy_masters();
+  for (Layer& layer : layers_) make(layer, is_due);
 }
 
-void SparseWeights::refresh_dense() {
+void SparseWeights::copy_masters() {
   if (dtype_ == at::kFloat) return;
   model_.forward_wte.copy_(model_.wte);
   model_.forward_wpe.copy_(model_.wpe);
-  model_.visit_linears([&](const std::string& name, model::Linear& linear) {
+  std::unordered_set<const model::Linear*> chosen;
+  for (const Layer& layer : layers_) chosen.insert(layer.linear);
+  model_.visit_linears([&](const std::string&, model::Linear& linear) {
     linear.forward_bias.copy_(linear.bias);
-    if (layers_.empty() || !is_sparse_layer(name)) linear.forward_weight.copy_(linear.weight);
+    if (!chosen.contains(&linear)) linear.forward_weight.copy_(linear.weight);
   });
+}
+
+void SparseWeights::search(Layer& layer) {
+  layer.flips.fill_(sparse::search_mask(layer.linear->weight, mask_search(), layer.mask));
+}
+
+void SparseWeights::make(Layer& layer, bool is_search_due) {
+  model::Linear& linear = *layer.linear;
+  layer.zeros = 0;
+  if (is_sparse_) {
+    make_sparse(layer, layer.forward, is_search_due);
+    linear.forward_weight = layer.forward;
+  } else {
+    if (is_search_due) search(layer);
+    const bool is_copied = dtype_ != at::kFloat;
+    if (is_copied) layer.forward.copy_(linear.weight);
+    linear.forward_weight = is_copied ? layer.forward : at::Tensor();
+  }
+  // A dense phase of a sparse method is plain training: only its precision stays.
+  const bool is_plain = method_.is_sparse() && !is_sparse_;
+  linear.weight_gradient = is_plain ? WeightGradient::kExact : method_.weight_gradient;
+  linear.weight24 = is_sparse_ ? layer.weight24 : nullptr;
+  if (layer.weight24) layer.weight24->changed();
+  if (linear.float8) linear.float8->changed();
+}
+
+void SparseWeights::make_sparse(Layer& layer, const at::Tensor& made, bool is_search_due) {
+  at::Tensor out = made;
+  const at::Tensor& weight = layer.linear->weight;
+  switch (method_.forward_weight) {
+    case ForwardWeight::kSoft: {
+      const auto counts =
+          sparse::soft_threshold24(weight, layer.scale.item<double>(), out, layer.mask);
+      if (is_search_due) layer.flips.fill_(counts.flips);
+      layer.zeros = counts.zeros;
+      return;
+    }
+    case ForwardWeight::kMagnitude:
+      if (is_search_due) {
+        const auto counts = sparse::magnitude24(weight, out, layer.mask);
+        layer.flips.fill_(counts.flips);
+        layer.zeros = counts.zeros;
+        return;
+      }
+      break;
+    default:
+      if (is_search_due) search(layer);
+  }
+  layer.zeros = sparse::masked_weight(weight, layer.mask, out);
+}
+
+void SparseWeights::decay_gradients(double divisor) {
+  if (!is_sparse_ || method_.decay == 0 || method_.decay_on != DecayOn::kGradient) return;
+  for (Layer& layer : layers_) {
+    sparse::add_masked_decay(layer.linear->weight, layer.mask, method_.decay * divisor,
+                             sparse::gradient_of(layer.linear->weight));
+  }
+}
+
+void SparseWeights::decay_weights(double learning_rate) {
+  if (!is_sparse_ || method_.decay == 0 || method_.decay_on != DecayOn::kWeight) return;
+  const at::NoGradGuard no_gradients;
+  for (Layer& layer : layers_) {
+    at::Tensor weight = layer.linear->weight.detach();
+    sparse::add_masked_decay(weight, layer.mask, -learning_rate * method_.decay, weight);
+  }
 }
 
 void SparseWeights::set_stream(int64_t step, int64_t micro_batch) {
@@ -80,27 +210,60 @@ void SparseWeights::set_stream(int64_t step, int64_t micro_batch) {
   }
 }
 
+double SparseWeights::steps_between_searches() const {
+  const int64_t* searches = searches_.const_data_ptr<int64_t>();
+  return static_cast<double>(std::max<int64_t>(1, searches[0] - searches[1]));
+}
+
+SparsityStatistics SparseWeights::statistics() const {
+  if (!method_.has_masks()) return {};
+  int64_t flips = 0, zeros = 0, entries = 0;
+  for (const Layer& layer : layers_) {
+    flips += layer.flips.item<int64_t>();
+    zeros += layer.zeros;
+    entries += layer.linear->weight.numel();
+  }
+  const auto all = static_cast<double>(entries);
+  return {static_cast<double>(flips) / steps_between_searches() / all,
+          static_cast<double>(zeros) / all};
+}
+
+std::vector<std::pair<std::string, double>> SparseWeights::flip_rates() const {
+  std::vector<std::pair<std::string, double>> rates;
+  if (!method_.has_masks()) return rates;
+  for (const Layer& layer : layers_) {
+    const auto entries = static_cast<double>(layer.linear->weight.numel());
+    const auto flips = static_cast<double>(layer.flips.item<int64_t>());
+    rates.emplace_back(layer.name, flips / steps_between_searches() / entries);
+  }
+  return rates;
+}
+
 std::vector<std::pair<std::string, at::Tensor>> SparseWeights::state() const {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
+  if (!method_.has_masks()) return tensors;
   for (const Layer& layer : layers_) {
     tensors.emplace_back(layer.name + ".mask", layer.mask);
     tensors.emplace_back(layer.name + ".scale", layer.scale);
+    tensors.emplace_back(layer.name + ".flips", layer.flips);
   }
+  tensors.emplace_back("searches", searches_);
   return tensors;
 }
 
 std::vector<std::pair<std::string, at::Tensor>> SparseWeights::masks() const {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
+  if (!is_sparse_) return tensors;
   for (const Layer& layer : layers_) tensors.emplace_back(layer.name, layer.mask);
   return tensors;
 }
 
 void SparseWeights::replace_masters() {
+  if (!is_sparse_) return;
   const at::NoGradGuard no_gradients;
   for (Layer& layer : layers_) {
-    at::Tensor sparse_weight = at::empty_like(layer.linear->weight.detach());
-    sparse::soft_threshold24(layer.linear->weight, layer.scale.item<double>(), sparse_weight,
-                             layer.mask);
+    const at::Tensor sparse_weight = at::empty_like(layer.linear->weight.detach());
+    make_sparse(layer, sparse_weight, /*is_search_due=*/false);
     layer.linear->weight.copy_(sparse_weight);
   }
 }

@@ -1,5 +1,5 @@
 // The forward weights of a model under training: made anew from the masters after every optimiser
-// step, with the masks that the flip rate compares.
+// step, with the masks that they need and that the flip rate compares.
 #pragma once
 
 #include <cstdint>
@@ -8,59 +8,91 @@
 #include <vector>
 
 #include "twofour/model/gpt2.h"
+#include "twofour/sparse/masks.h"
 #include "twofour/train/methods.h"
 
 namespace twofour::train {
 
-/// Shares of all entries of the sparse layers; both are 0 when no layer is sparse.
+/// Shares of all entries of the chosen layers.
 struct SparsityStatistics {
-  double flip_rate = 0;  ///< mask entries that changed since the last refresh (FST, section 3.1)
-  double zeros = 0;      ///< entries of W̃ that are zero
+  /// Mask entries that changed from one search to the next, per step between them (FST, arXiv
+  /// 2404.01847, section 3.1). 0 without masks.
+  double flip_rate = 0;
+  double zeros = 0;  ///< entries of W̃ that are zero; 0 in a dense phase
 };
 
 class SparseWeights {
  public:
-  /// `model` must outlive this. Allocates the forward weights; refresh() fills them.
+  /// `model` must outlive this. Chooses the layers and allocates their forward weights. Throws
+  /// Error (usage) when the pattern matches no layer, is no regular expression, or matches one that
+  /// cannot be sparse.
   SparseWeights(model::Gpt2& model, const Method& method, at::ScalarType compute_dtype,
                 uint64_t seed);
 
-  /// Sets each layer's frozen scale β from the current (initial) weights. A resumed run restores it
-  /// through state() instead.
+  /// The start of a run: each layer's frozen scale β and the first masks, from the initial weights.
+  /// A resumed run restores them through state() instead.
   void initialise();
 
-  /// Makes every forward weight from its master. Called once before the first step and after each
-  /// optimiser step, never more: the flip rate counts from call to call.
-  SparsityStatistics refresh();
+  /// Makes what the next step uses, after `updates` optimiser updates: masks where a search is due
+  /// (every mask_interval updates, and at the first sparse step), then every forward weight from
+  /// its master. Repeating a call changes nothing, so that a resumed run may begin with it.
+  void prepare(int64_t updates, bool is_sparse);
 
-  /// Names the random numbers of the next backward pass in every sparse layer. `micro_batch` counts
+  /// Adds λ · divisor · (1 - M) ⊙ W to the gradients of the masked layers (DecayOn::kGradient); see
+  /// AdamW::step for the divisor. Nothing in a dense phase.
+  void decay_gradients(double divisor);
+
+  /// W -= learning_rate · λ (1 - M) ⊙ W (DecayOn::kWeight), after the update, with the masks of the
+  /// step that was taken.
+  void decay_weights(double learning_rate);
+
+  /// Names the random numbers of the next backward pass in every chosen layer. `micro_batch` counts
   /// over all micro-batches of a step, so that accumulation draws fresh numbers.
   void set_stream(int64_t step, int64_t micro_batch);
 
-  /// "NAME.mask" (uint8, 8 entries a byte, most significant bit first) and "NAME.scale" (β,
-  /// float64) of each sparse layer; empty for a dense method. The tensors share memory: filling
-  /// them restores it.
+  SparsityStatistics statistics() const;
+
+  /// The flip rate of each masked layer by its weight's name.
+  std::vector<std::pair<std::string, double>> flip_rates() const;
+
+  /// Of each masked layer "NAME.mask" (uint8, 8 entries a byte, most significant bit first),
+  /// "NAME.scale" (β, float64), "NAME.flips" (int64: of the last search); and "searches" (int64:
+  /// the updates before the last two searches). The tensors share memory: filling them restores it.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
-  /// The mask of each sparse layer by its weight's name.
+  /// The mask of each sparse layer by its weight's name; empty in a dense phase.
   std::vector<std::pair<std::string, at::Tensor>> masks() const;
 
   /// Puts W̃ in float32 in place of each sparse master: what the saved model holds. The end of a
-  /// run.
+  /// run. Nothing in a dense phase.
   void replace_masters();
 
  private:
   struct Layer {
     std::string name;
     model::Linear* linear;
-    at::Tensor mask, scale;
+    at::Tensor forward;  // W̃; undefined where only masks are watched in float32
+    at::Tensor mask, scale, flips;
+    int64_t zeros = 0;
+    c10::intrusive_ptr<sparse::Weight24> weight24;
   };
-  void refresh_dense();
+  void choose_layers();
+  void set_up(Layer& layer);
+  void copy_masters();
+  bool is_search_due(int64_t updates, bool is_sparse) const;
+  void search(Layer& layer);
+  void make(Layer& layer, bool is_search_due);
+  void make_sparse(Layer& layer, const at::Tensor& out, bool is_search_due);
+  sparse::MaskSearch mask_search() const;
+  double steps_between_searches() const;
 
   model::Gpt2& model_;
   Method method_;
   at::ScalarType dtype_;
   uint64_t seed_;
-  std::vector<Layer> layers_;  // the sparse ones
+  std::vector<Layer> layers_;  // the chosen ones
+  at::Tensor searches_;        // int64: updates before the last search, and before the one before
+  bool is_sparse_ = false;
 };
 
 }  // namespace twofour::train

@@ -15,6 +15,7 @@ struct TrainSummary {
   double seconds = 0;          ///< of this part of the run
   double tokens_per_second = 0;
   double flip_rate = 0, zeros = 0;
+  int64_t skipped = 0;  ///< steps of this part whose scaled gradients overflowed
 };
 
 /// Trains as `options` say. `config` is the effective configuration, kept as RUN/config.toml.
@@ -25,8 +26,9 @@ struct TrainSummary {
 ///
 /// Throws Error, leaving the last checkpoint as it was: for sizes or data that cannot be trained
 /// on; for a run folder that already holds a run (without resume) or was made with other options
-/// (with resume; the first difference is named); when the loss or the gradient is no longer finite;
-/// after a requested stop (SIGINT, SIGTERM), once the checkpoint of that step is written.
+/// (with resume; the first difference is named); when the run diverges (see Stepper::take); after a
+/// requested stop (SIGINT, SIGTERM), once the checkpoint of that step is written. `stop_after` ends
+/// a run likewise, but without an error; RUN/model appears only after the last step.
 TrainSummary train(const TrainOptions& options, const std::string& config);
 
 }  // namespace twofour::train

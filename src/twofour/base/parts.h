@@ -1,0 +1,31 @@
+// Where the time of a training step goes.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace twofour {
+
+/// kForward, kBackward, kOptimizer and kRefresh (masks and forward weights) cover a step; kMvue and
+/// kPacking are parts of the products inside the first two.
+enum class Part { kForward, kBackward, kOptimizer, kRefresh, kMvue, kPacking };
+constexpr std::array<const char*, 6> kPartNames = {"forward", "backward", "optimizer",
+                                                   "refresh", "mvue",     "packing"};
+
+/// Adds the time of its life to a part.
+class PartTimer {
+ public:
+  explicit PartTimer(Part part);
+  ~PartTimer();
+  PartTimer(const PartTimer&) = delete;
+  PartTimer& operator=(const PartTimer&) = delete;
+
+ private:
+  Part part_;
+  int64_t start_;
+};
+
+/// Seconds of each part since the last call, in the order of kPartNames.
+std::array<double, kPartNames.size()> take_part_seconds();
+
+}  // namespace twofour

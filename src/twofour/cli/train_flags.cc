@@ -1,0 +1,224 @@
+#include "twofour/cli/train_flags.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "twofour/base/error.h"
+#include "twofour/base/file.h"
+#include "twofour/model/presets.h"
+#include "twofour/text/token_file.h"
+#include "twofour/train/methods.h"
+#include "twofour/train/recipes.h"
+
+namespace twofour::cli {
+namespace {
+
+void add_size_options(CLI::App& command, TrainFlags& flags) {
+  command.add_option("--model", flags.model, "one of " + model::preset_names())->type_name("NAME");
+  const auto size = [&](const char* name, auto& value, const char* help) {
+    command.add_option(name, value, help)->type_name("N")->group("Sizes (override --model)");
+  };
+  size("--layers", flags.layers, "transformer blocks");
+  size("--heads", flags.heads, "attention heads; must divide the width");
+  size("--width", flags.width, "width of the residual stream");
+  size("--context", flags.context, "tokens of a sequence");
+  size("--feed-forward", flags.feed_forward, "feed-forward width (4 x width; half of it for half)");
+  size("--vocabulary", flags.vocabulary, "token ids; 0 = as the data says");
+}
+
+void add_method_options(CLI::App& command, TrainFlags& flags) {
+  std::string names;
+  for (const train::Method& method : train::methods()) {
+    names += (names.empty() ? "" : ", ") + method.name;
+  }
+  command.add_option("--method", flags.method, "one of " + names)->type_name("NAME");
+  for (const train::Axis& axis : train::axes()) {
+    command.add_option("--" + axis.name, flags.axes[axis.name], axis.help)
+        ->type_name("V")
+        ->group("Method (override --method)");
+  }
+  command
+      .add_option("--recipe", flags.recipe,
+                  "a published run, MODEL-METHOD as gpt2-124m-fst: fills in what is not given")
+      ->configurable(false)
+      ->type_name("NAME");
+  command
+      .add_option("--scale-to-budget", flags.budget,
+                  "shrink steps, warm-up and mask interval so that the run sees this many tokens (5M)")
+      ->configurable(false)
+      ->type_name("TOKENS");
+}
+
+void add_training_options(CLI::App& command, TrainFlags& flags) {
+  train::TrainOptions& options = flags.options;
+  const auto add = [&](const char* name, auto& value, const char* help, const char* group) {
+    return command.add_option(name, value, help)->group(group);
+  };
+  command.add_option("--dtype", options.dtype, "of the products: float32, bfloat16 or float16")
+      ->type_name("T");
+  command.add_option("--seed", options.seed, "of weights, data order and MVUE");
+  command.add_flag("--recompute", options.recompute, "recompute activations: less memory, slower");
+  add("--steps", options.steps, "optimiser steps", "Training");
+  add("--batch", options.batch, "sequences of a micro-batch", "Training");
+  add("--accumulate", options.accumulate, "micro-batches of a step", "Training");
+  add("--lr", options.learning_rate, "highest learning rate", "Training");
+  add("--min-lr", flags.min_learning_rate, "lowest learning rate (default: a tenth of --lr)",
+      "Training");
+  add("--warmup", options.warmup, "steps of rising learning rate", "Training");
+  add("--weight-decay", options.weight_decay, "AdamW's, on matrices only", "Training");
+  add("--beta1", options.beta1, "AdamW's first moment", "Training");
+  add("--beta2", options.beta2, "AdamW's second moment", "Training");
+  add("--epsilon", options.epsilon, "AdamW's", "Training");
+  add("--clip", options.clip, "largest gradient norm, 0 = no clipping", "Training");
+  add("--loss-scale", options.loss_scale,
+      "first factor of the loss's gradient, which adapts; 0 = none (float16: 65536)", "Training");
+  add("--loss-scale-growth", options.loss_scale_growth,
+      "finite steps in a row before the scale doubles", "Training");
+  add("--divergence-factor", options.divergence_factor,
+      "a gradient norm this many times the usual, five steps in a row, ends the run; 0 = never",
+      "Training");
+  add("--log-every", options.log_every, "steps", "Output");
+  add("--validate-every", options.validate_every, "steps, 0 = only at the end", "Output");
+  add("--validation-windows", options.validation_windows, "windows of val.bin", "Output");
+  add("--checkpoint-every", options.checkpoint_every, "steps, 0 = only at the end", "Output");
+  add("--keep", options.keep, "newest checkpoints that stay", "Output");
+  add("--stop-after", options.stop_after, "stop with a checkpoint after this step, 0 = at the end",
+      "Output")
+      ->configurable(false);
+}
+
+// "5000000", "5M", "500k", "1.5B".
+double token_count(const std::string& text) {
+  static const std::map<char, double> kUnits = {{'k', 1e3}, {'K', 1e3}, {'M', 1e6}, {'B', 1e9}};
+  std::string number = text;
+  double unit = 1;
+  if (!number.empty() && kUnits.contains(number.back())) {
+    unit = kUnits.at(number.back());
+    number.pop_back();
+  }
+  char* end = nullptr;
+  const double value = std::strtod(number.c_str(), &end) * unit;
+  if (number.empty() || *end != '\0' || !(value >= 1) || !std::isfinite(value)) {
+    fail_usage("--scale-to-budget must be a number of tokens as 5000000 or 5M, not \"{}\"",
+               printable(text));
+  }
+  return value;
+}
+
+// Fewer steps, and in proportion all that is counted in steps and not given on the command line.
+void scale_to_budget(CLI::App& command, const TrainFlags& flags, const GivenOptions& given) {
+  if (given.on_command_line.contains("steps")) {
+    fail_usage("--steps and --scale-to-budget both set the number of steps: give one of them");
+  }
+  const train::TrainOptions& options = flags.options;
+  const int64_t context = flags.context.value_or(model::preset(flags.model).context);
+  const auto tokens_per_step = static_cast<double>(options.batch * options.accumulate * context);
+  const double budget = token_count(flags.budget);
+  const auto steps = static_cast<double>(options.steps);
+  const double scaled = std::floor(budget / tokens_per_step);
+  if (scaled < 1) {
+    fail_usage(
+        "--scale-to-budget {} is less than one step of {:.0f} tokens: lower --batch, "
+        "--accumulate or --context",
+        flags.budget, tokens_per_step);
+  }
+  if (scaled > steps) {
+    fail_usage("--scale-to-budget {} is more than the run's {:.0f} steps of {:.0f} tokens",
+               flags.budget, steps, tokens_per_step);
+  }
+  set_option(command, "steps", fmt::format("{:.0f}", scaled));
+  const auto shrink = [&](const std::string& name, double value) {
+    if (given.on_command_line.contains(name) || value <= 0) return;
+    const double shrunk = std::max(1.0, std::round(value * scaled / steps));
+    set_option(command, name, fmt::format("{:.0f}", shrunk));
+  };
+  shrink("warmup", static_cast<double>(options.warmup));
+  shrink("mask-interval", std::stod(flags.axes.at("mask-interval")));
+  for (const char* name : {"dense-start", "dense-end"}) {  // shares stay as they are
+    const double value = std::stod(flags.axes.at(name));
+    if (value >= 1) shrink(name, value);
+  }
+}
+
+// From the strongest to the weakest: the command line, the config file, the recipe, the method.
+void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
+  std::string configured;  // the method whose values the config file or the recipe brings
+  if (!flags.recipe.empty()) {
+    for (const auto& [name, value] : train::recipe_named(flags.recipe)) {
+      set_option_if_unset(command, name, value);
+      if (name == "method") configured = value;
+    }
+  }
+  if (given.in_config.contains("method")) configured = given.in_config.at("method");
+  const train::Method& method = train::method_named(flags.method);
+  // Another method on the command line brings its own values.
+  const bool is_other = !configured.empty() && configured != flags.method;
+  train::Method checked;
+  for (const train::Axis& axis : train::axes()) {
+    if (is_other && !given.on_command_line.contains(axis.name)) {
+      set_option(command, axis.name, axis.get(method));
+    } else {
+      set_option_if_unset(command, axis.name, axis.get(method));
+    }
+    axis.set(checked, flags.axes.at(axis.name));  // a bad value is named before it is used
+  }
+  if (!flags.budget.empty()) scale_to_budget(command, flags, given);
+}
+
+}  // namespace
+
+void add_train_flags(CLI::App& command, TrainFlags& flags) {
+  command.add_option("--data", flags.data, "folder of train.bin and val.bin")->type_name("DIR");
+  command.add_option("--out", flags.out, "folder of this run")->type_name("RUN");
+  command.add_flag("--resume", flags.options.resume, "go on from the newest checkpoint of --out")
+      ->configurable(false);
+  add_size_options(command, flags);
+  add_method_options(command, flags);
+  add_training_options(command, flags);
+  add_threads_option(command);
+  ConfigHooks hooks;
+  hooks.implicit_file = [&flags] {
+    const fs::path kept = fs::path(flags.out) / "config.toml";
+    return flags.options.resume && fs::exists(kept) ? kept.string() : std::string();
+  };
+  hooks.complete = [&command, &flags](const GivenOptions& given) {
+    fill_in(command, flags, given);
+  };
+  add_config_options(command, hooks);
+}
+
+train::TrainOptions complete_options(const TrainFlags& flags) {
+  train::TrainOptions options = flags.options;
+  if (flags.data.empty()) fail_usage("--data is missing: a folder that \"twofour data\" wrote");
+  if (flags.out.empty()) fail_usage("--out is missing: the folder of this run");
+  options.data = flags.data;
+  options.out = flags.out;
+  options.sizes = model::preset(flags.model);
+  const auto set = [](int64_t& size, const std::optional<int64_t>& flag) {
+    if (flag) size = *flag;
+  };
+  set(options.sizes.layers, flags.layers);
+  set(options.sizes.heads, flags.heads);
+  set(options.sizes.width, flags.width);
+  set(options.sizes.context, flags.context);
+  options.method = train::method_named(flags.method);
+  for (const train::Axis& axis : train::axes()) axis.set(options.method, flags.axes.at(axis.name));
+  const double share = options.method.feed_forward_share;
+  options.sizes.feed_forward =
+      static_cast<int64_t>(4.0 * static_cast<double>(options.sizes.width) * share);
+  set(options.sizes.feed_forward, flags.feed_forward);
+  options.sizes.vocabulary = flags.vocabulary;
+  if (flags.vocabulary == 0) {
+    const auto data = text::TokenFile::open(options.data / "train.bin");
+    options.sizes.vocabulary = data.info().vocabulary_size;
+    if (options.sizes.vocabulary == 0) {
+      fail_usage("\"{}\" does not say its vocabulary: give --vocabulary", data.path().string());
+    }
+  }
+  options.min_learning_rate = flags.min_learning_rate.value_or(options.learning_rate / 10);
+  return options;
+}
+
+}  // namespace twofour::cli

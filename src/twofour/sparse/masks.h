@@ -1,0 +1,41 @@
+// Masks and masked weights of training: the float32 master, its mask (uint8, ceil(numel / 8) bytes,
+// 8 entries a byte, most significant bit first, 1 = kept) and W̃ in the compute dtype. Weights are
+// [out, in], contiguous.
+#pragma once
+
+#include <string>
+
+#include <ATen/core/Tensor.h>
+
+namespace twofour::sparse {
+
+/// How the mask of a weight is found (kernels/mask.h).
+enum class MaskSearch {
+  kMagnitude,    ///< two of every four consecutive inputs
+  kTransposable  ///< two in every row and column of each 4 x 4 block
+};
+
+/// Throws Error (usage), naming the sizes, for a weight that has no such mask.
+void check_maskable(const at::Tensor& weight, MaskSearch search, const std::string& name);
+
+/// Replaces `mask` by the mask of `weight`; returns the number of entries that changed.
+int64_t search_mask(const at::Tensor& weight, MaskSearch search, at::Tensor& mask);
+
+struct WeightCounts {
+  int64_t flips = 0;  ///< entries of the mask that changed
+  int64_t zeros = 0;  ///< zeros of W̃
+};
+
+/// out = weight ⊙ M with M the magnitude 2:4 mask, which replaces `mask`: search and product in one
+/// pass.
+WeightCounts magnitude24(const at::Tensor& weight, at::Tensor& out, at::Tensor& mask);
+
+/// out = weight ⊙ mask; returns the zeros of out.
+int64_t masked_weight(const at::Tensor& weight, const at::Tensor& mask, at::Tensor& out);
+
+/// target += factor · (1 - mask) ⊙ weight, all float32; kept entries are not touched. `target` may
+/// be `weight`.
+void add_masked_decay(const at::Tensor& weight, const at::Tensor& mask, double factor,
+                      at::Tensor& target);
+
+}  // namespace twofour::sparse

@@ -1,0 +1,148 @@
+#include "twofour/train/stepper.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <ATen/ops/from_blob.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "twofour/base/error.h"
+#include "twofour/base/parts.h"
+#include "twofour/checkpoint/run_checkpoint.h"
+#include "twofour/model/loss.h"
+#include "twofour/sparse/dtype.h"
+#include "twofour/train/schedule.h"
+
+namespace twofour::train {
+namespace {
+
+checkpoint::NamedTensors parameters_of(model::Gpt2& model) {
+  checkpoint::NamedTensors parameters;
+  model.visit([&](const std::string& name, at::Tensor& tensor) {
+    tensor.requires_grad_();
+    parameters.emplace_back(name, tensor);
+  });
+  return parameters;
+}
+
+AdamWOptions optimizer_options(const TrainOptions& options) {
+  return {options.beta1, options.beta2, options.epsilon, options.weight_decay, options.clip};
+}
+
+double first_loss_scale(const TrainOptions& options) {
+  constexpr double kFloat16Scale = 65536;
+  return options.loss_scale.value_or(options.dtype == "float16" ? kFloat16Scale : 0.0);
+}
+
+}  // namespace
+
+Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data)
+    : options_(options),
+      batches_(data, options.sizes.context, options.seed),
+      model_(model::make_gpt2(options.sizes, options.seed)),
+      optimizer_(parameters_of(model_), optimizer_options(options)),
+      weights_(model_, options.method, sparse::dtype_named(options.dtype), options.seed),
+      phases_(options.method, options.steps, options.beta2),
+      scaler_(first_loss_scale(options), options.loss_scale_growth),
+      divergence_(options.divergence_factor) {}
+
+bool Stepper::is_sparse(int64_t step) const {
+  return phases_.is_sparse(std::min(step, options_.steps - 1));
+}
+
+void Stepper::prepare(int64_t step) { weights_.prepare(optimizer_.steps_taken(), is_sparse(step)); }
+
+double Stepper::accumulate_gradients(int64_t step) {
+  const int64_t tokens = options_.batch * options_.sizes.context;
+  const double scale = scaler_.scale() / static_cast<double>(options_.accumulate);
+  std::vector<int64_t> inputs(static_cast<size_t>(tokens)), targets(inputs);
+  double loss = 0.0;
+  for (int64_t micro = 0; micro < options_.accumulate; ++micro) {
+    batches_.read((step * options_.accumulate + micro) * options_.batch, inputs, targets);
+    const at::Tensor ids = at::from_blob(inputs.data(), {options_.batch, options_.sizes.context},
+                                         at::TensorOptions().dtype(at::kLong));
+    weights_.set_stream(step, micro);
+    at::Tensor micro_loss;
+    {
+      const PartTimer timer(Part::kForward);
+      const at::Tensor hidden = model::gpt2_hidden(model_, ids, {options_.recompute});
+      micro_loss = model::next_token_loss(model_, hidden, targets, scale);
+    }
+    const PartTimer timer(Part::kBackward);
+    torch::autograd::backward({micro_loss}, {});
+    loss += micro_loss.item<double>();
+  }
+  return loss / static_cast<double>(options_.accumulate);
+}
+
+// Returns the gradient's norm; where it is not finite, nothing has changed.
+double Stepper::update(int64_t step, double learning_rate) {
+  const PartTimer timer(Part::kOptimizer);
+  const bool is_watched = phases_.watches(step);
+  SecondMomentChange change;
+  const double norm = optimizer_.step(learning_rate, scaler_.scale(), [&](double divisor) {
+    weights_.decay_gradients(divisor);
+    if (is_watched) change = optimizer_.second_moment_change(divisor);
+  });
+  const bool is_updated = std::isfinite(norm);
+  if (is_updated) weights_.decay_weights(learning_rate);
+  if (is_watched) phases_.record(step, is_updated ? &change : nullptr);
+  return norm;
+}
+
+StepResult Stepper::take(int64_t step) {
+  StepResult result;
+  result.is_sparse = is_sparse(step);
+  result.learning_rate = learning_rate(step, options_.steps, options_.warmup,
+                                       options_.learning_rate, options_.min_learning_rate);
+  result.loss = accumulate_gradients(step);
+  result.gradient_norm =
+      std::isfinite(result.loss) ? update(step, result.learning_rate) : result.loss;
+  result.was_skipped = !std::isfinite(result.gradient_norm);
+  scaler_.update(result.was_skipped);
+  if (result.was_skipped) {
+    optimizer_.clear_gradients();
+  } else {
+    divergence_.record(result.gradient_norm);
+  }
+  check_divergence(step, result);
+  const bool is_next_sparse = is_sparse(step + 1);
+  const bool freezes = options_.method.second_moment == SecondMoment::kFreeze && is_next_sparse;
+  if (freezes && !optimizer_.has_frozen_second_moment()) optimizer_.freeze_second_moment();
+  if (!result.was_skipped || is_next_sparse != result.is_sparse) prepare(step + 1);
+  return result;
+}
+
+void Stepper::check_divergence(int64_t step, const StepResult& result) const {
+  std::string what;
+  if (result.was_skipped && (!scaler_.is_on() || scaler_.is_exhausted())) {
+    what = std::isfinite(result.loss) ? fmt::format("the gradient is {}", result.gradient_norm)
+                                      : fmt::format("the loss is {}", result.loss);
+  } else if (divergence_.has_diverged()) {
+    what = fmt::format("the gradient's norm is {:.3g}, usually {:.3g},", result.gradient_norm,
+                       divergence_.usual_norm());
+  } else {
+    return;
+  }
+  const auto last = checkpoint::latest_checkpoint(options_.out);
+  fail(
+      "{} at step {}: the run diverges; {}; try a lower --lr, a longer --warmup or --dtype float32",
+      what, step + 1,
+      last ? fmt::format("the checkpoint of step {} is kept", *last)
+           : std::string("there is no checkpoint yet"));
+}
+
+StateFiles Stepper::state() {
+  checkpoint::NamedTensors parameters, schedule = phases_.state();
+  model_.visit([&](const std::string& name, at::Tensor& tensor) {
+    parameters.emplace_back(name, tensor.detach());
+  });
+  schedule.emplace_back("loss_scale", scaler_.state());
+  schedule.emplace_back("gradient_norm", divergence_.state());
+  return {{"model.safetensors", parameters},
+          {"optimizer.safetensors", optimizer_.state()},
+          {"sparsity.safetensors", weights_.state()},
+          {"schedule.safetensors", schedule}};
+}
+
+}  // namespace twofour::train

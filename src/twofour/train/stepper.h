@@ -1,0 +1,71 @@
+// One step of training and everything that it changes.
+#pragma once
+
+#include <cstdint>
+
+#include "twofour/model/gpt2.h"
+#include "twofour/text/batches.h"
+#include "twofour/text/token_file.h"
+#include "twofour/train/divergence.h"
+#include "twofour/train/loss_scaler.h"
+#include "twofour/train/optimizer.h"
+#include "twofour/train/options.h"
+#include "twofour/train/phases.h"
+#include "twofour/train/run_state.h"
+#include "twofour/train/sparse_weights.h"
+
+namespace twofour::train {
+
+struct StepResult {
+  double loss = 0;           ///< mean over the step's tokens, nats
+  double gradient_norm = 0;  ///< before clipping
+  double learning_rate = 0;
+  bool is_sparse = false;
+  bool was_skipped = false;  ///< the scaled gradients overflowed: nothing but the scale changed
+};
+
+class Stepper {
+ public:
+  /// `options` and `data` must outlive this. Throws Error (usage) for options that make no sense.
+  Stepper(const TrainOptions& options, const text::TokenFile& data);
+
+  /// The start of a run, instead of filling the tensors of state().
+  void initialise() { weights_.initialise(); }
+
+  /// Makes the forward weights of `step`. Before the first step of a process.
+  void prepare(int64_t step);
+
+  /// Trains on the batches of `step` (0, 1, …) and prepares the next one. Throws Error when the run
+  /// diverges: the loss or the gradient is not finite, the loss scale is exhausted, or the norm
+  /// explodes. The weights of the last step without such signs are then unchanged or in the last
+  /// checkpoint.
+  StepResult take(int64_t step);
+
+  /// False while the gradient's norm is suspicious: what is saved now may be no good any more.
+  bool is_worth_saving() const { return !divergence_.is_suspicious(); }
+
+  /// Everything that the next step depends on, as the files of a checkpoint.
+  StateFiles state();
+
+  double loss_scale() const { return scaler_.scale(); }
+  const SparseWeights& weights() const { return weights_; }
+  SparseWeights& weights() { return weights_; }
+  model::Gpt2& model() { return model_; }
+
+ private:
+  bool is_sparse(int64_t step) const;
+  double accumulate_gradients(int64_t step);
+  double update(int64_t step, double learning_rate);
+  void check_divergence(int64_t step, const StepResult& result) const;
+
+  const TrainOptions& options_;
+  text::Batches batches_;
+  model::Gpt2 model_;
+  AdamW optimizer_;
+  SparseWeights weights_;
+  Phases phases_;
+  LossScaler scaler_;
+  DivergenceWatch divergence_;
+};
+
+}  // namespace twofour::train
