@@ -1,11 +1,12 @@
 # The everyday tasks. CMakePresets.json has the rest: debug, asan, tsan.
-.PHONY: help setup build test test-all demo bench format lint clean
+.PHONY: help setup build test test-all demo bench results-pretraining format lint clean
 
 help:
 	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (under 15 minutes)"
 	@echo "make test    set up, build, run the tests"
 	@echo "make build   set up, build build/twofour"
 	@echo "make bench   ratios against PyTorch, tokenizers and dense libraries, JSON in build/bench"
+	@echo "make results-pretraining  train all methods on ../shared's TinyStories, write docs/results (an hour)"
 	@echo "make format  clang-format every source;  make lint  clang-tidy the changed ones"
 	@echo "make clean   remove build/ and demo/"
 
@@ -28,6 +29,9 @@ demo: build
 
 bench: build
 	@.venv/bin/python bench/run.py
+
+results-pretraining: build
+	@.venv/bin/python bench/pretraining.py
 
 format:
 	@git ls-files '*.cc' '*.h' | xargs clang-format-14 -i

@@ -20,6 +20,8 @@ SIZES = {
     "6x384": {"layers": 6, "heads": 6, "width": 384},
 }
 BATCH, CONTEXT, VOCABULARY = 4, 256, 50257
+# So few steps are measured that a dense end or a switch would be most of them.
+SPARSE_THROUGHOUT = {"fst": ["--dense-end", 0], "step": ["--switch", "fixed", "--second-moment", "adapt"]}
 
 
 def run_and_measure(command):
@@ -48,7 +50,7 @@ def time_ours(size, dtype, steps, method, scratch):
     run = pathlib.Path(tempfile.mkdtemp(dir=scratch))
     _, peak = run_and_measure([
         ROOT / "build/twofour", "train", "--data", scratch, "--out", run, *flags(size), "--dtype", dtype,
-        "--method", method, "--steps", steps + 2, "--batch", BATCH, "--context", CONTEXT, "--vocabulary",
+        "--method", method, *SPARSE_THROUGHOUT.get(method, []), "--steps", steps + 2, "--batch", BATCH, "--context", CONTEXT, "--vocabulary",
         VOCABULARY, "--log-every", 1, "--json"])
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     rates = [entry["tokens_per_second"] for entry in log if entry["event"] == "step"][2:]
@@ -60,7 +62,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="*", default=list(SIZES))
     parser.add_argument("--dtypes", nargs="*", default=["bfloat16", "float32"])
-    parser.add_argument("--methods", nargs="*", default=["dense", "s-ste"])
+    parser.add_argument("--methods", nargs="*", default=["dense", "s-ste", "fst"])
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--compile", action="store_true", help="also against torch.compile")

@@ -77,3 +77,31 @@ def test_a_run_of_one_step_and_constant_curves(twofour, tmp_path):
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     page, text = page_of_runs(twofour, [tmp_path], tmp_path)
     assert "nan" not in text and "inf" not in text.replace("information", "")
+
+
+def test_runs_that_differ_in_the_seed_are_averaged(twofour, corpus, small, tmp_path):
+    runs = []
+    for method, seed in [("s-ste", 1), ("dense", 1), ("s-ste", 2)]:
+        runs.append(tmp_path / f"{method}-{seed}")
+        twofour("train", "--data", corpus / "data", "--out", runs[-1], *small, "--method", method, "--seed", seed,
+                "--steps", 20, "--validate-every", 10)
+    single = json.loads(twofour("report", *runs, "--json").stdout)["runs"]
+    means = json.loads(twofour("report", *runs, "--average-seeds", "--json").stdout)["runs"]
+    assert [run["run"] for run in means] == ["s-ste", "dense"]
+    losses = [single[0]["validation_loss"], single[2]["validation_loss"]]
+    assert means[0]["validation_loss"] == pytest.approx(sum(losses) / 2)
+    assert means[0]["validation_loss_deviation"] == pytest.approx(abs(losses[0] - losses[1]) / 2**0.5)
+    assert means[0]["runs"] == 2 and "runs" not in means[1]
+    text = twofour("report", *runs, "--average-seeds", "--markdown").stdout
+    assert text.startswith("| run | method |") and " ± " in text and "backward" in text
+
+
+def test_one_chart_as_svg(twofour, sparse_run, tmp_path):
+    out = tmp_path / "flips.svg"
+    twofour("report", sparse_run, "--chart", "flip_rate", "--out", out)
+    svg = xml.fromstring(out.read_text())
+    assert svg.tag.endswith("svg") and "polyline" in out.read_text()
+    assert "choose one of validation" in twofour("report", sparse_run, "--chart", "flips", "--out", out,
+                                                 fails=2).stderr
+    assert "no run has logged" in twofour("report", sparse_run, "--chart", "loss_scale", "--out", out,
+                                          fails=1).stderr

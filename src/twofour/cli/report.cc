@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/cli/command.h"
+#include "twofour/report/average.h"
+#include "twofour/report/chart.h"
 #include "twofour/report/page.h"
 #include "twofour/report/table.h"
 
@@ -12,20 +15,41 @@ namespace {
 
 struct ReportFlags {
   std::vector<std::string> runs;
-  std::string out;
-  bool json = false;
+  std::string out, chart;
+  bool json = false, markdown = false, average_seeds = false;
 };
 
+// One chart as SVG.
+std::string make_chart(const std::vector<report::RunLog>& runs, const std::string& curve) {
+  std::string known;
+  for (const report::ChartKind& kind : report::chart_kinds()) {
+    known += (known.empty() ? "" : ", ") + std::string(kind.curve);
+    if (curve != kind.curve) continue;
+    const auto series = report::series_of(runs, curve);
+    if (series.empty()) fail("no run has logged \"{}\"", curve);
+    return report::standalone_chart(kind.title, kind.unit, series, kind.logarithmic);
+  }
+  fail_usage("unknown --chart \"{}\": choose one of {}", printable(curve), known);
+}
+
 void run_report(const ReportFlags& flags) {
+  if (!flags.chart.empty() && flags.out.empty()) fail_usage("--chart needs --out FILE.svg");
   std::vector<report::RunLog> runs;
   for (const std::string& run : flags.runs) runs.push_back(report::read_run(run));
-  if (!flags.out.empty()) write_file(flags.out, report::make_page(runs));
+  if (flags.average_seeds) runs = report::average_seeds(runs);
+  if (!flags.out.empty()) {
+    write_file(flags.out,
+               flags.chart.empty() ? report::make_page(runs) : make_chart(runs, flags.chart));
+  }
   if (flags.json) {
     fmt::print("{}\n", report::to_json(runs));
     return;
   }
-  fmt::print("{}", report::to_text(report::compare(runs)));
-  if (!flags.out.empty()) fmt::print("curves: {}\n", flags.out);
+  const auto shown = flags.markdown ? report::to_markdown : report::to_text;
+  fmt::print("{}", shown(report::compare(runs)));
+  const report::Table parts = report::compare_parts(runs);
+  if (!parts.rows.empty()) fmt::print("\n{}", shown(parts));
+  if (!flags.out.empty() && !flags.markdown) fmt::print("curves: {}\n", flags.out);
 }
 
 }  // namespace
@@ -39,6 +63,13 @@ void add_report(CLI::App& program) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("RUNS");
   command.add_option("--out", flags->out, "the page to write")->type_name("FILE.html");
+  command
+      .add_option("--chart", flags->chart,
+                  "write one curve as SVG to --out instead: validation, flip_rate, ...")
+      ->type_name("CURVE");
+  command.add_flag("--average-seeds", flags->average_seeds,
+                   "runs that differ in the seed only count as one: mean ± standard deviation");
+  command.add_flag("--markdown", flags->markdown, "print the tables as Markdown");
   command.add_flag("--json", flags->json, "print the table as one JSON object");
   on_run(command, [flags] { run_report(*flags); });
 }

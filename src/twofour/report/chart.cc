@@ -149,6 +149,61 @@ std::string escape(const std::string& text) {
   return out;
 }
 
+const std::vector<ChartKind>& chart_kinds() {
+  static const std::vector<ChartKind> kKinds = {
+      {"validation", "Validation loss", "nats a token", false},
+      {"loss", "Training loss", "nats a token", false},
+      {"flip_rate", "Flip rate of the masks", "share of entries a step", false},
+      {"zeros", "Zeros in the sparse layers", "share of weights", false},
+      {"grad_norm", "Gradient norm before clipping", "norm", true},
+      {"loss_scale", "Loss scale", "factor", true},
+      {"lr", "Learning rate", "learning rate", false},
+      {"tokens_per_second", "Speed", "tokens a second", false},
+  };
+  return kKinds;
+}
+
+std::vector<Series> series_of(const std::vector<RunLog>& runs, const std::string& curve) {
+  std::vector<Series> series;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    const auto found = runs[r].curves.find(curve);
+    if (found == runs[r].curves.end() || found->second.empty()) continue;
+    series.push_back({runs[r].name, static_cast<int>(r % std::size(kColours)), found->second});
+  }
+  return series;
+}
+
+std::string standalone_chart(const std::string& title, const std::string& unit,
+                             const std::vector<Series>& series, bool logarithmic) {
+  constexpr double kTitle = 28, kLine = 18, kKeyWidth = 110;
+  const double legend = kLine * static_cast<double>((series.size() + 4) / 5);
+  const double height = kTitle + kHeight + legend + 8;
+  std::string svg = fmt::format(
+      R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}">)"
+      "<style>.grid {{ stroke: #dfe3e8; }} .tick, .axis {{ fill: #5b6470; font: 11px sans-serif; "
+      "}} "
+      ".title {{ font: 14px sans-serif; }} .name {{ font: 12px sans-serif; }} "
+      ".curve {{ fill: none; stroke-width: 1.8; stroke-linejoin: round; }} ",
+      kWidth, height);
+  for (size_t i = 0; i < std::size(kColours); ++i) {
+    svg +=
+        fmt::format(".curve.c{0} {{ stroke: {1}; }} .dot.c{0} {{ fill: {1}; }} ", i, kColours[i]);
+  }
+  svg += fmt::format(
+      R"(</style><rect width="{}" height="{}" fill="#fff"/><text class="title" x="{}" y="19">{}</text>)",
+      kWidth, height, kLeft, escape(title));
+  svg += fmt::format(R"(<svg y="{}" width="{}" height="{}">)", kTitle, kWidth, kHeight) +
+         line_chart(title, unit, series, logarithmic) + "</svg>";
+  for (size_t i = 0; i < series.size(); ++i) {
+    const double x = 14 + kKeyWidth * static_cast<double>(i % 5);
+    const double y = kTitle + kHeight + kLine * static_cast<double>(i / 5) + 12;
+    svg += fmt::format(
+        R"(<circle class="dot c{}" cx="{}" cy="{}" r="5"/><text class="name" x="{}" y="{}">{}</text>)",
+        series[i].colour, x, y - 4, x + 10, y, escape(series[i].name));
+  }
+  return svg + "</svg>\n";
+}
+
 std::string line_chart(const std::string& title, const std::string& unit,
                        const std::vector<Series>& series, bool logarithmic) {
   Range steps, values;

@@ -20,6 +20,24 @@ struct Series {
 std::string line_chart(const std::string& title, const std::string& unit,
                        const std::vector<Series>& series, bool logarithmic);
 
+/// The same as a file of its own, with a title and a legend.
+std::string standalone_chart(const std::string& title, const std::string& unit,
+                             const std::vector<Series>& series, bool logarithmic);
+
+/// The colours of the series, in turn: Okabe and Ito's, which colour-blind readers can tell apart.
+inline constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                           "#e69f00", "#56b4e9", "#8a6d3b", "#999999"};
+
+/// What a curve of RunLog is called and how it is drawn.
+struct ChartKind {
+  const char *curve, *title, *unit;
+  bool logarithmic;
+};
+const std::vector<ChartKind>& chart_kinds();
+
+/// The runs' curves of that name; of runs that have one.
+std::vector<Series> series_of(const std::vector<RunLog>& runs, const std::string& curve);
+
 /// Text inside HTML or SVG.
 std::string escape(const std::string& text);
 

@@ -10,7 +10,6 @@
 namespace twofour::report {
 namespace {
 
-// The colours are Okabe and Ito's, which colour-blind readers can tell apart.
 constexpr const char* kStyle = R"(
 :root { --paper: #fff; --ink: #1b1f24; --soft: #5b6470; --line: #dfe3e8; color-scheme: light dark; }
 @media (prefers-color-scheme: dark) {
@@ -33,24 +32,6 @@ pre { white-space: pre-wrap; border-left: 3px solid var(--line); padding-left: 1
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin-right: .45em; }
 .legend span { margin-right: 1.4em; }
 )";
-constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                    "#e69f00", "#56b4e9", "#8a6d3b", "#999999"};
-
-struct ChartKind {
-  const char *curve, *title, *unit;
-  bool logarithmic;
-};
-
-constexpr ChartKind kCharts[] = {
-    {"validation", "Validation loss", "nats a token", false},
-    {"loss", "Training loss", "nats a token", false},
-    {"flip_rate", "Flip rate of the masks", "share of entries a step", false},
-    {"zeros", "Zeros in the sparse layers", "share of weights", false},
-    {"grad_norm", "Gradient norm before clipping", "norm", true},
-    {"lr", "Learning rate", "learning rate", false},
-    {"tokens_per_second", "Speed", "tokens a second", false},
-};
-
 std::string key(size_t run) {
   return fmt::format(R"(<span class="key" style="background:{}"></span>)",
                      kColours[run % std::size(kColours)]);
@@ -72,13 +53,8 @@ std::string table_html(const Table& table) {
 
 std::string charts_html(const std::vector<RunLog>& runs) {
   std::string html = "<div class=\"charts\">";
-  for (const ChartKind& kind : kCharts) {
-    std::vector<Series> series;
-    for (size_t r = 0; r < runs.size(); ++r) {
-      const auto found = runs[r].curves.find(kind.curve);
-      if (found == runs[r].curves.end() || found->second.empty()) continue;
-      series.push_back({runs[r].name, static_cast<int>(r % std::size(kColours)), found->second});
-    }
+  for (const ChartKind& kind : chart_kinds()) {
+    const std::vector<Series> series = series_of(runs, kind.curve);
     if (series.empty()) continue;
     html += fmt::format("<figure><figcaption>{}</figcaption>{}</figure>\n", kind.title,
                         line_chart(kind.title, kind.unit, series, kind.logarithmic));

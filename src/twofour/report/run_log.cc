@@ -14,8 +14,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kStepFields[] = {"loss",      "lr",   "grad_norm", "tokens_per_second",
-                                       "flip_rate", "zeros"};
+constexpr const char* kStepFields[] = {"loss",      "lr",    "grad_norm", "tokens_per_second",
+                                       "flip_rate", "zeros", "loss_scale"};
 
 class LogReader {
  public:
@@ -42,6 +42,11 @@ class LogReader {
     if (event == "validation") add("validation", *step, number(line, "loss"));
     if (event == "step") {
       for (const char* field : kStepFields) add(field, *step, number(line, field));
+      if (line.contains("seconds") && line["seconds"].is_object()) {
+        for (const auto& [part, value] : line["seconds"].items()) {
+          add("seconds/" + part, *step, number(line["seconds"], part.c_str()));
+        }
+      }
     }
     return true;
   }

@@ -20,7 +20,11 @@ struct RunLog {
   std::string name, method, dtype;
   int64_t parameters = 0, steps = 0, tokens_per_step = 0;
   double seconds = 0;  ///< training time summed over the parts of the run, as far as it was logged
-  Curves curves;       ///< loss, lr, grad_norm, tokens_per_second, flip_rate, zeros, validation
+  /// loss, lr, grad_norm, tokens_per_second, flip_rate, zeros, loss_scale, validation, and
+  /// "seconds/PART" for the parts of a step, in seconds since the record before.
+  Curves curves;
+  int64_t runs = 1;                           ///< that this is the mean of (average.h)
+  std::map<std::string, double> deviations;   ///< of the curves' last values, where runs > 1
   std::map<std::string, std::string> config;  ///< key -> value as config.toml writes them
   std::string samples;                        ///< RUN/samples.txt, if it exists
 };

@@ -30,6 +30,14 @@ std::optional<double> percent(const std::optional<double>& share) {
   return 100 * *share;
 }
 
+// The last value, ± its standard deviation where several runs are one.
+std::string shown_last(const RunLog& run, const std::string& curve) {
+  const auto deviation = run.deviations.find(curve);
+  const std::string value = shown(last_value(run, curve), "{:.4f}");
+  return deviation == run.deviations.end() ? value
+                                           : fmt::format("{} ± {:.4f}", value, deviation->second);
+}
+
 std::optional<double> perplexity(const RunLog& run) {
   const auto loss = last_value(run, "validation");
   if (!loss) return std::nullopt;
@@ -55,15 +63,53 @@ Table compare(const std::vector<RunLog>& runs) {
                   "val. loss", "val. perplexity", "zeros",      "flip rate", "tokens/s",
                   "time"};
   for (const RunLog& run : runs) {
-    table.rows.push_back(
-        {run.name, run.method, count(run.parameters), fmt::format("{}", run.steps),
-         shown(last_value(run, "loss"), "{:.4f}"), shown(last_value(run, "validation"), "{:.4f}"),
-         shown(perplexity(run), "{:.2f}"), shown(percent(last_value(run, "zeros")), "{:.1f} %"),
-         shown(last_value(run, "flip_rate"), "{:.4f}"),
-         shown(median(run, "tokens_per_second"), "{:.0f}"),
-         run.seconds > 0 ? format_duration(run.seconds) : "–"});
+    table.rows.push_back({run.name, run.method, count(run.parameters), fmt::format("{}", run.steps),
+                          shown_last(run, "loss"), shown_last(run, "validation"),
+                          shown(perplexity(run), "{:.2f}"),
+                          shown(percent(last_value(run, "zeros")), "{:.1f} %"),
+                          shown(last_value(run, "flip_rate"), "{:.4f}"),
+                          shown(median(run, "tokens_per_second"), "{:.0f}"),
+                          run.seconds > 0 ? format_duration(run.seconds) : "–"});
   }
   return table;
+}
+
+Table compare_parts(const std::vector<RunLog>& runs) {
+  const auto seconds = [](const RunLog& run, const std::string& part) {
+    double sum = 0.0;
+    const auto found = run.curves.find("seconds/" + part);
+    if (found == run.curves.end()) return sum;
+    for (const Point& point : found->second) sum += point.value;
+    return sum;
+  };
+  Table table{
+      {"run", "method", "forward", "backward", "optimizer", "refresh", "of these: mvue", "packing"},
+      {}};
+  for (const RunLog& run : runs) {
+    double all = 0.0;
+    for (const char* part : {"forward", "backward", "optimizer", "refresh"}) {
+      all += seconds(run, part);
+    }
+    if (all == 0.0) continue;
+    table.rows.push_back({run.name, run.method});
+    for (const char* part : {"forward", "backward", "optimizer", "refresh", "mvue", "packing"}) {
+      table.rows.back().push_back(fmt::format("{:.1f} %", 100 * seconds(run, part) / all));
+    }
+  }
+  return table;
+}
+
+std::string to_markdown(const Table& table) {
+  const auto line = [](const std::vector<std::string>& cells) {
+    std::string text = "|";
+    for (const std::string& cell : cells) text += " " + cell + " |";
+    return text + "\n";
+  };
+  std::string text = line(table.header) + "|";
+  for (size_t i = 0; i < table.header.size(); ++i) text += i < 2 ? "---|" : "--:|";
+  text += "\n";
+  for (const auto& row : table.rows) text += line(row);
+  return text;
 }
 
 std::string to_text(const Table& table) {
@@ -104,6 +150,15 @@ std::string to_json(const std::vector<RunLog>& runs) {
                             {"flip_rate", number(last_value(run, "flip_rate"))},
                             {"tokens_per_second", number(median(run, "tokens_per_second"))},
                             {"seconds", run.seconds}});
+    if (run.runs < 2) continue;
+    json["runs"].back()["runs"] = run.runs;
+    for (const char* curve : {"loss", "validation"}) {
+      const auto found = run.deviations.find(curve);
+      if (found == run.deviations.end()) continue;
+      const char* key =
+          curve == std::string("loss") ? "train_loss_deviation" : "validation_loss_deviation";
+      json["runs"].back()[key] = found->second;
+    }
   }
   return json.dump();
 }

@@ -14,11 +14,18 @@ struct Table {
 };
 
 /// Method, parameters, steps, losses, validation perplexity, share of zeros, flip rate, tokens a
-/// second (the median of the log), time. A dash stands for what a run did not log.
+/// second (the median of the log), time. A dash stands for what a run did not log. Means of several
+/// runs show ± the standard deviation of the losses.
 Table compare(const std::vector<RunLog>& runs);
+
+/// The share of each part of a step in the time of all steps, in percent: forward, backward,
+/// optimizer and refresh, and of these MVUE and packing; only of runs whose log has them.
+Table compare_parts(const std::vector<RunLog>& runs);
 
 /// Aligned for a terminal.
 std::string to_text(const Table& table);
+
+std::string to_markdown(const Table& table);
 
 /// One JSON object: {"runs": [{"run": …, "method": …, numbers or null}]}.
 std::string to_json(const std::vector<RunLog>& runs);

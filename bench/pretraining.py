@@ -1,0 +1,129 @@
+"""The evidence on the pre-training methods: every method, several seeds, one small GPT-2 on real text.
+
+Trains them (finished runs are used again, cut ones go on), then writes the tables of docs/results/pretraining.md
+between its two marks and the curves beside it as SVG. `make results-pretraining` runs it.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TWOFOUR = ROOT / "build/twofour"
+METHODS = {
+    "dense": ["--watch-masks", "magnitude"],
+    "half": [],
+    "ste": [],
+    "sr-ste": ["--decay", "2e-3"],
+    "step": [],
+    "fst": ["--decay", "2e-3", "--mask-interval", "10"],
+    "s-ste": [],
+}
+SIZE = ["--layers", 4, "--heads", 4, "--width", 256, "--context", 128]
+# (better, worse) as the papers have them: S-STE (arXiv 2409.09099), FST (arXiv 2404.01847).
+ORDERINGS = [("dense", "half"), ("s-ste", "sr-ste"), ("fst", "sr-ste"), ("sr-ste", "ste"), ("step", "ste"),
+             ("s-ste", "half"), ("fst", "half"), ("dense", "fst"), ("dense", "s-ste")]
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], check=True, text=True, **options)
+
+
+def prepare(texts, out, vocabulary):
+    if not (out / "tokenizer/tokenizer.json").exists():
+        run(TWOFOUR, "tokenizer", "train", *texts, "--vocab-size", vocabulary, "--out", out / "tokenizer")
+    if not (out / "data/val.json").exists():
+        run(TWOFOUR, "data", *texts, "--tokenizer", out / "tokenizer", "--out", out / "data",
+            "--document-separator", "<|endoftext|>", "--val-fraction", 0.05)
+
+
+def train(out, method, seed, args):
+    folder = out / f"{method}-{seed}"
+    if not (folder / "model/config.json").exists():
+        resume = ["--resume"] if any(folder.glob("checkpoints/step-*/state.json")) else []
+        print(f"== {method}, seed {seed}", flush=True)
+        run(TWOFOUR, "train", "--data", out / "data", "--out", folder, "--method", method, *METHODS[method], *SIZE,
+            "--seed", seed, "--steps", args.steps, "--batch", 16, "--lr", args.lr, "--warmup", args.steps // 10,
+            "--dtype", "bfloat16", "--validate-every", args.steps // 20, "--validation-windows", 256,
+            "--checkpoint-every", 500, "--keep", 1, "--log-every", 20, *resume, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def report(folders, *options):
+    return run(TWOFOUR, "report", *folders, *options, capture_output=True).stdout
+
+
+def losses(folders):
+    return [entry["validation_loss"] for entry in json.loads(report(folders, "--json"))["runs"]]
+
+
+def orderings(by_method):
+    """The paired differences: runs of one seed share initial weights and data."""
+    lines = ["| expected | difference of the validation loss | |", "|---|--:|---|"]
+    for better, worse in ORDERINGS:
+        if better not in by_method or worse not in by_method:
+            continue
+        gaps = [w - b for b, w in zip(by_method[better], by_method[worse])]
+        mean = sum(gaps) / len(gaps)
+        error = math.sqrt(sum((gap - mean) ** 2 for gap in gaps) / max(1, len(gaps) - 1) / len(gaps))
+        verdict = "holds" if mean > 2 * error else "does not hold" if mean < -2 * error else "not decided"
+        lines.append(f"| {better} better than {worse} | {mean:+.4f} ± {error:.4f} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
+def machine():
+    match = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    info = json.loads(run(TWOFOUR, "info", "--json", capture_output=True).stdout)
+    return (f"{match.group(1) if match else platform.machine()}, {info['threads']} threads, "
+            f"instruction set {info['kernels']}")
+
+
+def write_page(page, generated):
+    begin, end = "<!-- made by bench/pretraining.py -->\n", "<!-- end -->\n"
+    text = page.read_text()
+    if begin not in text or end not in text:
+        sys.exit(f"{page}: the marks {begin.strip()} and {end.strip()} are missing")
+    before, rest = text.split(begin, 1)
+    page.write_text(before + begin + generated + end + rest.split(end, 1)[1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    stories = ROOT.parent / "shared/data/tinystories"
+    parser.add_argument("--text", nargs="*", type=pathlib.Path,
+                        default=[stories / "train_2MiB.txt", stories / "val.txt"],
+                        help="text files, documents parted by <|endoftext|> (default: ../shared's TinyStories)")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/results/pretraining")
+    parser.add_argument("--page", type=pathlib.Path, default=ROOT / "docs/results/pretraining.md")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--vocabulary", type=int, default=2048)
+    args = parser.parse_args()
+    missing = [str(text) for text in args.text if not text.is_file()]
+    if missing:
+        sys.exit(f"no text to train on at {', '.join(missing)}: give --text FILES")
+    args.out.mkdir(parents=True, exist_ok=True)
+    prepare(args.text, args.out, args.vocabulary)
+    folders = {method: [] for method in args.methods}
+    for seed in range(1, args.seeds + 1):
+        for method in args.methods:
+            folders[method].append(train(args.out, method, seed, args))
+    everything = [folder for group in folders.values() for folder in group]
+    sparse = [folder for method, group in folders.items() if method != "half" for folder in group]
+    for curve, chosen in [("validation", everything), ("flip_rate", sparse)]:
+        chart = args.page.parent / f"{args.page.stem}-{curve.replace('_', '-')}.svg"
+        report(chosen, "--average-seeds", "--chart", curve, "--out", chart)
+    tables = report(everything, "--average-seeds", "--markdown")
+    write_page(args.page, f"\nMeasured on: {machine()}.\n\n{tables}\n{orderings({m: losses(f) for m, f in folders.items()})}\n")
+    print(f"written: {args.page}")
+
+
+if __name__ == "__main__":
+    main()
