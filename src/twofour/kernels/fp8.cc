@@ -1,7 +1,9 @@
 #include "twofour/kernels/fp8.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/rows.h"
@@ -47,7 +49,8 @@ float largest_magnitude(const T* in, int64_t count) {
 }
 
 float float8_scale(float amax, Float8 format) {
-  return amax > 0.0f && std::isfinite(amax) ? largest(format) / amax : 1.0f;
+  if (!(amax > 0.0f && std::isfinite(amax))) return 1.0f;
+  return std::min(largest(format) / amax, std::numeric_limits<float>::max());
 }
 
 #define TWOFOUR_INSTANTIATE(T)                                            \

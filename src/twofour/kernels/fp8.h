@@ -32,7 +32,8 @@ void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* 
 template <class T>
 float largest_magnitude(const T* in, int64_t count);
 
-/// largest(format) / amax, the per-tensor scale; 1 where amax is 0 or not finite.
+/// largest(format) / amax, the per-tensor scale, at most the largest float; 1 where amax is 0 or
+/// not finite.
 float float8_scale(float amax, Float8 format);
 
 }  // namespace twofour::kernels

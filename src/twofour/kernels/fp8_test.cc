@@ -216,6 +216,8 @@ TEST(Float8Scale, maps_the_largest_to_the_largest_and_is_1_without_one) {
   for (const float amax : {0.0f, kInfinity, std::nanf("")}) {
     EXPECT_EQ(float8_scale(amax, Float8::kE4M3), 1.0f);
   }
+  // Infinity would make NaN of the zeros beside so small a largest.
+  EXPECT_EQ(float8_scale(1e-42f, Float8::kE5M2), std::numeric_limits<float>::max());
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
@@ -16,16 +15,10 @@
 #include "twofour/sparse/mvue.h"
 #include "twofour/sparse/pattern.h"
 #include "twofour/sparse/soft_threshold.h"
-
-#include "testing.h"
+#include "twofour/sparse/sparse_testing.h"
 
 namespace twofour::sparse {
 namespace {
-
-at::Tensor tensor_of(const testing::GoldenTensor& golden) {
-  auto values = golden.floats();
-  return at::from_blob(values.data(), golden.shape, at::TensorOptions().dtype(at::kFloat)).clone();
-}
 
 Linear random_layer(int64_t out, int64_t in) {
   Linear layer;
@@ -34,31 +27,25 @@ Linear random_layer(int64_t out, int64_t in) {
   return layer;
 }
 
-double largest_difference(const at::Tensor& a, const at::Tensor& b) {
-  return a.sub(b).abs().max().item<double>();
-}
-
 TEST(Linear24, s_ste_products_equal_the_golden_values) {
   SKIP_WITHOUT_SHARED();
-  const auto golden =
-      testing::read_golden(testing::shared_folder() / "golden/s_ste_linear.safetensors");
-  const auto value = [&](const char* name) { return tensor_of(golden.at(name)); };
+  const Golden golden("s_ste_linear");
   Linear layer;
-  layer.weight = value("weight").requires_grad_();
-  layer.bias = value("bias").requires_grad_();
+  layer.weight = golden["weight"].requires_grad_();
+  layer.bias = golden["bias"].requires_grad_();
   at::Tensor forward_weight = at::zeros_like(layer.weight.detach());
   at::Tensor mask = at::zeros({layer.weight.numel() / 8}, at::kByte);
   const double scale = soft_threshold_scale(layer.weight);
   soft_threshold24(layer.weight, scale, forward_weight, mask);
   EXPECT_EQ(violations24(forward_weight), 0);
   layer.forward_weight = forward_weight;
-  const at::Tensor x = value("x").requires_grad_();
+  const at::Tensor x = golden["x"].requires_grad_();
   const at::Tensor z = linear(x, layer);
-  torch::autograd::backward({z}, {value("dz")});
-  EXPECT_LT(largest_difference(z.detach(), value("z")), 1e-5);
-  EXPECT_LT(largest_difference(x.grad(), value("dx")), 1e-5);
-  EXPECT_LT(largest_difference(layer.weight.grad(), value("dw_exact")), 1e-5);
-  EXPECT_LT(largest_difference(layer.bias.grad(), value("db")), 1e-5);
+  torch::autograd::backward({z}, {golden["dz"]});
+  EXPECT_LT(largest_difference(z.detach(), golden["z"]), 1e-5);
+  EXPECT_LT(largest_difference(x.grad(), golden["dx"]), 1e-5);
+  EXPECT_LT(largest_difference(layer.weight.grad(), golden["dw_exact"]), 1e-5);
+  EXPECT_LT(largest_difference(layer.bias.grad(), golden["db"]), 1e-5);
 }
 
 TEST(Linear24, gradients_accumulate_in_one_buffer) {

@@ -2,15 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include <ATen/ops/abs.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 
 #include "twofour/sparse/mvue.h"
 #include "twofour/sparse/soft_threshold.h"
-
-#include "testing.h"
+#include "twofour/sparse/sparse_testing.h"
 
 namespace twofour::sparse {
 namespace {
@@ -23,20 +21,17 @@ at::Tensor sparse_weight(int64_t rows, int64_t columns, at::ScalarType dtype) {
   return out;
 }
 
-double relative_error(const at::Tensor& is, const at::Tensor& expected) {
-  const at::Tensor wide = expected.to(at::kFloat);
-  return is.to(at::kFloat).sub(wide).abs().max().item<double>() / wide.abs().max().item<double>();
-}
-
 TEST(SparseProduct, equals_the_dense_product_of_aten) {
   for (const auto& [dtype, tolerance] : {std::pair{at::kFloat, 1e-5}, {at::kBFloat16, 1e-2}}) {
     const at::Tensor weight = sparse_weight(96, 132, dtype);
     const at::Tensor x = at::randn({70, 132}).to(dtype), bias = at::randn({96}).to(dtype);
     kernels::Panel24 panel = empty_panel(dtype, 96, 132);
     fill_panel(weight, panel);
-    EXPECT_LT(relative_error(multiply_transposed(panel, x, {}), at::mm(x, weight.t())), tolerance);
-    EXPECT_LT(relative_error(multiply_transposed(panel, x, bias), at::mm(x, weight.t()).add(bias)),
+    EXPECT_LT(relative_difference(multiply_transposed(panel, x, {}), at::mm(x, weight.t())),
               tolerance);
+    EXPECT_LT(
+        relative_difference(multiply_transposed(panel, x, bias), at::mm(x, weight.t()).add(bias)),
+        tolerance);
   }
 }
 
@@ -48,7 +43,7 @@ TEST(SparseProduct, of_the_mvue_equals_that_of_the_dense_estimate) {
     kernels::Panel24 panel = empty_panel(dtype, 48, 90);
     fill_panel_mvue(dz, stream, panel);
     multiply_add(panel, x, gradient);
-    EXPECT_LT(relative_error(gradient, at::mm(mvue24(dz, stream).t(), x)), tolerance);
+    EXPECT_LT(relative_difference(gradient, at::mm(mvue24(dz, stream).t(), x)), tolerance);
   }
 }
 
