@@ -26,7 +26,7 @@ SparseWeights::SparseWeights(model::Gpt2& model, const Method& method, at::Scala
       method_(method),
       dtype_(compute_dtype),
       seed_(seed),
-      searches_(at::zeros({2}, at::kLong)) {
+      searches_(at::zeros({3}, at::kLong)) {
   choose_layers();
   for (Layer& layer : layers_) set_up(layer);
   if (dtype_ == at::kFloat) return;
@@ -108,19 +108,19 @@ void SparseWeights::initialise() {
 bool SparseWeights::is_search_due(int64_t updates, bool is_sparse) const {
   const int64_t last = searches_.const_data_ptr<int64_t>()[0];
   if (!method_.has_masks() || updates == last || method_.mask_interval == 0) return false;
-  return updates % method_.mask_interval == 0 || (is_sparse && !is_sparse_);
+  return updates % method_.mask_interval == 0 || (is_sparse && !is_sparse_now());
 }
 
 void SparseWeights::prepare(int64_t updates, bool is_sparse) {
   const at::NoGradGuard no_gradients;
   const PartTimer timer(Part::kRefresh);
   const bool is_due = is_search_due(updates, is_sparse);
+  int64_t* searches = searches_.mutable_data_ptr<int64_t>();
   if (is_due) {
-    int64_t* searches = searches_.mutable_data_ptr<int64_t>();
     searches[1] = searches[0];
     searches[0] = updates;
   }
-  is_sparse_ = is_sparse;
+  searches[2] = is_sparse;
   copy_masters();
   for (Layer& layer : layers_) make(layer, is_due);
 }
@@ -144,7 +144,7 @@ void SparseWeights::search(Layer& layer) {
 void SparseWeights::make(Layer& layer, bool is_search_due) {
   model::Linear& linear = *layer.linear;
   layer.zeros = 0;
-  if (is_sparse_) {
+  if (is_sparse_now()) {
     make_sparse(layer, layer.forward, is_search_due);
     linear.forward_weight = layer.forward;
   } else {
@@ -154,9 +154,9 @@ void SparseWeights::make(Layer& layer, bool is_search_due) {
     linear.forward_weight = is_copied ? layer.forward : at::Tensor();
   }
   // A dense phase of a sparse method is plain training: only its precision stays.
-  const bool is_plain = method_.is_sparse() && !is_sparse_;
+  const bool is_plain = method_.is_sparse() && !is_sparse_now();
   linear.weight_gradient = is_plain ? WeightGradient::kExact : method_.weight_gradient;
-  linear.weight24 = is_sparse_ ? layer.weight24 : nullptr;
+  linear.weight24 = is_sparse_now() ? layer.weight24 : nullptr;
   if (layer.weight24) layer.weight24->changed();
   if (linear.float8) linear.float8->changed();
 }
@@ -187,7 +187,7 @@ void SparseWeights::make_sparse(Layer& layer, const at::Tensor& made, bool is_se
 }
 
 void SparseWeights::decay_gradients(double divisor) {
-  if (!is_sparse_ || method_.decay == 0 || method_.decay_on != DecayOn::kGradient) return;
+  if (!is_sparse_now() || method_.decay == 0 || method_.decay_on != DecayOn::kGradient) return;
   for (Layer& layer : layers_) {
     sparse::add_masked_decay(layer.linear->weight, layer.mask, method_.decay * divisor,
                              sparse::gradient_of(layer.linear->weight));
@@ -195,7 +195,7 @@ void SparseWeights::decay_gradients(double divisor) {
 }
 
 void SparseWeights::decay_weights(double learning_rate) {
-  if (!is_sparse_ || method_.decay == 0 || method_.decay_on != DecayOn::kWeight) return;
+  if (!is_sparse_now() || method_.decay == 0 || method_.decay_on != DecayOn::kWeight) return;
   const at::NoGradGuard no_gradients;
   for (Layer& layer : layers_) {
     at::Tensor weight = layer.linear->weight.detach();
@@ -209,6 +209,8 @@ void SparseWeights::set_stream(int64_t step, int64_t micro_batch) {
     layer.linear->stream.micro_batch = static_cast<uint32_t>(micro_batch);
   }
 }
+
+bool SparseWeights::is_sparse_now() const { return searches_.const_data_ptr<int64_t>()[2] != 0; }
 
 double SparseWeights::steps_between_searches() const {
   const int64_t* searches = searches_.const_data_ptr<int64_t>();
@@ -253,13 +255,13 @@ std::vector<std::pair<std::string, at::Tensor>> SparseWeights::state() const {
 
 std::vector<std::pair<std::string, at::Tensor>> SparseWeights::masks() const {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
-  if (!is_sparse_) return tensors;
+  if (!is_sparse_now()) return tensors;
   for (const Layer& layer : layers_) tensors.emplace_back(layer.name, layer.mask);
   return tensors;
 }
 
 void SparseWeights::replace_masters() {
-  if (!is_sparse_) return;
+  if (!is_sparse_now()) return;
   const at::NoGradGuard no_gradients;
   for (Layer& layer : layers_) {
     const at::Tensor sparse_weight = at::empty_like(layer.linear->weight.detach());

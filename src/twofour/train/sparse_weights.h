@@ -57,7 +57,8 @@ class SparseWeights {
 
   /// Of each masked layer "NAME.mask" (uint8, 8 entries a byte, most significant bit first),
   /// "NAME.scale" (β, float64), "NAME.flips" (int64: of the last search); and "searches" (int64:
-  /// the updates before the last two searches). The tensors share memory: filling them restores it.
+  /// the updates before the last two searches, and 1 in the sparse phase). The tensors share
+  /// memory: filling them restores it.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
   /// The mask of each sparse layer by its weight's name; empty in a dense phase.
@@ -84,6 +85,7 @@ class SparseWeights {
   void make(Layer& layer, bool is_search_due);
   void make_sparse(Layer& layer, const at::Tensor& out, bool is_search_due);
   sparse::MaskSearch mask_search() const;
+  bool is_sparse_now() const;
   double steps_between_searches() const;
 
   model::Gpt2& model_;
@@ -91,8 +93,9 @@ class SparseWeights {
   at::ScalarType dtype_;
   uint64_t seed_;
   std::vector<Layer> layers_;  // the chosen ones
-  at::Tensor searches_;        // int64: updates before the last search, and before the one before
-  bool is_sparse_ = false;
+  // int64: updates before the last search, before the one before, and whether W̃ is sparse now, so
+  // that a resumed run knows its first sparse step from the others.
+  at::Tensor searches_;
 };
 
 }  // namespace twofour::train

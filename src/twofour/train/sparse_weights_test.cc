@@ -1,94 +1,199 @@
 #include "twofour/train/sparse_weights.h"
 
-#include <cmath>
-
 #include <gtest/gtest.h>
 
-#include <ATen/ops/count_nonzero.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 
+#include "twofour/kernels/mask.h"
+#include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/pattern.h"
-
-#include "testing.h"
+#include "twofour/sparse/soft_threshold.h"
+#include "twofour/train/train_testing.h"
 
 namespace twofour::train {
 namespace {
 
-model::Gpt2 small_model(uint64_t seed = 1) {
-  model::Gpt2Config config;
-  config.vocabulary = 19;
-  config.context = 8;
-  config.width = 16;
-  config.layers = 2;
-  config.heads = 2;
-  config.feed_forward = 64;
-  return model::make_gpt2(config, seed);
+constexpr at::ScalarType kDtypes[] = {at::kFloat, at::kBFloat16, at::kHalf};
+
+at::Tensor magnitude_mask(const at::Tensor& weight) {
+  at::Tensor mask = at::empty(weight.sizes(), at::kByte);
+  kernels::magnitude_mask(weight.const_data_ptr<float>(), weight.size(0), weight.size(1),
+                          weight.size(1), 2, 4, mask.mutable_data_ptr<uint8_t>());
+  return mask;
 }
 
-TEST(SparseWeights, s_ste_makes_the_feed_forward_layers_2_4_and_no_others) {
-  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
-    model::Gpt2 model = small_model();
-    SparseWeights weights(model, method_named("s-ste"), dtype, 1);
-    weights.initialise();
-    weights.prepare(0, true);
-    const SparsityStatistics statistics = weights.statistics();
-    EXPECT_EQ(statistics.flip_rate, 0.0) << "nothing has changed since the start";
-    EXPECT_GE(statistics.zeros, 0.5);
-    model.visit_linears([&](const std::string& name, model::Linear& layer) {
-      const bool is_sparse = name.find(".mlp.") != std::string::npos;
-      const at::Tensor used = layer.forward_weight.defined() ? layer.forward_weight : layer.weight;
-      EXPECT_EQ(used.scalar_type(), dtype) << name;
-      EXPECT_EQ(sparse::violations24(used.to(at::kFloat)) == 0, is_sparse) << name;
-      EXPECT_EQ(layer.weight_gradient == sparse::WeightGradient::kMvue, is_sparse) << name;
-    });
+at::Tensor transposable_mask(const at::Tensor& weight) {
+  at::Tensor mask = at::empty(weight.sizes(), at::kByte);
+  kernels::transposable_mask24(weight.const_data_ptr<float>(), weight.size(0), weight.size(1),
+                               weight.size(1), mask.mutable_data_ptr<uint8_t>());
+  return mask;
+}
+
+at::Tensor masked(const at::Tensor& weight, const at::Tensor& mask) {
+  return at::where(mask.to(at::kBool), weight.detach(), at::zeros_like(weight.detach()));
+}
+
+TEST(SparseWeights, are_their_definition_in_every_dtype_and_step) {
+  for (const at::ScalarType dtype : kDtypes) {
+    for (const auto kind :
+         {ForwardWeight::kMagnitude, ForwardWeight::kTransposable, ForwardWeight::kSoft}) {
+      SparseModel it(method_of(kind), dtype);
+      const double scale = sparse::soft_threshold_scale(it.master());
+      for (int64_t step = 0; step < 3; ++step) {
+        if (step > 0) it.move(0.02);
+        it.weights.prepare(step, true);
+        const bool is_transposable = kind == ForwardWeight::kTransposable;
+        const at::Tensor mask =
+            is_transposable ? transposable_mask(it.master()) : magnitude_mask(it.master());
+        EXPECT_TRUE(it.mask().equal(mask)) << step;
+        at::Tensor expected = masked(it.master(), mask).to(dtype);
+        if (kind == ForwardWeight::kSoft) {
+          at::Tensor bits = at::zeros({mask.numel() / 8}, at::kByte);
+          sparse::soft_threshold24(it.master().detach(), scale, expected, bits);
+        }
+        EXPECT_EQ(it.used().scalar_type(), dtype);
+        EXPECT_TRUE(it.used().equal(expected)) << step;
+        EXPECT_EQ(sparse::violations24(it.used()), 0);
+        if (is_transposable) EXPECT_EQ(sparse::violations24(it.used().t().contiguous()), 0);
+      }
+    }
+  }
+}
+
+TEST(SparseWeights, the_other_layers_are_dense_and_of_the_compute_dtype) {
+  for (const at::ScalarType dtype : kDtypes) {
+    for (const Method& method : methods()) {
+      SparseModel it(method, dtype);
+      it.move(0.02);
+      it.weights.prepare(1, method.is_sparse());
+      it.model.visit_linears([&](const std::string& name, model::Linear& layer) {
+        const bool is_sparse = method.is_sparse() && name.find(".mlp.") != std::string::npos;
+        const at::Tensor used =
+            layer.forward_weight.defined() ? layer.forward_weight : layer.weight;
+        EXPECT_EQ(used.equal(layer.weight.to(dtype)), !is_sparse) << method.name << " " << name;
+        EXPECT_EQ(layer.weight24 != nullptr, is_sparse) << method.name << " " << name;
+        const bool is_mvue = method.weight_gradient == sparse::WeightGradient::kMvue;
+        EXPECT_EQ(layer.weight_gradient == sparse::WeightGradient::kMvue, is_sparse && is_mvue);
+      });
+    }
+  }
+}
+
+TEST(SparseWeights, values_are_fresh_every_step_while_masks_keep_their_age) {
+  for (const auto kind : {ForwardWeight::kMagnitude, ForwardWeight::kTransposable}) {
+    Method method = method_of(kind);
+    method.mask_interval = 40;
+    SparseModel it(method);
+    it.weights.prepare(0, true);
+    at::Tensor mask = it.mask();
+    for (int64_t updates = 1; updates <= 80; ++updates) {
+      it.move(0.01);
+      it.weights.prepare(updates, true);
+      const bool is_searched = !it.mask().equal(mask);
+      EXPECT_EQ(is_searched, updates % 40 == 0) << updates;
+      mask = it.mask();
+      EXPECT_TRUE(it.used().equal(masked(it.master(), mask))) << updates;
+    }
+  }
+}
+
+TEST(SparseWeights, with_interval_0_the_masks_of_the_start_stay) {
+  for (const bool starts_dense : {false, true}) {
+    Method method = method_of(ForwardWeight::kTransposable);
+    method.mask_interval = 0;
+    SparseModel it(method);
+    const at::Tensor mask = transposable_mask(it.master());
+    for (int64_t updates = 0; updates < 5; ++updates) {
+      it.weights.prepare(updates, !starts_dense || updates > 2);
+      EXPECT_TRUE(it.mask().equal(mask));
+      it.move(0.05);
+    }
+  }
+}
+
+TEST(SparseWeights, the_first_sparse_step_searches_whatever_the_interval) {
+  Method method = method_of(ForwardWeight::kTransposable);
+  method.mask_interval = 40;
+  SparseModel it(method);
+  for (int64_t updates = 0; updates < 7; ++updates) {
+    it.weights.prepare(updates, updates >= 5);
+    const bool is_fresh = updates == 0 || updates == 5;
+    EXPECT_EQ(it.mask().equal(transposable_mask(it.master())), is_fresh) << updates;
+    it.move(0.05);
+  }
+}
+
+TEST(SparseWeights, a_dense_phase_is_plain_training) {
+  for (const at::ScalarType dtype : kDtypes) {
+    Method method = method_named("fst");
+    method.precision = sparse::Precision::kNative;
+    SparseModel it(method, dtype);
+    it.weights.prepare(0, true);
+    it.move(0.02);
+    it.weights.prepare(1, false);
+    EXPECT_TRUE(it.used().equal(it.master().to(dtype)));
+    EXPECT_EQ(it.model.h[0].mlp_c_fc.weight_gradient, sparse::WeightGradient::kExact);
+    EXPECT_EQ(it.model.h[0].mlp_c_fc.weight24, nullptr);
+    EXPECT_EQ(it.weights.statistics().zeros, 0.0);
+    EXPECT_TRUE(it.weights.masks().empty());
+    const at::Tensor before = it.master().clone();
+    it.weights.decay_gradients(1e6);
+    it.weights.decay_weights(1e6);
+    it.weights.replace_masters();
+    EXPECT_TRUE(it.master().equal(before));
+    const at::Tensor& gradient = sparse::gradient_of(it.master());
+    EXPECT_EQ(gradient.abs().max().item<double>(), 0.0);
   }
 }
 
 TEST(SparseWeights, the_scale_is_frozen_after_initialisation) {
-  model::Gpt2 model = small_model();
-  SparseWeights weights(model, method_named("s-ste"), at::kFloat, 1);
-  weights.initialise();
-  const auto before = weights.state();
-  const double scale = before.at(1).second.item<double>();
+  SparseModel it(method_named("s-ste"));
+  const double scale =
+      tensor_of(it.state(), "sparsity/transformer.h.0.mlp.c_fc.weight.scale").item<double>();
   EXPECT_NEAR(scale, 1.484, 0.1) << "Gaussian weights, METHODS section 3";
-  model.h[0].mlp_c_fc.weight.mul_(3.0).add_(0.5);
-  weights.prepare(1, true);
-  EXPECT_EQ(weights.state().at(1).second.item<double>(), scale);
+  it.master().mul_(3.0).add_(0.5);
+  it.weights.prepare(1, true);
+  EXPECT_EQ(it.weights.state().at(1).second.item<double>(), scale);
 }
 
-TEST(SparseWeights, the_flip_rate_is_the_share_of_mask_entries_that_changed) {
-  model::Gpt2 model = small_model();
-  SparseWeights weights(model, method_named("s-ste"), at::kFloat, 1);
-  weights.initialise();
-  weights.prepare(0, true);
-  // In one group the smallest magnitude becomes the largest: two entries of all change.
-  at::Tensor& weight = model.h[0].mlp_c_fc.weight;
-  float* group = weight.mutable_data_ptr<float>();
-  int smallest = 0;
-  for (int i = 1; i < 4; ++i) {
-    if (std::fabs(group[i]) < std::fabs(group[smallest])) smallest = i;
+TEST(SparseWeights, the_saved_model_holds_the_forward_weights_in_float32) {
+  for (const at::ScalarType dtype : kDtypes) {
+    for (const char* name : {"ste", "fst", "s-ste"}) {
+      SparseModel it(method_named(name), dtype);
+      it.move(0.02);
+      it.weights.prepare(1, true);  // of fst's masks, those of the start
+      const at::Tensor before = it.master().clone(), used = it.used().clone();
+      it.weights.replace_masters();
+      EXPECT_EQ(it.master().scalar_type(), at::kFloat);
+      EXPECT_TRUE(it.master().to(dtype).equal(used)) << name;
+      if (std::string(name) != "s-ste") EXPECT_TRUE(it.master().equal(masked(before, it.mask())));
+      ASSERT_EQ(it.weights.masks().size(), 4u);
+      EXPECT_TRUE(it.weights.masks()[0].second.equal(it.weights.state()[0].second));
+    }
   }
-  group[smallest] = 10.0f;
-  const double entries = 2.0 * 2 * 16 * 64;
-  weights.prepare(1, true);
-  EXPECT_DOUBLE_EQ(weights.statistics().flip_rate, 2.0 / entries);
-  weights.prepare(2, true);
-  EXPECT_EQ(weights.statistics().flip_rate, 0.0);
 }
 
-TEST(SparseWeights, dense_methods_use_the_masters_or_their_copy) {
+TEST(SparseWeights, refuse_a_pattern_that_finds_nothing_or_what_cannot_be_sparse) {
   model::Gpt2 model = small_model();
-  SparseWeights weights(model, method_named("dense"), at::kBFloat16, 1);
-  weights.initialise();
-  weights.prepare(0, false);
-  EXPECT_TRUE(weights.state().empty());
-  model.visit_linears([](const std::string& name, model::Linear& layer) {
-    EXPECT_TRUE(layer.forward_weight.equal(layer.weight.to(at::kBFloat16))) << name;
-  });
-}
-
-TEST(Methods, an_unknown_name_lists_the_known_ones) {
-  EXPECT_THAT_ERROR(method_named("sste"), "choose one of dense, half, ste, sr-ste, step, fst, s-ste");
-  EXPECT_EQ(method_named("half").feed_forward_share, 0.5);
+  Method method = method_named("ste");
+  const auto make = [&](const std::string& pattern) {
+    method.layers = pattern;
+    SparseWeights(model, method, at::kFloat, 1);
+  };
+  EXPECT_THAT_ERROR(make("mlp["), "\"mlp[\" is no regular expression");
+  EXPECT_THAT_ERROR(make("h[.]7[.]"),
+                    "matches no layer: their weights are named as \"transformer.h");
+  make("c_attn|c_proj");
+  model.h[1].mlp_c_fc.weight = at::zeros({6, 16}).requires_grad_();
+  make(".");
+  method.forward_weight = ForwardWeight::kTransposable;
+  EXPECT_THAT_ERROR(make("."), "\"transformer.h.1.mlp.c_fc.weight\" has 6 outputs");
+  model.h[1].mlp_c_fc.weight = at::zeros({8, 10}).requires_grad_();
+  EXPECT_THAT_ERROR(make("."), "\"transformer.h.1.mlp.c_fc.weight\" has 10 inputs");
+  make("h[.]0[.]attn");
 }
 
 }  // namespace
