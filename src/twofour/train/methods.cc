@@ -1,6 +1,6 @@
 #include "twofour/train/methods.h"
 
-#include <array>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <utility>
@@ -168,8 +168,9 @@ const std::vector<Axis>& axes() {
 }
 
 int64_t dense_steps(double share_or_steps, int64_t steps) {
+  constexpr double kMost = 1e15;  // beyond, their sums would no longer be exact
   return std::llround(share_or_steps < 1 ? share_or_steps * static_cast<double>(steps)
-                                         : share_or_steps);
+                                         : std::min(share_or_steps, kMost));
 }
 
 namespace {

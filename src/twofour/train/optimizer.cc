@@ -114,8 +114,9 @@ SecondMomentChange AdamW::second_moment_change(double divisor) const {
       entries += group.gradients[i].numel();
     }
   }
-  const auto changed = static_cast<double>(std::max<int64_t>(1, total.nonzero));
-  return {total.sum / static_cast<double>(entries), std::exp(total.sum_of_logarithms / changed)};
+  const double mean = total.sum / static_cast<double>(entries);
+  if (total.nonzero == 0) return {mean, 0.0};
+  return {mean, std::exp(total.sum_of_logarithms / static_cast<double>(total.nonzero))};
 }
 
 void AdamW::freeze_second_moment() { counters_.mutable_data_ptr<int64_t>()[1] = steps_taken(); }

@@ -5,44 +5,55 @@
 
 #include <gtest/gtest.h>
 
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 
 #include "twofour/sparse/accumulate.h"
-
-#include "testing.h"
+#include "twofour/sparse/masks.h"
+#include "twofour/sparse/sparse_testing.h"
 
 namespace twofour::train {
 namespace {
 
-TEST(AdamW, equals_torch_over_ten_clipped_steps) {
+using sparse::Golden;
+using sparse::largest_difference;
+
+at::Tensor moment_of(const AdamW& optimizer, const std::string& name) {
+  for (const auto& [key, tensor] : optimizer.state()) {
+    if (key == name) return tensor;
+  }
+  ADD_FAILURE() << "no tensor " << name;
+  return {};
+}
+
+TEST(AdamW, equals_torch_over_ten_clipped_steps_at_any_loss_scale) {
   SKIP_WITHOUT_SHARED();
-  const auto golden = testing::read_golden(testing::shared_folder() / "golden/adamw.safetensors");
-  const auto tensor = [&](const std::string& name) {
-    const auto& stored = golden.at(name);
-    auto values = stored.floats();
-    return at::from_blob(values.data(), stored.shape, at::TensorOptions().dtype(at::kFloat))
-        .clone();
-  };
-  const at::Tensor matrix = tensor("matrix_0"), vector = tensor("vector_0");
-  AdamW optimizer({{"matrix", matrix}, {"vector", vector}}, {0.9, 0.95, 1e-8, 0.1, 1.0});
-  for (int step = 1; step <= 10; ++step) {
-    const std::string suffix = std::to_string(step);
-    sparse::add_to_gradient(matrix, tensor("matrix_grad_" + suffix));
-    sparse::add_to_gradient(vector, tensor("vector_grad_" + suffix));
-    EXPECT_NEAR(optimizer.step(3e-3), golden.at("norm_" + suffix).values[0], 1e-4);
-    EXPECT_LT(matrix.sub(tensor("matrix_" + suffix)).abs().max().item<double>(), 1e-6);
-    EXPECT_LT(vector.sub(tensor("vector_" + suffix)).abs().max().item<double>(), 1e-6);
+  const Golden golden("adamw");
+  for (const double scale : {1.0, 65536.0, 1000.0}) {
+    const at::Tensor matrix = golden["matrix_0"], vector = golden["vector_0"];
+    AdamW optimizer({{"matrix", matrix}, {"vector", vector}}, {0.9, 0.95, 1e-8, 0.1, 1.0});
+    for (int step = 1; step <= 10; ++step) {
+      const std::string suffix = std::to_string(step);
+      sparse::add_to_gradient(matrix, golden["matrix_grad_" + suffix].mul(scale));
+      sparse::add_to_gradient(vector, golden["vector_grad_" + suffix].mul(scale));
+      EXPECT_NEAR(optimizer.step(3e-3, scale), golden["norm_" + suffix].item<double>(), 1e-4);
+      EXPECT_LT(largest_difference(matrix, golden["matrix_" + suffix]), 1e-6) << scale;
+      EXPECT_LT(largest_difference(vector, golden["vector_" + suffix]), 1e-6) << scale;
+    }
   }
 }
 
 TEST(AdamW, decays_matrices_only) {
-  const at::Tensor matrix = at::full({2, 2}, 1.0), vector = at::full({2}, 1.0);
-  AdamW optimizer({{"m", matrix}, {"v", vector}}, {0.9, 0.95, 1e-8, 0.5, 1.0});
-  optimizer.step(0.1);
-  EXPECT_NEAR(matrix.max().item<double>(), 1.0 - 0.1 * 0.5, 1e-6);
-  EXPECT_EQ(vector.max().item<double>(), 1.0);
+  for (const bool is_frozen : {false, true}) {
+    const at::Tensor matrix = at::full({2, 2}, 1.0), vector = at::full({2}, 1.0);
+    AdamW optimizer({{"m", matrix}, {"v", vector}}, {0.9, 0.95, 1e-8, 0.5, 1.0});
+    optimizer.step(0.1);
+    if (is_frozen) optimizer.freeze_second_moment();
+    optimizer.step(0.1);
+    EXPECT_NEAR(matrix.max().item<double>(), std::pow(1.0 - 0.1 * 0.5, 2), 1e-6);
+    EXPECT_EQ(vector.max().item<double>(), 1.0);
+  }
 }
 
 TEST(AdamW, a_gradient_that_is_not_finite_updates_nothing) {
@@ -51,9 +62,14 @@ TEST(AdamW, a_gradient_that_is_not_finite_updates_nothing) {
     const at::Tensor weight = at::full({4}, 2.0);
     AdamW optimizer({{"w", weight}}, {});
     sparse::add_to_gradient(weight, at::full({4}, bad));
-    EXPECT_FALSE(std::isfinite(optimizer.step(0.1)));
+    const double norm =
+        optimizer.step(0.1, 8.0, [](double) { ADD_FAILURE() << "there is no update"; });
+    EXPECT_FALSE(std::isfinite(norm));
     EXPECT_TRUE(weight.equal(at::full({4}, 2.0)));
     EXPECT_EQ(optimizer.steps_taken(), 0);
+    for (const char* moment : {"exp_avg.w", "exp_avg_sq.w"}) {
+      EXPECT_TRUE(moment_of(optimizer, moment).equal(at::zeros({4})));
+    }
   }
 }
 
@@ -64,9 +80,141 @@ TEST(AdamW, clips_the_norm_over_all_parameters) {
   sparse::add_to_gradient(a, at::full({1}, 3.0));
   sparse::add_to_gradient(b, at::full({1}, 4.0));
   EXPECT_NEAR(optimizer.step(0.1), 5.0, 1e-6);
-  EXPECT_NEAR(optimizer.state().at(0).second.item<double>(), 0.1 * 3.0 / 5.0, 1e-6);
-  EXPECT_NEAR(optimizer.state().at(2).second.item<double>(), 0.1 * 4.0 / 5.0, 1e-6);
+  EXPECT_NEAR(moment_of(optimizer, "exp_avg.a").item<double>(), 0.1 * 3.0 / 5.0, 1e-6);
+  EXPECT_NEAR(moment_of(optimizer, "exp_avg.b").item<double>(), 0.1 * 4.0 / 5.0, 1e-6);
   EXPECT_EQ(a.grad().item<double>(), 0.0) << "a step leaves the gradients cleared";
+}
+
+// All that a step of each gradient leaves, the second moment frozen half way if so.
+std::vector<at::Tensor> run_of(const std::vector<at::Tensor>& gradients, double scale, double clip,
+                               bool freezes) {
+  at::Tensor weight = gradients[0].clone();
+  AdamW optimizer({{"w", weight}}, {0.9, 0.95, 1e-8, 0.1, clip});
+  for (size_t step = 0; step < gradients.size(); ++step) {
+    if (freezes && step == gradients.size() / 2) optimizer.freeze_second_moment();
+    sparse::add_to_gradient(weight, gradients[step].mul(scale));
+    optimizer.step(1e-2, scale, [&](double divisor) {
+      sparse::gradient_of(weight).add_(weight, 0.01 * divisor);
+    });
+  }
+  return {weight, moment_of(optimizer, "exp_avg.w"), moment_of(optimizer, "exp_avg_sq.w")};
+}
+
+TEST(AdamW, a_loss_scale_that_is_a_power_of_two_changes_no_bit) {
+  std::vector<at::Tensor> gradients;
+  for (int step = 0; step < 10; ++step) gradients.push_back(at::randn({9, 7}));
+  for (const double clip : {0.0, 1.0, 100.0}) {
+    for (const bool freezes : {false, true}) {
+      const auto plain = run_of(gradients, 1.0, clip, freezes);
+      for (const double scale : {0x1p-8, 2.0, 65536.0, 0x1p60}) {
+        const auto scaled = run_of(gradients, scale, clip, freezes);
+        for (size_t i = 0; i < plain.size(); ++i) {
+          EXPECT_TRUE(scaled[i].equal(plain[i])) << scale << " clip " << clip << " tensor " << i;
+        }
+      }
+    }
+  }
+}
+
+TEST(AdamW, decay_before_the_update_is_added_to_the_clipped_unscaled_gradient) {
+  constexpr double kLambda = 0.05;
+  for (const double clip : {0.0, 0.5, 1e6}) {  // off, on, on without effect
+    for (const double scale : {1.0, 3.0, 65536.0}) {
+      at::Tensor weight = at::randn({8, 8}), mask = at::zeros({8}, at::kByte);
+      sparse::search_mask(weight, sparse::MaskSearch::kMagnitude, mask);
+      const at::Tensor before = weight.clone(), gradient = at::randn({8, 8});
+      AdamW optimizer({{"w", weight}}, {/*beta1=*/0.0, 0.95, 1e-8, 0.1, clip});
+      sparse::add_to_gradient(weight, gradient.mul(scale));
+      optimizer.step(1e-2, scale, [&](double divisor) {
+        sparse::add_masked_decay(weight, mask, kLambda * divisor, sparse::gradient_of(weight));
+      });
+      const double norm = gradient.norm().item<double>();
+      const double factor = clip > 0 ? std::min(1.0, clip / norm) : 1.0;
+      at::Tensor kept = at::zeros({8, 8});
+      sparse::masked_weight(before, mask, kept);
+      const at::Tensor expected = gradient.mul(factor).add(before.sub(kept), kLambda);
+      // With β1 = 0 the first moment is the gradient that AdamW sees.
+      EXPECT_LT(largest_difference(moment_of(optimizer, "exp_avg.w"), expected), 1e-5)
+          << "clip " << clip << " scale " << scale;
+    }
+  }
+}
+
+TEST(AdamW, sees_the_golden_gradient_of_sr_ste) {
+  SKIP_WITHOUT_SHARED();
+  const Golden golden("sr_ste");
+  at::Tensor weight = golden["weight"], mask = at::zeros({weight.numel() / 8}, at::kByte);
+  sparse::search_mask(weight, sparse::MaskSearch::kMagnitude, mask);
+  AdamW optimizer({{"w", weight}}, {/*beta1=*/0.0, 0.95, 1e-8, 0.1, /*clip=*/0.0});
+  sparse::add_to_gradient(weight, golden["dw"].mul(256));
+  optimizer.step(1e-2, 256, [&](double divisor) {
+    sparse::add_masked_decay(weight, mask, golden["lambda"].item<double>() * divisor,
+                             sparse::gradient_of(weight));
+  });
+  EXPECT_LT(largest_difference(moment_of(optimizer, "exp_avg.w"), golden["gradient"]), 1e-6);
+}
+
+// STEP, arXiv 2302.01172, algorithm 1, in double.
+TEST(AdamW, with_a_frozen_second_moment_equals_its_definition) {
+  constexpr double kRate = 1e-2, kBeta1 = 0.9, kBeta2 = 0.95, kEpsilon = 1e-8, kDecay = 0.1;
+  at::Tensor weight = at::randn({9, 7});
+  AdamW optimizer({{"w", weight}}, {kBeta1, kBeta2, kEpsilon, kDecay, /*clip=*/0.0});
+  at::Tensor w = weight.to(at::kDouble), m = w.mul(0), v = w.mul(0);
+  for (int step = 1; step <= 20; ++step) {
+    const at::Tensor gradient = at::randn({9, 7});
+    const int frozen_at = 8;
+    if (step == frozen_at + 1) optimizer.freeze_second_moment();
+    EXPECT_EQ(optimizer.has_frozen_second_moment(), step > frozen_at);
+    sparse::add_to_gradient(weight, gradient);
+    optimizer.step(kRate);
+    const at::Tensor g = gradient.to(at::kDouble);
+    m = m.mul(kBeta1).add(g, 1 - kBeta1);
+    if (step <= frozen_at) v = v.mul(kBeta2).add(g.mul(g), 1 - kBeta2);
+    const at::Tensor m_hat = m.div(1 - std::pow(kBeta1, step));
+    const at::Tensor v_hat = v.div(1 - std::pow(kBeta2, std::min(step, frozen_at)));
+    w = w.mul(1 - kRate * kDecay).sub(m_hat.div(v_hat.sqrt().add(kEpsilon)), kRate);
+    EXPECT_LT(largest_difference(weight, w), 1e-5) << step;
+  }
+  EXPECT_LT(largest_difference(moment_of(optimizer, "exp_avg_sq.w"), v), 1e-6);
+}
+
+// Of a constant gradient the second moment no longer changes: freezing it must not show.
+TEST(AdamW, goes_on_evenly_where_the_second_moment_freezes) {
+  at::Tensor weight = at::randn({9, 7}), other = weight.clone();
+  const at::Tensor gradient = at::randn({9, 7});
+  AdamW freezing({{"w", weight}}, {}), adapting({{"w", other}}, {});
+  for (int step = 0; step < 12; ++step) {
+    if (step == 3) freezing.freeze_second_moment();
+    sparse::add_to_gradient(weight, gradient);
+    sparse::add_to_gradient(other, gradient);
+    freezing.step(1e-2);
+    adapting.step(1e-2);
+    EXPECT_LT(largest_difference(weight, other), 1e-6) << step;
+  }
+}
+
+TEST(AdamW, tells_how_much_the_second_moment_will_change) {
+  at::Tensor weight = at::randn({9, 7}), still = at::zeros({5});
+  AdamW optimizer({{"w", weight}, {"still", still}}, {0.9, 0.95, 1e-8, 0.1, /*clip=*/0.5});
+  for (int step = 0; step < 4; ++step) {
+    const at::Tensor before = moment_of(optimizer, "exp_avg_sq.w").clone();
+    SecondMomentChange change;
+    sparse::add_to_gradient(weight, at::randn({9, 7}).mul(64));
+    optimizer.step(1e-2, 64,
+                   [&](double divisor) { change = optimizer.second_moment_change(divisor); });
+    const at::Tensor by = moment_of(optimizer, "exp_avg_sq.w").sub(before).abs().to(at::kDouble);
+    EXPECT_NEAR(change.arithmetic / (by.sum().item<double>() / (63 + 5)), 1.0, 1e-4);
+    EXPECT_NEAR(change.geometric / std::exp(by.log().mean().item<double>()), 1.0, 0.02)
+        << "of those that changed";
+  }
+}
+
+TEST(AdamW, a_second_moment_that_does_not_change_has_no_mean_change) {
+  at::Tensor weight = at::zeros({4});
+  AdamW optimizer({{"w", weight}}, {});
+  const SecondMomentChange change = optimizer.second_moment_change(1.0);
+  EXPECT_EQ(change.arithmetic, 0.0);
+  EXPECT_EQ(change.geometric, 0.0);
 }
 
 }  // namespace

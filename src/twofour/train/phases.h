@@ -16,7 +16,8 @@ namespace twofour::train {
 /// Means of |v_t - v_(t-1)| over AdamW's second moment v of the whole model.
 struct SecondMomentChange {
   double arithmetic = 0;  ///< over all entries
-  double geometric = 0;   ///< over those that changed: a token that never occurs has no logarithm
+  double geometric =
+      0;  ///< over those that changed (a token that never occurs has no logarithm), else 0
 };
 
 /// Steps count from 0. With a fixed dense start the sparse steps are [start, steps - end); with

@@ -75,18 +75,15 @@ double Stepper::accumulate_gradients(int64_t step) {
   return loss / static_cast<double>(options_.accumulate);
 }
 
-// Returns the gradient's norm; where it is not finite, nothing has changed.
-double Stepper::update(int64_t step, double learning_rate) {
+// Returns the gradient's norm; where it is not finite, nothing has changed. `change`: that of the
+// second moment, where it is wanted.
+double Stepper::update(double learning_rate, SecondMomentChange* change) {
   const PartTimer timer(Part::kOptimizer);
-  const bool is_watched = phases_.watches(step);
-  SecondMomentChange change;
   const double norm = optimizer_.step(learning_rate, scaler_.scale(), [&](double divisor) {
     weights_.decay_gradients(divisor);
-    if (is_watched) change = optimizer_.second_moment_change(divisor);
+    if (change) *change = optimizer_.second_moment_change(divisor);
   });
-  const bool is_updated = std::isfinite(norm);
-  if (is_updated) weights_.decay_weights(learning_rate);
-  if (is_watched) phases_.record(step, is_updated ? &change : nullptr);
+  if (std::isfinite(norm)) weights_.decay_weights(learning_rate);
   return norm;
 }
 
@@ -96,9 +93,13 @@ StepResult Stepper::take(int64_t step) {
   result.learning_rate = learning_rate(step, options_.steps, options_.warmup,
                                        options_.learning_rate, options_.min_learning_rate);
   result.loss = accumulate_gradients(step);
-  result.gradient_norm =
-      std::isfinite(result.loss) ? update(step, result.learning_rate) : result.loss;
+  const bool is_watched = phases_.watches(step);
+  SecondMomentChange change;
+  result.gradient_norm = std::isfinite(result.loss)
+                             ? update(result.learning_rate, is_watched ? &change : nullptr)
+                             : result.loss;
   result.was_skipped = !std::isfinite(result.gradient_norm);
+  if (is_watched) phases_.record(step, result.was_skipped ? nullptr : &change);
   scaler_.update(result.was_skipped);
   if (result.was_skipped) {
     optimizer_.clear_gradients();
@@ -107,7 +108,9 @@ StepResult Stepper::take(int64_t step) {
   }
   check_divergence(step, result);
   const bool is_next_sparse = is_sparse(step + 1);
-  const bool freezes = options_.method.second_moment == SecondMoment::kFreeze && is_next_sparse;
+  // A dense start of skipped steps alone leaves nothing to freeze yet.
+  const bool freezes = options_.method.second_moment == SecondMoment::kFreeze && is_next_sparse &&
+                       optimizer_.steps_taken() > 0;
   if (freezes && !optimizer_.has_frozen_second_moment()) optimizer_.freeze_second_moment();
   if (!result.was_skipped || is_next_sparse != result.is_sparse) prepare(step + 1);
   return result;

@@ -55,7 +55,7 @@ class Stepper {
  private:
   bool is_sparse(int64_t step) const;
   double accumulate_gradients(int64_t step);
-  double update(int64_t step, double learning_rate);
+  double update(double learning_rate, SecondMomentChange* change);
   void check_divergence(int64_t step, const StepResult& result) const;
 
   const TrainOptions& options_;
