@@ -11,37 +11,104 @@ import pytest
 
 from conftest import PROGRAM
 
-METHODS = ["dense", "s-ste", "half"]
+# Of 16 steps the first 6 and the last 5 are dense; masks are searched, and checkpoints written, after
+# every 5. So a cut after the steps of CUTS lies just before, at and after both.
+MIDDLE = ["--dense-start", 6, "--dense-end", 5]
+METHODS = {
+    "dense": ["--watch-masks", "magnitude", "--mask-interval", 5],
+    "half": ["--watch-masks", "transposable", "--mask-interval", 5],
+    "ste": [*MIDDLE, "--mask-interval", 5],
+    "sr-ste": [*MIDDLE, "--mask-interval", 5, "--decay", 0.1, "--decay-on", "weight"],
+    "step": ["--switch-latest", 0.375, "--dense-end", 5, "--mask-interval", 5],
+    "fst": [*MIDDLE, "--mask-interval", 5, "--decay", 0.1],
+    "s-ste": MIDDLE,
+}
+SHORT = ["--steps", 16, "--checkpoint-every", 5, "--log-every", 1, "--validate-every", 0]
+CUTS = [4, 5, 6, 7, 10, 11, 12]
+SCALED = ["--dtype", "float16", "--loss-scale", 2**24, "--loss-scale-growth", 2]
 
 
 def command(corpus, small, run, method, *more):
     return [PROGRAM, *map(str, ["train", "--data", corpus / "data", "--out", run, *small, "--method",
-                                method, "--steps", 500, "--checkpoint-every", 11, "--accumulate", 2,
-                                "--threads", 2, *more])]
+                                method, "--accumulate", 2, *more])]
 
 
-def files_of(run):
-    folder = run / "checkpoints" / "step-0000500"
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def run_to(corpus, small, run, method, *more):
+    subprocess.run(command(corpus, small, run, method, *more), check=True, capture_output=True)
+
+
+def files_of(run, step):
+    """The content of the last checkpoint and of the model."""
+    folders = [run / "checkpoints" / f"step-{step:07}", run / "model"]
+    return {path.relative_to(run): path.read_bytes() for folder in folders for path in folder.iterdir()}
+
+
+def records_of(run):
+    """What was logged of each step but for the times; every step once."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    steps = [{key: value for key, value in line.items() if key not in ("time", "tokens_per_second", "seconds")}
+             for line in lines if line["event"] == "step"]
+    assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
+    return steps
 
 
 def has_checkpoint(run):
     return any((folder / "state.json").exists() for folder in run.glob("checkpoints/step-*"))
 
 
-@pytest.mark.parametrize("method", METHODS)
+def check_cuts(corpus, small, folder, method, *more):
+    whole, cut = folder / "whole", folder / "cut"
+    run_to(corpus, small, whole, method, *SHORT, *more)
+    for stop in [*CUTS, 0]:
+        resume = ["--resume"] if has_checkpoint(cut) else []
+        run_to(corpus, small, cut, method, *SHORT, *more, "--stop-after", stop, *resume)
+    assert records_of(cut) == records_of(whole)
+    assert files_of(cut, 16) == files_of(whole, 16)
+    return records_of(whole)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_killed_at_random_moments_equals_never_stopped(corpus, small, tmp_path, method, dtype):
+@pytest.mark.parametrize("method", METHODS)
+def test_cut_around_every_switch_and_search_equals_never_stopped(corpus, small, tmp_path, method, dtype,
+                                                                 threads):
+    steps = check_cuts(corpus, small, tmp_path, method, *METHODS[method], "--dtype", dtype, "--threads",
+                       threads)
+    assert any(step["flip_rate"] > 0 for step in steps)
+    phases = [step.get("phase") for step in steps]
+    dense = [None] * 16 if method in ("dense", "half") else ["dense"] * 6 + ["sparse"] * 5 + ["dense"] * 5
+    assert phases == dense
+
+
+def test_cut_equals_never_stopped_where_steps_are_skipped(corpus, small, tmp_path):
+    steps = check_cuts(corpus, small, tmp_path, "fst", *METHODS["fst"], *SCALED, "--threads", 1)
+    scales = [step["loss_scale"] for step in steps]
+    assert any(after < before for before, after in zip(scales, scales[1:])), scales
+    assert any(after > before for before, after in zip(scales, scales[1:])), scales
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_cut_equals_never_stopped_with_fp8(corpus, small, tmp_path, dtype):
+    check_cuts(corpus, small, tmp_path, "s-ste", *METHODS["s-ste"], "--precision", "fp8", "--dtype", dtype,
+               "--threads", 2)
+
+
+LONG = ["--steps", 500, "--checkpoint-every", 11, "--threads", 2]
+
+
+@pytest.mark.parametrize("method, more", [("s-ste", ["--dtype", "float32"]),
+                                          ("fst", ["--dtype", "bfloat16", "--dense-start", 0.1]),
+                                          ("step", ["--dtype", "float32", "--mask-interval", 7])])
+def test_killed_at_random_moments_equals_never_stopped(corpus, small, tmp_path, method, more):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    subprocess.run(command(corpus, small, whole, method, "--dtype", dtype), check=True,
-                   capture_output=True)
+    run_to(corpus, small, whole, method, *LONG, *more)
     seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
     kills = 0
     for _ in range(60):
         resume = ["--resume"] if has_checkpoint(cut) else []
-        process = subprocess.Popen(command(corpus, small, cut, method, "--dtype", dtype, *resume),
+        process = subprocess.Popen(command(corpus, small, cut, method, *LONG, *more, *resume),
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             _, errors = process.communicate(timeout=chance.uniform(0.1, 0.8) if kills < 6 else 100)
@@ -52,15 +119,13 @@ def test_killed_at_random_moments_equals_never_stopped(corpus, small, tmp_path, 
             process.communicate()
             kills += 1
     assert kills > 0
-    assert files_of(cut) == files_of(whole)
-    assert (cut / "model" / "model.safetensors").read_bytes() == (
-        whole / "model" / "model.safetensors").read_bytes()
+    assert files_of(cut, 500) == files_of(whole, 500)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_with_a_checkpoint(corpus, small, tmp_path, number):
     run = tmp_path / "run"
-    process = subprocess.Popen(command(corpus, small, run, "s-ste", "--steps", 100000),
+    process = subprocess.Popen(command(corpus, small, run, "s-ste", *LONG, "--steps", 100000),
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.readline()  # the first metrics: training has begun
     process.send_signal(number)
