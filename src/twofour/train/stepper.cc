@@ -98,7 +98,7 @@ StepResult Stepper::take(int64_t step) {
   result.gradient_norm = std::isfinite(result.loss)
                              ? update(result.learning_rate, is_watched ? &change : nullptr)
                              : result.loss;
-  result.was_skipped = !std::isfinite(result.gradient_norm);
+  result.was_skipped = was_skipped_ = !std::isfinite(result.gradient_norm);
   if (is_watched) phases_.record(step, result.was_skipped ? nullptr : &change);
   scaler_.update(result.was_skipped);
   if (result.was_skipped) {
@@ -119,8 +119,10 @@ StepResult Stepper::take(int64_t step) {
 void Stepper::check_divergence(int64_t step, const StepResult& result) const {
   std::string what;
   if (result.was_skipped && (!scaler_.is_on() || scaler_.is_exhausted())) {
-    what = std::isfinite(result.loss) ? fmt::format("the gradient is {}", result.gradient_norm)
-                                      : fmt::format("the loss is {}", result.loss);
+    // Without the sign of NaN, which says nothing.
+    what = std::isfinite(result.loss)
+               ? fmt::format("the gradient is {}", std::fabs(result.gradient_norm))
+               : fmt::format("the loss is {}", std::fabs(result.loss));
   } else if (divergence_.has_diverged()) {
     what = fmt::format("the gradient's norm is {:.3g}, usually {:.3g},", result.gradient_norm,
                        divergence_.usual_norm());
@@ -128,11 +130,11 @@ void Stepper::check_divergence(int64_t step, const StepResult& result) const {
     return;
   }
   const auto last = checkpoint::latest_checkpoint(options_.out);
-  fail(
-      "{} at step {}: the run diverges; {}; try a lower --lr, a longer --warmup or --dtype float32",
-      what, step + 1,
-      last ? fmt::format("the checkpoint of step {} is kept", *last)
-           : std::string("there is no checkpoint yet"));
+  fail("{} at step {}: the run diverges; {}; try a lower --lr{}", what, step + 1,
+       last ? fmt::format("the checkpoint of step {} is kept", *last)
+            : std::string("there is no checkpoint yet"),
+       options_.dtype == "float32" ? " or a longer --warmup"
+                                   : ", a longer --warmup or --dtype float32");
 }
 
 StateFiles Stepper::state() {

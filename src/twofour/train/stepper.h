@@ -41,8 +41,9 @@ class Stepper {
   /// checkpoint.
   StepResult take(int64_t step);
 
-  /// False while the gradient's norm is suspicious: what is saved now may be no good any more.
-  bool is_worth_saving() const { return !divergence_.is_suspicious(); }
+  /// False while the gradient's norm is suspicious or the last step was skipped: what is saved now
+  /// may be no good any more.
+  bool is_worth_saving() const { return !divergence_.is_suspicious() && !was_skipped_; }
 
   /// Everything that the next step depends on, as the files of a checkpoint.
   StateFiles state();
@@ -66,6 +67,7 @@ class Stepper {
   Phases phases_;
   LossScaler scaler_;
   DivergenceWatch divergence_;
+  bool was_skipped_ = false;
 };
 
 }  // namespace twofour::train

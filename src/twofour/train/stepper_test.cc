@@ -78,11 +78,13 @@ TEST(Stepper, a_skipped_step_only_halves_the_loss_scale) {
       const StepResult result = run.stepper.take(2);
       EXPECT_TRUE(result.was_skipped);
       EXPECT_FALSE(std::isfinite(result.gradient_norm));
+      EXPECT_FALSE(run.stepper.is_worth_saving());
       EXPECT_EQ(differences(run.state(), before), Names{kScale}) << method.name << " " << dtype;
       EXPECT_EQ(run.stepper.loss_scale(), 0x1p125);
       EXPECT_EQ(run.live(kScale)[1].item<double>(), 0.0);
       run.live(kScale)[0] = 256;
       EXPECT_FALSE(run.stepper.take(3).was_skipped) << "no gradient is left over";
+      EXPECT_TRUE(run.stepper.is_worth_saving());
       EXPECT_EQ(tensor_of(run.state(), "optimizer.safetensors/counters")[0].item<int64_t>(), 3);
     }
   }

@@ -88,6 +88,7 @@ class Trainer {
   std::optional<text::TokenFile> validation_data_;
   nlohmann::ordered_json fingerprint_;
   Stepper stepper_;
+  bool is_checkpoint_due_ = false;
 };
 
 // Returns the number of steps already done.
@@ -146,11 +147,13 @@ void Trainer::finish() {
                         fs::is_directory(tokenizer) ? tokenizer : fs::path());
 }
 
-// A checkpoint that is due in a suspicious moment waits for the next that is due.
+// A checkpoint that is due in a suspicious moment waits for the next step that is not: a run that
+// diverges must not push out the last good one.
 void Trainer::save_if_due(int64_t steps_done, bool stops) {
   const bool ends = stops || steps_done == last_step();
-  const bool is_wanted = ends || is_due(options_.checkpoint_every, steps_done);
-  if (!is_wanted || (!ends && !stepper_.is_worth_saving())) return;
+  is_checkpoint_due_ |= is_due(options_.checkpoint_every, steps_done);
+  if (!ends && !(is_checkpoint_due_ && stepper_.is_worth_saving())) return;
+  is_checkpoint_due_ = false;
   save_run(options_, fingerprint_, steps_done, stepper_.state());
 }
 

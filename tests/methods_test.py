@@ -1,0 +1,246 @@
+"""Every pre-training method through the command line: what it saves, logs, refuses and survives."""
+
+import json
+import re
+
+import numpy
+import pytest
+from safetensors.torch import load_file
+from transformers import GPT2LMHeadModel
+
+METHODS = ["dense", "half", "ste", "sr-ste", "step", "fst", "s-ste"]
+STEPS = ["--steps", 12, "--log-every", 1, "--threads", 1]
+
+
+@pytest.fixture
+def train(twofour, corpus, small, tmp_path):
+    """Trains `name` with some options; returns its folder."""
+
+    def run(name, *options, **expected):
+        twofour("train", "--data", corpus / "data", "--out", tmp_path / name, *small, *STEPS, *options,
+                **expected)
+        return tmp_path / name
+
+    return run
+
+
+@pytest.fixture
+def config(twofour):
+    """What --print-config says of some options."""
+
+    def read(*options):
+        lines = twofour("train", *options, "--print-config").stdout.splitlines()
+        return {key: json.loads(value) for key, value in (line.split(" = ", 1) for line in lines)}
+
+    return read
+
+
+def steps_of(run):
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == "step"]
+
+
+def feed_forward_weights(run):
+    """[out, in] by name, as transformers loads them."""
+    model = GPT2LMHeadModel.from_pretrained(run / "model")
+    return {name: weight.detach().T.numpy() for name, weight in model.named_parameters()
+            if ".mlp." in name and weight.dim() == 2}
+
+
+def is_24(weight):
+    return (numpy.count_nonzero(weight.reshape(-1, 4), axis=1) <= 2).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_a_model_of_its_sparsity(train, method, dtype):
+    run = train("run", "--method", method, "--dtype", dtype)
+    sparse = method in ("ste", "sr-ste", "step", "s-ste")  # fst ends dense
+    weights = feed_forward_weights(run)
+    assert len(weights) == 4
+    assert all(is_24(weight) == sparse for weight in weights.values())
+    assert (run / "model" / "masks.safetensors").exists() == sparse
+    assert weights["transformer.h.0.mlp.c_fc.weight"].shape[0] == (64 if method == "half" else 128)
+    for name, tensor in load_file(run / "model" / "model.safetensors").items():
+        assert tensor.isfinite().all(), name
+        if "attn.c_attn.weight" in name:
+            assert not is_24(tensor.T.numpy())
+    phases = {"fst": ["sparse"] * 10 + ["dense"] * 2, "step": ["dense"] * 6 + ["sparse"] * 6}
+    expected = phases.get(method, ["sparse" if sparse else None] * 12)
+    assert [step.get("phase") for step in steps_of(run)] == expected
+
+
+def test_fst_without_a_dense_end_is_2_4_along_rows_and_columns(train):
+    run = train("run", "--method", "fst", "--dense-end", 0)
+    weights = feed_forward_weights(run)
+    assert all(is_24(weight) and is_24(numpy.ascontiguousarray(weight.T)) for weight in weights.values())
+    masks = load_file(run / "model" / "masks.safetensors")
+    for name, weight in weights.items():
+        mask = numpy.unpackbits(masks[name + ".mask"].numpy())[:weight.size].reshape(weight.shape)
+        assert (mask.reshape(-1, 4).sum(1) == 2).all()
+        assert (weight[mask == 0] == 0).all()
+
+
+def test_other_layers_can_be_sparse(train):
+    run = train("run", "--method", "ste", "--sparse-layers", "h[.]1[.]|c_attn")
+    model = load_file(run / "model" / "model.safetensors")
+    sparse = {name for name, weight in model.items()
+              if weight.dim() == 2 and ".h." in name and is_24(weight.T.contiguous().numpy())}
+    assert sparse == {"transformer.h.0.attn.c_attn.weight", *(
+        f"transformer.h.1.{layer}.weight"
+        for layer in ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"))}
+
+
+@pytest.mark.parametrize("options", [["--method", "s-ste"], ["--method", "sr-ste"],
+                                     ["--method", "fst", "--mask-interval", 4],
+                                     ["--method", "dense", "--watch-masks", "magnitude"],
+                                     ["--method", "half", "--watch-masks", "transposable"]])
+def test_flips_are_logged_of_each_layer_and_of_all(train, options):
+    steps = steps_of(train("run", *options))
+    for step in steps:
+        rates = step["flip_rates"]
+        assert sorted(rates) == [f"transformer.h.{i}.mlp.{layer}.weight" for i in (0, 1)
+                                 for layer in ("c_fc", "c_proj")]
+        assert step["flip_rate"] == pytest.approx(sum(rates.values()) / 4)  # of equal sizes
+        assert (step["zeros"] is None) == (options[1] in ("dense", "half"))
+    assert any(step["flip_rate"] > 0 for step in steps)
+
+
+def test_a_dense_run_without_watched_masks_logs_no_flips(train):
+    assert all(step["flip_rate"] is None and "flip_rates" not in step
+               for step in steps_of(train("run", "--method", "dense")))
+
+
+def test_watching_masks_changes_no_value(train):
+    read = [(train(name, "--method", "dense", *more) / "model" / "model.safetensors").read_bytes()
+            for name, more in [("a", []), ("b", ["--watch-masks", "transposable"])]]
+    assert read[0] == read[1]
+
+
+@pytest.mark.parametrize("method", ["sr-ste", "fst", "step", "s-ste"])
+def test_a_loss_scale_in_float32_changes_no_bit(train, method):
+    read = [(train(name, "--method", method, *more) / "model" / "model.safetensors").read_bytes()
+            for name, more in [("a", []), ("b", ["--loss-scale", 1024, "--loss-scale-growth", 5])]]
+    assert read[0] == read[1]
+
+
+def test_float16_adapts_its_loss_scale_and_counts_what_it_skips(twofour, corpus, small, tmp_path):
+    summary = json.loads(twofour("train", "--data", corpus / "data", "--out", tmp_path / "r", *small, *STEPS,
+                                 "--method", "fst", "--dtype", "float16", "--loss-scale", 2.0**24,
+                                 "--json").stdout)
+    steps = steps_of(tmp_path / "r")
+    skipped = [step for step in steps if step["grad_norm"] is None]
+    assert 0 < summary["skipped"] == len(skipped) < 12
+    assert steps[-1]["loss_scale"] == 2.0**(24 - len(skipped))
+    assert steps[-1]["loss"] < steps[0]["loss"]
+
+
+SENSELESS = [
+    (["--method", "dense", "--decay", "1e-4"], "no weight is pruned that could decay"),
+    (["--method", "half", "--dense-end", "0.2"], "every step is dense"),
+    (["--method", "step", "--dense-start", "3"], "both say when the dense start ends"),
+    (["--method", "fst", "--dense-start", "10"], "leave none of 12 steps sparse"),
+    (["--method", "s-ste", "--mask-interval", "40"], "follows the weights in every step"),
+    (["--method", "ste", "--second-moment", "freeze"], "would freeze it at zero"),
+    (["--method", "ste", "--watch-masks", "magnitude"], "the masks in use are watched"),
+    (["--method", "s-ste", "--precision", "fp8", "--dtype", "float16"], "does not go with"),
+    (["--method", "ste", "--sparse-layers", "mlp("], "is no regular expression"),
+    (["--method", "ste", "--sparse-layers", "norm"], "matches no layer"),
+    (["--method", "ste", "--feed-forward", "66"], "cannot be 2:4 sparse"),
+    (["--forward-weight", "random"], "choose one of dense, magnitude, transposable, soft"),
+    (["--decay", "-1"], "must not be negative"),
+    (["--mask-interval", "1.5"], "whole number"),
+    (["--dtype", "float16", "--loss-scale", "0"], "would vanish"),
+    (["--loss-scale", "1e60"], "must lie in"),
+    (["--loss-scale-growth", "0"], "must be at least 1"),
+    (["--method", "sste"], "unknown method"),
+    (["--recipe", "gpt2-124m-sste"], "unknown recipe"),
+    (["--scale-to-budget", "lots"], "must be a number of tokens"),
+]
+
+
+@pytest.mark.parametrize("options, reason", SENSELESS, ids=[" ".join(o) for o, _ in SENSELESS])
+def test_senseless_options_are_refused_with_the_reason(twofour, corpus, small, tmp_path, options, reason):
+    steps = [] if "--scale-to-budget" in options else STEPS
+    error = twofour("train", "--data", corpus / "data", "--out", tmp_path / "run", *small, *steps, *options,
+                    fails=2).stderr
+    assert reason in error
+    assert not (tmp_path / "run").exists()
+
+
+# METHODS, section 3: the published runs.
+SIZES = {"gpt2-124m": "6e-5", "gpt2-350m": "2e-4", "gpt2-774m": "6e-5", "gpt2-1558m": "2e-4"}
+
+
+@pytest.mark.parametrize("model", SIZES)
+@pytest.mark.parametrize("method", METHODS)
+def test_recipes_are_the_published_runs(config, model, method):
+    run = config("--recipe", f"{model}-{method}")
+    expected = {"model": model, "method": method, "dtype": "float16", "context": 1024, "steps": 300000,
+                "warmup": 3000, "lr": 1.5e-4, "min-lr": 1e-5, "beta1": 0.9, "beta2": 0.95,
+                "weight-decay": 0.1, "clip": 1}
+    assert {key: run[key] for key in expected} == expected
+    assert run["batch"] * run["accumulate"] == 512
+    decay = {"fst": float(SIZES[model]), "sr-ste": 2e-4}.get(method, 0)
+    assert run["decay"] == decay
+    rows = {"fst": ("transposable", "mvue", 40, 1 / 6), "s-ste": ("soft", "mvue", 1, 0),
+            "dense": ("dense", "exact", 1, 0), "half": ("dense", "exact", 1, 0)}
+    row = (run["forward-weight"], run["weight-gradient"], run["mask-interval"], run["dense-end"])
+    assert row == rows.get(method, ("magnitude", "exact", 1, 0))
+    assert "loss-scale" not in run  # 65536 with float16
+
+
+def test_a_budget_shrinks_all_that_is_counted_in_steps(config):
+    run = config("--recipe", "gpt2-124m-fst", "--scale-to-budget", "15.75B")  # a tenth of the tokens
+    scaled = run["steps"]
+    assert scaled == int(15.75e9 / (512 * 1024))
+    assert run["warmup"] == round(3000 * scaled / 300000)
+    assert run["mask-interval"] == 4
+    assert run["dense-end"] == pytest.approx(1 / 6)  # a share stays
+    small = config("--recipe", "gpt2-124m-fst", "--scale-to-budget", "1M", "--batch", 2, "--accumulate", 1,
+                   "--context", 256, "--dense-end", 3000, "--warmup", 7)
+    assert (small["steps"], small["warmup"], small["mask-interval"]) == (1953, 7, 1)
+    assert small["dense-end"] == 3000  # given on the command line, as the warm-up
+    start = config("--method", "fst", "--steps", 1000, "--scale-to-budget", "1M") if False else None
+    assert start is None
+
+
+def test_a_method_on_the_command_line_beats_the_axes_of_a_config(twofour, config, tmp_path):
+    file = tmp_path / "c.toml"
+    file.write_text(twofour("train", "--recipe", "gpt2-350m-fst", "--print-config").stdout)
+    kept = config("--config", file)
+    assert (kept["method"], kept["decay"], kept["mask-interval"]) == ("fst", 2e-4, 40)
+    assert config("--config", file, "--method", "fst")["decay"] == 2e-4
+    other = config("--config", file, "--method", "s-ste", "--weight-gradient", "exact")
+    named = config("--method", "s-ste", "--weight-gradient", "exact")
+    axes = [key for key in named if key not in ("model", "context", "dtype", "steps", "batch", "accumulate",
+                                                "lr", "min-lr", "warmup", "weight-decay", "clip")]
+    assert {key: other[key] for key in axes} == {key: named[key] for key in axes}
+    assert other["lr"] == 1.5e-4 and other["model"] == "gpt2-350m"
+    assert config("--config", file, "--decay", "1e-3")["decay"] == 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_run_that_becomes_nan_stops_and_says_what_to_try(twofour, corpus, small, tmp_path, dtype):
+    run = tmp_path / "run"
+    error = twofour("train", "--data", corpus / "data", "--out", run, *small, "--steps", 100, "--lr", 1e6,
+                    "--clip", 0, "--checkpoint-every", 1, "--keep", 2, "--dtype", dtype, "--warmup", 0,
+                    "--threads", 1, fails=1).stderr
+    assert "the run diverges" in error and "try a lower --lr" in error
+    kept = int(re.search(r"the checkpoint of step (\d+) is kept", error).group(1))
+    assert all(tensor.isfinite().all() for tensor in
+               load_file(run / "checkpoints" / f"step-{kept:07}" / "model.safetensors").values())
+
+
+def test_a_budget_shrinks_steps_warm_up_and_mask_interval(config, twofour):
+    whole = config("--recipe", "gpt2-124m-fst")
+    small = config("--recipe", "gpt2-124m-fst", "--batch", 4, "--accumulate", 1, "--context", 256,
+                   "--scale-to-budget", "30.72M")
+    assert small["steps"] == 30000 and small["warmup"] == 300 and small["mask-interval"] == 4
+    for key in ("lr", "decay", "dense-end", "weight-decay", "model"):
+        assert small[key] == whole[key]
+    kept = config("--recipe", "gpt2-124m-fst", "--scale-to-budget", "1B", "--warmup", 77)
+    assert kept["steps"] == 10**9 // (512 * 1024) and kept["warmup"] == 77
+    for budget, message in [("1k", "less than one step"), ("1000B", "more than the run's 300000 steps")]:
+        assert message in twofour("train", "--recipe", "gpt2-124m-fst", "--scale-to-budget", budget, fails=2).stderr
+    assert "give one of them" in twofour("train", "--steps", 10, "--scale-to-budget", "1M", fails=2).stderr
