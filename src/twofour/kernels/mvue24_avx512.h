@@ -11,11 +11,6 @@
 namespace twofour::kernels {
 namespace {
 
-// Word `a` of each block in the lower half of a lane, word `b` in the upper half.
-inline __m512i interleaved(__m512i a, __m512i b) {
-  return _mm512_mask_blend_epi32(0xaaaa, a, _mm512_slli_epi64(b, 32));
-}
-
 inline __m512 uniform(__m512i bits) {
   return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(bits, 8)), _mm512_set1_ps(0x1p-24f));
 }
@@ -27,17 +22,31 @@ struct Uniforms32 {
 
 // Groups 0 to 15, 16 to 31.
 inline Uniforms32 uniforms_in_order(const PhiloxLanes& numbers) {
-  const __m512i a = interleaved(numbers.word[0], numbers.word[1]);
-  const __m512i b = interleaved(numbers.word[2], numbers.word[3]);
+  const __m512i keys = _mm512_set1_epi64(static_cast<int64_t>(numbers.keys));
+  constexpr __mmask16 kLower = 0x5555;
+  const auto words = [](__m512i product, __m512i c, __m512i key) {
+    return _mm512_mask_xor_epi32(product, kLower, product, _mm512_xor_si512(c, key));
+  };
+  // Halves swapped: words 0 and 1, words 2 and 3.
+  const __m512i a = words(_mm512_rol_epi64(numbers.product1, 32), numbers.c1, keys);
+  const __m512i b =
+      words(_mm512_rol_epi64(numbers.product0, 32), numbers.c3, _mm512_srli_epi64(keys, 32));
   return {
       {uniform(_mm512_permutex2var_epi64(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)),
        uniform(_mm512_permutex2var_epi64(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b))}};
 }
 
-// Even groups, odd groups.
+// Even groups, odd groups: words 0 and 2, words 1 and 3.
 inline Uniforms32 uniforms_by_parity(const PhiloxLanes& numbers) {
-  return {{uniform(interleaved(numbers.word[0], numbers.word[2])),
-           uniform(interleaved(numbers.word[1], numbers.word[3]))}};
+  constexpr __mmask16 kLower = 0x5555, kUpper = 0xaaaa;
+  const __m512i upper =
+      _mm512_mask_shuffle_epi32(numbers.product0, kLower, numbers.product1, _MM_PERM_DDBB);
+  const __m512i before = _mm512_mask_shuffle_epi32(numbers.c1, kUpper, numbers.c3, _MM_PERM_CCAA);
+  const __m512i even =
+      xor_of_three(upper, before, _mm512_set1_epi64(static_cast<int64_t>(numbers.keys)));
+  const __m512i odd =
+      _mm512_mask_shuffle_epi32(numbers.product1, kUpper, numbers.product0, _MM_PERM_CCAA);
+  return {{uniform(even), uniform(odd)}};
 }
 
 struct Scaled16 {
@@ -241,33 +250,27 @@ inline __m512i odd_words(__m512i words) {
 }
 inline __m512 odd_floats(__m512i words) { return _mm512_castsi512_ps(odd_words(words)); }
 
-// Rounds a number that is no NaN to bfloat16 in the upper half; the lower half is undefined.
+// Rounds a number that is no NaN to bfloat16 in the upper half; the lower half is undefined. A tie
+// was rounded up: its last bit goes.
 inline __m512i rounded_upper(__m512 value) {
-  const __m512i bits = _mm512_castps_si512(value);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-  return _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+  const __m512i up = _mm512_add_epi32(_mm512_castps_si512(value), _mm512_set1_epi32(0x8000));
+  const __mmask16 tie = _mm512_testn_epi32_mask(up, _mm512_set1_epi32(0xffff));
+  return _mm512_mask_and_epi32(up, tie, up, _mm512_set1_epi32(static_cast<int>(0xfffe0000u)));
 }
 
+// The pairs drawn from the even and from the odd columns of x, rows of 32 columns. False, and
+// nothing is drawn, if an entry is not finite.
 template <Mvue kKind>
-void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
-            const PhiloxLanes& numbers, int64_t out_stride, bfloat16* out) {
-  const __mmask32 lanes = first_of_32_lanes(columns);
-  const Uniforms32 u = uniforms_by_parity(numbers);
+bool draw_by_parity(const __m512i (&x)[4], const PhiloxLanes& numbers, Pair16 (&pairs)[2]) {
   const auto both = [](int bits) { return _mm512_set1_epi16(static_cast<int16_t>(bits)); };
-  __m512i x[4], a[4];
-  for (int64_t r = 0; r < 4; ++r) {
-    if (r < rows) prefetch_ahead(in + r * stride);
-    x[r] = _mm512_maskz_loadu_epi16(r < rows ? lanes : 0, in + r * stride);
-    a[r] = _mm512_and_si512(x[r], both(0x7fff));
-  }
+  __m512i a[4];
+  for (int r = 0; r < 4; ++r) a[r] = _mm512_and_si512(x[r], both(0x7fff));
   const __m512i m = _mm512_max_epu16(_mm512_max_epu16(a[0], a[1]), _mm512_max_epu16(a[2], a[3]));
-  if (_mm512_cmpge_epu16_mask(m, both(0x7f80))) {
-    mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
-    return;
-  }
+  if (_mm512_cmpge_epu16_mask(m, both(0x7f80))) return false;
   __m512i scale = _mm512_sub_epi16(both(0x7f00), _mm512_and_si512(m, both(0x7f80)));
   scale = _mm512_min_epu16(_mm512_max_epu16(scale, both(0x0080)), both(0x7e80));
   const __m512i back = _mm512_sub_epi16(both(0x7f00), scale);
+  const Uniforms32 u = uniforms_by_parity(numbers);
   Scaled16 even, odd;
   for (int r = 0; r < 4; ++r) {
     even.b[r] = _mm512_mul_ps(even_floats(a[r]), even_floats(scale));
@@ -275,17 +278,42 @@ void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
   }
   even.back = even_floats(back);
   odd.back = odd_floats(back);
-  const Pair16 pair0 = draw<kKind>(even, u.part[0]), pair1 = draw<kKind>(odd, u.part[1]);
-  const Placed16 low = place_words(pair0, _mm512_srli_epi32(rounded_upper(pair0.first), 16),
-                                   _mm512_srli_epi32(rounded_upper(pair0.second), 16));
-  const Placed16 high = place_words(pair1, odd_words(rounded_upper(pair1.first)),
-                                    odd_words(rounded_upper(pair1.second)));
+  pairs[0] = draw<kKind>(even, u.part[0]);
+  pairs[1] = draw<kKind>(odd, u.part[1]);
+  return true;
+}
+
+inline void load_bfloat16_rows(const bfloat16* in, int64_t rows, __mmask32 lanes, int64_t stride,
+                               __m512i (&x)[4]) {
+  for (int64_t r = 0; r < 4; ++r) {
+    x[r] = _mm512_maskz_loadu_epi16(r < rows ? lanes : 0, in + r * stride);
+  }
+}
+
+template <Mvue kKind>
+void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
+            const PhiloxLanes& numbers, int64_t out_stride, bfloat16* out) {
+  const __mmask32 lanes = first_of_32_lanes(columns);
+  __m512i x[4];
+  Pair16 pairs[2];
+  for (int64_t r = 0; r < rows && r < 4; ++r) prefetch_ahead(in + r * stride);
+  load_bfloat16_rows(in, rows, lanes, stride, x);
+  if (!draw_by_parity<kKind>(x, numbers, pairs)) {
+    mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
+    return;
+  }
+  const Placed16 low = place_words(pairs[0], _mm512_srli_epi32(rounded_upper(pairs[0].first), 16),
+                                   _mm512_srli_epi32(rounded_upper(pairs[0].second), 16));
+  const Placed16 high = place_words(pairs[1], odd_words(rounded_upper(pairs[1].first)),
+                                    odd_words(rounded_upper(pairs[1].second)));
   for (int64_t r = 0; r < rows; ++r) {
     const __m512i words = _mm512_or_si512(low.entry[r], high.entry[r]);
     const __mmask32 negative =
         _mm512_mask_test_epi16_mask(_mm512_movepi16_mask(x[r]), words, words);
-    _mm512_mask_storeu_epi16(out + r * out_stride, lanes,
-                             _mm512_mask_add_epi16(words, negative, words, both(0x8000)));
+    _mm512_mask_storeu_epi16(
+        out + r * out_stride, lanes,
+        _mm512_mask_add_epi16(words, negative, words,
+                              _mm512_set1_epi16(static_cast<int16_t>(0x8000))));
   }
 }
 

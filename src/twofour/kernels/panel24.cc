@@ -73,14 +73,12 @@ bool fill_quad(Panel24& panel, int64_t quad, Entry&& entry) {
   return good;
 }
 
-// fill_strip(strip) fills some rows and says whether they are sparse enough.
-template <class FillStrip, class Entry>
-void fill_strips(const Panel24& panel, int64_t strips, FillStrip&& fill_strip, Entry&& entry) {
+// fill_strips(first, last) fills some of `strips` parts and says whether they are sparse enough.
+template <class FillStrips, class Entry>
+void fill_strips(const Panel24& panel, int64_t strips, FillStrips&& fill, Entry&& entry) {
   std::atomic<bool> good = true;
   parallel_for(0, strips, 1, [&](int64_t first, int64_t last) {
-    for (int64_t strip = first; strip < last; ++strip) {
-      if (!fill_strip(strip)) good = false;
-    }
+    if (!fill(first, last)) good = false;
   });
   if (good) return;
   for (int64_t r = 0; r < panel.rows(); ++r) {
@@ -94,6 +92,36 @@ void fill_strips(const Panel24& panel, int64_t strips, FillStrip&& fill_strip, E
           r, c);
     }
   }
+}
+
+// fill_strips, each strip by itself.
+template <class FillStrip, class Entry>
+void fill_each_strip(const Panel24& panel, int64_t strips, FillStrip&& fill, Entry&& entry) {
+  fill_strips(
+      panel, strips,
+      [&](int64_t first, int64_t last) {
+        bool good = true;
+        for (int64_t strip = first; strip < last; ++strip) good &= fill(strip);
+        return good;
+      },
+      entry);
+}
+
+// Calls fill(column tile, first, last pair) for those of a range of all tiles, where the pairs of a
+// column tile follow each other: what they are made from lies along its rows.
+template <class Fill>
+void for_column_tiles(const Panel24& panel, int64_t first, int64_t last, Fill&& fill) {
+  const int64_t pairs = panel.row_tiles() / 2;
+  while (first < last) {
+    const int64_t column_tile = first / pairs, begin = first % pairs;
+    const int64_t end = std::min(pairs, begin + last - first);
+    fill(column_tile, begin, end);
+    first += end - begin;
+  }
+}
+
+int64_t pairs_of_tiles(const Panel24& panel) {
+  return panel.row_tiles() / 2 * panel.column_tiles();
 }
 
 template <class T>
@@ -133,16 +161,16 @@ void fill_panel(const T* weight, int64_t stride, Panel24& panel) {
   check_columns(panel);
   const auto entry = [&](int64_t r, int64_t c) { return weight[r * stride + c]; };
   if (panel.terms()) {
-    const auto fill_pair = tile_loops<T>().fill;
-    fill_strips(
+    const auto fill_pair = tile_fills<T>().fill;
+    fill_each_strip(
         panel, panel.row_tiles() / 2,
         [&](int64_t pair) { return fill_pair(weight, stride, pair, panel); }, entry);
   } else if (const auto fill_strip = product_loops<T>().fill_strip) {
-    fill_strips(
+    fill_each_strip(
         panel, (panel.rows() + 15) / 16,
         [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
   } else {
-    fill_strips(
+    fill_each_strip(
         panel, panel.quads(), [&](int64_t quad) { return fill_quad<T>(panel, quad, entry); },
         entry);
   }
@@ -154,16 +182,23 @@ void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
   check_columns(panel);
   const auto entry = [&](int64_t r, int64_t c) { return weight[c * stride + r]; };
   if (panel.terms()) {
-    const auto fill_pair = tile_loops<T>().fill_transposed;
+    const auto fill_tiles = tile_fills<T>().fill_transposed;
     fill_strips(
-        panel, panel.row_tiles() / 2,
-        [&](int64_t pair) { return fill_pair(weight, stride, pair, panel); }, entry);
+        panel, pairs_of_tiles(panel),
+        [&](int64_t first, int64_t last) {
+          bool good = true;
+          for_column_tiles(panel, first, last, [&](int64_t tile, int64_t begin, int64_t end) {
+            good &= fill_tiles(weight, stride, tile, begin, end, panel);
+          });
+          return good;
+        },
+        entry);
   } else if (const auto fill_strip = product_loops<T>().fill_strip_transposed) {
-    fill_strips(
+    fill_each_strip(
         panel, (panel.rows() + 15) / 16,
         [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
   } else {
-    fill_strips(
+    fill_each_strip(
         panel, panel.quads(), [&](int64_t quad) { return fill_quad<T>(panel, quad, entry); },
         entry);
   }
@@ -173,10 +208,10 @@ template <class T>
 void fill_panel_mvue(const T* dz, int64_t stride, const RandomStream& stream, Panel24& panel) {
   check_kind<T>(panel);
   if (panel.terms()) {
-    parallel_for(0, panel.row_tiles() / 2, 1, [&](int64_t first, int64_t last) {
-      for (int64_t pair = first; pair < last; ++pair) {
-        tile_loops<T>().fill_mvue(dz, stride, stream, pair, panel);
-      }
+    parallel_for(0, pairs_of_tiles(panel), 1, [&](int64_t first, int64_t last) {
+      for_column_tiles(panel, first, last, [&](int64_t tile, int64_t begin, int64_t end) {
+        tile_fills<T>().fill_mvue(dz, stride, stream, tile, begin, end, panel);
+      });
     });
     return;
   }

@@ -8,44 +8,34 @@
 namespace twofour::kernels {
 namespace {
 
-// Which of 16 rows keep each of four columns: what is not zero.
-struct Kept16 {
-  __mmask16 column[4];
-};
-
-inline Kept16 kept_of(const Drawn16& group) {
-  Kept16 kept;
-  for (int i = 0; i < 4; ++i) {
-    const __m512i bits = _mm512_castps_si512(group.entry[i]);
-    kept.column[i] = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x7fffffff));
-  }
-  return kept;
+inline __mmask16 not_zero(__m512 values) {
+  return _mm512_test_epi32_mask(_mm512_castps_si512(values), _mm512_set1_epi32(0x7fffffff));
 }
 
-// True if one of 16 rows keeps more than two of the four.
-inline bool keeps_more_than_two(const Kept16& kept) {
-  const auto& k = kept.column;
-  const uint32_t one = k[0] ^ k[1], other = k[2] ^ k[3], both = k[0] & k[1], others = k[2] & k[3];
-  return ((both & (other | others)) | (others & one)) != 0;
+// The rows, one a bit, that keep more than two of four columns, of which the rows are given that
+// keep them.
+inline uint32_t too_many(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  const uint32_t both = a & b, others = c & d;
+  return (both & (c | d)) | (others & (a | b));
 }
 
-// Calls group(first column, the four columns) for every group of 16 rows of weight.
+// Calls group(first column, the four columns) for every group of 16 of the weight's rows.
 template <class T, class Fn>
-void for_groups_of_rows(const T* weight, int64_t stride, int64_t row, const Panel24& panel,
+void for_groups_of_rows(const T* weight, int64_t stride, int64_t row, int64_t rows, int64_t columns,
                         Fn&& group) {
-  for (int64_t column = 0; column < panel.columns(); column += 16) {
-    const __mmask16 mask = first_lanes(panel.columns() - column);
+  for (int64_t column = 0; column < columns; column += 16) {
+    const __mmask16 mask = first_lanes(columns - column);
     __m512i block[16];
     for (int64_t i = 0; i < 16; ++i) {
-      const bool present = row + i < panel.rows();
+      const bool present = row + i < rows;
       block[i] = _mm512_castps_si512(
           load_floats(weight + (present ? (row + i) * stride + column : 0), present ? mask : 0));
     }
     transpose16(block);
-    for (int64_t g = 0; g < 4 && column + 4 * g < panel.columns(); ++g) {
-      Drawn16 columns;
-      for (int64_t i = 0; i < 4; ++i) columns.entry[i] = _mm512_castsi512_ps(block[4 * g + i]);
-      group(column + 4 * g, columns);
+    for (int64_t g = 0; g < 4 && column + 4 * g < columns; ++g) {
+      Drawn16 four;
+      for (int64_t i = 0; i < 4; ++i) four.entry[i] = _mm512_castsi512_ps(block[4 * g + i]);
+      group(column + 4 * g, four);
     }
   }
 }
@@ -54,15 +44,17 @@ void for_groups_of_rows(const T* weight, int64_t stride, int64_t row, const Pane
 template <class T>
 bool store_group_of_strip(const Drawn16& group, int64_t row, int64_t g, Panel24& panel) {
   store_drawn<T>(group, row, g % kBlockGroups, g / kBlockGroups, panel);
-  return !keeps_more_than_two(kept_of(group));
+  const auto& e = group.entry;
+  return too_many(not_zero(e[0]), not_zero(e[1]), not_zero(e[2]), not_zero(e[3])) == 0;
 }
 
 template <class T>
 bool fill_strip_avx512(const T* weight, int64_t stride, int64_t row, Panel24& panel) {
   bool good = true;
-  for_groups_of_rows(weight, stride, row, panel, [&](int64_t column, const Drawn16& group) {
-    good &= store_group_of_strip<T>(group, row, column / 4, panel);
-  });
+  for_groups_of_rows(weight, stride, row, panel.rows(), panel.columns(),
+                     [&](int64_t column, const Drawn16& group) {
+                       good &= store_group_of_strip<T>(group, row, column / 4, panel);
+                     });
   return good;
 }
 

@@ -12,6 +12,8 @@
 namespace twofour::kernels {
 namespace {
 
+constexpr uint64_t kPhiloxMultiplier0 = 0xD2511F53u, kPhiloxMultiplier1 = 0xCD9E8D57u;
+
 // What all blocks of a stream share. In memory, from where a vector is filled at no cost.
 struct PhiloxRounds {
   explicit PhiloxRounds(const RandomStream& stream)
@@ -24,10 +26,19 @@ struct PhiloxRounds {
       key0 += 0x9E3779B9u;
       key1 += 0xBB67AE85u;
     }
+    const uint64_t product1 = counter[1] * kPhiloxMultiplier1;
+    const uint64_t c0 = (product1 >> 32) ^ counter[0] ^ key[0][0];
+    const uint64_t product0 = c0 * kPhiloxMultiplier0;
+    first_c2 = counter[2] ^ key[0][1];
+    second_c0 = (product1 & 0xffffffffu) ^ key[1][0];
+    second_c2 = (product0 >> 32) ^ key[1][1];
+    second_c3 = product0 & 0xffffffffu;
   }
 
   uint64_t key[10][2];
   uint64_t counter[3];
+  /// The parts of the first two rounds' counters that all blocks share.
+  uint64_t first_c2, second_c0, second_c2, second_c3;
 };
 
 #if defined(__AVX2__)
@@ -42,8 +53,8 @@ inline void uniforms_of_4_blocks(const PhiloxRounds& rounds, uint32_t first, flo
   __m256i c1 = lanes(rounds.counter[0]), c2 = lanes(rounds.counter[1]),
           c3 = lanes(rounds.counter[2]);
   for (const auto& key : rounds.key) {
-    const __m256i product0 = _mm256_mul_epu32(c0, lanes(0xD2511F53u));
-    const __m256i product1 = _mm256_mul_epu32(c2, lanes(0xCD9E8D57u));
+    const __m256i product0 = _mm256_mul_epu32(c0, lanes(kPhiloxMultiplier0));
+    const __m256i product1 = _mm256_mul_epu32(c2, lanes(kPhiloxMultiplier1));
     c0 = mix(product1, c1, key[0]);
     c2 = mix(product0, c3, key[1]);
     c1 = product1;
@@ -62,27 +73,39 @@ inline void uniforms_of_4_blocks(const PhiloxRounds& rounds, uint32_t first, flo
 #endif
 
 #if defined(__AVX512F__)
-// The words of eight blocks, one in the lower half of each 64-bit lane; upper halves are undefined.
+// Eight blocks, one in each 64-bit lane, before the last round puts its words together: those are
+// upper(product1) ^ c1 ^ key, lower(product1), upper(product0) ^ c3 ^ key, lower(product0).
+// Upper halves of c1 and c3 are undefined.
 struct PhiloxLanes {
-  __m512i word[4];
+  __m512i product0, product1, c1, c3;
+  uint64_t keys;  // of words 0 and 2, in the lower and the upper half
 };
+
+inline __m512i xor_of_three(__m512i a, __m512i b, __m512i c) {
+  return _mm512_ternarylogic_epi64(a, b, c, 0x96);
+}
 
 inline PhiloxLanes philox8(const PhiloxRounds& rounds, uint32_t first) {
   const auto lanes = [](uint64_t value) { return _mm512_set1_epi64(static_cast<int64_t>(value)); };
-  const auto mix = [&](__m512i product, __m512i counter, uint64_t key) {
-    constexpr int kXorOfThree = 0x96;
-    return _mm512_ternarylogic_epi64(_mm512_srli_epi64(product, 32), counter, lanes(key),
-                                     kXorOfThree);
-  };
+  const auto upper = [](__m512i product) { return _mm512_srli_epi64(product, 32); };
+  const auto times0 = [&](__m512i c) { return _mm512_mul_epu32(c, lanes(kPhiloxMultiplier0)); };
+  const auto times1 = [&](__m512i c) { return _mm512_mul_epu32(c, lanes(kPhiloxMultiplier1)); };
   const __m512i index = _mm512_add_epi64(lanes(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
-  PhiloxLanes c = {
-      {index, lanes(rounds.counter[0]), lanes(rounds.counter[1]), lanes(rounds.counter[2])}};
-  for (const auto& key : rounds.key) {
-    const __m512i product0 = _mm512_mul_epu32(c.word[0], lanes(0xD2511F53u));
-    const __m512i product1 = _mm512_mul_epu32(c.word[2], lanes(0xCD9E8D57u));
-    c = {{mix(product1, c.word[1], key[0]), product1, mix(product0, c.word[3], key[1]), product0}};
+  // Of the first two rounds, what does not depend on the index is in `rounds` already.
+  __m512i c3 = times0(index);
+  __m512i c1 = times1(_mm512_xor_si512(upper(c3), lanes(rounds.first_c2)));
+  __m512i c0 = _mm512_xor_si512(upper(c1), lanes(rounds.second_c0));
+  __m512i c2 = _mm512_xor_si512(c3, lanes(rounds.second_c2));
+  c3 = lanes(rounds.second_c3);
+  for (int round = 2; round < 9; ++round) {
+    const auto& key = rounds.key[round];
+    const __m512i product0 = times0(c0), product1 = times1(c2);
+    c0 = xor_of_three(upper(product1), c1, lanes(key[0]));
+    c2 = xor_of_three(upper(product0), c3, lanes(key[1]));
+    c1 = product1;
+    c3 = product0;
   }
-  return c;
+  return {times0(c0), times1(c2), c1, c3, rounds.key[9][0] | rounds.key[9][1] << 32};
 }
 #endif
 

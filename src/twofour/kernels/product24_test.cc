@@ -200,5 +200,60 @@ TEST(Panel24, of_an_mvue_estimate_multiplies_as_the_estimate_does) {
   }
 }
 
+// Times the identity: what the panel holds, with no sum that could round.
+TYPED_TEST(Product24, the_panel_of_an_mvue_estimate_holds_the_draws_of_mvue24) {
+  using T = TypeParam;
+  const RandomStream stream{5, 6, 7, 8};
+  std::mt19937 random(12);
+  for (const int64_t tokens : {1, 6, 36, 131}) {
+    Matrix<T> identity(tokens, tokens);
+    for (int64_t t = 0; t < tokens; ++t) store(1.0f, identity.at(t, t));
+    for (const int64_t features : {1, 17, 37, 64, 150}) {
+      auto dz = random_matrix<T>(tokens, features, random, 3);
+      for (int zeros = 0; zeros < 40; ++zeros) {
+        const auto row = static_cast<int64_t>(random()) % tokens;
+        dz.at(row, static_cast<int64_t>(random()) % features) = T{};
+      }
+      Matrix<T> estimate(tokens, features);
+      set_instruction_set(InstructionSet::kReference);
+      mvue24(dz.data(), tokens, features, dz.stride, stream, estimate.data());
+      for_each_instruction_set_and_thread_count([&](const char* set) {
+        SCOPED_TRACE(fmt::format("{} {} tokens {} features", set, tokens, features));
+        Panel24 panel(panel_kind<T>(), features, tokens);
+        fill_panel_mvue(dz.data(), dz.stride, stream, panel);
+        Matrix<float> held(features, tokens);
+        multiply_add(panel, identity.data(), tokens, tokens, held.data(), tokens);
+        for (int64_t f = 0; f < features; ++f) {
+          for (int64_t t = 0; t < tokens; ++t) {
+            ASSERT_EQ(held.get(f, t), estimate.get(t, f)) << "token " << t << " feature " << f;
+          }
+        }
+      });
+    }
+  }
+}
+
+// Products of infinities would be NaN: their bytes are compared, with those of the estimate.
+TYPED_TEST(Product24, a_tile_of_an_mvue_estimate_holds_what_is_not_finite) {
+  using T = TypeParam;
+  if (terms_of(panel_kind<T>()) == 0) GTEST_SKIP() << "no tiles here";
+  const RandomStream stream{1, 2, 3, 4};
+  std::mt19937 random(13);
+  const int64_t tokens = 68, features = 75;
+  auto dz = random_matrix<T>(tokens, features, random);
+  const float hostile[] = {INFINITY, -INFINITY, NAN, 3e38f, -0.0f, 1e-40f};
+  for (int i = 0; i < 60; ++i) {
+    const auto row = static_cast<int64_t>(random()) % tokens;
+    store(hostile[i % 6], dz.at(row, static_cast<int64_t>(random()) % features));
+  }
+  Matrix<T> estimate(tokens, features);
+  mvue24(dz.data(), tokens, features, features, stream, estimate.data());
+  Panel24 drawn(panel_kind<T>(), features, tokens), filled(panel_kind<T>(), features, tokens);
+  fill_panel_mvue(dz.data(), features, stream, drawn);
+  fill_panel_transposed(estimate.data(), features, filled);
+  EXPECT_EQ(std::memcmp(drawn.tile(0, 0), filled.tile(0, 0), static_cast<size_t>(drawn.bytes())),
+            0);
+}
+
 }  // namespace
 }  // namespace twofour::kernels

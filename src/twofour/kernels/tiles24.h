@@ -53,19 +53,26 @@ struct TileLoops {
                 const Epilogue<T>& epilogue);
   /// y [rows, width] += the transposed sums.
   void (*add_transposed)(const float* sums, int64_t width, int64_t rows, float* y, int64_t stride);
+};
 
-  /// Fills the panel's row tiles of one pair. False if somewhere four columns of 16 rows keep more
-  /// than 32 entries; with `strict`, if a group keeps more than two.
+/// How panels of tiles are filled. Not by the products' loops: no multiply-add fuses here.
+template <class T>
+struct TileFills {
+  /// Fills the panel's row tiles of one pair. False if a group of four columns keeps more than two.
   bool (*fill)(const T* weight, int64_t stride, int64_t pair, Panel24& panel);
-  bool (*fill_transposed)(const T* weight, int64_t stride, int64_t pair, Panel24& panel);
-  /// One pair of features of the MVUE of dz; group (token / 4) has number token / 4 * group_stride
-  /// + feature.
-  void (*fill_mvue)(const T* dz, int64_t stride, const RandomStream& stream, int64_t pair,
-                    Panel24& panel);
+  /// Fills the tiles of the pairs first to last - 1 at one column tile. False if somewhere four
+  /// columns of 16 rows keep more than 32 entries.
+  bool (*fill_transposed)(const T* weight, int64_t stride, int64_t column_tile, int64_t first,
+                          int64_t last, Panel24& panel);
+  /// The same of the MVUE of dz; group (token / 4) has number token / 4 * group_stride + feature.
+  void (*fill_mvue)(const T* dz, int64_t stride, const RandomStream& stream, int64_t column_tile,
+                    int64_t first, int64_t last, Panel24& panel);
 };
 
 template <class T>
 const TileLoops<T>& tile_loops();
+template <class T>
+const TileFills<T>& tile_fills();
 
 /// multiply_transposed and multiply_add of product24.h for panels of tiles.
 template <class T>

@@ -7,7 +7,6 @@
 #include "twofour/kernels/terms_amx.h"
 #include "twofour/kernels/tile_config_amx.h"
 #include "twofour/kernels/tiles24.h"
-#include "twofour/kernels/tiles24_fill_amx.h"
 
 namespace twofour::kernels {
 namespace {
@@ -170,15 +169,12 @@ void pack_tile(const T* x, int64_t tokens, int64_t columns, int64_t stride, std:
       const __mmask32 mask = present ? (columns >= 32 ? ~0u : (1u << columns) - 1u) : 0u;
       _mm512_store_si512(out, _mm512_maskz_loadu_epi16(mask, row));
     } else {
-      __m512 low = quiet(load_floats(row, present ? first_lanes(columns) : 0));
-      __m512 high = quiet(
-          load_floats(row + (columns > 16 ? 16 : 0), present ? first_lanes(columns - 16) : 0));
+      Terms low(quiet(load_floats(row, present ? first_lanes(columns) : 0)));
+      Terms high(quiet(
+          load_floats(row + (columns > 16 ? 16 : 0), present ? first_lanes(columns - 16) : 0)));
       for (int term = 0; term < kTerms<T>; ++term) {
-        const __m512i first = take_term(low), second = take_term(high);
-        const __m256i a = _mm512_cvtepi32_epi16(_mm512_srli_epi32(first, 16));
-        const __m256i b = _mm512_cvtepi32_epi16(_mm512_srli_epi32(second, 16));
         _mm512_store_si512(out + term * 2 * kOperandTileBytes,
-                           _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
+                           upper_halves(low.take(term), high.take(term)));
       }
     }
   }
@@ -208,11 +204,10 @@ void pack_column_tile(const T* x, int64_t rows, int64_t width, int64_t stride, s
   __m512i words[kTerms<T>][16];
   for (int64_t i = 0; i < 16; ++i) {
     const bool first = 2 * i < rows, second = 2 * i + 1 < rows;
-    __m512 even = quiet(load_floats(first ? x + 2 * i * stride : x, first ? mask : 0));
-    __m512 odd = quiet(load_floats(second ? x + (2 * i + 1) * stride : x, second ? mask : 0));
+    Terms even(quiet(load_floats(first ? x + 2 * i * stride : x, first ? mask : 0)));
+    Terms odd(quiet(load_floats(second ? x + (2 * i + 1) * stride : x, second ? mask : 0)));
     for (int term = 0; term < kTerms<T>; ++term) {
-      const __m512i low = take_term(even);
-      words[term][i] = interleave(low, take_term(odd));
+      words[term][i] = interleave(even.take(term), odd.take(term));
     }
   }
   for (int term = 0; term < kTerms<T>; ++term) {
@@ -291,9 +286,9 @@ void add_transposed(const float* sums, int64_t width, int64_t rows, float* y, in
 }
 
 template <class T>
-constexpr TileLoops<T> kTileLoops = {
-    start_tiles, stop_tiles,     pack_rows<T>, pack_columns<T>,    multiply<kTerms<T>>,
-    store<T>,    add_transposed, fill<T>,      fill_transposed<T>, fill_mvue<T>};
+constexpr TileLoops<T> kTileLoops = {start_tiles,     stop_tiles,          pack_rows<T>,
+                                     pack_columns<T>, multiply<kTerms<T>>, store<T>,
+                                     add_transposed};
 
 }  // namespace
 
