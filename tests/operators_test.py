@@ -1,15 +1,19 @@
 """torch.ops.twofour: every operator against plain PyTorch expressions, its gradients, its errors, and what
 torch.compile needs of it."""
 
+import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-torch.ops.load_library(os.environ.get("TWOFOUR_OPS", str(ROOT / "build" / "libtwofour_ops.so")))
+LIBRARY = os.environ.get("TWOFOUR_OPS", str(ROOT / "build" / "libtwofour_ops.so"))
+torch.ops.load_library(LIBRARY)
 ops = torch.ops.twofour
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
@@ -224,6 +228,62 @@ def test_linear_takes_any_strides():
     close(ops.linear24(x.t(), weight.t().contiguous().t()), expected, torch.float32)
     close(ops.linear24(torch.stack([x, x], -1)[..., 0].t(), weight, torch.zeros(24)[::2]), expected,
           torch.float32)
+
+
+@pytest.mark.parametrize("tokens", [3, 80])
+def test_linear_notices_that_the_weight_has_changed(tokens):
+    x, weight = torch.randn(tokens, 64), sparse_weight(40, 64)
+    close(ops.linear24(x, weight), F.linear(x, weight), torch.float32)
+    weight.mul_(2)
+    close(ops.linear24(x, weight), F.linear(x, weight), torch.float32)
+    weight[3, :] = 0
+    close(ops.linear24(x, weight), F.linear(x, weight), torch.float32)
+    weight.data.add_(weight.data)  # what PyTorch does not count
+    close(ops.linear24(x, weight), F.linear(x, weight), torch.float32)
+    weight.copy_(torch.randn(40, 64))
+    fails("row 0 keeps more than two", ops.linear24, x, weight)
+    weight.copy_(sparse_weight(40, 64))
+    close(ops.linear24(x, weight), F.linear(x, weight), torch.float32)
+    with torch.inference_mode():
+        frozen = weight * 2
+        close(ops.linear24(x, frozen), F.linear(x, frozen), torch.float32)
+        frozen.mul_(2)
+        close(ops.linear24(x, frozen), F.linear(x, frozen), torch.float32)
+
+
+# Which kernels ran can be told from the log and from the file of measured choices.
+TUNED = """
+import os, sys, torch
+torch.ops.load_library(sys.argv[1])
+ops = torch.ops.twofour
+weight = torch.randn(64, 64)
+weight = (weight * ops.magnitude_mask(weight, 2, 4)).requires_grad_()
+x = torch.randn(100, 64, requires_grad=True)
+for call in range(2):
+    out = ops.linear24(x, weight, transposable=True, mvue=True)
+    torch.testing.assert_close(out, x @ weight.t(), rtol=1e-5, atol=1e-5)
+    out.sum().backward()
+try:
+    ops.linear24(x, torch.ones(64, 64))
+except RuntimeError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("tune", ["off", "on"])
+def test_linear_asks_the_choice(tune, tmp_path):
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TWOFOUR_TUNE": tune}
+    command = [sys.executable, "-c", TUNED, LIBRARY]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    # Whichever kernel was chosen, a weight that is not 2:4 is an error.
+    assert "row 0 keeps more than two of the four entries from column 0" in run.stdout
+    file = tmp_path / "twofour" / "products.json"
+    if tune == "off":  # 2:4 kernels, whether they pay or not; no file is touched
+        assert not file.exists() and "dense" not in run.stderr
+        return
+    (choices,) = json.loads(file.read_text()).values()
+    shape = "128 tokens, 64 -> 64, Float"
+    assert {f"forward, {shape}", f"input gradient, {shape}", f"weight gradient, {shape}"} == set(choices)
 
 
 def gradients(function, *inputs):

@@ -2,12 +2,14 @@
 #include <torch/library.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/log.h"
 #include "twofour/sparse/operators.h"
 #include "twofour/sparse/operators_shapes.h"
 
 namespace twofour::sparse::operators {
 
 TORCH_LIBRARY(twofour, library) {
+  start_log();
   library.def("magnitude_mask(Tensor weight, int kept, int group) -> Tensor");
   library.def("transposable_mask24(Tensor weight) -> Tensor");
   library.def("apply_mask(Tensor weight, Tensor mask) -> Tensor");

@@ -83,7 +83,9 @@ struct Linear24 : torch::autograd::Function<Linear24> {
                             bool transposable, bool mvue, const Draws& draws) {
     at::AutoDispatchBelowADInplaceOrView guard;
     static const auto op = dispatched("twofour::linear24", &linear24);
-    const at::Tensor used = mask ? masked(weight, *mask) : weight;
+    at::Tensor used = weight;
+    // The flag tells the product that this weight, too, will be another one in the next step.
+    if (mask) used = masked(weight, *mask).requires_grad_(weight.requires_grad());
     context->save_for_backward({x, used});
     context->saved_data["transposable"] = transposable;
     context->saved_data["mvue"] = mvue;

@@ -1,96 +1,31 @@
 // The 2:4 products and the packed format, on the CPU.
 #include <ATen/ops/constant_pad_nd.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
 
-#include "twofour/kernels/few24.h"
-#include "twofour/kernels/mvue.h"
 #include "twofour/kernels/packed24.h"
-#include "twofour/kernels/product24.h"
 #include "twofour/sparse/kernel_types.h"
+#include "twofour/sparse/linear24.h"
 #include "twofour/sparse/operators.h"
 #include "twofour/sparse/operators_shapes.h"
+#include "twofour/sparse/prepared_weights.h"
+#include "twofour/sparse/product24.h"
 
 namespace twofour::sparse::operators {
 namespace {
 
-using kernels::Panel24;
-
 // Up to here the weight is read as Packed24; beyond, a panel pays.
 constexpr int64_t kFewTokens = 64;
 
-// Of a bias without gaps, which must outlive it.
-template <class T>
-kernels::Epilogue<T> epilogue_of(const at::Tensor& bias) {
-  kernels::Epilogue<T> epilogue;
-  if (bias.defined()) epilogue.bias = static_cast<const T*>(bias.const_data_ptr());
-  return epilogue;
+// x [.., in] as [tokens, in] with rows without gaps.
+at::Tensor matrix_of(const at::Tensor& x) {
+  const at::Tensor matrix = x.dim() == 2 ? x : x.reshape({x.numel() / x.size(-1), x.size(-1)});
+  return matrix.stride(1) == 1 ? matrix : matrix.contiguous();
 }
 
 at::Tensor without_gaps(const std::optional<at::Tensor>& bias) {
-  return bias && bias->defined() ? bias->contiguous() : at::Tensor();
-}
-
-// y = x panelᵀ + bias into y [.., rows], contiguous.
-template <class T>
-void multiply(const Panel24& panel, const at::Tensor& x, const std::optional<at::Tensor>& bias,
-              at::Tensor& y) {
-  const Rows in(x);
-  const at::Tensor addend = without_gaps(bias);
-  kernels::multiply_transposed<T>(panel, in.data<T>(), in.rows, in.stride,
-                                  static_cast<T*>(y.mutable_data_ptr()), panel.rows(),
-                                  epilogue_of<T>(addend));
-}
-
-// The same from the packed weight as it lies.
-template <class T>
-void multiply_few(const kernels::Packed24View<T>& weight, const at::Tensor& x,
-                  const std::optional<at::Tensor>& bias, at::Tensor& y) {
-  const Rows in(x);
-  const at::Tensor addend = without_gaps(bias);
-  kernels::multiply_few<T>(weight, in.data<T>(), in.rows, in.stride,
-                           static_cast<T*>(y.mutable_data_ptr()), weight.rows,
-                           epilogue_of<T>(addend));
-}
-
-template <class T>
-kernels::Packed24<T> packed_of(const at::Tensor& weight) {
-  const Rows in(weight);
-  return kernels::pack24<T>(in.data<T>(), in.rows, in.columns, in.stride);
-}
-
-template <class T>
-Panel24 panel_of(const at::Tensor& weight) {
-  const Rows in(weight);
-  Panel24 panel(kernels::panel_kind<T>(), in.rows, in.columns);
-  kernels::fill_panel<T>(in.data<T>(), in.stride, panel);
-  return panel;
-}
-
-// The panel of weightᵀ.
-template <class T>
-Panel24 transposed_panel_of(const at::Tensor& weight) {
-  const Rows in(weight);
-  Panel24 panel(kernels::panel_kind<T>(), in.columns, in.rows);
-  kernels::fill_panel_transposed<T>(in.data<T>(), in.stride, panel);
-  return panel;
-}
-
-// The panel of the estimate of dz, transposed.
-template <class T>
-Panel24 estimate_panel(const at::Tensor& dz, const RandomStream& stream, kernels::Mvue kind) {
-  const Rows in(dz);
-  if constexpr (!std::is_same_v<T, kernels::float16>) {
-    if (kind == kernels::Mvue::kApproximate) {
-      Panel24 panel(kernels::panel_kind<T>(), in.columns, in.rows);
-      kernels::fill_panel_mvue<T>(in.data<T>(), in.stride, stream, panel);
-      return panel;
-    }
-  }
-  const at::Tensor estimate = at::empty(dz.sizes(), dz.options());
-  kernels::mvue24<T>(in.data<T>(), in.rows, in.columns, in.stride, stream,
-                     static_cast<T*>(estimate.mutable_data_ptr()), kind);
-  return transposed_panel_of<T>(estimate);
+  return bias && bias->defined() ? bias->detach().contiguous() : at::Tensor();
 }
 
 // With rows of zeros up to a multiple of 4: what MVUE's last group counts as.
@@ -111,27 +46,29 @@ at::Tensor linear24(const at::Tensor& x, const at::Tensor& weight,
                     const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& mask,
                     bool transposable, bool mvue, bool exact, int64_t seed, c10::SymInt step,
                     c10::SymInt micro_batch, int64_t tensor) {
-  at::Tensor z = shapes::linear24(x, weight, bias, mask, transposable, mvue, exact, seed, step,
-                                  micro_batch, tensor);
-  const at::Tensor used = mask ? apply_mask(weight, *mask) : weight;
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
-    if (Rows(x).rows > kFewTokens) {
-      multiply<T>(panel_of<T>(used), x, bias, z);
-    } else {
-      multiply_few<T>(packed_of<T>(used), x, bias, z);
-    }
+  const at::Tensor z = shapes::linear24(x, weight, bias, mask, transposable, mvue, exact, seed,
+                                        step, micro_batch, tensor);
+  if (x.numel() == 0 || weight.numel() == 0) return at::linear(x, weight, bias);
+  const auto multiply = [&](const at::Tensor& used, Weight24& forms) {
+    const at::Tensor product = forward_product(matrix_of(x), used, without_gaps(bias), &forms);
+    forms.check(used);
+    return product.view(z.sizes());
+  };
+  if (mask) {
+    Weight24 forms(Along::kRows, /*in_training=*/true);
+    return multiply(apply_mask(weight, *mask), forms);
+  }
+  return with_prepared_weight(weight, /*in_training=*/weight.requires_grad(), [&](Weight24& forms) {
+    return multiply(matrix_of(weight.detach()), forms);
   });
-  return z;
 }
 
 at::Tensor input_gradient24(const at::Tensor& dz, const at::Tensor& weight) {
-  at::Tensor dx = shapes::input_gradient24(dz, weight);
-  with_type(dz.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
-    multiply<T>(transposed_panel_of<T>(weight), dz, std::nullopt, dx);
+  shapes::input_gradient24(dz, weight);
+  if (dz.numel() == 0 || weight.numel() == 0) return at::matmul(dz, weight);
+  return with_prepared_weight(weight, /*in_training=*/true, [&](Weight24& forms) {
+    return input_gradient_product(matrix_of(dz), matrix_of(weight.detach()), &forms);
   });
-  return dx;
 }
 
 at::Tensor weight_gradient24(const at::Tensor& dz, const at::Tensor& x, int64_t seed,
@@ -139,19 +76,18 @@ at::Tensor weight_gradient24(const at::Tensor& dz, const at::Tensor& x, int64_t 
                              bool exact) {
   const at::Tensor gradient =
       shapes::weight_gradient24(dz, x, seed, step, micro_batch, tensor, exact);
-  if (dz.size(0) % 4 != 0) {
-    return weight_gradient24(with_whole_groups(dz), with_whole_groups(x), seed, step, micro_batch,
-                             tensor, exact);
+  at::Tensor sums = at::zeros(gradient.sizes(), at::kFloat);
+  if (dz.numel() == 0 || x.numel() == 0) return sums.to(dz.scalar_type());
+  if (exact) {
+    const at::Tensor estimate =
+        mvue24(with_whole_groups(dz), seed, step, micro_batch, tensor, /*exact=*/true);
+    kernels::Panel24 panel = empty_panel(dz.scalar_type(), estimate.size(1), estimate.size(0));
+    fill_panel_transposed(estimate, panel);
+    multiply_add(panel, matrix_of(with_whole_groups(x)), sums);
+  } else {
+    add_estimated_weight_gradient(matrix_of(dz), matrix_of(x),
+                                  stream_of(seed, step, micro_batch, tensor), sums);
   }
-  const RandomStream stream = stream_of(seed, step, micro_batch, tensor);
-  const auto kind = exact ? kernels::Mvue::kExact : kernels::Mvue::kApproximate;
-  const at::Tensor sums = at::zeros(gradient.sizes(), at::kFloat);
-  with_type(dz.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
-    const Rows in(x);
-    kernels::multiply_add<T>(estimate_panel<T>(dz, stream, kind), in.data<T>(), in.columns,
-                             in.stride, sums.mutable_data_ptr<float>(), in.columns);
-  });
   return sums.to(dz.scalar_type());
 }
 
@@ -183,17 +119,17 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions) {
 
 at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
                            const at::Tensor& positions, const std::optional<at::Tensor>& bias) {
-  at::Tensor z = shapes::linear24_packed(x, values, positions, bias);
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
-    if (Rows(x).rows > kFewTokens) {
-      multiply<T>(panel_of<T>(unpack24(values, positions)), x, bias, z);
-    } else {
-      const at::Tensor kept = values.contiguous(), places = positions.contiguous();
-      multiply_few<T>(packed_view<T>(kept, places), x, bias, z);
-    }
-  });
-  return z;
+  const at::Tensor z = shapes::linear24_packed(x, values, positions, bias);
+  if (x.numel() == 0 || values.numel() == 0)
+    return at::linear(x, unpack24(values, positions), bias);
+  const at::Tensor matrix = matrix_of(x), addend = without_gaps(bias);
+  if (matrix.size(0) <= kFewTokens) {
+    const Packed packed = {values.contiguous(), positions.contiguous()};
+    return multiply_few(packed, matrix, addend).view(z.sizes());
+  }
+  kernels::Panel24 panel = empty_panel(x.scalar_type(), values.size(0), 2 * values.size(1));
+  fill_panel(unpack24(values, positions), panel);
+  return multiply_transposed(panel, matrix, addend).view(z.sizes());
 }
 
 }  // namespace twofour::sparse::operators

@@ -16,6 +16,13 @@ void fit(kernels::Panel24& panel, at::ScalarType dtype, int64_t rows, int64_t co
 
 }  // namespace
 
+void Weight24::check(const at::Tensor& weight) {
+  if (is_checked_ || panel_is_current_ || packed_is_current_) return;
+  Packed unused;
+  pack24(weight, unused);
+  is_checked_ = true;
+}
+
 bool Weight24::has_transposed(const at::Tensor& weight) const {
   if (weight.size(0) % 4 != 0) return false;
   return along_ == Along::kBothSides || kernels::terms_of(panel_kind(weight.scalar_type())) > 0;

@@ -28,9 +28,13 @@ class Weight24 : public torch::CustomClassHolder {
 
   /// W̃ holds other values now.
   void changed() {
-    panel_is_current_ = transposed_is_current_ = packed_is_current_ = false;
+    panel_is_current_ = transposed_is_current_ = packed_is_current_ = is_checked_ = false;
     ordered_ = ordered_transposed_ = at::Tensor();
   }
+
+  /// Throws Error, naming the place, where W̃ is not 2:4: for dense products, which do without
+  /// knowing. Costs nothing after a 2:4 product.
+  void check(const at::Tensor& weight);
 
   /// Whether dx = dz W̃ can be a 2:4 product on this CPU.
   bool has_transposed(const at::Tensor& weight) const;
@@ -54,6 +58,7 @@ class Weight24 : public torch::CustomClassHolder {
   Packed packed_;
   at::Tensor ordered_, ordered_transposed_;
   bool panel_is_current_ = false, transposed_is_current_ = false, packed_is_current_ = false;
+  bool is_checked_ = false;
 };
 
 }  // namespace twofour::sparse
