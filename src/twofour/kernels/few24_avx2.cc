@@ -3,12 +3,10 @@
 // four groups. x lies in the order of groups that this wants: of every four, 0, 2, 1, 3.
 #include <immintrin.h>
 
-#include "twofour/kernels/few24_generic.h"
+#include "twofour/kernels/few24_gather.h"
 
 namespace twofour::kernels {
 namespace {
-
-constexpr int64_t kGatherTokens = 6;  // from more on, vectors over tokens are faster
 
 inline __m256 load_values(const float* values) { return _mm256_loadu_ps(values); }
 inline __m256 load_values(const bfloat16* values) {
@@ -86,60 +84,41 @@ void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64
   }
 }
 
-template <class T>
-void multiply(const Packed24View<T>& a, int64_t row, int64_t rows, const std::byte* x,
-              int64_t tokens, float* sums) {
-  if (tokens > kGatherTokens) return multiply_by_column<T, 8, 2>(a, row, rows, x, tokens, sums);
-  const int64_t stride = whole(a.columns, kFewColumns);
-  for_blocks<3>(rows, tokens, [&](int64_t r, int64_t here, int64_t t, auto count) {
-    const float* token = reinterpret_cast<const float*>(x) + t * stride;
-    float* out = sums + t * kFewRows + r;
-    if (here == 4) return multiply_block<T, 4, count>(a, row + r, token, stride, out);
-    for (int64_t i = 0; i < here; ++i) {
-      multiply_block<T, 1, count>(a, row + r + i, token, stride, out + i);
-    }
-  });
-}
+struct Avx2 {
+  static constexpr int64_t kGatherTokens = 6;
+  static constexpr int kBlockTokens = 3, kLanes = 8, kVectors = 2;
 
-size_t x_bytes(int64_t tokens, int64_t columns) {
-  return tokens > kGatherTokens ? x_bytes_by_column(tokens, columns)
-                                : x_bytes_by_row(tokens, columns);
-}
+  template <class T, int kRows, int kTokens>
+  static void block(const Packed24View<T>& a, int64_t row, const float* x, int64_t x_stride,
+                    float* sums) {
+    multiply_block<T, kRows, kTokens>(a, row, x, x_stride, sums);
+  }
 
-template <class T>
-void load(const T* x, int64_t tokens, int64_t columns, int64_t stride, int64_t first, int64_t last,
-          std::byte* out) {
-  if (tokens > kGatherTokens) return load_by_column(x, tokens, columns, stride, first, last, out);
-  load_by_row(x, tokens, columns, stride, first, last, out);
-  const int64_t padded = whole(columns, kFewColumns);
-  for (int64_t t = 0; t < tokens; ++t) {
-    float* row = reinterpret_cast<float*>(out) + t * padded;
+  // Of every four groups, 0, 2, 1, 3.
+  static void arrange(float* row, int64_t first, int64_t last) {
     for (int64_t k = first; k < last; k += 16) {
       const __m128 second = _mm_loadu_ps(row + k + 4);
       _mm_storeu_ps(row + k + 4, _mm_loadu_ps(row + k + 8));
       _mm_storeu_ps(row + k + 8, second);
     }
   }
-}
-
-template <class T>
-constexpr FewLoops<T> kLoops = {x_bytes, load<T>, multiply<T>, finish_any<T>};
+};
 
 }  // namespace
 
 template <>
 const FewLoops<float>& few_avx2() {
-  return kLoops<float>;
+  return GatherLoops<Avx2>::kLoops<float>;
 }
 
 template <>
 const FewLoops<bfloat16>& few_avx2() {
-  return kLoops<bfloat16>;
+  return GatherLoops<Avx2>::kLoops<bfloat16>;
 }
 
 template <>
 const FewLoops<float16>& few_avx2() {
-  return kLoops<float16>;
+  return GatherLoops<Avx2>::kLoops<float16>;
 }
 
 }  // namespace twofour::kernels

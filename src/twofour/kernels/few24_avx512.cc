@@ -3,12 +3,10 @@
 // places within their groups; with 4 · group added they index the 32 entries of x that two
 // registers hold.
 #include "twofour/kernels/avx512.h"
-#include "twofour/kernels/few24_generic.h"
+#include "twofour/kernels/few24_gather.h"
 
 namespace twofour::kernels {
 namespace {
-
-constexpr int64_t kGatherTokens = 12;  // from more on, vectors over tokens are faster
 
 inline __m512 load_values(const float* values) { return _mm512_loadu_ps(values); }
 inline __m512 load_values(const bfloat16* values) {
@@ -84,51 +82,34 @@ void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64
   }
 }
 
-template <class T>
-void multiply(const Packed24View<T>& a, int64_t row, int64_t rows, const std::byte* x,
-              int64_t tokens, float* sums) {
-  if (tokens > kGatherTokens) return multiply_by_column<T, 16, 4>(a, row, rows, x, tokens, sums);
-  const int64_t stride = whole(a.columns, kFewColumns);
-  for_blocks<4>(rows, tokens, [&](int64_t r, int64_t here, int64_t t, auto count) {
-    const float* token = reinterpret_cast<const float*>(x) + t * stride;
-    float* out = sums + t * kFewRows + r;
-    if (here == 4) return multiply_block<T, 4, count>(a, row + r, token, stride, out);
-    for (int64_t i = 0; i < here; ++i) {
-      multiply_block<T, 1, count>(a, row + r + i, token, stride, out + i);
-    }
-  });
-}
+struct Avx512 {
+  static constexpr int64_t kGatherTokens = 12;
+  static constexpr int kBlockTokens = 4, kLanes = 16, kVectors = 4;
 
-size_t x_bytes(int64_t tokens, int64_t columns) {
-  return tokens > kGatherTokens ? x_bytes_by_column(tokens, columns)
-                                : x_bytes_by_row(tokens, columns);
-}
+  template <class T, int kRows, int kTokens>
+  static void block(const Packed24View<T>& a, int64_t row, const float* x, int64_t x_stride,
+                    float* sums) {
+    multiply_block<T, kRows, kTokens>(a, row, x, x_stride, sums);
+  }
 
-template <class T>
-void load(const T* x, int64_t tokens, int64_t columns, int64_t stride, int64_t first, int64_t last,
-          std::byte* out) {
-  if (tokens > kGatherTokens) return load_by_column(x, tokens, columns, stride, first, last, out);
-  load_by_row(x, tokens, columns, stride, first, last, out);
-}
-
-template <class T>
-constexpr FewLoops<T> kLoops = {x_bytes, load<T>, multiply<T>, finish_any<T>};
+  static void arrange(float*, int64_t, int64_t) {}
+};
 
 }  // namespace
 
 template <>
 const FewLoops<float>& few_avx512() {
-  return kLoops<float>;
+  return GatherLoops<Avx512>::kLoops<float>;
 }
 
 template <>
 const FewLoops<bfloat16>& few_avx512() {
-  return kLoops<bfloat16>;
+  return GatherLoops<Avx512>::kLoops<bfloat16>;
 }
 
 template <>
 const FewLoops<float16>& few_avx512() {
-  return kLoops<float16>;
+  return GatherLoops<Avx512>::kLoops<float16>;
 }
 
 }  // namespace twofour::kernels

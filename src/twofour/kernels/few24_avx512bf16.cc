@@ -1,6 +1,7 @@
 // bfloat16 with the dot product of pairs: 32 kept values, that is 16 groups, at a time. x stays
 // bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from. With more
 // tokens see few24_pairs.h.
+#include "twofour/kernels/few24_gather.h"
 #include "twofour/kernels/few24_pairs.h"
 
 namespace twofour::kernels {
@@ -72,15 +73,10 @@ void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16
 void multiply(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const std::byte* x,
               int64_t tokens, float* sums) {
   if (tokens > kGatherTokens) return multiply_by_pair(a, row, rows, x, tokens, sums);
-  const int64_t stride = whole(a.columns, kFewColumns);
-  for_blocks<4>(rows, tokens, [&](int64_t r, int64_t here, int64_t t, auto count) {
-    const bfloat16* token = reinterpret_cast<const bfloat16*>(x) + t * stride;
-    float* out = sums + t * kFewRows + r;
-    if (here == 4) return multiply_block<4, count>(a, row + r, token, stride, out);
-    for (int64_t i = 0; i < here; ++i) {
-      multiply_block<1, count>(a, row + r + i, token, stride, out + i);
-    }
-  });
+  multiply_by_row<4, bfloat16>(
+      a, row, rows, x, tokens, sums,
+      [&](auto row_count, auto token_count, int64_t from, const bfloat16* token, int64_t stride,
+          float* out) { multiply_block<row_count, token_count>(a, from, token, stride, out); });
 }
 
 size_t x_bytes(int64_t tokens, int64_t columns) {

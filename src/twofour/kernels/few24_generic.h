@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstring>
-#include <type_traits>
 
 #include "twofour/kernels/few24_loops.h"
 
@@ -196,29 +195,6 @@ void multiply_by_column(const Packed24View<T>& a, int64_t row, int64_t rows, con
 
 // Columns whose positions fill a cache line.
 constexpr int64_t kLineColumns = 512;
-
-// Calls block(r, rows, t, count) for four rows (or those left, fewer) at a time and at most kMost
-// tokens from t on, `count` being an integral constant: rows stay in the first-level cache for all
-// tokens.
-template <int kMost, class Block>
-void for_blocks(int64_t rows, int64_t tokens, Block&& block) {
-  static_assert(kMost == 3 || kMost == 4);
-  for (int64_t r = 0; r < rows; r += 4) {
-    const int64_t here = rows - r < 4 ? rows - r : 4;
-    for (int64_t t = 0; t < tokens; t += kMost) {
-      const int64_t left = tokens - t;
-      if (left == 1) {
-        block(r, here, t, std::integral_constant<int, 1>());
-      } else if (left == 2) {
-        block(r, here, t, std::integral_constant<int, 2>());
-      } else if (left == 3 || kMost == 3) {
-        block(r, here, t, std::integral_constant<int, 3>());
-      } else {
-        block(r, here, t, std::integral_constant<int, kMost>());
-      }
-    }
-  }
-}
 
 // Rows in the vectors: x is [tokens, columns] in float32, columns filled up with zeros.
 inline size_t x_bytes_by_row(int64_t tokens, int64_t columns) {
