@@ -63,6 +63,14 @@ uint64_t stream_read(const void* data, size_t bytes) {
   return total;
 }
 
+void add_bandwidth_options(CLI::App& command, const char* columns_name, const char* columns_help,
+                           BandwidthOptions& options) {
+  add_size(command, "--megabytes", options.megabytes,
+           "what the copy reads and writes together: more than the caches hold");
+  add_size(command, columns_name, options.columns, columns_help);
+  add_bench_options(command, options);
+}
+
 BandwidthTable::BandwidthTable(size_t bytes) : from_(bytes / 2), to_(bytes / 2) {
   std::memset(from_.data(), 1, from_.size());
   race_.add(kCopy, [this] {

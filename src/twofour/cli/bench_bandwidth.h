@@ -10,9 +10,20 @@
 #include <nlohmann/json.hpp>
 
 #include "twofour/base/race.h"
+#include "twofour/cli/bench.h"
 #include "twofour/kernels/buffer.h"
 
 namespace twofour::cli {
+
+/// The options of a benchmark against memory, of matrices of `columns`.
+struct BandwidthOptions : BenchOptions {
+  BandwidthOptions() { rounds = 7; }
+  int64_t megabytes = 600, columns = 4096;
+};
+
+/// Declares --megabytes, the number of columns under `columns_name`, and add_bench_options.
+void add_bandwidth_options(CLI::App& command, const char* columns_name, const char* columns_help,
+                           BandwidthOptions& options);
 
 /// Random values of a type of the kernels, repeated after 2^20 entries: enough for any branch
 /// predictor, and made fast.

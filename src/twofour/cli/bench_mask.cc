@@ -22,10 +22,6 @@
 namespace twofour::cli {
 namespace {
 
-struct MaskBenchOptions : BenchOptions {
-  int64_t megabytes = 600, in = 4096;
-};
-
 // What the kernels read and write; the weight and its like are about half of --megabytes.
 template <class T>
 struct Matrices {
@@ -124,8 +120,8 @@ at::Tensor transposable_patterns() {
 
 // The published search (arXiv 2404.01847, section 4.1) against the kernel on one float32 matrix,
 // small enough that the 90 sums of a block fit in memory in one piece.
-Json measure_search(const MaskBenchOptions& options) {
-  const int64_t rows = 1024, columns = std::min<int64_t>(options.in / 4 * 4, 4096);
+Json measure_search(const BandwidthOptions& options) {
+  const int64_t rows = 1024, columns = std::min<int64_t>(options.columns / 4 * 4, 4096);
   const at::Tensor weight = at::randn({rows, columns}), patterns = transposable_patterns();
   kernels::Buffer<uint8_t> mask(static_cast<size_t>(rows * columns));
   Race race;
@@ -146,20 +142,20 @@ Json measure_search(const MaskBenchOptions& options) {
           {"ratio", race.seconds("convolution") / race.seconds("kernel")}};
 }
 
-Json measure(const MaskBenchOptions& options) {
+Json measure(const BandwidthOptions& options) {
   const at::NoGradGuard no_gradients;
   const size_t bytes = static_cast<size_t>(options.megabytes) << 20;
   Json report = report_head(options);
   sparse::with_type(bench_dtype(options.dtype), [&](auto* type) {
     using T = sparse::Pointee<decltype(type)>;
-    const int64_t row_bytes = options.in * static_cast<int64_t>(sizeof(T));
+    const int64_t row_bytes = options.columns * static_cast<int64_t>(sizeof(T));
     const int64_t rows = std::max<int64_t>(4, static_cast<int64_t>(bytes / 2) / row_bytes / 4 * 4);
-    Matrices<T> matrices(rows, options.in);
+    Matrices<T> matrices(rows, options.columns);
     BandwidthTable table(bytes);
     add_masks(table, matrices);
     add_values(table, matrices, bench_dtype(options.dtype));
     report["rows"] = rows;
-    report["columns"] = options.in;
+    report["columns"] = options.columns;
     report.update(table.run(options.rounds));
   });
   report["transposable_search"] = measure_search(options);
@@ -171,15 +167,11 @@ Json measure(const MaskBenchOptions& options) {
 void add_bench_mask(CLI::App& bench) {
   CLI::App& command = *bench.add_subcommand(
       "mask", "masks, soft threshold, packing and FP8 rounding against a copy of the same bytes");
-  auto options = std::make_shared<MaskBenchOptions>();
-  options->rounds = 7;
-  add_size(command, "--megabytes", options->megabytes,
-           "what the copy reads and writes together: more than the caches hold");
-  add_size(command, "--in", options->in, "columns of the matrix, a multiple of 8");
-  add_bench_options(command, *options);
+  auto options = std::make_shared<BandwidthOptions>();
+  add_bandwidth_options(command, "--in", "columns of the matrix, a multiple of 8", *options);
   on_run(command, [options] {
-    if (options->in % 8 != 0) {
-      fail_usage("--in {} is not a multiple of 8, as 4:8 needs", options->in);
+    if (options->columns % 8 != 0) {
+      fail_usage("--in {} is not a multiple of 8, as 4:8 needs", options->columns);
     }
     const Json report = measure(*options);
     if (options->json) {

@@ -12,16 +12,12 @@
 namespace twofour::cli {
 namespace {
 
-struct MvueBenchOptions : BenchOptions {
-  int64_t megabytes = 600, features = 4096;
-};
-
 constexpr RandomStream kStream = {1, 2, 3, 4};
 
 template <class T>
-Json measure_type(const MvueBenchOptions& options) {
+Json measure_type(const BandwidthOptions& options) {
   const size_t bytes = static_cast<size_t>(options.megabytes) << 20;
-  const int64_t features = options.features;
+  const int64_t features = options.columns;
   const int64_t row_bytes = features * static_cast<int64_t>(sizeof(T));
   const int64_t tokens = std::max<int64_t>(4, static_cast<int64_t>(bytes / 2) / row_bytes / 4 * 4);
   const auto count = static_cast<size_t>(tokens * features);
@@ -50,12 +46,8 @@ Json measure_type(const MvueBenchOptions& options) {
 void add_bench_mvue(CLI::App& bench) {
   CLI::App& command = *bench.add_subcommand(
       "mvue", "the 2:4 estimates of a gradient against a copy of the same bytes");
-  auto options = std::make_shared<MvueBenchOptions>();
-  options->rounds = 7;
-  add_size(command, "--megabytes", options->megabytes,
-           "what the copy reads and writes together: more than the caches hold");
-  add_size(command, "--features", options->features, "columns of the gradient");
-  add_bench_options(command, *options);
+  auto options = std::make_shared<BandwidthOptions>();
+  add_bandwidth_options(command, "--features", "columns of the gradient", *options);
   on_run(command, [options] {
     Json report = report_head(*options);
     sparse::with_type(bench_dtype(options->dtype), [&](auto* type) {
