@@ -141,6 +141,15 @@ def test_soft_threshold_shrinks_by_the_second_smallest(dtype):
     assert ops.soft_threshold_scale(torch.ones(2, 4)) == 1.0
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_soft_threshold_takes_any_strides(dtype):
+    weight = torch.randn(9, 31).to(dtype)
+    for view in (weight[:, 3:23], weight[::2, :12], torch.randn(20, 6).to(dtype).t()):
+        ours, theirs = ops.soft_threshold24(view, 1.5), ops.soft_threshold24(view.contiguous(), 1.5)
+        assert ours[0].equal(theirs[0]) and ours[1].equal(theirs[1])
+        assert ops.soft_threshold_scale(view) == ops.soft_threshold_scale(view.contiguous())
+
+
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_mvue_is_two_of_four_along_tokens_and_unbiased(dtype, exact):

@@ -132,33 +132,42 @@ TEST(CudaMasks, flips_and_bits_are_those_of_the_cpu) {
 
 TYPED_TEST(CudaOnHost, soft_thresholds_and_their_counts_are_those_of_the_cpu) {
   using T = TypeParam;
-  for (const int64_t count : {4, 8, 12, 4100, 16384}) {
-    for (const int64_t offset : {0, 1}) {
-      const auto weight = hostile_values<float>(static_cast<size_t>(count + offset), 8);
-      const float* in = weight.data() + offset;
-      std::vector<uint8_t> bits[2];
-      for (auto& mask : bits) mask.assign(static_cast<size_t>(count + 7) / 8, 0xa5);
-      WeightCounts sums;
-      int64_t counts[2] = {0, 0};
-      expect_same<T>(
-          count, [&](T* out) { sums = soft_threshold24<T>(in, count, 1.5f, out, bits[0].data()); },
-          [&](T* out) {
-            cuda::soft_threshold24<T>(in, count, 1.5f, out, bits[1].data(), counts, nullptr);
-          });
-      EXPECT_EQ(bits[0], bits[1]);
-      EXPECT_EQ(sums.flips, counts[0]);
-      EXPECT_EQ(sums.zeros, counts[1]);
-    }
+  for (const Shape& s : kShapes) {
+    const auto weight = entries_of<float>(s, 8);
+    const float* in = weight.data() + s.offset;
+    const int64_t count = s.rows * s.columns;
+    std::vector<uint8_t> bits[2];
+    for (auto& mask : bits) mask.assign(static_cast<size_t>(count + 7) / 8, 0xa5);
+    WeightCounts sums;
+    int64_t counts[2] = {0, 0};
+    expect_same<T>(
+        count,
+        [&](T* out) {
+          sums = soft_threshold24<T>(in, s.rows, s.columns, s.stride, 1.5f, out, bits[0].data());
+        },
+        [&](T* out) {
+          cuda::soft_threshold24<T>(in, s.rows, s.columns, s.stride, 1.5f, out, bits[1].data(),
+                                    counts, nullptr);
+        });
+    EXPECT_EQ(bits[0], bits[1]);
+    EXPECT_EQ(sums.flips, counts[0]);
+    EXPECT_EQ(sums.zeros, counts[1]);
   }
 }
 
 TEST(CudaSoftThreshold, the_scale_is_that_of_the_cpu_up_to_the_order_of_the_sums) {
-  for (const int64_t count : {0, 4, 1000, 16384, 50004}) {
-    const auto weight = normal_floats(static_cast<size_t>(count), 9);
+  for (const Shape& s : {Shape{0, 4, 4, 0},
+                         {1, 4, 4, 0},
+                         {10, 100, 100, 0},
+                         {1, 16384, 16384, 0},
+                         {37, 1352, 1355, 2}}) {
+    const auto weight = normal_floats(static_cast<size_t>(s.rows * s.stride + s.offset), 9);
+    const float* in = weight.data() + s.offset;
+    const int64_t count = s.rows * s.columns;
     std::vector<double> workspace(static_cast<size_t>(cuda::soft_threshold_workspace(count)));
     double scale = 0.0;
-    cuda::soft_threshold_scale(weight.data(), count, workspace.data(), &scale, nullptr);
-    EXPECT_NEAR(scale, soft_threshold_scale(weight.data(), count), 1e-12);
+    cuda::soft_threshold_scale(in, s.rows, s.columns, s.stride, workspace.data(), &scale, nullptr);
+    EXPECT_NEAR(scale, soft_threshold_scale(in, s.rows, s.columns, s.stride), 1e-12);
   }
 }
 

@@ -47,18 +47,18 @@ void bit_flips(const uint8_t* bits, const uint8_t* other, int64_t count, int64_t
 void pack_mask(const uint8_t* mask, int64_t count, uint8_t* bits, Stream stream);
 void unpack_mask(const uint8_t* bits, int64_t count, uint8_t* mask, Stream stream);
 
-/// count is a multiple of 4. Adds the bits of `mask` that changed to counts[0] and the zeros of out
-/// to counts[1].
+/// columns is a multiple of 4. Adds the bits of `mask` that changed to counts[0] and the zeros of
+/// out to counts[1].
 template <class T>
-void soft_threshold24(const float* weight, int64_t count, float scale, T* out, uint8_t* mask,
-                      int64_t* counts, Stream stream);
+void soft_threshold24(const float* weight, int64_t rows, int64_t columns, int64_t stride,
+                      float scale, T* out, uint8_t* mask, int64_t* counts, Stream stream);
 
 /// The doubles that soft_threshold_scale needs as `workspace` for `count` entries.
 int64_t soft_threshold_workspace(int64_t count);
 
 /// *scale = β. The sums have a fixed order, so that a repetition gives the same bits.
-void soft_threshold_scale(const float* weight, int64_t count, double* workspace, double* scale,
-                          Stream stream);
+void soft_threshold_scale(const float* weight, int64_t rows, int64_t columns, int64_t stride,
+                          double* workspace, double* scale, Stream stream);
 
 template <class T>
 void mvue24(const T* dz, int64_t tokens, int64_t features, int64_t stride,

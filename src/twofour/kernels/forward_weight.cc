@@ -9,7 +9,8 @@ namespace twofour::kernels {
 
 template <class T>
 WeightCounts magnitude24(const float* w, int64_t count, T* out, uint8_t* mask) {
-  return weight_and_mask(w, count, out, mask, loops<T>().magnitude);
+  require_groups(count);
+  return weight_and_mask(FlatWeight(w, count), out, mask, loops<T>().magnitude);
 }
 
 template <class T>

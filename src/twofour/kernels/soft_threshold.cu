@@ -5,7 +5,17 @@
 namespace twofour::kernels::cuda {
 namespace {
 
-constexpr int64_t kSumEntries = 1 << 14;  // entries that one partial sum of β covers
+constexpr int64_t kSumGroups = 1 << 12;  // groups that one partial sum of β covers
+
+// A weight whose rows lie `stride` entries apart, its groups counted row after row.
+struct Groups {
+  const float* weight;
+  int64_t count, a_row, stride;
+
+  __device__ const float* group(int64_t g) const {
+    return weight + g / a_row * stride + g % a_row * 4;
+  }
+};
 
 // One group: out, its zeros, and its four bits of the mask.
 template <class T>
@@ -24,15 +34,15 @@ __device__ uint32_t shrunk_group(const float* weight, float scale, T* out, int& 
 }
 
 template <class T>
-__global__ void shrunk_bytes(int64_t bytes, const float* weight, int64_t count, float scale, T* out,
-                             uint8_t* mask, int64_t* counts) {
+__global__ void shrunk_bytes(int64_t bytes, Groups in, float scale, T* out, uint8_t* mask,
+                             int64_t* counts) {
   const Indices own = indices();
   int flips = 0, zeros = 0;
   for (int64_t i = own.first; i < bytes; i += own.step) {
-    uint32_t byte = shrunk_group(weight + 8 * i, scale, out + 8 * i, zeros) << 4;
+    uint32_t byte = shrunk_group(in.group(2 * i), scale, out + 8 * i, zeros) << 4;
     uint32_t counted = 0xf0u;
-    if (8 * i + 4 < count) {
-      byte |= shrunk_group(weight + 8 * i + 4, scale, out + 8 * i + 4, zeros);
+    if (2 * i + 1 < in.count) {
+      byte |= shrunk_group(in.group(2 * i + 1), scale, out + 8 * i + 4, zeros);
       counted = 0xffu;
     }
     flips += __popc((byte ^ mask[i]) & counted);
@@ -61,12 +71,12 @@ __device__ Products sum_of_block(Products own) {
 }
 
 // A block a partial sum.
-__global__ void partial_products(const float* weight, int64_t count, Products* partial) {
-  const int64_t begin = blockIdx.x * kSumEntries;
-  const int64_t end = begin + kSumEntries < count ? begin + kSumEntries : count;
+__global__ void partial_products(Groups in, Products* partial) {
+  const int64_t begin = blockIdx.x * kSumGroups;
+  const int64_t end = begin + kSumGroups < in.count ? begin + kSumGroups : in.count;
   Products own = {0.0, 0.0};
-  for (int64_t i = begin + 4 * threadIdx.x; i < end; i += 4 * kThreads) {
-    const Four<float> w = load_four(weight + i);
+  for (int64_t g = begin + threadIdx.x; g < end; g += kThreads) {
+    const Four<float> w = load_four(in.group(g));
     const float t = threshold24(w.entry[0], w.entry[1], w.entry[2], w.entry[3]);
     for (int k = 0; k < 4; ++k) {
       const double s = shrink(w.entry[k], t);
@@ -89,28 +99,36 @@ __global__ void ratio_of_products(const Products* partial, int64_t count, double
   if (threadIdx.x == 0) *scale = sum.with_itself > 0.0 ? sum.with_weight / sum.with_itself : 1.0;
 }
 
-int64_t partial_sums(int64_t count) { return (count + kSumEntries - 1) / kSumEntries; }
+int64_t partial_sums(int64_t count) { return (count / 4 + kSumGroups - 1) / kSumGroups; }
+
+Groups groups_of(const float* weight, int64_t rows, int64_t columns, int64_t stride) {
+  return {weight, rows * columns / 4, columns / 4, stride};
+}
 
 }  // namespace
 
 template <class T>
-void soft_threshold24(const float* weight, int64_t count, float scale, T* out, uint8_t* mask,
-                      int64_t* counts, Stream stream) {
-  launch(shrunk_bytes<T>, (count + 7) / 8, stream, weight, count, scale, out, mask, counts);
+void soft_threshold24(const float* weight, int64_t rows, int64_t columns, int64_t stride,
+                      float scale, T* out, uint8_t* mask, int64_t* counts, Stream stream) {
+  launch(shrunk_bytes<T>, (rows * columns + 7) / 8, stream,
+         groups_of(weight, rows, columns, stride), scale, out, mask, counts);
 }
 
 int64_t soft_threshold_workspace(int64_t count) { return 2 * partial_sums(count); }
 
-void soft_threshold_scale(const float* weight, int64_t count, double* workspace, double* scale,
-                          Stream stream) {
-  const int64_t parts = partial_sums(count);
+void soft_threshold_scale(const float* weight, int64_t rows, int64_t columns, int64_t stride,
+                          double* workspace, double* scale, Stream stream) {
+  const int64_t parts = partial_sums(rows * columns);
   auto* partial = reinterpret_cast<Products*>(workspace);
-  if (parts > 0) enqueue(partial_products, parts, stream, weight, count, partial);
+  if (parts > 0) {
+    enqueue(partial_products, parts, stream, groups_of(weight, rows, columns, stride), partial);
+  }
   enqueue(ratio_of_products, 1, stream, partial, parts, scale);
 }
 
-#define TWOFOUR_INSTANTIATE(T) \
-  template void soft_threshold24<T>(const float*, int64_t, float, T*, uint8_t*, int64_t*, Stream);
+#define TWOFOUR_INSTANTIATE(T)                                                                    \
+  template void soft_threshold24<T>(const float*, int64_t, int64_t, int64_t, float, T*, uint8_t*, \
+                                    int64_t*, Stream);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)
 TWOFOUR_INSTANTIATE(float16)

@@ -10,13 +10,16 @@
 
 namespace twofour::kernels {
 
-/// β = <w, S(w)> / <S(w), S(w)> over `count` entries (a multiple of 4), sums in double; 1 if S(w) =
-/// 0.
-double soft_threshold_scale(const float* w, int64_t count);
+/// β = <w, S(w)> / <S(w), S(w)> of w [rows, columns], rows `stride` entries apart, sums in double;
+/// 1 if S(w) = 0. Throws Error when columns is no multiple of 4. The same bits as of a copy without
+/// gaps.
+double soft_threshold_scale(const float* w, int64_t rows, int64_t columns, int64_t stride);
 
-/// out = scale · S(w) over `count` entries (a multiple of 4); `mask` (ceil(count / 8) bytes, most
-/// significant bit first) is compared with the magnitude mask of w and replaced by it.
+/// out [rows, columns], contiguous, = scale · S(w); `mask` (ceil(rows · columns / 8) bytes, most
+/// significant bit first, rows one after the other) is compared with the magnitude mask of w and
+/// replaced by it. Throws as soft_threshold_scale does.
 template <class T>
-WeightCounts soft_threshold24(const float* w, int64_t count, float scale, T* out, uint8_t* mask);
+WeightCounts soft_threshold24(const float* w, int64_t rows, int64_t columns, int64_t stride,
+                              float scale, T* out, uint8_t* mask);
 
 }  // namespace twofour::kernels

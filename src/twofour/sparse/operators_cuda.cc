@@ -101,17 +101,17 @@ at::Tensor unpack_mask(const at::Tensor& bits, c10::SymIntArrayRef shape) {
 std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, double scale) {
   const OnDevice device(weight);
   auto [out, mask] = shapes::soft_threshold24(weight, scale);
-  const at::Tensor in = weight.to(at::kFloat).contiguous();
-  const at::Tensor bits = at::zeros({(in.numel() + 7) / 8}, in.options().dtype(at::kByte));
-  const at::Tensor counts = at::zeros({2}, in.options().dtype(at::kLong));
+  const Rows in(weight.to(at::kFloat));
+  const at::Tensor bits = at::zeros({(out.numel() + 7) / 8}, out.options().dtype(at::kByte));
+  const at::Tensor counts = at::zeros({2}, out.options().dtype(at::kLong));
   with_type(out.scalar_type(), [&, &values = out](auto* type) {
     using T = Pointee<decltype(type)>;
     kernels::cuda::soft_threshold24<T>(
-        in.const_data_ptr<float>(), in.numel(), static_cast<float>(scale),
+        in.data<float>(), in.rows, in.columns, in.stride, static_cast<float>(scale),
         static_cast<T*>(values.mutable_data_ptr()), bits.mutable_data_ptr<uint8_t>(),
         counts.mutable_data_ptr<int64_t>(), device.stream);
   });
-  kernels::cuda::unpack_mask(bytes_of(bits), in.numel(), mutable_bytes_of(mask), device.stream);
+  kernels::cuda::unpack_mask(bytes_of(bits), out.numel(), mutable_bytes_of(mask), device.stream);
   return {out, mask};
 }
 
@@ -119,12 +119,12 @@ double soft_threshold_scale(const at::Tensor& weight) {
   check_floating("the weight", weight);
   check_groups(weight, 4);
   const OnDevice device(weight);
-  const at::Tensor in = weight.to(at::kFloat).contiguous();
-  const at::Tensor memory = at::empty({1 + kernels::cuda::soft_threshold_workspace(in.numel())},
-                                      in.options().dtype(at::kDouble));
+  const Rows in(weight.to(at::kFloat));
+  const at::Tensor memory = at::empty({1 + kernels::cuda::soft_threshold_workspace(weight.numel())},
+                                      weight.options().dtype(at::kDouble));
   auto* scale = memory.mutable_data_ptr<double>();
-  kernels::cuda::soft_threshold_scale(in.const_data_ptr<float>(), in.numel(), scale + 1, scale,
-                                      device.stream);
+  kernels::cuda::soft_threshold_scale(in.data<float>(), in.rows, in.columns, in.stride, scale + 1,
+                                      scale, device.stream);
   return memory[0].item<double>();
 }
 

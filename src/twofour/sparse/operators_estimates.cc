@@ -13,15 +13,15 @@ namespace twofour::sparse::operators {
 
 std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, double scale) {
   auto [out, mask] = shapes::soft_threshold24(weight, scale);
-  const at::Tensor in = weight.to(at::kFloat).contiguous();
-  const at::Tensor bits = at::zeros({(in.numel() + 7) / 8}, at::kByte);
+  const Rows in(weight.to(at::kFloat));
+  const at::Tensor bits = at::zeros({(out.numel() + 7) / 8}, at::kByte);
   with_type(out.scalar_type(), [&, &values = out](auto* type) {
     using T = Pointee<decltype(type)>;
-    kernels::soft_threshold24<T>(in.const_data_ptr<float>(), in.numel(), static_cast<float>(scale),
-                                 static_cast<T*>(values.mutable_data_ptr()),
-                                 bits.mutable_data_ptr<uint8_t>());
+    kernels::soft_threshold24<T>(
+        in.data<float>(), in.rows, in.columns, in.stride, static_cast<float>(scale),
+        static_cast<T*>(values.mutable_data_ptr()), bits.mutable_data_ptr<uint8_t>());
   });
-  kernels::unpack_mask(bits.const_data_ptr<uint8_t>(), in.numel(),
+  kernels::unpack_mask(bits.const_data_ptr<uint8_t>(), out.numel(),
                        static_cast<uint8_t*>(mask.mutable_data_ptr()));
   return {out, mask};
 }
@@ -29,8 +29,8 @@ std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, do
 double soft_threshold_scale(const at::Tensor& weight) {
   check_floating("the weight", weight);
   check_groups(weight, 4);
-  const at::Tensor in = weight.to(at::kFloat).contiguous();
-  return kernels::soft_threshold_scale(in.const_data_ptr<float>(), in.numel());
+  const Rows in(weight.to(at::kFloat));
+  return kernels::soft_threshold_scale(in.data<float>(), in.rows, in.columns, in.stride);
 }
 
 at::Tensor mvue24(const at::Tensor& gradient, int64_t seed, c10::SymInt step,

@@ -11,13 +11,15 @@ void check_weight(const at::Tensor& weight) {
   if (weight.size(1) % 4 != 0) {
     fail("a weight of {} inputs cannot be 2:4 sparse: it must be a multiple of 4", weight.size(1));
   }
+  if (weight.stride(1) != 1) fail("a weight with contiguous rows is needed");
 }
 
 }  // namespace
 
 double soft_threshold_scale(const at::Tensor& weight) {
   check_weight(weight);
-  return kernels::soft_threshold_scale(weight.const_data_ptr<float>(), weight.numel());
+  return kernels::soft_threshold_scale(weight.const_data_ptr<float>(), weight.size(0),
+                                       weight.size(1), weight.stride(0));
 }
 
 SoftThresholdCounts soft_threshold24(const at::Tensor& weight, double scale, at::Tensor& out,
@@ -26,8 +28,9 @@ SoftThresholdCounts soft_threshold24(const at::Tensor& weight, double scale, at:
   return with_type(out.scalar_type(), [&](auto* type) {
     using T = Pointee<decltype(type)>;
     const auto sums = kernels::soft_threshold24(
-        weight.const_data_ptr<float>(), weight.numel(), static_cast<float>(scale),
-        static_cast<T*>(out.mutable_data_ptr()), mask.mutable_data_ptr<uint8_t>());
+        weight.const_data_ptr<float>(), weight.size(0), weight.size(1), weight.stride(0),
+        static_cast<float>(scale), static_cast<T*>(out.mutable_data_ptr()),
+        mask.mutable_data_ptr<uint8_t>());
     return SoftThresholdCounts{sums.flips, sums.zeros};
   });
 }

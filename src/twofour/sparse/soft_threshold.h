@@ -5,8 +5,8 @@
 
 namespace twofour::sparse {
 
-/// β = <W, S(W)> / <S(W), S(W)> of weight [out, in] (float32): the scale that makes β S(W) the best
-/// approximation of W. 1 where S(W) is zero everywhere.
+/// β = <W, S(W)> / <S(W), S(W)> of weight [out, in] (float32, rows without gaps): the scale that
+/// makes β S(W) the best approximation of W. 1 where S(W) is zero everywhere.
 double soft_threshold_scale(const at::Tensor& weight);
 
 struct SoftThresholdCounts {
