@@ -74,16 +74,16 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions);
 
 /// z [.., out] = x W̃ᵀ + bias of x [.., in] and W̃ = weight [out, in], or apply_mask(weight, mask)
 /// where a mask is given. W̃ must be 2:4 along its rows: otherwise an error names a group that is
-/// not; CUDA does not check. On the CPU the product runs on 2:4 kernels or dense ones, whichever was
-/// measured to be faster for the shape (choice.h; TWOFOUR_TUNE). The form of W̃ that it reads is
+/// not; CUDA does not check. On the CPU the product runs on 2:4 kernels or dense ones, whichever
+/// was measured to be faster for the shape (choice.h; TWOFOUR_TUNE). The form of W̃ that it reads is
 /// kept from call to call, and made again when W̃ has changed (prepared_weights.h). On CUDA, ATen's
-/// semi-structured products run in 16 bits where `out` is a multiple of 32 and `in` of 64, dense ones
-/// elsewhere.
+/// semi-structured products run in 16 bits where `out` is a multiple of 32 and `in` of 64, dense
+/// ones elsewhere.
 ///
 /// Gradients, returned as usual: dx = dz W̃, db = the sum of dz over tokens, and
 /// dW = estimate(dz)ᵀ x, straight through the mask. The estimate is dz itself, or with `mvue` its
-/// mvue24 under the numbers that follow. transposable: W̃ is 2:4 along its columns too, and dx may be
-/// a sparse product as well (FST). Where W̃ is trained, the choice counts what its forms take.
+/// mvue24 under the numbers that follow. transposable: W̃ is 2:4 along its columns too, and dx may
+/// be a sparse product as well (FST). Where W̃ is trained, the choice counts what its forms take.
 at::Tensor linear24(const at::Tensor& x, const at::Tensor& weight,
                     const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& mask,
                     bool transposable, bool mvue, bool exact, int64_t seed, c10::SymInt step,
