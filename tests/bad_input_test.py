@@ -36,11 +36,11 @@ def test_wrong_usage_names_what_was_meant(twofour, tmp_path, arguments, message)
     (["--layers", 0], "layers must be positive"),
     (["--context", -1], "context must be positive"),
     (["--steps", 0], "--steps must be at least 1"),
-    (["--method", "s-stee"], "choose one of dense, half, s-ste"),
-    (["--dtype", "int4"], "choose float32 or bfloat16"),
+    (["--method", "s-stee"], "choose one of dense, half, ste, sr-ste, step, fst, s-ste"),
+    (["--dtype", "int4"], "choose float32, bfloat16 or float16"),
     (["--model", "gpt5"], "choose one of gpt2-124m"),
     (["--lr", -1], "--lr must be positive"),
-    (["--width", 30, "--heads", 2, "--method", "s-ste"], "multiple of 4"),
+    (["--width", 30, "--heads", 2, "--method", "s-ste"], "which 4 does not divide"),
     (["--width", 10**12, "--heads", 1], "out of memory"),
 ])
 def test_impossible_settings(twofour, corpus, small, tmp_path, options, message):

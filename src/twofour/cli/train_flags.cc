@@ -45,8 +45,9 @@ void add_method_options(CLI::App& command, TrainFlags& flags) {
       ->configurable(false)
       ->type_name("NAME");
   command
-      .add_option("--scale-to-budget", flags.budget,
-                  "shrink steps, warm-up and mask interval so that the run sees this many tokens (5M)")
+      .add_option(
+          "--scale-to-budget", flags.budget,
+          "shrink steps, warm-up and mask interval so that the run sees this many tokens (5M)")
       ->configurable(false)
       ->type_name("TOKENS");
 }

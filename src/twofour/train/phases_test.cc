@@ -70,7 +70,9 @@ int64_t decision(const Changes& changes, SwitchRule rule, double threshold) {
     const int64_t from = phases.sparse_from();
     EXPECT_EQ(phases.is_sparse(step), from >= 0);
     take(phases, step, changes[static_cast<size_t>(step)], rule);
-    if (from >= 0) EXPECT_EQ(phases.sparse_from(), from) << "decided once and for all";
+    if (from >= 0) {
+      EXPECT_EQ(phases.sparse_from(), from) << "decided once and for all";
+    }
   }
   return phases.sparse_from();
 }

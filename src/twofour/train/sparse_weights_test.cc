@@ -57,7 +57,9 @@ TEST(SparseWeights, are_their_definition_in_every_dtype_and_step) {
         EXPECT_EQ(it.used().scalar_type(), dtype);
         EXPECT_TRUE(it.used().equal(expected)) << step;
         EXPECT_EQ(sparse::violations24(it.used()), 0);
-        if (is_transposable) EXPECT_EQ(sparse::violations24(it.used().t().contiguous()), 0);
+        if (is_transposable) {
+          EXPECT_EQ(sparse::violations24(it.used().t().contiguous()), 0);
+        }
       }
     }
   }
@@ -169,7 +171,9 @@ TEST(SparseWeights, the_saved_model_holds_the_forward_weights_in_float32) {
       it.weights.replace_masters();
       EXPECT_EQ(it.master().scalar_type(), at::kFloat);
       EXPECT_TRUE(it.master().to(dtype).equal(used)) << name;
-      if (std::string(name) != "s-ste") EXPECT_TRUE(it.master().equal(masked(before, it.mask())));
+      if (std::string(name) != "s-ste") {
+        EXPECT_TRUE(it.master().equal(masked(before, it.mask())));
+      }
       ASSERT_EQ(it.weights.masks().size(), 4u);
       EXPECT_TRUE(it.weights.masks()[0].second.equal(it.weights.state()[0].second));
     }

@@ -148,7 +148,9 @@ TEST(Stepper, step_freezes_the_second_moment_at_the_switch) {
     const at::Tensor moment =
         tensor_of(run.state(), "optimizer.safetensors/exp_avg_sq.transformer.wte.weight");
     if (step == 4) frozen = moment;
-    if (step > 4) EXPECT_TRUE(moment.equal(frozen)) << step;
+    if (step > 4) {
+      EXPECT_TRUE(moment.equal(frozen)) << step;
+    }
   }
 }
 
