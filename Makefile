@@ -6,7 +6,7 @@ help:
 	@echo "make test    set up, build, run the tests"
 	@echo "make build   set up, build build/twofour"
 	@echo "make bench   ratios against PyTorch, tokenizers and dense libraries, JSON in build/bench"
-	@echo "make results-pretraining  train all methods on ../shared's TinyStories, write docs/results (an hour)"
+	@echo "make results-pretraining  train all methods on ../shared's TinyStories, write docs/results (half an hour)"
 	@echo "make format  clang-format every source;  make lint  clang-tidy the changed ones"
 	@echo "make clean   remove build/ and demo/"
 

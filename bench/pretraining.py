@@ -102,8 +102,8 @@ def main():
     parser.add_argument("--page", type=pathlib.Path, default=ROOT / "docs/results/pretraining.md")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--lr", type=float, default=1.5e-3)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--vocabulary", type=int, default=2048)
     args = parser.parse_args()
     missing = [str(text) for text in args.text if not text.is_file()]
