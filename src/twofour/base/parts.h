@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace twofour {
@@ -11,6 +12,8 @@ namespace twofour {
 enum class Part { kForward, kBackward, kOptimizer, kRefresh, kMvue, kPacking };
 constexpr std::array<const char*, 6> kPartNames = {"forward", "backward", "optimizer",
                                                    "refresh", "mvue",     "packing"};
+
+constexpr size_t kStepParts = 4;  ///< the first ones, which cover a step
 
 /// Adds the time of its life to a part.
 class PartTimer {

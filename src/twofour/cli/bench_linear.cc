@@ -10,6 +10,7 @@
 #include "twofour/cli/bench.h"
 #include "twofour/cli/bench_contest.h"
 #include "twofour/cli/bench_explain.h"
+#include "twofour/kernels/few24.h"
 #include "twofour/sparse/linear24.h"
 
 namespace twofour::cli {
@@ -18,7 +19,6 @@ namespace {
 using sparse::Along;
 using sparse::Product;
 
-constexpr int64_t kFewTokens = 64;  // what kernels/few24.h is made for
 constexpr RandomStream kStream = {1, 2, 3, 4};
 
 struct LinearBenchOptions : BenchOptions {
@@ -57,7 +57,7 @@ Json measure_forward(const Layer& layer, int64_t rounds) {
   contest.add_sparse("panel", [&] {
     sparse::multiply_transposed(layer.rows24->panel(layer.rows), layer.x, layer.bias);
   });
-  if (layer.x.size(0) <= kFewTokens) {
+  if (layer.x.size(0) <= kernels::kFewTokens) {
     contest.add_sparse("few", [&] {
       sparse::multiply_few(layer.rows24->packed(layer.rows), layer.x, layer.bias);
     });

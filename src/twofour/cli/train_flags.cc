@@ -108,8 +108,16 @@ double token_count(const std::string& text) {
   return value;
 }
 
+// Throws Error (usage) that names a bad value.
+train::Method method_of(const TrainFlags& flags) {
+  train::Method method = train::method_named(flags.method);
+  for (const train::Axis& axis : train::axes()) axis.set(method, flags.axes.at(axis.name));
+  return method;
+}
+
 // Fewer steps, and in proportion all that is counted in steps and not given on the command line.
-void scale_to_budget(CLI::App& command, const TrainFlags& flags, const GivenOptions& given) {
+void scale_to_budget(CLI::App& command, const TrainFlags& flags, const train::Method& method,
+                     const GivenOptions& given) {
   if (given.on_command_line.contains("steps")) {
     fail_usage("--steps and --scale-to-budget both set the number of steps: give one of them");
   }
@@ -136,11 +144,10 @@ void scale_to_budget(CLI::App& command, const TrainFlags& flags, const GivenOpti
     set_option(command, name, fmt::format("{:.0f}", shrunk));
   };
   shrink("warmup", static_cast<double>(options.warmup));
-  shrink("mask-interval", std::stod(flags.axes.at("mask-interval")));
-  for (const char* name : {"dense-start", "dense-end"}) {  // shares stay as they are
-    const double value = std::stod(flags.axes.at(name));
-    if (value >= 1) shrink(name, value);
-  }
+  shrink("mask-interval", static_cast<double>(method.mask_interval));
+  // Shares stay as they are.
+  if (method.dense_start >= 1) shrink("dense-start", method.dense_start);
+  if (method.dense_end >= 1) shrink("dense-end", method.dense_end);
 }
 
 // From the strongest to the weakest: the command line, the config file, the recipe, the method.
@@ -153,19 +160,18 @@ void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
     }
   }
   if (given.in_config.contains("method")) configured = given.in_config.at("method");
-  const train::Method& method = train::method_named(flags.method);
+  const train::Method& preset = train::method_named(flags.method);
   // Another method on the command line brings its own values.
   const bool is_other = !configured.empty() && configured != flags.method;
-  train::Method checked;
   for (const train::Axis& axis : train::axes()) {
     if (is_other && !given.on_command_line.contains(axis.name)) {
-      set_option(command, axis.name, axis.get(method));
+      set_option(command, axis.name, axis.get(preset));
     } else {
-      set_option_if_unset(command, axis.name, axis.get(method));
+      set_option_if_unset(command, axis.name, axis.get(preset));
     }
-    axis.set(checked, flags.axes.at(axis.name));  // a bad value is named before it is used
   }
-  if (!flags.budget.empty()) scale_to_budget(command, flags, given);
+  const train::Method method = method_of(flags);
+  if (!flags.budget.empty()) scale_to_budget(command, flags, method, given);
 }
 
 }  // namespace
@@ -204,8 +210,7 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   set(options.sizes.heads, flags.heads);
   set(options.sizes.width, flags.width);
   set(options.sizes.context, flags.context);
-  options.method = train::method_named(flags.method);
-  for (const train::Axis& axis : train::axes()) axis.set(options.method, flags.axes.at(axis.name));
+  options.method = method_of(flags);
   const double share = options.method.feed_forward_share;
   options.sizes.feed_forward =
       static_cast<int64_t>(4.0 * static_cast<double>(options.sizes.width) * share);

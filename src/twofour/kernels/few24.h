@@ -11,13 +11,16 @@
 
 namespace twofour::kernels {
 
+/// What multiply_few is made for, and the tokens of one pass over A.
+constexpr int64_t kFewTokens = 64;
+
 /// y [tokens, rows] = epilogue(x Aᵀ) of x [tokens, columns] and the packed A [rows, columns]; the
 /// epilogue's bias is [rows]. Sums in float32; x, y rows `x_stride`, `y_stride` entries apart. Made
-/// for 1 to 64 tokens, right for any number. y must not overlap x or the epilogue's `other`.
-/// y is the same for any thread count. Instruction sets differ in the order of the sums; those with
-/// a bfloat16 dot product take subnormal bfloat16 as 0; whether an infinity or NaN of x reaches y
-/// through an entry that A does not keep depends on the set and the number of tokens. Throws Error
-/// when the epilogue lacks the matrix that its activation needs.
+/// for 1 to kFewTokens tokens, right for any number. y must not overlap x or the epilogue's
+/// `other`. y is the same for any thread count. Instruction sets differ in the order of the sums;
+/// those with a bfloat16 dot product take subnormal bfloat16 as 0; whether an infinity or NaN of x
+/// reaches y through an entry that A does not keep depends on the set and the number of tokens.
+/// Throws Error when the epilogue lacks the matrix that its activation needs.
 template <class T>
 void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, int64_t tokens,
                   int64_t x_stride, T* y, int64_t y_stride,

@@ -13,7 +13,6 @@
 
 namespace twofour::kernels {
 
-constexpr int64_t kFewTokens = 64;   // tokens of a pass over A
 constexpr int64_t kFewRows = 64;     // rows whose sums a thread holds
 constexpr int64_t kFewColumns = 64;  // x is prepared in multiples of this many columns
 

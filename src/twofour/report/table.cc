@@ -1,11 +1,15 @@
 #include "twofour/report/table.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <map>
+#include <numeric>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "twofour/base/parts.h"
 #include "twofour/base/progress.h"
 
 namespace twofour::report {
@@ -82,18 +86,19 @@ Table compare_parts(const std::vector<RunLog>& runs) {
     for (const Point& point : found->second) sum += point.value;
     return sum;
   };
-  Table table{
-      {"run", "method", "forward", "backward", "optimizer", "refresh", "of these: mvue", "packing"},
-      {}};
+  Table table{{"run", "method"}, {}};
+  for (size_t i = 0; i < kPartNames.size(); ++i) {
+    table.header.push_back(i == kStepParts ? fmt::format("of these: {}", kPartNames[i])
+                                           : kPartNames[i]);
+  }
   for (const RunLog& run : runs) {
-    double all = 0.0;
-    for (const char* part : {"forward", "backward", "optimizer", "refresh"}) {
-      all += seconds(run, part);
-    }
+    std::array<double, kPartNames.size()> parts{};
+    for (size_t i = 0; i < parts.size(); ++i) parts[i] = seconds(run, kPartNames[i]);
+    const double all = std::accumulate(parts.begin(), parts.begin() + kStepParts, 0.0);
     if (all == 0.0) continue;
     table.rows.push_back({run.name, run.method});
-    for (const char* part : {"forward", "backward", "optimizer", "refresh", "mvue", "packing"}) {
-      table.rows.back().push_back(fmt::format("{:.1f} %", 100 * seconds(run, part) / all));
+    for (const double part : parts) {
+      table.rows.back().push_back(fmt::format("{:.1f} %", 100 * part / all));
     }
   }
   return table;
@@ -137,6 +142,8 @@ std::string to_json(const std::vector<RunLog>& runs) {
   const auto number = [](const std::optional<double>& value) {
     return value ? Json(*value) : Json();
   };
+  static const std::map<std::string, const char*> kDeviationKeys = {
+      {"loss", "train_loss_deviation"}, {"validation", "validation_loss_deviation"}};
   Json json = {{"runs", Json::array()}};
   for (const RunLog& run : runs) {
     json["runs"].push_back({{"run", run.name},
@@ -152,12 +159,9 @@ std::string to_json(const std::vector<RunLog>& runs) {
                             {"seconds", run.seconds}});
     if (run.runs < 2) continue;
     json["runs"].back()["runs"] = run.runs;
-    for (const char* curve : {"loss", "validation"}) {
+    for (const auto& [curve, key] : kDeviationKeys) {
       const auto found = run.deviations.find(curve);
-      if (found == run.deviations.end()) continue;
-      const char* key =
-          curve == std::string("loss") ? "train_loss_deviation" : "validation_loss_deviation";
-      json["runs"].back()[key] = found->second;
+      if (found != run.deviations.end()) json["runs"].back()[key] = found->second;
     }
   }
   return json.dump();

@@ -9,6 +9,7 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "twofour/kernels/few24.h"
 #include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/choice.h"
 #include "twofour/sparse/mvue.h"
@@ -21,8 +22,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
-
-constexpr int64_t kFewTokens = 64;  // beyond, the kernels of few24.h are not worth a try
 
 // The weight is an argument only so that the graph is recorded: its gradient is added in place.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
@@ -144,7 +143,7 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
   };
   std::vector<Implementation> can = {Implementation::kDense};
   if (has_onednn(x.scalar_type())) can.push_back(Implementation::kOneDnn);
-  if (tokens <= kFewTokens) can.push_back(Implementation::kFew);
+  if (tokens <= kernels::kFewTokens) can.push_back(Implementation::kFew);
   can.push_back(Implementation::kPanel);
   const auto shape = shape_of(Product::kForward, tokens, weight);
   return run(choose(shape, [&] { return candidates_of(can, run, *weight24); }));

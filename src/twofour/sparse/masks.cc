@@ -42,10 +42,9 @@ int64_t search_mask(const at::Tensor& weight, MaskSearch search, at::Tensor& mas
 WeightCounts magnitude24(const at::Tensor& weight, at::Tensor& out, at::Tensor& mask) {
   return with_type(out.scalar_type(), [&](auto* type) {
     using T = Pointee<decltype(type)>;
-    const auto counts = kernels::magnitude24(weight.const_data_ptr<float>(), weight.numel(),
-                                             static_cast<T*>(out.mutable_data_ptr()),
-                                             mask.mutable_data_ptr<uint8_t>());
-    return WeightCounts{counts.flips, counts.zeros};
+    return kernels::magnitude24(weight.const_data_ptr<float>(), weight.numel(),
+                                static_cast<T*>(out.mutable_data_ptr()),
+                                mask.mutable_data_ptr<uint8_t>());
   });
 }
 

@@ -7,7 +7,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "twofour/kernels/weight_counts.h"
+
 namespace twofour::sparse {
+
+using kernels::WeightCounts;
 
 /// How the mask of a weight is found (kernels/mask.h).
 enum class MaskSearch {
@@ -20,11 +24,6 @@ void check_maskable(const at::Tensor& weight, MaskSearch search, const std::stri
 
 /// Replaces `mask` by the mask of `weight`; returns the number of entries that changed.
 int64_t search_mask(const at::Tensor& weight, MaskSearch search, at::Tensor& mask);
-
-struct WeightCounts {
-  int64_t flips = 0;  ///< entries of the mask that changed
-  int64_t zeros = 0;  ///< zeros of W̃
-};
 
 /// out = weight ⊙ M with M the magnitude 2:4 mask, which replaces `mask`: search and product in one
 /// pass.

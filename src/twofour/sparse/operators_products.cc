@@ -4,6 +4,7 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
 
+#include "twofour/kernels/few24.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/linear24.h"
@@ -14,9 +15,6 @@
 
 namespace twofour::sparse::operators {
 namespace {
-
-// Up to here the weight is read as Packed24; beyond, a panel pays.
-constexpr int64_t kFewTokens = 64;
 
 // x [.., in] as [tokens, in] with rows without gaps.
 at::Tensor matrix_of(const at::Tensor& x) {
@@ -123,7 +121,7 @@ at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
   if (x.numel() == 0 || values.numel() == 0)
     return at::linear(x, unpack24(values, positions), bias);
   const at::Tensor matrix = matrix_of(x), addend = without_gaps(bias);
-  if (matrix.size(0) <= kFewTokens) {
+  if (matrix.size(0) <= kernels::kFewTokens) {
     const Packed packed = {values.contiguous(), positions.contiguous()};
     return multiply_few(packed, matrix, addend).view(z.sizes());
   }

@@ -22,16 +22,15 @@ double soft_threshold_scale(const at::Tensor& weight) {
                                        weight.size(1), weight.stride(0));
 }
 
-SoftThresholdCounts soft_threshold24(const at::Tensor& weight, double scale, at::Tensor& out,
-                                     at::Tensor& mask) {
+kernels::WeightCounts soft_threshold24(const at::Tensor& weight, double scale, at::Tensor& out,
+                                       at::Tensor& mask) {
   check_weight(weight);
   return with_type(out.scalar_type(), [&](auto* type) {
     using T = Pointee<decltype(type)>;
-    const auto sums = kernels::soft_threshold24(
-        weight.const_data_ptr<float>(), weight.size(0), weight.size(1), weight.stride(0),
-        static_cast<float>(scale), static_cast<T*>(out.mutable_data_ptr()),
-        mask.mutable_data_ptr<uint8_t>());
-    return SoftThresholdCounts{sums.flips, sums.zeros};
+    return kernels::soft_threshold24(weight.const_data_ptr<float>(), weight.size(0), weight.size(1),
+                                     weight.stride(0), static_cast<float>(scale),
+                                     static_cast<T*>(out.mutable_data_ptr()),
+                                     mask.mutable_data_ptr<uint8_t>());
   });
 }
 

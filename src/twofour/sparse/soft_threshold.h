@@ -3,21 +3,18 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "twofour/kernels/weight_counts.h"
+
 namespace twofour::sparse {
 
 /// β = <W, S(W)> / <S(W), S(W)> of weight [out, in] (float32, rows without gaps): the scale that
 /// makes β S(W) the best approximation of W. 1 where S(W) is zero everywhere.
 double soft_threshold_scale(const at::Tensor& weight);
 
-struct SoftThresholdCounts {
-  int64_t flips = 0;  ///< entries of `mask` that changed
-  int64_t zeros = 0;  ///< zeros of `out`
-};
-
 /// out = scale · S(weight), rounded to out's dtype (float32, bfloat16 or float16), of weight [out,
 /// in] float32 with `in` a multiple of 4. `mask` (uint8, ceil(numel / 8) bytes, 8 entries a byte,
 /// most significant bit first) is compared with the magnitude mask of `weight` and replaced by it.
-SoftThresholdCounts soft_threshold24(const at::Tensor& weight, double scale, at::Tensor& out,
-                                     at::Tensor& mask);
+kernels::WeightCounts soft_threshold24(const at::Tensor& weight, double scale, at::Tensor& out,
+                                       at::Tensor& mask);
 
 }  // namespace twofour::sparse

@@ -176,7 +176,7 @@ int64_t dense_steps(double share_or_steps, int64_t steps) {
 namespace {
 
 void check_dense_phases(const Method& method, int64_t steps) {
-  const bool is_auto = method.switch_rule != SwitchRule::kFixed;
+  const bool is_auto = method.has_auto_switch();
   const int64_t start = dense_steps(method.dense_start, steps);
   const int64_t end = dense_steps(method.dense_end, steps);
   if (is_auto && start > 0) {
@@ -187,8 +187,7 @@ void check_dense_phases(const Method& method, int64_t steps) {
     fail_usage("--switch-earliest {} and --switch-latest {} must be shares of the steps in order",
                method.switch_earliest, method.switch_latest);
   }
-  const int64_t longest =
-      is_auto ? std::llround(method.switch_latest * static_cast<double>(steps)) : start;
+  const int64_t longest = is_auto ? dense_steps(method.switch_latest, steps) : start;
   if (longest + end >= steps) {
     fail_usage("{} dense steps at the start and {} at the end leave none of {} steps sparse",
                longest, end, steps);
@@ -208,7 +207,7 @@ void check_without_sparse_weights(const Method& method) {
   if (method.decay > 0) refuse("decay", "no weight is pruned that could decay");
   if (method.dense_start > 0) refuse("dense-start", "every step is dense");
   if (method.dense_end > 0) refuse("dense-end", "every step is dense");
-  if (method.switch_rule != SwitchRule::kFixed) refuse("switch", "there is nothing to switch to");
+  if (method.has_auto_switch()) refuse("switch", "there is nothing to switch to");
   if (method.second_moment == SecondMoment::kFreeze) {
     refuse("second-moment freeze", "no dense start ends");
   }

@@ -67,6 +67,7 @@ struct Method {
   std::string layers = "[.]mlp[.]";
 
   bool is_sparse() const { return forward_weight != ForwardWeight::kDense; }
+  bool has_auto_switch() const { return switch_rule != SwitchRule::kFixed; }
   bool has_masks() const { return is_sparse() || watched_masks != WatchedMasks::kNone; }
 };
 

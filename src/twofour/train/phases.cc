@@ -7,21 +7,14 @@
 #include <ATen/ops/zeros.h>
 
 namespace twofour::train {
-namespace {
-
-int64_t share_of(double share, int64_t steps) {
-  return std::llround(share * static_cast<double>(steps));
-}
-
-}  // namespace
 
 Phases::Phases(const Method& method, int64_t steps, double beta2)
     : method_(method),
-      earliest_(share_of(method.switch_earliest, steps)),
-      latest_(share_of(method.switch_latest, steps)),
+      earliest_(dense_steps(method.switch_earliest, steps)),
+      latest_(dense_steps(method.switch_latest, steps)),
       window_(std::max<int64_t>(1, std::llround(1.0 / std::max(1e-9, 1.0 - beta2)))),
       dense_again_(steps - dense_steps(method.dense_end, steps)) {
-  const bool is_auto = method.switch_rule != SwitchRule::kFixed;
+  const bool is_auto = method.has_auto_switch();
   const int64_t start = is_auto ? -1 : dense_steps(method.dense_start, steps);
   sparse_from_ = at::full({}, start, at::kLong);
   window_ = std::min(window_, std::max<int64_t>(1, latest_));
@@ -38,8 +31,8 @@ bool Phases::is_sparse(int64_t step) const {
 }
 
 bool Phases::watches(int64_t step) const {
-  const bool is_auto = method_.is_sparse() && method_.switch_rule != SwitchRule::kFixed;
-  return is_auto && sparse_from() < 0 && step + 1 >= earliest_ - window_;
+  return method_.is_sparse() && method_.has_auto_switch() && sparse_from() < 0 &&
+         step + 1 >= earliest_ - window_;
 }
 
 void Phases::record(int64_t step, const SecondMomentChange* change) {
@@ -59,7 +52,7 @@ void Phases::record(int64_t step, const SecondMomentChange* change) {
 }
 
 std::vector<std::pair<std::string, at::Tensor>> Phases::state() const {
-  if (changes_.numel() == 0) return {};
+  if (!method_.has_auto_switch()) return {};
   return {{"auto_switch.changes", changes_},
           {"auto_switch.recorded", recorded_},
           {"auto_switch.sparse_from", sparse_from_}};

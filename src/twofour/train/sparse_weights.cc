@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <regex>
-#include <unordered_set>
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -36,7 +35,10 @@ SparseWeights::SparseWeights(model::Gpt2& model, const Method& method, at::Scala
   model_.forward_wte = copy_of(model_.wte);
   model_.forward_wpe = copy_of(model_.wpe);
   model_.visit_linears([&](const std::string&, model::Linear& linear) {
-    if (!linear.forward_weight.defined()) linear.forward_weight = copy_of(linear.weight);
+    if (!linear.forward_weight.defined()) {
+      linear.forward_weight = copy_of(linear.weight);
+      others_.push_back(&linear);
+    }
     linear.forward_bias = copy_of(linear.bias);
   });
 }
@@ -82,7 +84,7 @@ void SparseWeights::set_up(Layer& layer) {
   layer.scale = at::zeros({}, at::kDouble);
   layer.flips = at::zeros({}, at::kLong);
   if (!method_.is_sparse()) return;
-  const bool is_transposable = method_.forward_weight == ForwardWeight::kTransposable;
+  const bool is_transposable = mask_search() == MaskSearch::kTransposable;
   layer.weight24 = c10::make_intrusive<sparse::Weight24>(
       is_transposable ? sparse::Along::kBothSides : sparse::Along::kRows, /*in_training=*/true);
 }
@@ -129,12 +131,9 @@ void SparseWeights::copy_masters() {
   if (dtype_ == at::kFloat) return;
   model_.forward_wte.copy_(model_.wte);
   model_.forward_wpe.copy_(model_.wpe);
-  std::unordered_set<const model::Linear*> chosen;
-  for (const Layer& layer : layers_) chosen.insert(layer.linear);
-  model_.visit_linears([&](const std::string&, model::Linear& linear) {
-    linear.forward_bias.copy_(linear.bias);
-    if (!chosen.contains(&linear)) linear.forward_weight.copy_(linear.weight);
-  });
+  model_.visit_linears(
+      [](const std::string&, model::Linear& linear) { linear.forward_bias.copy_(linear.bias); });
+  for (model::Linear* linear : others_) linear->forward_weight.copy_(linear->weight);
 }
 
 void SparseWeights::search(Layer& layer) {

@@ -92,7 +92,8 @@ class SparseWeights {
   Method method_;
   at::ScalarType dtype_;
   uint64_t seed_;
-  std::vector<Layer> layers_;  // the chosen ones
+  std::vector<Layer> layers_;           // the chosen ones
+  std::vector<model::Linear*> others_;  // all others, where the compute dtype is not the masters'
   // int64: updates before the last search, before the one before, and whether W̃ is sparse now, so
   // that a resumed run knows its first sparse step from the others.
   at::Tensor searches_;
