@@ -112,6 +112,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+void MappedFile::release(size_t first, size_t last) const {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  // The mapping begins on a page, and its last page holds nothing else.
+  const size_t begin = (first + page - 1) / page * page;
+  const size_t end = last >= size_ ? (size_ + page - 1) / page * page : last / page * page;
+  if (begin < end) madvise(data_ + begin, end - begin, MADV_DONTNEED);
+}
+
 std::string read_file(const fs::path& path) {
   struct stat status;
   const Descriptor file(open_for_reading(path, status));

@@ -12,6 +12,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/checkpoint/weight_files.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -56,67 +57,6 @@ int64_t size_in(const Json& config, const char* field, const std::string& path) 
   }
   return value;
 }
-
-/// The tensors of a folder, wherever they lie.
-class Weights {
- public:
-  explicit Weights(const fs::path& folder) : folder_(folder) {
-    const fs::path single = folder / "model.safetensors";
-    const fs::path index = folder / "model.safetensors.index.json";
-    if (!fs::exists(single) && fs::exists(index)) {
-      read_index(index);
-    } else {
-      add_file(single);
-    }
-  }
-
-  bool contains(const std::string& name) const { return where_.count(name) != 0; }
-  at::Tensor view(const std::string& name) const { return files_[where_.at(name)].view(name); }
-
-  std::set<std::string> names() const {
-    std::set<std::string> all;
-    for (const auto& [name, file] : where_) all.insert(name);
-    return all;
-  }
-
- private:
-  void add_file(const fs::path& path) {
-    files_.emplace_back(path);
-    for (const auto& [name, entry] : files_.back().entries()) {
-      if (!where_.emplace(name, files_.size() - 1).second) {
-        fail("cannot load \"{}\": the tensor \"{}\" is in two files", path.string(),
-             printable(name));
-      }
-    }
-  }
-
-  void read_index(const fs::path& index) {
-    const Json json = read_json(index);
-    if (!json.contains("weight_map") || !json["weight_map"].is_object()) {
-      fail("cannot read \"{}\": \"weight_map\" is missing or no object", index.string());
-    }
-    std::set<std::string> shards;
-    for (const auto& [name, file] : json["weight_map"].items()) {
-      const std::string shard = file.is_string() ? file.get<std::string>() : "";
-      if (fs::path(shard).filename().string() != shard || !shard.ends_with(".safetensors")) {
-        fail("cannot read \"{}\": \"{}\" lies in {}, which is no file name in this folder",
-             index.string(), printable(name), printable(file.dump()));
-      }
-      shards.insert(shard);
-    }
-    for (const std::string& shard : shards) add_file(folder_ / shard);
-    for (const auto& [name, file] : json["weight_map"].items()) {
-      if (!contains(name)) {
-        fail("cannot load \"{}\": its index names \"{}\", which no shard holds", folder_.string(),
-             printable(name));
-      }
-    }
-  }
-
-  fs::path folder_;
-  std::vector<SafetensorsFile> files_;
-  std::map<std::string, size_t> where_;
-};
 
 bool is_linear_weight(const std::string& name) {
   return name.find(".h.") != std::string::npos && name.ends_with(".weight") &&
@@ -212,8 +152,9 @@ model::Gpt2Config read_gpt2_config(const fs::path& folder) {
 model::Gpt2 load_gpt2(const fs::path& folder, at::ScalarType dtype) {
   const at::NoGradGuard no_gradients;
   const model::Gpt2Config config = read_gpt2_config(folder);
-  const Weights weights(folder);
-  std::set<std::string> unexpected = weights.names(), missing;
+  const WeightFiles weights(folder);
+  const std::vector<std::string> names = weights.names();
+  std::set<std::string> unexpected(names.begin(), names.end()), missing;
   const bool has_prefix = weights.contains("transformer.wte.weight");
   const std::string output = "lm_head.weight";
   model::Gpt2 model;
@@ -235,6 +176,7 @@ model::Gpt2 load_gpt2(const fs::path& folder, at::ScalarType dtype) {
            fmt::format("{}", fmt::join(tensor.sizes(), "x")));
     }
     tensor.copy_(stored);
+    weights.release(name);
   });
   if (weights.contains(output) && missing.empty()) {
     unexpected.erase(output);
