@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -29,6 +30,9 @@ class TemporaryFolder {
  private:
   fs::path path_;
 };
+
+/// Writes a file without flushing it to the disk, for tests that write thousands.
+void overwrite(const fs::path& path, std::string_view content);
 
 /// While it lives, writing more than `bytes` to any file fails as on a full disk.
 class FileSizeLimit {

@@ -101,7 +101,7 @@ TEST(Safetensors, any_flipped_bit_of_the_header_is_survived) {
   for (size_t bit = 0; bit < 8 * (good.size() - 28); ++bit) {
     std::string damaged = good;
     damaged[bit / 8] = static_cast<char>(damaged[bit / 8] ^ 1 << bit % 8);
-    write_file(path, damaged);
+    testing::overwrite(path, damaged);
     try {
       const SafetensorsFile file(path);
       for (const auto& [name, entry] : file.entries()) file.view(name).sum();

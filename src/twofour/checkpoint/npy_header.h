@@ -1,0 +1,36 @@
+// The header of a .npy array: a magic, a version, and a Python dictionary of three entries.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+namespace twofour::checkpoint {
+
+struct NpyHeader {
+  at::ScalarType dtype = at::kByte;
+  bool fortran_order = false;
+  std::vector<int64_t> shape;
+  uint64_t data_bytes = 0;  ///< of the shape and dtype
+};
+
+/// The bytes of the fixed part, which says how long the whole header is.
+inline constexpr uint64_t kNpyFixedBytes = 12;
+inline constexpr uint64_t kLargestNpyHeader = 1 << 16;
+
+/// The length of the whole header from its first 12 bytes (versions 1, 2 and 3), at most
+/// kLargestNpyHeader. Throws Error with the reason, "is no NumPy array" for another magic; the
+/// caller says whose.
+uint64_t npy_header_bytes(std::string_view start);
+
+/// `header` is all of it. Throws Error with the reason for anything but {'descr': …,
+/// 'fortran_order': …, 'shape': …}, for dtypes that are not read and shapes that overflow.
+NpyHeader parse_npy_header(std::string_view header);
+
+/// The header of an array in C order, as numpy writes it: version 1.0, padded to 64 bytes.
+std::string make_npy_header(const at::Tensor& array);
+
+}  // namespace twofour::checkpoint
