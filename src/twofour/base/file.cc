@@ -96,6 +96,12 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   data_ = static_cast<std::byte*>(mapped);
 }
 
+void MappedFile::release(size_t first, size_t last) const {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t begin = (first + page - 1) / page * page, end = last / page * page;
+  if (begin < end) madvise(data_ + begin, end - begin, MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   if (data_) munmap(data_, size_);
 }

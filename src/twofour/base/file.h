@@ -28,6 +28,9 @@ class MappedFile {
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   const fs::path& path() const { return path_; }
 
+  /// Lets the whole pages inside [first, last) leave memory; reading them again reads the file.
+  void release(size_t first, size_t last) const;
+
  private:
   fs::path path_;
   std::byte* data_ = nullptr;

@@ -188,17 +188,26 @@ at::Tensor SafetensorsFile::view(const std::string& name) const {
       data, entry.shape, [file = file_](void*) {}, at::TensorOptions().dtype(entry.dtype));
 }
 
-std::string write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+void SafetensorsFile::release(const std::string& name) const {
+  const Entry& entry = entries_.at(name);
+  file_->release(data_start_ + entry.first, data_start_ + entry.last);
+}
+
+std::string write_safetensors(const std::filesystem::path& path,
+                              std::span<const TensorToWrite> tensors,
                               const std::map<std::string, std::string>& metadata) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  auto& fields = header.get_ref<nlohmann::ordered_json::object_t&>();
+  if (!metadata.empty()) fields.emplace_back("__metadata__", metadata);
   uint64_t end = 0;
-  for (const auto& [name, tensor] : tensors) {
+  for (const TensorToWrite& tensor : tensors) {
     const uint64_t first = end;
-    end += static_cast<uint64_t>(tensor.numel()) * tensor.element_size();
-    header[name] = {{"dtype", name_of(tensor.scalar_type())},
-                    {"shape", tensor.sizes().vec()},
-                    {"data_offsets", {first, end}}};
+    end += c10::elementSize(tensor.dtype) *
+           static_cast<uint64_t>(c10::multiply_integers(tensor.shape));
+    // Appended without looking for the name, which would take quadratic time.
+    fields.emplace_back(tensor.name, nlohmann::ordered_json{{"dtype", name_of(tensor.dtype)},
+                                                            {"shape", tensor.shape},
+                                                            {"data_offsets", {first, end}}});
   }
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned in the mapping
@@ -211,12 +220,22 @@ std::string write_safetensors(const std::filesystem::path& path, const NamedTens
   };
   write(&header_bytes, 8);
   write(text.data(), text.size());
-  for (const auto& [name, tensor] : tensors) {
-    const at::Tensor dense = tensor.detach().contiguous();
+  for (const TensorToWrite& tensor : tensors) {
+    const at::Tensor dense = tensor.make().contiguous();
     write(dense.const_data_ptr(), static_cast<size_t>(dense.numel()) * dense.element_size());
   }
   file.commit();
   return hasher.digest();
+}
+
+std::string write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
+                              const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorToWrite> all;
+  for (const auto& [name, tensor] : tensors) {
+    all.push_back({name, tensor.scalar_type(), tensor.sizes().vec(),
+                   [&tensor = tensor] { return tensor.detach(); }});
+  }
+  return write_safetensors(path, all, metadata);
 }
 
 }  // namespace twofour::checkpoint

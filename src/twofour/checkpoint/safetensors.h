@@ -4,8 +4,10 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,6 +42,9 @@ class SafetensorsFile {
   /// unknown name.
   at::Tensor view(const std::string& name) const;
 
+  /// Lets the tensor's pages leave memory until it is read again.
+  void release(const std::string& name) const;
+
  private:
   void read_header();
   void add_entry(const std::string& name, const void* json);
@@ -51,8 +56,19 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
+/// A tensor that comes into being only while it is written.
+struct TensorToWrite {
+  std::string name;
+  at::ScalarType dtype;
+  std::vector<int64_t> shape;
+  std::function<at::Tensor()> make;  ///< of that dtype and shape; called once, in order
+};
+
 /// Writes the tensors in their order, atomically. The bytes depend on the arguments only. Returns
 /// the content's hash (base/hash.h).
+std::string write_safetensors(const std::filesystem::path& path,
+                              std::span<const TensorToWrite> tensors,
+                              const std::map<std::string, std::string>& metadata = {});
 std::string write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                               const std::map<std::string, std::string>& metadata = {});
 

@@ -30,7 +30,7 @@ std::vector<Window> windows_of(int64_t ids, int64_t context, int64_t stride) {
 }
 
 // The windows of one batch have equal lengths.
-double batch_nll(const model::Gpt2& model, std::span<const int64_t> ids,
+double batch_nll(const model::Model& model, std::span<const int64_t> ids,
                  std::span<const Window> windows) {
   const int64_t length = windows[0].end - windows[0].begin - 1;
   const auto rows = static_cast<int64_t>(windows.size());
@@ -42,7 +42,8 @@ double batch_nll(const model::Gpt2& model, std::span<const int64_t> ids,
   }
   const at::Tensor input =
       at::from_blob(inputs.data(), {rows, length}, at::TensorOptions().dtype(at::kLong));
-  const at::Tensor nll = model::next_token_nll(model, model::gpt2_hidden(model, input), targets);
+  const at::Tensor nll =
+      model::next_token_nll(model.output(), model::hidden_of(model, input), targets);
   const float* values = nll.const_data_ptr<float>();
   double total = 0.0;
   for (int64_t row = 0; row < rows; ++row) {
@@ -56,16 +57,15 @@ double batch_nll(const model::Gpt2& model, std::span<const int64_t> ids,
 
 }  // namespace
 
-PerplexityResult perplexity(const model::Gpt2& model, std::span<const int64_t> ids,
+PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> ids,
                             const PerplexityOptions& options) {
   const at::NoGradGuard no_gradients;
   const auto count = static_cast<int64_t>(ids.size());
-  const int64_t context = options.context == 0 ? model.config.context : options.context;
+  const int64_t context = options.context == 0 ? model.context() : options.context;
   const int64_t stride = options.stride == 0 ? context : options.stride;
   if (count < 2) fail("perplexity needs at least 2 tokens, the text has {}", count);
-  if (context < 2 || context > model.config.context) {
-    fail_usage("--context {} is outside 2 to {}, the model's context", context,
-               model.config.context);
+  if (context < 2 || context > model.context()) {
+    fail_usage("--context {} is outside 2 to {}, the model's context", context, model.context());
   }
   if (stride < 1 || stride > context) {
     fail_usage("--stride {} is outside 1 to {}, the context", stride, context);

@@ -5,7 +5,7 @@
 #include <functional>
 #include <span>
 
-#include "twofour/model/gpt2.h"
+#include "twofour/model/model.h"
 
 namespace twofour::eval {
 
@@ -26,7 +26,7 @@ struct PerplexityResult {
 /// predicted; of a later window only the ids that no earlier window covered count. The last window
 /// is the first that reaches the end. Throws Error for fewer than two ids, a context beyond the
 /// model's or below 2, or a stride that is not in [1, context].
-PerplexityResult perplexity(const model::Gpt2& model, std::span<const int64_t> ids,
+PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> ids,
                             const PerplexityOptions& options);
 
 }  // namespace twofour::eval
