@@ -70,7 +70,10 @@ void run_perplexity(const EvalFlags& flags) {
   const eval::PerplexityResult result = eval::perplexity(model, data.ids, options);
   ProgressBar::clear_line();
   nlohmann::ordered_json json = {
-      {"perplexity", result.perplexity}, {"nll", result.nll}, {"tokens", result.tokens}};
+      {"perplexity", result.perplexity},
+                                 {"nll", result.nll},
+                                 {"tokens", result.tokens},
+                                 {"seconds", result.seconds}};
   if (data.words && *data.words > 0) {
     json["adjusted_perplexity"] = std::exp(result.nll / static_cast<double>(*data.words));
   }

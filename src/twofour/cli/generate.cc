@@ -14,6 +14,7 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/text_stream.h"
 #include "twofour/sparse/dtype.h"
+#include "twofour/text/token_file.h"
 #include "twofour/text/tokenizer.h"
 
 namespace twofour::cli {
@@ -22,7 +23,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct GenerateFlags {
-  std::string model, prompt, prompt_file, dtype = "float32", weights = "auto";
+  std::string model, prompt, prompt_file, prompt_ids, dtype = "float32", weights = "auto";
   std::vector<std::string> stops;
   model::GenerateOptions options;
   bool json = false, stats = false;
@@ -109,49 +110,82 @@ void log_stats(const Json& stats, int64_t tokens) {
   }
 }
 
+/// What is continued. Without a tokenizer (--prompt-ids) there are only ids.
+struct Prompt {
+  std::string text;
+  std::vector<int64_t> ids;
+  std::optional<text::Tokenizer> tokenizer;
+};
+
+Prompt read_prompt(const GenerateFlags& flags, const checkpoint::SpecialIds& special) {
+  Prompt prompt;
+  if (!flags.prompt_ids.empty()) {
+    const text::TokenFile file = text::TokenFile::open(flags.prompt_ids);
+    prompt.ids.resize(static_cast<size_t>(file.size()));
+    file.read(0, prompt.ids);
+    return prompt;
+  }
+  prompt.tokenizer = text::Tokenizer::load(flags.model);
+  prompt.text = flags.prompt_file.empty() ? flags.prompt : read_file(flags.prompt_file);
+  for (const int32_t id : prompt.tokenizer->encode(prompt.text)) prompt.ids.push_back(id);
+  if (prompt.ids.empty() && special.begin) prompt.ids.push_back(*special.begin);
+  return prompt;
+}
+
+model::GenerateOptions options_of(const GenerateFlags& flags, const Prompt& prompt,
+                                  const checkpoint::SpecialIds& special) {
+  model::GenerateOptions options = flags.options;
+  options.end_tokens = special.end;
+  if (options.end_tokens.empty() && prompt.tokenizer && prompt.tokenizer->end_of_text()) {
+    options.end_tokens.push_back(*prompt.tokenizer->end_of_text());
+  }
+  return options;
+}
+
+void print_json(const Prompt& prompt, const std::vector<int64_t>& ids, const std::string& text,
+                const model::GenerateResult& result, const Json& stats) {
+  Json json = {{"prompt", prompt.text},
+               {"text", text},
+               {"ids", ids},
+               {"tokens", result.tokens},
+               {"stop", name_of(result.reason)}};
+  json.update(stats);
+  fmt::print("{}\n", json.dump());
+}
+
 void run_generate(const GenerateFlags& flags) {
   const checkpoint::ModelFolder folder(flags.model);
-  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
-  const std::string prompt =
-      flags.prompt_file.empty() ? flags.prompt : read_file(flags.prompt_file);
-  std::vector<int64_t> ids;
-  for (const int32_t id : tokenizer.encode(prompt)) ids.push_back(id);
-  const std::optional<int64_t> begin = folder.config().special.begin;
-  if (ids.empty() && begin) ids.push_back(*begin);
+  const checkpoint::SpecialIds& special = folder.config().special;
+  const Prompt prompt = read_prompt(flags, special);
   model::Model model = load(flags, folder);
   const Weights weights = weights_of(model);
-  model::GenerateOptions options = flags.options;
-  options.end_tokens = folder.config().special.end;
-  if (options.end_tokens.empty() && tokenizer.end_of_text()) {
-    options.end_tokens.push_back(*tokenizer.end_of_text());
-  }
+  const bool prints = !flags.json && prompt.tokenizer;
   TextStream stream(flags.stops, [&](std::string_view text) {
-    if (flags.json) return;
+    if (!prints) return;
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
   });
-  if (!flags.json) fmt::print("{}", prompt);
+  if (prints) fmt::print("{}", prompt.text);
+  std::vector<int64_t> ids;
   const auto on_token = [&](int64_t id) {
+    ids.push_back(id);
     const int32_t token[] = {static_cast<int32_t>(id)};
-    return stream.add(tokenizer.decode(token));
+    return !prompt.tokenizer || stream.add(prompt.tokenizer->decode(token));
   };
-  const model::GenerateResult result = model::generate(model, ids, options, on_token);
+  const model::GenerateResult result =
+      model::generate(model, prompt.ids, options_of(flags, prompt, special), on_token);
   stream.finish();
-  if (!flags.json) fmt::print("\n");
-  Json stats = stats_of(result, weights, ids.size());
+  Json stats = stats_of(result, weights, prompt.ids.size());
   if (flags.stats && weights.packed_layers > 0) {
     model = {};
-    stats["dense_tokens_per_second"] = dense_tokens_per_second(flags, folder, ids, result.tokens);
+    stats["dense_tokens_per_second"] =
+        dense_tokens_per_second(flags, folder, prompt.ids, result.tokens);
   }
   if (flags.json) {
-    Json json = {{"prompt", prompt},
-                 {"text", stream.text()},
-                 {"tokens", result.tokens},
-                 {"stop", name_of(result.reason)}};
-    json.update(stats);
-    fmt::print("{}\n", json.dump());
+    print_json(prompt, ids, stream.text(), result, stats);
     return;
   }
+  fmt::print("{}\n", prompt.tokenizer ? "" : Json(ids).dump());
   if (result.reason == model::StopReason::kContextFull) {
     spdlog::info("stopped: the model's context is full");
   }
@@ -183,6 +217,12 @@ void add_generate(CLI::App& program) {
   command.add_option("--prompt", flags->prompt, "text to continue")->type_name("TEXT");
   command.add_option("--prompt-file", flags->prompt_file, "file with the text to continue")
       ->type_name("FILE");
+  command
+      .add_option("--prompt-ids", flags->prompt_ids,
+                  "token file to continue; ids are printed, no tokenizer is needed")
+      ->excludes("--prompt")
+      ->excludes("--prompt-file")
+      ->type_name("FILE.bin");
   add_sampling_options(command, flags->options);
   command.add_option("--stop", flags->stops, "end before this text; may be given several times")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

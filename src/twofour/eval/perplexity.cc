@@ -1,6 +1,7 @@
 #include "twofour/eval/perplexity.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <vector>
 
@@ -72,6 +73,7 @@ PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> 
   }
   const std::vector<Window> windows = windows_of(count, context, stride);
   PerplexityResult result;
+  const auto start = std::chrono::steady_clock::now();
   for (size_t first = 0; first < windows.size();) {
     const int64_t length = windows[first].end - windows[first].begin;
     size_t last = first + 1;
@@ -90,6 +92,8 @@ PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> 
       options.progress(static_cast<int64_t>(first), static_cast<int64_t>(windows.size()));
     }
   }
+  result.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.perplexity = std::exp(result.nll / static_cast<double>(result.tokens));
   return result;
 }

@@ -20,6 +20,7 @@ struct PerplexityResult {
   double perplexity = 0;  ///< exp(nll / tokens)
   double nll = 0;         ///< sum of -log p over the counted tokens, nats
   int64_t tokens = 0;     ///< counted tokens
+  double seconds = 0;     ///< of the model's work
 };
 
 /// Window k begins at k · stride and holds `context` ids. Inside a window every id but its first is
