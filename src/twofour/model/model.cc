@@ -5,10 +5,6 @@
 namespace twofour::model {
 namespace {
 
-bool is_24(const Linear& linear) {
-  return linear.weight.size(1) % 4 == 0 && sparse::violations24(linear.weight) == 0;
-}
-
 at::Tensor hidden(const Gpt2& model, const at::Tensor& ids, const ForwardOptions& options) {
   return gpt2_hidden(model, ids, options);
 }
@@ -106,7 +102,7 @@ KeyValueCache make_cache(const Model& model, int64_t batch, int64_t capacity) {
 int64_t use_24_kernels(Model& model) {
   int64_t layers = 0;
   model.visit_linears([&](const std::string&, Linear& linear) {
-    if (!is_24(linear)) return;
+    if (!sparse::is_24(linear.weight)) return;
     linear.weight24 = c10::make_intrusive<sparse::Weight24>(sparse::Along::kRows);
     ++layers;
   });
@@ -116,7 +112,7 @@ int64_t use_24_kernels(Model& model) {
 int64_t keep_packed(Model& model, Pack pack) {
   int64_t layers = 0;
   model.visit_linears([&](const std::string&, Linear& linear) {
-    if (!is_24(linear)) return;
+    if (!sparse::is_24(linear.weight)) return;
     if (pack == Pack::kWhereItPays && !sparse::packed_pays(linear)) return;
     sparse::keep_packed(linear);
     ++layers;
