@@ -96,12 +96,6 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   data_ = static_cast<std::byte*>(mapped);
 }
 
-void MappedFile::release(size_t first, size_t last) const {
-  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  const size_t begin = (first + page - 1) / page * page, end = last / page * page;
-  if (begin < end) madvise(data_ + begin, end - begin, MADV_DONTNEED);
-}
-
 MappedFile::~MappedFile() {
   if (data_) munmap(data_, size_);
 }
@@ -116,6 +110,14 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   return *this;
+}
+
+void MappedFile::release(size_t first, size_t last) const {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  // The mapping begins on a page, and its last page holds nothing else.
+  const size_t begin = (first + page - 1) / page * page;
+  const size_t end = last >= size_ ? (size_ + page - 1) / page * page : last / page * page;
+  if (begin < end) madvise(data_ + begin, end - begin, MADV_DONTNEED);
 }
 
 std::string read_file(const fs::path& path) {

@@ -28,7 +28,7 @@ class MappedFile {
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   const fs::path& path() const { return path_; }
 
-  /// Lets the whole pages inside [first, last) leave memory; reading them again reads the file.
+  /// The whole pages inside bytes [first, last) may leave memory. Reading them again is allowed.
   void release(size_t first, size_t last) const;
 
  private:

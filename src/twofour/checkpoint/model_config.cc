@@ -5,6 +5,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/checkpoint/config_reader.h"
+#include "twofour/checkpoint/json_file.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -81,23 +82,6 @@ const std::vector<std::string> kHarmless = {"architectures",
                                             "unk_token_id",
                                             "use_bfloat16",
                                             "use_cache"};
-
-Json parse_object(std::string_view text, const std::string& path) {
-  constexpr int kDeepest = 32;
-  bool too_deep = false;
-  const auto watch = [&](int depth, Json::parse_event_t, Json&) {
-    too_deep = too_deep || depth > kDeepest;
-    return !too_deep;
-  };
-  Json json;
-  try {
-    json = Json::parse(text, watch);
-  } catch (const Json::exception&) {
-    fail("cannot read \"{}\": it is not a JSON object", path);
-  }
-  if (too_deep || !json.is_object()) fail("cannot read \"{}\": it is not a JSON object", path);
-  return json;
-}
 
 // A whole number, or a list of them.
 std::vector<int64_t> ids_of(const Json& value) {
@@ -349,7 +333,7 @@ nlohmann::ordered_json describe(const model::LlamaConfig& config) {
 }  // namespace
 
 FolderConfig parse_config(std::string_view text, const std::string& path) {
-  const Json json = parse_object(text, path);
+  const Json json = parse_json_object(text, path);
   const std::string what = fmt::format("cannot load \"{}\"", path);
   ConfigReader reader(json, what);
   const std::string type = reader.text("model_type", "");
@@ -376,7 +360,7 @@ FolderConfig read_config(const fs::path& folder) {
   FolderConfig config = parse_config(read_file(path), path.string());
   const fs::path generation = folder / "generation_config.json";
   if (!fs::exists(generation)) return config;
-  const SpecialIds special = special_ids(parse_object(read_file(generation), generation.string()));
+  const SpecialIds special = special_ids(read_json_object(generation));
   if (special.begin) config.special.begin = special.begin;
   if (!special.end.empty()) config.special.end = special.end;
   return config;

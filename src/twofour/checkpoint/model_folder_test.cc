@@ -170,46 +170,13 @@ TEST(Gpt2Folder, refuses_by_name_what_it_cannot_compute) {
            {"\"n_embd\": 16", "\"n_embd\": 32", "asks for floats"},
            {"\"n_layer\": 2", "\"n_layer\": 3", "missing tensors"},
            {"\"n_layer\": 2", "\"n_layer\": 1", "unexpected tensors"},
-           {"{", "", "not a JSON object"}}) {
+           {"{", "", "no valid JSON"}}) {
     std::string changed = config;
     changed.replace(changed.find(from), from.size(), to);
     write_file(path / "config.json", changed);
     EXPECT_THAT_ERROR(load_model(path, at::kFloat), message);
   }
   EXPECT_THAT_ERROR(load_model(folder / "none", at::kFloat), "No such file");
-}
-
-TEST(ModelFolder, an_index_that_disagrees_with_its_shards_or_leaves_the_folder_is_refused) {
-  const TemporaryFolder folder;
-  SaveOptions options;
-  options.largest_shard = 4000;
-  save_model(folder / "m", small_gpt2(), options);
-  const fs::path index = folder / "m/model.safetensors.index.json";
-  const auto good = nlohmann::json::parse(read_file(index));
-  const std::string name = "transformer.wte.weight", file = good["weight_map"][name];
-  const auto load_with = [&](const nlohmann::json& value) {
-    auto json = good;
-    json["weight_map"][name] = value;
-    write_file(index, json.dump());
-    return load_model(folder / "m", at::kFloat);
-  };
-  load_with(file);
-  EXPECT_THAT_ERROR(load_with("../m/" + file), "no .safetensors file of this folder");
-  EXPECT_THAT_ERROR(load_with((folder / "m" / file).string()), "no .safetensors file");
-  EXPECT_THAT_ERROR(load_with("config.json"), "no .safetensors file");
-  EXPECT_THAT_ERROR(load_with("model.safetensors.index.json"), "no .safetensors file");
-  EXPECT_THAT_ERROR(load_with(3), "no .safetensors file");
-  EXPECT_THAT_ERROR(load_with("none.safetensors"), "No such file");
-  EXPECT_THAT_ERROR(load_with(good["weight_map"]["transformer.ln_f.bias"]),
-                    "should hold \"transformer.wte.weight\", but does not");
-  auto shorter = good;
-  shorter["weight_map"].erase(name);
-  write_file(index, shorter.dump());
-  EXPECT_THAT_ERROR(load_model(folder / "m", at::kFloat), "which the index does not name");
-  for (const char* text : {"[]", "{}", R"({"weight_map": []})", R"({"weight_map": {}})", "{"}) {
-    write_file(index, text);
-    EXPECT_THAT_ERROR(load_model(folder / "m", at::kFloat), "index.json");
-  }
 }
 
 }  // namespace

@@ -6,10 +6,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 
 #include "twofour/base/error.h"
 #include "twofour/base/hash.h"
+#include "twofour/checkpoint/json_file.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -17,7 +19,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr uint64_t kLargestHeader = 100'000'000;  // as the reference implementation
-constexpr int kDeepest = 32;
+constexpr size_t kMostDimensions = 64;            // as ATen
 
 struct TypeName {
   const char* name;
@@ -44,37 +46,34 @@ const char* name_of(at::ScalarType dtype) {
   fail("safetensors cannot hold tensors of type {}", c10::toString(dtype));
 }
 
-// nlohmann's parser with a limit on nesting and with names given twice refused.
-Json parse_header(std::string_view text, const std::string& path) {
-  bool too_deep = false;
-  std::string repeated;
-  std::vector<std::string> names;
-  const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    too_deep = too_deep || depth > kDeepest;
-    if (event == Json::parse_event_t::key && depth == 1) names.push_back(parsed.get<std::string>());
-    return !too_deep;
-  };
-  Json header;
-  try {
-    header = Json::parse(text, watch);
-  } catch (const Json::exception& error) {
-    if (too_deep) fail("cannot read \"{}\": its header is nested too deeply", path);
-    fail("cannot read \"{}\": its header is no valid JSON ({})", path,
-         printable(error.what(), 120));
+// Padded so that the data begins at a multiple of 8.
+std::string make_header(const std::vector<const TensorToWrite*>& tensors,
+                        const Metadata& metadata) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  uint64_t end = 0;
+  for (const TensorToWrite* tensor : tensors) {
+    const uint64_t first = end;
+    end += tensor->bytes();
+    // Not header[name] = …, which would look through all names each time.
+    auto& object = header.get_ref<nlohmann::ordered_json::object_t&>();
+    object.push_back({tensor->name,
+                      {{"dtype", name_of(tensor->dtype)},
+                       {"shape", tensor->shape},
+                       {"data_offsets", {first, end}}}});
   }
-  if (too_deep) fail("cannot read \"{}\": its header is nested too deeply", path);
-  if (!header.is_object()) {
-    fail("cannot read \"{}\": its header is not a JSON object of tensors", path);
-  }
-  std::sort(names.begin(), names.end());
-  const auto twice = std::adjacent_find(names.begin(), names.end());
-  if (twice != names.end()) {
-    fail("cannot read \"{}\": the tensor \"{}\" is listed twice", path, printable(*twice));
-  }
-  return header;
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  return text;
 }
 
 }  // namespace
+
+uint64_t TensorToWrite::bytes() const {
+  uint64_t bytes = c10::elementSize(dtype);
+  for (const int64_t size : shape) bytes *= static_cast<uint64_t>(size);
+  return bytes;
+}
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
     : file_(std::make_shared<MappedFile>(path)) {
@@ -95,7 +94,8 @@ void SafetensorsFile::read_header() {
          header_bytes, content.size());
   }
   data_start_ = 8 + header_bytes;
-  const Json header = parse_header(content.substr(8, header_bytes), path);
+  const Json header =
+      parse_json_object(content.substr(8, header_bytes), file_->path(), "its header");
   for (const auto& [name, value] : header.items()) {
     if (name != "__metadata__") {
       add_entry(name, &value);
@@ -125,16 +125,20 @@ void SafetensorsFile::add_entry(const std::string& name, const void* json) {
                                  [&](const TypeName& known) { return dtype == known.name; });
   if (type == kTypes.end()) refuse("has the unknown dtype " + printable(dtype));
   Entry entry{type->dtype, {}, 0, 0};
+  if (value["shape"].size() > kMostDimensions) refuse("has more than 64 dimensions");
+  // Strides must fit too, so a size of 0 does not excuse the others.
   uint64_t bytes = c10::elementSize(entry.dtype);
+  bool empty = false;
   for (const Json& size : value["shape"]) {
     if (!size.is_number_unsigned()) refuse("has a shape that is no list of sizes");
-    uint64_t product;
-    if (__builtin_mul_overflow(bytes, size.get<uint64_t>(), &product) || product > INT64_MAX) {
+    const auto count = size.get<uint64_t>();
+    empty = empty || count == 0;
+    if (__builtin_mul_overflow(bytes, std::max<uint64_t>(count, 1), &bytes) || bytes > INT64_MAX) {
       refuse("has a shape too large for any memory");
     }
-    bytes = product;
-    entry.shape.push_back(size.get<int64_t>());
+    entry.shape.push_back(static_cast<int64_t>(count));
   }
+  if (empty) bytes = 0;
   const Json& offsets = value["data_offsets"];
   if (!offsets[0].is_number_unsigned() || !offsets[1].is_number_unsigned()) {
     refuse("has data_offsets that are no positions");
@@ -173,44 +177,43 @@ void SafetensorsFile::check_layout(uint64_t data_bytes) const {
   }
 }
 
-at::Tensor SafetensorsFile::view(const std::string& name) const {
+const SafetensorsFile::Entry& SafetensorsFile::entry(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) {
     fail("\"{}\" holds no tensor \"{}\"", path().string(), printable(name));
   }
-  const Entry& entry = found->second;
-  // An empty tensor at the end of the file has no byte to point at.
-  static char nothing[16];
-  const bool empty = entry.first == entry.last;
-  void* data = empty ? static_cast<void*>(nothing)
-                     : const_cast<std::byte*>(file_->data()) + data_start_ + entry.first;
+  return found->second;
+}
+
+at::Tensor SafetensorsFile::view(const std::string& name) const {
+  const Entry& stored = entry(name);
+  const auto options = at::TensorOptions().dtype(stored.dtype);
+  const size_t bytes = stored.last - stored.first;
+  if (bytes == 0) return at::empty(stored.shape, options);
+  auto* data = const_cast<std::byte*>(file_->data()) + data_start_ + stored.first;
+  if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(stored.dtype) != 0) {
+    const at::Tensor copy = at::empty(stored.shape, options);
+    std::memcpy(copy.mutable_data_ptr(), data, bytes);
+    return copy;
+  }
   return at::from_blob(
-      data, entry.shape, [file = file_](void*) {}, at::TensorOptions().dtype(entry.dtype));
+      data, stored.shape, [file = file_](void*) {}, options);
 }
 
 void SafetensorsFile::release(const std::string& name) const {
-  const Entry& entry = entries_.at(name);
-  file_->release(data_start_ + entry.first, data_start_ + entry.last);
+  const Entry& stored = entry(name);
+  file_->release(data_start_ + stored.first, data_start_ + stored.last);
 }
 
-std::string write_safetensors(const std::filesystem::path& path,
-                              std::span<const TensorToWrite> tensors,
-                              const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  auto& fields = header.get_ref<nlohmann::ordered_json::object_t&>();
-  if (!metadata.empty()) fields.emplace_back("__metadata__", metadata);
-  uint64_t end = 0;
-  for (const TensorToWrite& tensor : tensors) {
-    const uint64_t first = end;
-    end += c10::elementSize(tensor.dtype) *
-           static_cast<uint64_t>(c10::multiply_integers(tensor.shape));
-    // Appended without looking for the name, which would take quadratic time.
-    fields.emplace_back(tensor.name, nlohmann::ordered_json{{"dtype", name_of(tensor.dtype)},
-                                                            {"shape", tensor.shape},
-                                                            {"data_offsets", {first, end}}});
-  }
-  std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data is aligned in the mapping
+std::string write_safetensors(const fs::path& path, std::span<const TensorToWrite> tensors,
+                              const Metadata& metadata) {
+  // Large elements first, so that every tensor lies aligned in the mapping without holes.
+  std::vector<const TensorToWrite*> order;
+  for (const TensorToWrite& tensor : tensors) order.push_back(&tensor);
+  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+    return c10::elementSize(a->dtype) > c10::elementSize(b->dtype);
+  });
+  std::string text = make_header(order, metadata);
   const uint64_t header_bytes = text.size();
   AtomicFile file(path);
   Hasher hasher;
@@ -220,22 +223,30 @@ std::string write_safetensors(const std::filesystem::path& path,
   };
   write(&header_bytes, 8);
   write(text.data(), text.size());
-  for (const TensorToWrite& tensor : tensors) {
-    const at::Tensor dense = tensor.make().contiguous();
-    write(dense.const_data_ptr(), static_cast<size_t>(dense.numel()) * dense.element_size());
+  for (const TensorToWrite* tensor : order) {
+    const at::Tensor made = tensor->make().detach().contiguous();
+    if (made.scalar_type() != tensor->dtype || made.sizes() != tensor->shape) {
+      fail("cannot write \"{}\": tensor \"{}\" was announced as {} {}, but is {} {}", path.string(),
+           printable(tensor->name), c10::toString(tensor->dtype), fmt::join(tensor->shape, "x"),
+           c10::toString(made.scalar_type()), fmt::join(made.sizes(), "x"));
+    }
+    write(made.const_data_ptr(), made.nbytes());
   }
   file.commit();
   return hasher.digest();
 }
 
-std::string write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                              const std::map<std::string, std::string>& metadata) {
+std::string write_safetensors(const fs::path& path, const NamedTensors& tensors,
+                              const Metadata& metadata) {
+  return write_safetensors(path, tensors_to_write(tensors), metadata);
+}
+
+std::vector<TensorToWrite> tensors_to_write(const NamedTensors& tensors) {
   std::vector<TensorToWrite> all;
   for (const auto& [name, tensor] : tensors) {
-    all.push_back({name, tensor.scalar_type(), tensor.sizes().vec(),
-                   [&tensor = tensor] { return tensor.detach(); }});
+    all.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), [tensor] { return tensor; }});
   }
-  return write_safetensors(path, all, metadata);
+  return all;
 }
 
 }  // namespace twofour::checkpoint

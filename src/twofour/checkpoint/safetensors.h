@@ -19,9 +19,11 @@
 namespace twofour::checkpoint {
 
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
+using Metadata = std::map<std::string, std::string>;
 
 /// A file mapped read-only. Throws Error naming file, tensor and bytes for: a truncated or
-/// oversized header, no JSON object, unknown dtypes, negative or overflowing shapes, ranges that
+/// oversized header, no JSON object, unknown dtypes, more than 64
+/// dimensions, negative or overflowing shapes, ranges that
 /// overlap, leave holes, lie outside the file or disagree with dtype and shape, a name given twice.
 class SafetensorsFile {
  public:
@@ -34,15 +36,18 @@ class SafetensorsFile {
   };
 
   const std::map<std::string, Entry>& entries() const { return entries_; }
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const Metadata& metadata() const { return metadata_; }
   bool contains(const std::string& name) const { return entries_.count(name) != 0; }
   const std::filesystem::path& path() const { return file_->path(); }
 
-  /// The tensor as a view of the mapping, which it keeps alive. Never write to it. Throws for an
-  /// unknown name.
+  /// Throws for an unknown name, as the next two.
+  const Entry& entry(const std::string& name) const;
+
+  /// The tensor as a view of the mapping, which it keeps alive (a copy where the file has it at an
+  /// address that its type cannot have). Never write to it.
   at::Tensor view(const std::string& name) const;
 
-  /// Lets the tensor's pages leave memory until it is read again.
+  /// The tensor's pages may leave memory; they come back from the file if they are read again.
   void release(const std::string& name) const;
 
  private:
@@ -53,23 +58,29 @@ class SafetensorsFile {
   std::shared_ptr<MappedFile> file_;
   uint64_t data_start_ = 0;
   std::map<std::string, Entry> entries_;
-  std::map<std::string, std::string> metadata_;
+  Metadata metadata_;
 };
 
-/// A tensor that comes into being only while it is written.
+/// A tensor that exists only while it is written. make() gives it, of that dtype and shape.
 struct TensorToWrite {
   std::string name;
   at::ScalarType dtype;
   std::vector<int64_t> shape;
-  std::function<at::Tensor()> make;  ///< of that dtype and shape; called once, in order
+  std::function<at::Tensor()> make;
+
+  uint64_t bytes() const;
 };
 
-/// Writes the tensors in their order, atomically. The bytes depend on the arguments only. Returns
-/// the content's hash (base/hash.h).
+/// Writes the tensors atomically, those with larger elements first and otherwise in their order;
+/// every make() is called once, and at most one result is alive. The bytes depend on the arguments
+/// only. Returns the content's hash (base/hash.h).
 std::string write_safetensors(const std::filesystem::path& path,
                               std::span<const TensorToWrite> tensors,
-                              const std::map<std::string, std::string>& metadata = {});
+                              const Metadata& metadata = {});
 std::string write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
-                              const std::map<std::string, std::string>& metadata = {});
+                              const Metadata& metadata = {});
+
+/// Tensors that exist already.
+std::vector<TensorToWrite> tensors_to_write(const NamedTensors& tensors);
 
 }  // namespace twofour::checkpoint

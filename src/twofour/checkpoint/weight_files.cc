@@ -1,42 +1,47 @@
 #include "twofour/checkpoint/weight_files.h"
 
+#include <algorithm>
 #include <set>
 
-#include <nlohmann/json.hpp>
-
 #include "twofour/base/error.h"
+#include "twofour/checkpoint/json_file.h"
 
 namespace twofour::checkpoint {
 namespace {
 
+using Json = nlohmann::json;
+
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
-// The index's weight_map: name -> file name.
-std::map<std::string, std::string> read_weight_map(const fs::path& index) {
-  const auto json = nlohmann::json::parse(read_file(index), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) fail("cannot read \"{}\": it is not a JSON object", index.string());
-  if (!json.contains("weight_map") || !json["weight_map"].is_object()) {
-    fail("cannot read \"{}\": \"weight_map\" is missing or no object", index.string());
-  }
-  std::map<std::string, std::string> files;
-  for (const auto& [name, value] : json["weight_map"].items()) {
-    const std::string file = value.is_string() ? value.get<std::string>() : "";
-    if (file.find('\0') != std::string::npos || fs::path(file).filename().string() != file ||
-        !file.ends_with(".safetensors")) {
-      fail("cannot read \"{}\": \"{}\" lies in {}, which is no .safetensors file of this folder",
-           index.string(), printable(name), printable(value.dump()));
-    }
-    files[name] = file;
-  }
-  if (files.empty()) fail("cannot read \"{}\": its weight_map is empty", index.string());
-  return files;
+// A name that cannot lead out of the folder.
+bool is_shard_name(const Json& value) {
+  if (!value.is_string()) return false;
+  const auto& name = value.get_ref<const std::string&>();
+  return name.ends_with(".safetensors") && name.find('/') == std::string::npos &&
+         name.find('\0') == std::string::npos;
 }
 
-uint64_t bytes_of(const TensorToWrite& tensor) {
-  uint64_t bytes = c10::elementSize(tensor.dtype);
-  for (const int64_t size : tensor.shape) bytes *= static_cast<uint64_t>(size);
-  return bytes;
+using Shards = std::vector<std::vector<TensorToWrite>>;
+
+Shards split(std::span<const TensorToWrite> tensors, uint64_t largest_shard) {
+  Shards shards;
+  std::vector<TensorToWrite> current;
+  uint64_t bytes = 0;
+  for (const TensorToWrite& tensor : tensors) {
+    if (tensor.bytes() > largest_shard) {
+      shards.push_back({tensor});
+      continue;
+    }
+    if (bytes + tensor.bytes() > largest_shard) {
+      shards.push_back(std::exchange(current, {}));
+      bytes = 0;
+    }
+    current.push_back(tensor);
+    bytes += tensor.bytes();
+  }
+  if (!current.empty() || shards.empty()) shards.push_back(std::move(current));
+  return shards;
 }
 
 }  // namespace
@@ -49,79 +54,96 @@ WeightFiles::WeightFiles(const fs::path& folder) : folder_(folder) {
   }
 }
 
-std::vector<std::string> WeightFiles::names() const {
-  std::vector<std::string> names;
-  for (const auto& [name, file] : where_) names.push_back(name);
-  return names;
-}
-
-const SafetensorsFile::Entry& WeightFiles::entry(const std::string& name) const {
-  return files_[where_.at(name)].entries().at(name);
-}
-
-at::Tensor WeightFiles::view(const std::string& name) const {
-  return files_[where_.at(name)].view(name);
-}
-
-void WeightFiles::release(const std::string& name) const { files_[where_.at(name)].release(name); }
-
 void WeightFiles::add_file(const fs::path& path) {
   files_.emplace_back(path);
   for (const auto& [name, entry] : files_.back().entries()) {
-    if (!where_.emplace(name, files_.size() - 1).second) {
-      fail("cannot load \"{}\": the tensor \"{}\" is in two files", path.string(), printable(name));
+    const auto [known, is_new] = where_.emplace(name, files_.size() - 1);
+    if (!is_new) {
+      fail("cannot load \"{}\": \"{}\" holds the tensor \"{}\" too", path.string(),
+           files_[known->second].path().string(), printable(name));
     }
   }
 }
 
-void WeightFiles::read_index(const fs::path& index) {
-  const std::map<std::string, std::string> named = read_weight_map(index);
+void WeightFiles::read_index(const fs::path& path) {
+  const Json json = read_json_object(path);
+  const auto map = json.find("weight_map");
+  if (map == json.end() || !map->is_object()) {
+    fail("cannot read \"{}\": \"weight_map\" is missing or no object", path.string());
+  }
   std::set<std::string> shards;
-  for (const auto& [name, file] : named) shards.insert(file);
+  for (const auto& [name, shard] : map->items()) {
+    if (!is_shard_name(shard)) {
+      fail("cannot read \"{}\": \"{}\" lies in {}, which is no file name in this folder",
+           path.string(), printable(name), printable(shard.dump()));
+    }
+    shards.insert(shard.get<std::string>());
+  }
   for (const std::string& shard : shards) add_file(folder_ / shard);
-  for (const auto& [name, file] : named) {
-    if (!contains(name) || files_[where_.at(name)].path().filename() != file) {
-      fail("cannot load \"{}\": \"{}\" should hold \"{}\", but does not", index.string(), file,
-           printable(name));
+  for (const auto& [name, shard] : map->items()) {
+    const auto found = where_.find(name);
+    if (found == where_.end() || files_[found->second].path().filename().string() != shard) {
+      fail("cannot read \"{}\": it places \"{}\" in \"{}\", which lacks it", path.string(),
+           printable(name), printable(shard.get<std::string>()));
     }
   }
-  for (const auto& [name, file] : where_) {
-    if (named.count(name)) continue;
-    fail("cannot load \"{}\": \"{}\" holds \"{}\", which the index does not name", index.string(),
-         files_[file].path().filename().string(), printable(name));
+  for (const auto& [name, index] : where_) {
+    if (map->contains(name)) continue;
+    fail("cannot load \"{}\": it holds the tensor \"{}\", which \"{}\" does not name",
+         files_[index].path().string(), printable(name), kIndex);
   }
+}
+
+std::vector<std::string> WeightFiles::names() const {
+  std::vector<std::string> all;
+  for (const auto& [name, file] : where_) all.push_back(name);
+  return all;
+}
+
+const SafetensorsFile& WeightFiles::file_of(const std::string& name) const {
+  const auto found = where_.find(name);
+  if (found == where_.end()) {
+    fail("\"{}\" holds no tensor \"{}\"", folder_.string(), printable(name));
+  }
+  return files_[found->second];
+}
+
+const SafetensorsFile::Entry& WeightFiles::entry(const std::string& name) const {
+  return file_of(name).entry(name);
+}
+
+const fs::path& WeightFiles::file(const std::string& name) const { return file_of(name).path(); }
+
+at::Tensor WeightFiles::view(const std::string& name) const { return file_of(name).view(name); }
+
+void WeightFiles::release(const std::string& name) const { file_of(name).release(name); }
+
+uint64_t WeightFiles::data_bytes() const {
+  uint64_t bytes = 0;
+  for (const SafetensorsFile& file : files_) {
+    for (const auto& [name, entry] : file.entries()) bytes += entry.last - entry.first;
+  }
+  return bytes;
 }
 
 void write_weights(const fs::path& folder, std::span<const TensorToWrite> tensors,
-                   uint64_t largest_shard, const std::map<std::string, std::string>& metadata) {
-  std::vector<size_t> ends;  // one past the last tensor of each shard
-  uint64_t filled = 0, total = 0;
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    const uint64_t bytes = bytes_of(tensors[i]);
-    if (filled > 0 && filled + bytes > largest_shard) {
-      ends.push_back(i);
-      filled = 0;
-    }
-    filled += bytes;
-    total += bytes;
-  }
-  ends.push_back(tensors.size());
-  if (ends.size() == 1) {
-    write_safetensors(folder / kSingle, tensors, metadata);
+                   uint64_t largest_shard, const Metadata& metadata) {
+  const Shards shards = split(tensors, largest_shard);
+  if (shards.size() == 1) {
+    write_safetensors(folder / kSingle, shards[0], metadata);
     return;
   }
-  nlohmann::ordered_json index = {{"metadata", {{"total_size", total}}},
-                                  {"weight_map", nlohmann::ordered_json::object()}};
-  auto& weight_map = index["weight_map"].get_ref<nlohmann::ordered_json::object_t&>();
-  size_t first = 0;
-  for (size_t shard = 0; shard < ends.size(); ++shard) {
-    const std::string file =
-        fmt::format("model-{:05}-of-{:05}.safetensors", shard + 1, ends.size());
-    const auto part = tensors.subspan(first, ends[shard] - first);
-    write_safetensors(folder / file, part, metadata);
-    for (const TensorToWrite& tensor : part) weight_map.emplace_back(tensor.name, file);
-    first = ends[shard];
+  Json index = {{"metadata", {{"total_size", 0}}}, {"weight_map", Json::object()}};
+  uint64_t bytes = 0;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string file = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+    write_safetensors(folder / file, shards[i], metadata);
+    for (const TensorToWrite& tensor : shards[i]) {
+      index["weight_map"][tensor.name] = file;
+      bytes += tensor.bytes();
+    }
   }
+  index["metadata"]["total_size"] = bytes;
   write_file(folder / kIndex, index.dump(2) + "\n");
 }
 

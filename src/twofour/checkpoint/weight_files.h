@@ -1,10 +1,8 @@
-// The tensors of a model folder, wherever they lie: model.safetensors, or the shards that
-// model.safetensors.index.json lists.
+// The weights of a Hugging Face folder: model.safetensors, or shards with an index.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <span>
 #include <string>
@@ -14,39 +12,49 @@
 
 namespace twofour::checkpoint {
 
+/// The tensors of a model folder, wherever they lie: model.safetensors or, where that is absent,
+/// the shards that model.safetensors.index.json lists (transformers looks in this order too).
+///
+/// Nothing is read before every file was validated in full. Throws Error naming file and tensor
+/// for what SafetensorsFile refuses, and for an index whose "weight_map" is missing, names a file
+/// that is not a plain name in this folder ending in .safetensors, names a tensor that its shard
+/// lacks, or leaves out a tensor that a shard holds; and for a tensor that two shards hold. Files
+/// may be symbolic links, as in the Hugging Face cache. metadata.total_size informs only.
 class WeightFiles {
  public:
-  /// Validates every file in full, and the index against the shards: its files are plain names in
-  /// this folder, each tensor is in exactly the shard that the index names, and no shard holds
-  /// another. Throws Error naming file and tensor. Where both are there, model.safetensors counts,
-  /// as in transformers.
   explicit WeightFiles(const std::filesystem::path& folder);
 
   const std::filesystem::path& folder() const { return folder_; }
   bool contains(const std::string& name) const { return where_.count(name) != 0; }
   std::vector<std::string> names() const;  ///< sorted
+
+  /// Throws for an unknown name, as the next three.
   const SafetensorsFile::Entry& entry(const std::string& name) const;
-
-  /// A view of the mapped file. Never write to it.
+  /// The file that holds the tensor, for messages.
+  const std::filesystem::path& file(const std::string& name) const;
+  /// As SafetensorsFile::view: never write to it.
   at::Tensor view(const std::string& name) const;
-
-  /// Lets the tensor's pages leave memory; a later view reads them from the file again. So loading
-  /// needs the model and one tensor.
+  /// The tensor's pages may leave memory. Called after each tensor was converted, it keeps loading
+  /// at the size of the model and one tensor.
   void release(const std::string& name) const;
 
+  uint64_t data_bytes() const;  ///< of all tensors
+
  private:
+  const SafetensorsFile& file_of(const std::string& name) const;
   void add_file(const std::filesystem::path& path);
-  void read_index(const std::filesystem::path& index);
+  void read_index(const std::filesystem::path& path);
 
   std::filesystem::path folder_;
   std::vector<SafetensorsFile> files_;
-  std::map<std::string, size_t> where_;  // name -> index in files_
+  std::map<std::string, size_t> where_;
 };
 
-/// Writes model.safetensors or, with more than `largest_shard` bytes of tensors,
-/// model-0000i-of-0000n.safetensors with model.safetensors.index.json, split as transformers does:
-/// a shard is closed before the tensor that would not fit.
+/// Writes model.safetensors or, for more than `largest_shard` bytes, shards named
+/// model-00001-of-0000N.safetensors and model.safetensors.index.json, split as transformers does:
+/// in the order of the tensors, and one that is larger on its own in a shard of its own. Every
+/// make() is called once.
 void write_weights(const std::filesystem::path& folder, std::span<const TensorToWrite> tensors,
-                   uint64_t largest_shard, const std::map<std::string, std::string>& metadata);
+                   uint64_t largest_shard, const Metadata& metadata);
 
 }  // namespace twofour::checkpoint
