@@ -46,7 +46,10 @@ void expect_golden_ids(const std::string& tokenizer, const std::string& file) {
     const auto text = json["text"].get<std::string>();
     const auto ids = json["ids"].get<std::vector<int32_t>>();
     ASSERT_EQ(loaded.encode(text), ids) << "line " << compared + 1;
-    ASSERT_EQ(loaded.decode(ids), text) << "line " << compared + 1;
+    // LLaMA-2's puts a space before what follows a special token.
+    if (file != "tokens_llama2.jsonl" || text.find("<s>") == std::string::npos) {
+      ASSERT_EQ(loaded.decode(ids), text) << "line " << compared + 1;
+    }
   }
   EXPECT_GT(compared, 10);
 }
@@ -56,6 +59,7 @@ TEST(Tokenizer, ids_equal_hugging_face_on_every_golden_string) {
   for (const auto& entry : fs::directory_iterator(testing::shared_folder() / "data/tokenizers")) {
     const std::string name = entry.path().filename().string();
     if (name.find("gpt2") != std::string::npos) expect_golden_ids(name, "tokens_gpt2.jsonl");
+    if (name.find("llama2") != std::string::npos) expect_golden_ids(name, "tokens_llama2.jsonl");
     if (name.find("llama3") != std::string::npos) expect_golden_ids(name, "tokens_llama3.jsonl");
   }
 }
@@ -161,7 +165,7 @@ TEST(Tokenizer, damaged_files_are_refused_in_one_line) {
            {"\"unk_token\":null", "\"unk_token\":\"?\"", "unk_token"},
            {"\"lstrip\":false", "\"lstrip\":true", "lstrip"},
            {"\"type\":\"ByteLevel\",\"use_regex\":true},\"truncation\"",
-            "\"type\":\"Metaspace\"},\"truncation\"", "pre-tokenizer Metaspace"},
+            "\"type\":\"Whitespace\"},\"truncation\"", "pre-tokenizer Whitespace"},
            {"\"a\":", "\"a\":-", "has the id"},
            {"\"a\":", "\"a\":99999999999", "has the id"},
            {"\"!\":1,", "\"!\":2,", "two pieces have the id 2"},
