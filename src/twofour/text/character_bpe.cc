@@ -44,9 +44,9 @@ CharacterBpe::CharacterBpe(CharacterBpeParts parts)
 
 void CharacterBpe::add_symbol(const std::string& character, int32_t symbol) {
   if (character.empty() || utf8_sequence_length(character) != character.size()) return;
-  if (parts_.escape_spaces && character == kSpaceSymbol) {
+  if (character == kSpaceSymbol) {
     ascii_[' '] = symbol;
-  } else if (parts_.escape_spaces && character == " ") {
+  } else if (character == " ") {
     return;  // no text has it
   } else if (character.size() == 1) {
     ascii_[static_cast<unsigned char>(character[0])] = symbol;
@@ -57,8 +57,8 @@ void CharacterBpe::add_symbol(const std::string& character, int32_t symbol) {
 
 void CharacterBpe::find_boundaries() {
   bool joined[kOther + 1][kOther + 1] = {};
-  const auto class_of = [&](std::string_view character) -> size_t {
-    if (parts_.escape_spaces && character == kSpaceSymbol) return ' ';
+  const auto class_of = [](std::string_view character) -> size_t {
+    if (character == kSpaceSymbol) return ' ';
     const auto first = static_cast<unsigned char>(character[0]);
     return first < 0x80 ? first : kOther;
   };

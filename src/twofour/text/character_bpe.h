@@ -15,7 +15,8 @@
 
 namespace twofour::text {
 
-/// How spaces are written inside pieces: U+2581.
+/// How spaces are written inside pieces: U+2581. In text that the functions below get, ' ' stands
+/// for it.
 extern const std::string_view kSpaceSymbol;
 
 struct CharacterBpeParts {
@@ -31,7 +32,6 @@ struct CharacterBpeParts {
   std::optional<std::array<int32_t, 256>> bytes;
   int32_t unknown = -1;
   bool fuse_unknown = false;  ///< a run of unknown characters is one id
-  bool escape_spaces = true;  ///< ' ' in the text is kSpaceSymbol in the pieces
   bool split_words = false;   ///< cut before every space, whatever the merges say
   /// Ids whose pieces no text is looked up in (control pieces of sentencepiece).
   std::vector<bool> hidden;
@@ -55,8 +55,7 @@ class CharacterBpe {
     return at;
   }
 
-  /// Appends the ids of a word, or of several. Where escape_spaces holds, `word` has no
-  /// kSpaceSymbol, only ' '.
+  /// Appends the ids of a word, or of several. A space is ' ' in `word`, never kSpaceSymbol.
   void encode(std::string_view word, std::vector<int32_t>& ids) const;
 
   const CharacterBpeParts& parts() const { return parts_; }

@@ -24,20 +24,17 @@ void append_collapsed(std::string_view text, std::string& out) {
   }
 }
 
-std::string decode_piece(std::string piece, bool spaces) {
-  if (!spaces) return piece;
+}  // namespace
+
+std::string with_plain_spaces(std::string piece) {
   replace_all(piece, kSpaceSymbol, ' ');
   return piece;
 }
 
-}  // namespace
-
 CharacterEncoder::CharacterEncoder(CharacterBpeParts parts, SpaceRule rule)
     : bpe_(std::move(parts)), rule_(rule) {
   const CharacterBpeParts& known = bpe_.parts();
-  for (const std::string& piece : known.pieces) {
-    decoded_.push_back(decode_piece(piece, known.escape_spaces));
-  }
+  for (const std::string& piece : known.pieces) decoded_.push_back(with_plain_spaces(piece));
   if (known.bytes) {
     for (size_t byte = 0; byte < 256; ++byte) {
       decoded_[static_cast<size_t>((*known.bytes)[byte])] = std::string(1, static_cast<char>(byte));
@@ -47,10 +44,9 @@ CharacterEncoder::CharacterEncoder(CharacterBpeParts parts, SpaceRule rule)
 
 std::string_view CharacterEncoder::apply(std::string_view part, Place place,
                                          std::string& buffer) const {
-  const bool escape = bpe_.parts().escape_spaces;
   if (rule_.collapse) part.remove_prefix(std::min(part.find_first_not_of(' '), part.size()));
   if (part.empty()) return part;
-  const bool has_space = part.starts_with(' ') || (escape && part.starts_with(kSpaceSymbol));
+  const bool has_space = part.starts_with(' ') || part.starts_with(kSpaceSymbol);
   bool prefix = place != Place::kContinuation;
   switch (rule_.prefix) {
     case SpaceRule::kNone:
@@ -65,7 +61,7 @@ std::string_view CharacterEncoder::apply(std::string_view part, Place place,
       prefix = place == Place::kStart && !has_space;
       break;
   }
-  const bool has_symbols = escape && part.find(kSpaceSymbol) != std::string_view::npos;
+  const bool has_symbols = part.find(kSpaceSymbol) != std::string_view::npos;
   if (!prefix && !has_symbols && !rule_.collapse) return part;
   buffer.assign(prefix ? " " : "");
   rule_.collapse ? append_collapsed(part, buffer) : static_cast<void>(buffer.append(part));

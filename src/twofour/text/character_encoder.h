@@ -19,6 +19,9 @@ struct SpaceRule {
   bool before_tokens = false;  ///< done before tokens with "normalized" are looked for
 };
 
+/// `piece` with ' ' for kSpaceSymbol.
+std::string with_plain_spaces(std::string piece);
+
 class CharacterEncoder : public PartEncoder {
  public:
   CharacterEncoder(CharacterBpeParts parts, SpaceRule rule);

@@ -10,6 +10,7 @@
 #include "twofour/base/parallel.h"
 #include "twofour/base/utf8.h"
 #include "twofour/text/decoder.h"
+#include "twofour/text/sentencepiece_tokenizer.h"
 #include "twofour/text/tokenizer_files.h"
 #include "twofour/text/word_cache.h"
 
@@ -113,7 +114,10 @@ Tokenizer::Tokenizer(std::shared_ptr<const Implementation> implementation)
     : implementation_(std::move(implementation)) {}
 
 Tokenizer Tokenizer::load(const fs::path& path) {
-  if (!fs::is_directory(path)) return Tokenizer(read_tokenizer_json(path));
+  if (!fs::is_directory(path)) {
+    if (path.extension() == ".model") return Tokenizer(read_sentencepiece_tokenizer(path));
+    return Tokenizer(read_tokenizer_json(path));
+  }
   if (fs::exists(path / "tokenizer.json")) {
     return Tokenizer(read_tokenizer_json(path / "tokenizer.json"));
   }
@@ -124,8 +128,13 @@ Tokenizer Tokenizer::load(const fs::path& path) {
       }
     }
   }
-  fail("\"{}\" holds no tokenizer: expected tokenizer.json, or vocab.json and merges.txt",
-       path.string());
+  if (fs::exists(path / "tokenizer.model")) {
+    return Tokenizer(read_sentencepiece_tokenizer(path / "tokenizer.model"));
+  }
+  fail(
+      "\"{}\" holds no tokenizer: expected tokenizer.json, tokenizer.model, or vocab.json and "
+      "merges.txt",
+      path.string());
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
@@ -208,8 +217,12 @@ int32_t Tokenizer::vocabulary_size() const { return implementation_->vocabulary_
 std::optional<int32_t> Tokenizer::end_of_text() const { return implementation_->end_of_text; }
 
 std::string Tokenizer::hash() const {
+  const Implementation& self = *implementation_;
+  std::map<std::string, std::string> files = self.files;
+  // The same whether it was made here or read from where save() has put it.
+  if (self.make_tokenizer_json) files = {{"tokenizer.json", self.make_tokenizer_json()}};
   Hasher hasher;
-  for (const auto& [name, content] : implementation_->files) {
+  for (const auto& [name, content] : files) {
     if (name == "tokenizer_config.json") continue;
     hasher.add(name);
     hasher.add(content);
@@ -218,8 +231,10 @@ std::string Tokenizer::hash() const {
 }
 
 void Tokenizer::save(const fs::path& folder) const {
+  const Implementation& self = *implementation_;
   make_folder(folder);
-  for (const auto& [name, content] : implementation_->files) write_file(folder / name, content);
+  for (const auto& [name, content] : self.files) write_file(folder / name, content);
+  if (self.make_tokenizer_json) write_file(folder / "tokenizer.json", self.make_tokenizer_json());
 }
 
 }  // namespace twofour::text

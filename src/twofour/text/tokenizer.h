@@ -19,9 +19,10 @@ namespace twofour::text {
 class Tokenizer {
  public:
   /// Reads a folder that holds tokenizer.json, or vocab.json / encoder.json with merges.txt /
-  /// vocab.bpe (or the path of a tokenizer.json itself). Throws Error naming the file and the place
-  /// in it for anything missing or malformed, and for a component that would change the ids and is
-  /// not known (its name is in the message).
+  /// vocab.bpe, or sentencepiece's tokenizer.model (the first of them that is there); or the path
+  /// of a tokenizer.json or a .model itself. tokenizer_config.json beside it is read too. Throws
+  /// Error naming the file and the place in it for anything missing or malformed, and for a
+  /// component that would change the ids and is not known (its name is in the message).
   static Tokenizer load(const std::filesystem::path& path);
 
   /// The ids of `text` (UTF-8), no special tokens added around it. Throws for invalid UTF-8, naming

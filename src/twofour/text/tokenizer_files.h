@@ -1,6 +1,7 @@
 // Inside text/: what a tokenizer is made of, and the files it is read from and written to.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -30,6 +31,8 @@ struct Tokenizer::Implementation {
   std::vector<int32_t> prefix_ids, suffix_ids;
   int32_t vocabulary_size = 0;
   std::map<std::string, std::string> files;  ///< file name -> content, as save() writes them
+  /// tokenizer.json where it is made only when it is asked for, else empty.
+  std::function<std::string()> make_tokenizer_json;
 };
 
 using MutableTokenizer = std::shared_ptr<Tokenizer::Implementation>;

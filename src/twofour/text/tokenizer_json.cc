@@ -29,8 +29,21 @@ void read_added_tokens(const fs::path& path, const Json& json, Tokenizer::Implem
       refuse(path, fmt::format("two added tokens have the id {}", id));
     }
     if (read_flag(path, token, "special", false)) out.special.insert(id);
-    (read_flag(path, token, "normalized", false) ? out.normalized_tokens : out.raw_tokens)
-        .add(content, id);
+    if (!read_flag(path, token, "normalized", false)) out.raw_tokens.add(content, id);
+  }
+}
+
+// Tokens with "normalized" are looked for as the normalizer changes them.
+void add_normalized_tokens(const Json& json, Tokenizer::Implementation& out) {
+  if (!json.contains("added_tokens") || json["added_tokens"].is_null()) return;
+  for (const Json& token : json["added_tokens"]) {
+    if (!token.contains("normalized") || token["normalized"] != true) continue;
+    std::string buffer;
+    const auto content = token["content"].get<std::string>();
+    const std::string_view normalized = out.encoder->normalize(content, Place::kStart, buffer);
+    if (!normalized.empty()) {
+      out.normalized_tokens.add(std::string(normalized), token["id"].get<int32_t>());
+    }
   }
 }
 
@@ -111,6 +124,10 @@ MutableTokenizer read_tokenizer_json(const fs::path& path) {
   }
   out->encoder = components.byte_level ? read_byte_level_model(path, model, components, *out)
                                        : read_character_model(path, model, components, *out);
+  add_normalized_tokens(json, *out);
+  if (!components.byte_level) {
+    for (auto& [id, token] : out->added_content) token = with_plain_spaces(token);
+  }
   out->strip = components.strip;
   out->prefix_ids = components.prefix_ids;
   out->suffix_ids = components.suffix_ids;
