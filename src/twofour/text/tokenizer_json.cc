@@ -47,6 +47,21 @@ void add_normalized_tokens(const Json& json, Tokenizer::Implementation& out) {
   }
 }
 
+// An added token that is a piece too has the piece's id, and no other's.
+void check_added_tokens(const fs::path& path, const Json& vocabulary,
+                        const std::vector<std::string>& pieces,
+                        const Tokenizer::Implementation& out) {
+  for (const auto& [id, content] : out.added_content) {
+    const auto at = static_cast<size_t>(id);
+    const bool taken = at < pieces.size() && !pieces[at].empty() && pieces[at] != content;
+    if (taken || (vocabulary.contains(content) && vocabulary[content] != id)) {
+      refuse(path,
+             fmt::format("the added token \"{}\" has the id {}, its vocabulary says otherwise",
+                         printable(content), id));
+    }
+  }
+}
+
 std::unique_ptr<PartEncoder> read_byte_level_model(const fs::path& path, const Json& model,
                                                    const Components& components,
                                                    const Tokenizer::Implementation& out) {
@@ -55,6 +70,7 @@ std::unique_ptr<PartEncoder> read_byte_level_model(const fs::path& path, const J
   std::set<std::string> raw;
   for (const auto& [id, content] : out.added_content) raw.insert(content);
   std::vector<std::string> pieces = read_vocabulary(path, model["vocab"]);
+  check_added_tokens(path, model["vocab"], pieces, out);
   pieces_to_bytes(path, raw, pieces);
   const auto merges = read_merges(path, model["merges"], pieces, /*byte_level=*/true);
   pieces.resize(std::max(pieces.size(), static_cast<size_t>(out.vocabulary_size)));
@@ -74,6 +90,7 @@ std::unique_ptr<PartEncoder> read_character_model(const fs::path& path, const Js
   require(path, model, "ignore_merges", {false});
   CharacterBpeParts parts;
   parts.pieces = read_vocabulary(path, model["vocab"]);
+  check_added_tokens(path, model["vocab"], parts.pieces, out);
   const PieceIds ids(parts.pieces);
   if (read_flag(path, model, "byte_fallback", false)) parts.bytes = find_byte_pieces(path, ids);
   const std::string unknown = read_string(path, model, "unk_token");
