@@ -114,6 +114,16 @@ def tokenizer_model():
         yield from (with_text(model, text) for text in TEXTS)
 
 
+def tokenizer_llama2c():
+    start = ["<unk>", "\n<s>\n", "\n</s>\n"]
+    words = [" ", "t", "h", "e", "a", "\u00e9", " t", "he", " the", "aa", "  "]
+    for pieces in (start + words, start + [f"<0x{b:02X}>" for b in range(256)] + words):
+        content = struct.pack("<i", max(len(piece.encode()) for piece in pieces))
+        for i, text in enumerate(pieces):
+            content += struct.pack("<fi", -i, len(text.encode())) + text.encode()
+        yield from (with_text(content, text) for text in TEXTS)
+
+
 def tokenizer_text():
     yield from TEXTS
     yield from (b"\xff", b" \xe2\x96\x81 ", b"a" * 100, b"line one\nline two\n")

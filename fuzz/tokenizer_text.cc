@@ -56,7 +56,7 @@ text::Tokenizer make_llama2() {
                             "."}) {
     model.pieces.push_back({piece, score--, text::SentencePiece::kNormal});
   }
-  return text::Tokenizer(text::make_sentencepiece_tokenizer("", model, /*fuse_unknown=*/true));
+  return text::Tokenizer(text::make_sentencepiece_tokenizer("", model));
 }
 
 void round_trip(const text::Tokenizer& tokenizer, std::string_view text, bool lossless) {

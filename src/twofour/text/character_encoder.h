@@ -35,6 +35,9 @@ class CharacterEncoder : public PartEncoder {
   bool adds_prefix() const override { return rule_.prefix != SpaceRule::kNone; }
   const std::string& bytes(int32_t id) const override { return decoded_[static_cast<size_t>(id)]; }
 
+  /// The pieces by id, with kSpaceSymbol.
+  const std::vector<std::string>& pieces() const { return bpe_.parts().pieces; }
+
  private:
   std::string_view apply(std::string_view part, Place place, std::string& buffer) const;
 

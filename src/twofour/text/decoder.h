@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string_view>
 
 #include "twofour/text/tokenizer.h"
@@ -21,7 +20,7 @@ class Decoder {
   std::string_view add(int32_t id);
 
  private:
-  std::shared_ptr<const Tokenizer::Implementation> tokenizer_;
+  Tokenizer tokenizer_;
   bool skip_special_, at_start_ = true;
 };
 

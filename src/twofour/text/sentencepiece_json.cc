@@ -119,8 +119,7 @@ Json sentencepiece_json(const SentencePieceModel& model, bool fuse_unknown,
             {"merges", merges}}}};
 }
 
-Json sentencepiece_config(const SentencePieceModel& model, const Json& known) {
-  Json config = known;
+Json sentencepiece_config(const SentencePieceModel& model, Json config) {
   // LlamaTokenizer would not take tokenizer.json's rule for spaces but its own.
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
   for (const char* field : {"legacy", "sp_model_kwargs", "use_fast", "auto_map"}) {

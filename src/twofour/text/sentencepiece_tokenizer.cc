@@ -146,10 +146,10 @@ void add_tokens(const SentencePieceModel& model, Tokenizer::Implementation& out)
 }  // namespace
 
 MutableTokenizer make_sentencepiece_tokenizer(const fs::path& path, SentencePieceModel model,
-                                              bool fuse_unknown) {
+                                              SentencePieceOptions options) {
   check_supported(path, model);
   auto out = std::make_shared<Tokenizer::Implementation>();
-  CharacterBpeParts parts = make_parts(path, model, fuse_unknown);
+  CharacterBpeParts parts = make_parts(path, model, options.fuse_unknown);
   const bool has_bare = !parts.bare_characters.empty();
   const SpaceRule rule = space_rule(model);
   out->encoder = std::make_unique<CharacterEncoder>(std::move(parts), rule);
@@ -158,16 +158,19 @@ MutableTokenizer make_sentencepiece_tokenizer(const fs::path& path, SentencePiec
   add_tokens(model, *out);
   out->begin_of_text = control_id(model, model.begin_id);
   out->end_of_text = control_id(model, model.end_id);
+  if (options.adds_begin && out->begin_of_text) out->prefix_ids = {*out->begin_of_text};
   read_tokenizer_config(path, *out);
   const auto known = out->files.find("tokenizer_config.json");
-  const Json config = sentencepiece_config(
-      model, known == out->files.end() ? Json::object() : parse_object(path, known->second));
-  out->files["tokenizer_config.json"] = config.dump(2) + "\n";
+  Json config = known == out->files.end() ? Json::object() : parse_object(path, known->second);
+  if (!config.contains("add_bos_token")) config["add_bos_token"] = !out->prefix_ids.empty();
+  out->files["tokenizer_config.json"] = sentencepiece_config(model, config).dump(2) + "\n";
+  const auto shared = std::make_shared<const SentencePieceModel>(std::move(model));
+  out->sentencepiece = shared;
   // tokenizers would put a space behind a user-defined piece too, and knows no bare characters.
-  if (!has_bare && (out->normalized_tokens.empty() || !model.add_dummy_prefix)) {
-    out->make_tokenizer_json = [model = std::move(model), fuse_unknown, prefix = out->prefix_ids,
+  if (!has_bare && (out->normalized_tokens.empty() || !shared->add_dummy_prefix)) {
+    out->make_tokenizer_json = [shared, options, prefix = out->prefix_ids,
                                 suffix = out->suffix_ids] {
-      return sentencepiece_json(model, fuse_unknown, prefix, suffix).dump() + "\n";
+      return sentencepiece_json(*shared, options.fuse_unknown, prefix, suffix).dump() + "\n";
     };
   }
   return out;
@@ -175,8 +178,7 @@ MutableTokenizer make_sentencepiece_tokenizer(const fs::path& path, SentencePiec
 
 MutableTokenizer read_sentencepiece_tokenizer(const fs::path& path) {
   const std::string content = read_file(path);
-  auto out = make_sentencepiece_tokenizer(path, parse_sentencepiece_model(path, content),
-                                          /*fuse_unknown=*/true);
+  auto out = make_sentencepiece_tokenizer(path, parse_sentencepiece_model(path, content));
   out->files["tokenizer.model"] = content;
   return out;
 }

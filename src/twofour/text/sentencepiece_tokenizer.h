@@ -14,11 +14,17 @@ namespace twofour::text {
 /// done here: model types other than BPE, normalizer tables, unused pieces.
 MutableTokenizer read_sentencepiece_tokenizer(const std::filesystem::path& path);
 
-/// A tokenizer of such a model, `fuse_unknown`: a run of unknown characters is one id, as
-/// sentencepiece has it. `path` is for errors. What it saves is a tokenizer.json with the same ids,
-/// where one can have them.
+struct SentencePieceOptions {
+  bool fuse_unknown = true;  ///< a run of unknown characters is one id, as sentencepiece has it
+  bool adds_begin =
+      false;  ///< the begin id goes before a text if tokenizer_config.json says nothing
+};
+
+/// A tokenizer of such a model, from `path`: for errors, and a tokenizer_config.json beside it.
+/// What it saves is a tokenizer.json with the same ids, where one can have them.
 MutableTokenizer make_sentencepiece_tokenizer(const std::filesystem::path& path,
-                                              SentencePieceModel model, bool fuse_unknown);
+                                              SentencePieceModel model,
+                                              SentencePieceOptions options = {});
 
 /// tokenizer.json of a model. Its merges are the pairs of pieces that make a piece, in the order of
 /// the pieces' scores, of equals those with the longest parts first.
@@ -26,8 +32,8 @@ Json sentencepiece_json(const SentencePieceModel& model, bool fuse_unknown,
                         const std::vector<int32_t>& prefix_ids,
                         const std::vector<int32_t>& suffix_ids);
 
-/// tokenizer_config.json that makes transformers take tokenizer.json as it is; `known` is the one
+/// tokenizer_config.json that makes transformers take tokenizer.json as it is; `config` is the one
 /// that was read, or an empty object.
-Json sentencepiece_config(const SentencePieceModel& model, const Json& known);
+Json sentencepiece_config(const SentencePieceModel& model, Json config);
 
 }  // namespace twofour::text

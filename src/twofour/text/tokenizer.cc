@@ -10,6 +10,7 @@
 #include "twofour/base/parallel.h"
 #include "twofour/base/utf8.h"
 #include "twofour/text/decoder.h"
+#include "twofour/text/llama2c_tokenizer.h"
 #include "twofour/text/sentencepiece_tokenizer.h"
 #include "twofour/text/tokenizer_files.h"
 #include "twofour/text/word_cache.h"
@@ -116,6 +117,7 @@ Tokenizer::Tokenizer(std::shared_ptr<const Implementation> implementation)
 Tokenizer Tokenizer::load(const fs::path& path) {
   if (!fs::is_directory(path)) {
     if (path.extension() == ".model") return Tokenizer(read_sentencepiece_tokenizer(path));
+    if (path.extension() == ".bin") return Tokenizer(read_llama2c_tokenizer(path));
     return Tokenizer(read_tokenizer_json(path));
   }
   if (fs::exists(path / "tokenizer.json")) {

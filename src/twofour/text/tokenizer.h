@@ -1,7 +1,8 @@
 // Tokenizers: text to token ids and back. Byte-level BPE with a PCRE2 splitting rule (Radford et
 // al., "Language models are unsupervised multitask learners", section 2.2) as GPT-2 and LLaMA-3
 // have it, and BPE over characters with a fallback to bytes (Kudo and Richardson, arXiv 1808.06226)
-// as LLaMA-2 has it; from Hugging Face's tokenizer.json, GPT-2's vocab.json + merges.txt.
+// as LLaMA-2 has it; from Hugging Face's tokenizer.json, GPT-2's vocab.json + merges.txt,
+// sentencepiece's tokenizer.model, llama2.c's tokenizer.bin.
 #pragma once
 
 #include <cstdint>
@@ -68,11 +69,12 @@ class Tokenizer {
   /// a trained one tokenizer.json and tokenizer_config.json.
   void save(const std::filesystem::path& folder) const;
 
-  struct Implementation;
+  struct Implementation;  ///< for the files inside text/
   explicit Tokenizer(std::shared_ptr<const Implementation> implementation);
 
+  const Implementation& implementation() const { return *implementation_; }
+
  private:
-  friend class Decoder;
   std::shared_ptr<const Implementation> implementation_;
 };
 

@@ -11,6 +11,7 @@
 #include "twofour/text/added_tokens.h"
 #include "twofour/text/bpe.h"
 #include "twofour/text/part_encoder.h"
+#include "twofour/text/sentencepiece_model.h"
 #include "twofour/text/tokenizer.h"
 
 namespace twofour::text {
@@ -31,6 +32,8 @@ struct Tokenizer::Implementation {
   std::vector<int32_t> prefix_ids, suffix_ids;
   int32_t vocabulary_size = 0;
   std::map<std::string, std::string> files;  ///< file name -> content, as save() writes them
+  std::shared_ptr<const SentencePieceModel> sentencepiece;  ///< what it was made of, if of that
+  std::filesystem::path model_beside;  ///< where tokenizer.model would lie beside tokenizer.json
   /// tokenizer.json where it is made only when it is asked for, else empty.
   std::function<std::string()> make_tokenizer_json;
 };

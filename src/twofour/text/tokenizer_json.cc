@@ -149,6 +149,7 @@ MutableTokenizer read_tokenizer_json(const fs::path& path) {
   out->prefix_ids = components.prefix_ids;
   out->suffix_ids = components.suffix_ids;
   out->files["tokenizer.json"] = content;
+  out->model_beside = path.parent_path() / "tokenizer.model";
   read_tokenizer_config(path, *out);
   return out;
 }
