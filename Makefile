@@ -1,10 +1,11 @@
 # The everyday tasks. CMakePresets.json has the rest: debug, asan, tsan.
-.PHONY: help setup build test test-all demo bench results-pretraining format lint clean
+.PHONY: help setup build test test-all fuzz demo bench results-pretraining format lint clean
 
 help:
 	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (under 15 minutes)"
 	@echo "make test    set up, build, run the tests"
 	@echo "make build   set up, build build/twofour"
+	@echo "make fuzz    hostile bytes into every reader of files, FUZZ_SECONDS=60 each"
 	@echo "make bench   ratios against PyTorch, tokenizers and dense libraries, JSON in build/bench"
 	@echo "make results-pretraining  train all methods on ../shared's TinyStories, write docs/results (half an hour)"
 	@echo "make format  clang-format every source;  make lint  clang-tidy the changed ones"
@@ -23,6 +24,9 @@ test: build
 
 test-all: build
 	@ctest --preset release -j 2
+
+fuzz: setup
+	@scripts/fuzz
 
 demo: build
 	@scripts/demo

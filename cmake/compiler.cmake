@@ -18,3 +18,7 @@ if(TWOFOUR_SANITIZE)
     "$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${TWOFOUR_SANITIZE};-fno-omit-frame-pointer;-g1>")
   add_link_options(-fsanitize=${TWOFOUR_SANITIZE})
 endif()
+if(TWOFOUR_FUZZ)  # coverage for libFuzzer; what UBSan finds ends the program as a crash does
+  add_compile_options(
+    "$<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=fuzzer-no-link;-fno-sanitize-recover=undefined>")
+endif()

@@ -32,9 +32,8 @@ Json parse_json_object(std::string_view text, const fs::path& path, std::string_
   Json json;
   try {
     json = Json::parse(text, check);
-  } catch (const Json::exception& error) {
-    fail("cannot read \"{}\": {} is no valid JSON ({})", path.string(), part,
-         printable(error.what(), 120));
+  } catch (const Json::parse_error& error) {
+    fail("cannot read \"{}\": {} is no valid JSON at byte {}", path.string(), part, error.byte);
   }
   if (!json.is_object()) fail("cannot read \"{}\": {} is not a JSON object", path.string(), part);
   return json;

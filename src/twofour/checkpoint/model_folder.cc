@@ -1,69 +1,39 @@
 #include "twofour/checkpoint/model_folder.h"
 
 #include <algorithm>
-#include <cstring>
-#include <optional>
+#include <map>
 #include <set>
-
-#include <nlohmann/json.hpp>
 
 #include <ATen/ops/equal.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
-#include "twofour/checkpoint/weight_files.h"
 
 namespace twofour::checkpoint {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-constexpr const char* kPrefix = "transformer.";
 constexpr const char* kTokenizerFiles[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "vocab.json",     "encoder.json",          "merges.txt",
-    "vocab.bpe",      "tokenizer.model"};
+    "vocab.bpe",      "tokenizer.model",       "added_tokens.json"};
+constexpr const char* kOutput = "lm_head.weight";
 
-Json read_json(const fs::path& path) {
-  Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) fail("cannot read \"{}\": it is not a JSON object", path.string());
-  return json;
-}
-
-// Fields that change what the model computes, and the values under which this program computes it.
-void check_supported(const Json& config, const std::string& path) {
-  const auto require = [&](const char* field, const std::vector<Json>& supported) {
-    if (!config.contains(field)) return;
-    const Json& value = config[field];
-    if (std::find(supported.begin(), supported.end(), value) != supported.end()) return;
-    fail("cannot load \"{}\": {} {} is not supported", path, field, printable(value.dump()));
-  };
-  require("activation_function", {"gelu_new", "gelu_pytorch_tanh"});
-  require("scale_attn_weights", {true});
-  require("scale_attn_by_inverse_layer_idx", {false});
-  require("add_cross_attention", {false});
-  require("tie_word_embeddings", {true});
-  require("is_decoder", {false, true});
-}
-
-int64_t size_in(const Json& config, const char* field, const std::string& path) {
-  if (!config.contains(field) || !config[field].is_number_integer()) {
-    fail("cannot load \"{}\": {} is missing or no whole number", path, field);
-  }
-  const auto value = config[field].get<int64_t>();
-  if (value <= 0 || value > (int64_t{1} << 31)) {
-    fail("cannot load \"{}\": {} is {}, which no model has", path, field, value);
-  }
-  return value;
-}
-
-bool is_linear_weight(const std::string& name) {
-  return name.find(".h.") != std::string::npos && name.ends_with(".weight") &&
+// GPT-2's files hold their linears as [in, out] (Conv1D).
+bool is_transposed(const model::ModelConfig& config, const std::string& name) {
+  return std::holds_alternative<model::Gpt2Config>(config) &&
+         name.find(".h.") != std::string::npos && name.ends_with(".weight") &&
          name.find(".ln_") == std::string::npos;
 }
 
+// What some files hold beside the parameters: the causal mask, RoPE's frequencies.
+bool is_buffer(const std::string& name) {
+  return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") ||
+         name.ends_with(".rotary_emb.inv_freq");
+}
+
 std::string list(const std::set<std::string>& names) {
+  if (names.empty()) return "none";
   std::string text;
   int shown = 0;
   for (const std::string& name : names) {
@@ -73,156 +43,195 @@ std::string list(const std::set<std::string>& names) {
   return text;
 }
 
-// What older files hold beside the parameters: the causal mask as a buffer.
-bool is_buffer(const std::string& name) {
-  return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
+std::string shape_text(at::IntArrayRef shape) { return fmt::format("{}", fmt::join(shape, "x")); }
+
+std::string prefix_of(const model::ModelConfig& config) {
+  return std::holds_alternative<model::Gpt2Config>(config) ? "transformer." : "model.";
 }
 
-Json make_config(const model::Gpt2Config& config, std::optional<int64_t> end_of_text) {
-  Json json = {{"architectures", {"GPT2LMHeadModel"}},
-               {"model_type", "gpt2"},
-               {"vocab_size", config.vocabulary},
-               {"n_positions", config.context},
-               {"n_ctx", config.context},
-               {"n_embd", config.width},
-               {"n_layer", config.layers},
-               {"n_head", config.heads},
-               {"n_inner", config.feed_forward},
-               {"activation_function", "gelu_new"},
-               {"layer_norm_epsilon", config.layer_norm_epsilon},
-               {"resid_pdrop", 0.0},
-               {"embd_pdrop", 0.0},
-               {"attn_pdrop", 0.0},
-               {"initializer_range", 0.02},
-               {"scale_attn_weights", true},
-               {"tie_word_embeddings", true},
-               {"torch_dtype", "float32"}};
-  // null, not absent: transformers would assume GPT-2's own id.
-  json["bos_token_id"] = end_of_text ? Json(*end_of_text) : Json();
-  json["eos_token_id"] = json["bos_token_id"];
-  return json;
+std::string first_name(const model::ModelConfig& config) {
+  return prefix_of(config) +
+         (std::holds_alternative<model::Gpt2Config>(config) ? "wte.weight" : "embed_tokens.weight");
+}
+
+bool is_tied(const model::ModelConfig& config) {
+  const auto* llama = std::get_if<model::LlamaConfig>(&config);
+  return !llama || llama->tied;
+}
+
+// The model's shapes without its memory.
+model::Model shapes_of(const model::ModelConfig& config) {
+  return model::make_empty(config, at::TensorOptions().dtype(at::kFloat).device(at::kMeta));
 }
 
 // The id of "<|endoftext|>" in a tokenizer.json of this program's making, or none.
-std::optional<int64_t> end_of_text_id(const fs::path& tokenizer) {
+SpecialIds special_of_tokenizer(const fs::path& tokenizer) {
+  SpecialIds special;
   const fs::path path = tokenizer / "tokenizer.json";
-  if (tokenizer.empty() || !fs::exists(path)) return std::nullopt;
-  const Json json = read_json(path);
-  if (!json.contains("added_tokens") || !json["added_tokens"].is_array()) return std::nullopt;
-  for (const Json& token : json["added_tokens"]) {
-    if (token.value("content", "") == "<|endoftext|>") return token.at("id").get<int64_t>();
+  if (tokenizer.empty() || !fs::exists(path)) return special;
+  const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("added_tokens")) return special;
+  for (const auto& token : json["added_tokens"]) {
+    if (token.value("content", "") == "<|endoftext|>") {
+      special.begin = token.at("id").get<int64_t>();
+      special.end = {*special.begin};
+    }
   }
-  return std::nullopt;
+  return special;
+}
+
+void copy_tokenizer(const fs::path& from, const fs::path& to) {
+  for (const char* file : kTokenizerFiles) {
+    if (!from.empty() && fs::exists(from / file)) write_file(to / file, read_file(from / file));
+  }
+}
+
+void write_masks(const fs::path& path, const NamedTensors& masks,
+                 const std::map<std::string, std::string>& shapes) {
+  NamedTensors named;
+  std::map<std::string, std::string> metadata;
+  for (const auto& [name, mask] : masks) {
+    named.emplace_back(name + ".mask", mask);
+    metadata[name + ".mask"] = shapes.at(name);
+  }
+  write_safetensors(path, named, metadata);
 }
 
 }  // namespace
 
-model::Gpt2Config read_gpt2_config(const fs::path& folder) {
-  const std::string path = (folder / "config.json").string();
-  const Json json = read_json(path);
-  const std::string type = json.contains("model_type") && json["model_type"].is_string()
-                               ? json["model_type"].get<std::string>()
-                               : "";
-  if (type != "gpt2") {
-    fail("cannot load \"{}\": model_type \"{}\" is not supported, expected gpt2", path,
-         printable(type));
+ModelFolder::ModelFolder(const fs::path& folder) : config_(read_config(folder)), weights_(folder) {
+  if (!config_.compression.is_null()) {
+    fail("cannot load \"{}\": quantization_config is not supported",
+         (folder / "config.json").string());
   }
-  check_supported(json, path);
-  model::Gpt2Config config;
-  config.vocabulary = size_in(json, "vocab_size", path);
-  config.context = size_in(json, "n_positions", path);
-  config.width = size_in(json, "n_embd", path);
-  config.layers = size_in(json, "n_layer", path);
-  config.heads = size_in(json, "n_head", path);
-  const bool has_inner = json.contains("n_inner") && !json["n_inner"].is_null();
-  config.feed_forward = has_inner ? size_in(json, "n_inner", path) : 4 * config.width;
-  if (json.contains("layer_norm_epsilon")) {
-    if (!json["layer_norm_epsilon"].is_number()) {
-      fail("cannot load \"{}\": layer_norm_epsilon is no number", path);
-    }
-    config.layer_norm_epsilon = json["layer_norm_epsilon"].get<double>();
+  const std::string prefix = prefix_of(config_.model), first = first_name(config_.model);
+  if (!weights_.contains(first) && weights_.contains(first.substr(prefix.size()))) {
+    left_out_ = prefix;
   }
-  if (config.width % config.heads != 0) {
-    fail("cannot load \"{}\": n_embd {} is not divisible by n_head {}", path, config.width,
-         config.heads);
-  }
-  return config;
+  check();
 }
 
-model::Gpt2 load_gpt2(const fs::path& folder, at::ScalarType dtype) {
-  const at::NoGradGuard no_gradients;
-  const model::Gpt2Config config = read_gpt2_config(folder);
-  const WeightFiles weights(folder);
-  const std::vector<std::string> names = weights.names();
-  std::set<std::string> unexpected(names.begin(), names.end()), missing;
-  const bool has_prefix = weights.contains("transformer.wte.weight");
-  const std::string output = "lm_head.weight";
-  model::Gpt2 model;
-  model.config = config;
-  model = model::make_empty_gpt2(config, dtype);
-  model.visit([&](const std::string& full_name, at::Tensor& tensor) {
-    const std::string name = has_prefix ? full_name : full_name.substr(std::strlen(kPrefix));
+std::string ModelFolder::stored_name(const std::string& name) const {
+  return name.starts_with(left_out_) ? name.substr(left_out_.size()) : name;
+}
+
+void ModelFolder::check() const {
+  std::set<std::string> unexpected, missing;
+  for (const std::string& name : weights_.names()) {
+    if (!is_buffer(name)) unexpected.insert(name);
+  }
+  shapes_of(config_.model).visit([&](const std::string& full_name, at::Tensor& tensor) {
+    const std::string name = stored_name(full_name);
     unexpected.erase(name);
-    if (!weights.contains(name)) {
+    if (!weights_.contains(name)) {
       missing.insert(name);
       return;
     }
-    at::Tensor stored = weights.view(name);
-    if (is_linear_weight(full_name) && stored.dim() == 2) stored = stored.t();
-    if (stored.sizes() != tensor.sizes() || !at::isFloatingType(stored.scalar_type())) {
+    const SafetensorsFile::Entry& entry = weights_.entry(name);
+    std::vector<int64_t> shape = entry.shape;
+    if (is_transposed(config_.model, full_name)) std::reverse(shape.begin(), shape.end());
+    if (at::IntArrayRef(shape) != tensor.sizes() || !at::isFloatingType(entry.dtype)) {
       fail("cannot load \"{}\": tensor \"{}\" is {} {}, config.json asks for floats {}",
-           folder.string(), name, c10::toString(stored.scalar_type()),
-           fmt::format("{}", fmt::join(stored.sizes(), "x")),
-           fmt::format("{}", fmt::join(tensor.sizes(), "x")));
+           path().string(), name, c10::toString(entry.dtype), shape_text(shape),
+           shape_text(tensor.sizes()));
     }
-    tensor.copy_(stored);
-    weights.release(name);
   });
-  if (weights.contains(output) && missing.empty()) {
-    unexpected.erase(output);
-    const at::Tensor embedding = weights.view(has_prefix ? "transformer.wte.weight" : "wte.weight");
-    if (!at::equal(weights.view(output), embedding)) {
-      fail(
-          "cannot load \"{}\": its {} differs from the token embedding; only tied weights are "
-          "supported",
-          folder.string(), output);
-    }
-  }
-  std::erase_if(unexpected, is_buffer);
+  const bool has_tied_output =
+      is_tied(config_.model) && weights_.contains(kOutput) && missing.empty();
+  if (has_tied_output) unexpected.erase(kOutput);
   if (!missing.empty() || !unexpected.empty()) {
-    fail("cannot load \"{}\": missing tensors: {}; unexpected tensors: {}", folder.string(),
-         missing.empty() ? "none" : list(missing), unexpected.empty() ? "none" : list(unexpected));
+    fail("cannot load \"{}\": missing tensors: {}; unexpected tensors: {}", path().string(),
+         list(missing), list(unexpected));
   }
+  if (has_tied_output) check_tied_output(first_name(config_.model));
+}
+
+void ModelFolder::check_tied_output(const std::string& embedding) const {
+  if (at::equal(weights_.view(kOutput), weights_.view(stored_name(embedding)))) return;
+  fail(
+      "cannot load \"{}\": its {} differs from the token embedding, but config.json says that they "
+      "are tied",
+      path().string(), kOutput);
+}
+
+at::Tensor ModelFolder::stored(const std::string& name) const {
+  const at::Tensor tensor = weights_.view(stored_name(name));
+  return is_transposed(config_.model, name) ? tensor.t() : tensor;
+}
+
+void ModelFolder::fill(const std::string& name, at::Tensor& tensor) const {
+  tensor.copy_(stored(name));
+  weights_.release(stored_name(name));
+}
+
+at::ScalarType ModelFolder::stored_dtype() const {
+  std::map<at::ScalarType, int64_t> bytes;
+  for (const std::string& name : weights_.names()) {
+    const SafetensorsFile::Entry& entry = weights_.entry(name);
+    bytes[entry.dtype] += static_cast<int64_t>(entry.last - entry.first);
+  }
+  return std::max_element(bytes.begin(), bytes.end(),
+                          [](const auto& a, const auto& b) { return a.second < b.second; })
+      ->first;
+}
+
+model::Model ModelFolder::load(at::ScalarType dtype) const {
+  const at::NoGradGuard no_gradients;
+  model::Model model = model::make_empty(config_.model, dtype);
+  model.visit([&](const std::string& name, at::Tensor& tensor) { fill(name, tensor); });
   return model;
 }
 
-void save_gpt2(const fs::path& folder, model::Gpt2& model, const NamedTensors& masks,
-               const fs::path& tokenizer) {
+model::Model ModelFolder::load_frame(at::ScalarType dtype) const {
+  const at::NoGradGuard no_gradients;
+  model::Model model = model::make_empty_frame(config_.model, dtype);
+  model.visit_frame([&](const std::string& name, at::Tensor& tensor) { fill(name, tensor); });
+  return model;
+}
+
+void ModelFolder::load_block(model::Model& model, int64_t i, at::ScalarType dtype) const {
+  const at::NoGradGuard no_gradients;
+  model::make_empty_block(model, i, dtype);
+  model.visit_block(i, [&](const std::string& name, at::Tensor& tensor) { fill(name, tensor); });
+}
+
+void ModelFolder::drop_block(model::Model& model, int64_t i) { model::drop_block(model, i); }
+
+void ModelFolder::for_each(
+    const std::function<void(const std::string&, const at::Tensor&)>& fn) const {
+  shapes_of(config_.model).visit([&](const std::string& name, at::Tensor&) {
+    fn(name, stored(name));
+    weights_.release(stored_name(name));
+  });
+}
+
+model::Model load_model(const fs::path& folder, at::ScalarType dtype) {
+  return ModelFolder(folder).load(dtype);
+}
+
+void save_model(const fs::path& folder, const model::Model& model, const SaveOptions& options) {
   const at::NoGradGuard no_gradients;
   AtomicFolder target(folder);
-  const Json config = make_config(model.config, end_of_text_id(tokenizer));
-  write_file(target.path() / "config.json", config.dump(2) + "\n");
-  NamedTensors tensors;
+  std::vector<TensorToWrite> tensors;
   std::map<std::string, std::string> shapes;
-  model.visit([&](const std::string& name, at::Tensor& tensor) {
-    tensors.emplace_back(name, is_linear_weight(name) ? tensor.detach().t() : tensor.detach());
+  const model::ModelConfig config = model.config();
+  model::Model handles = model;  // the same tensors: visit is not const
+  handles.visit([&](const std::string& name, at::Tensor& tensor) {
+    const at::ScalarType dtype = options.dtype.value_or(tensor.scalar_type());
+    const at::Tensor stored = is_transposed(config, name) ? tensor.detach().t() : tensor.detach();
+    tensors.push_back({name, dtype, stored.sizes().vec(),
+                       [stored, dtype] { return stored.to(dtype).contiguous(); }});
     shapes[name] = fmt::format("[{}]", fmt::join(tensor.sizes(), ", "));
   });
-  write_safetensors(target.path() / "model.safetensors", tensors, {{"format", "pt"}});
-  if (!masks.empty()) {
-    NamedTensors named;
-    std::map<std::string, std::string> metadata;
-    for (const auto& [name, mask] : masks) {
-      named.emplace_back(name + ".mask", mask);
-      metadata[name + ".mask"] = shapes.at(name);
-    }
-    write_safetensors(target.path() / "masks.safetensors", named, metadata);
+  SpecialIds special = options.special;
+  if (!special.begin && special.end.empty()) special = special_of_tokenizer(options.tokenizer);
+  const auto json = config_json(config, special, tensors[0].dtype);
+  write_file(target.path() / "config.json", json.dump(2) + "\n");
+  write_weights(target.path(), tensors, options.largest_shard, {{"format", "pt"}});
+  if (!options.masks.empty()) {
+    write_masks(target.path() / "masks.safetensors", options.masks, shapes);
   }
-  for (const char* file : kTokenizerFiles) {
-    if (!tokenizer.empty() && fs::exists(tokenizer / file)) {
-      write_file(target.path() / file, read_file(tokenizer / file));
-    }
-  }
+  copy_tokenizer(options.tokenizer, target.path());
   target.commit();
 }
 

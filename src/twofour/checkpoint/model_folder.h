@@ -1,29 +1,81 @@
-// Hugging Face model folders of GPT-2: config.json, model.safetensors (or shards with an index),
-// tokenizer files, and masks.safetensors beside the weights of a sparse model. docs/model-format.md
-// says more.
+// Hugging Face model folders: config.json, model.safetensors (or shards with an index), tokenizer
+// files, and masks.safetensors beside the weights of a sparse model. docs/model-format.md says
+// more.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
 
+#include "twofour/checkpoint/model_config.h"
 #include "twofour/checkpoint/safetensors.h"
-#include "twofour/model/gpt2.h"
+#include "twofour/checkpoint/weight_files.h"
+#include "twofour/model/model.h"
 
 namespace twofour::checkpoint {
 
-/// The sizes in FOLDER/config.json. Throws Error naming the field: for another architecture, a
-/// missing or impossible size, and every field whose value would change the result and is not
-/// supported.
-model::Gpt2Config read_gpt2_config(const std::filesystem::path& folder);
+/// A folder whose config and weights were checked against each other in full; weights are read only
+/// when asked for, one tensor at a time, so that a model needs its own memory and one tensor more.
+class ModelFolder {
+ public:
+  /// Throws Error naming the field of config.json (read_config) or the tensor: missing and
+  /// unexpected ones are listed, and one of the wrong shape or no floating-point type is refused.
+  /// Names may lack the "transformer." or "model." in front.
+  explicit ModelFolder(const std::filesystem::path& folder);
 
-/// The model in `folder`, converted tensor by tensor to `dtype`. Names may lack the "transformer."
-/// prefix. Throws Error listing missing and unexpected tensors, or naming one of the wrong shape.
-model::Gpt2 load_gpt2(const std::filesystem::path& folder, at::ScalarType dtype);
+  const std::filesystem::path& path() const { return weights_.folder(); }
+  const FolderConfig& config() const { return config_; }
 
-/// Writes `model` as a folder that transformers loads, with the tokenizer files of `tokenizer`
-/// (empty: none). `masks`: name of a weight -> its mask, packed 8 entries a byte, most significant
-/// bit first, over the weight as [out, in] (the orientation in which 2:4 groups are consecutive);
-/// empty for a dense model. The folder appears complete or not at all.
-void save_gpt2(const std::filesystem::path& folder, model::Gpt2& model, const NamedTensors& masks,
-               const std::filesystem::path& tokenizer);
+  /// The dtype in which most of the weights are stored.
+  at::ScalarType stored_dtype() const;
+
+  /// The whole model, each tensor converted to `dtype`.
+  model::Model load(at::ScalarType dtype) const;
+
+  /// The model without its blocks, whose tensors are undefined until load_block fills block i;
+  /// drop_block lets go of them. For a caller that holds one layer at a time.
+  model::Model load_frame(at::ScalarType dtype) const;
+  void load_block(model::Model& model, int64_t i, at::ScalarType dtype) const;
+  static void drop_block(model::Model& model, int64_t i);
+
+  /// Calls fn(name, tensor) for every parameter in the model's order, one at a time: the stored
+  /// values, linears as [out, in]. Views of the file: copy what is to stay.
+  void for_each(const std::function<void(const std::string&, const at::Tensor&)>& fn) const;
+
+ private:
+  void check() const;
+  void check_tied_output(const std::string& output) const;
+  std::string stored_name(const std::string& name) const;
+  at::Tensor stored(const std::string& name) const;
+  void fill(const std::string& name, at::Tensor& tensor) const;
+
+  FolderConfig config_;
+  WeightFiles weights_;
+  std::string left_out_;  ///< what the stored names lack in front
+};
+
+/// ModelFolder(folder).load(dtype).
+model::Model load_model(const std::filesystem::path& folder, at::ScalarType dtype);
+
+struct SaveOptions {
+  /// Undefined: each tensor's own.
+  std::optional<at::ScalarType> dtype;
+  /// Name of a weight -> its mask, packed 8 entries a byte, most significant bit first, over the
+  /// weight as [out, in] (the orientation in which 2:4 groups are consecutive).
+  NamedTensors masks;
+  /// A folder whose tokenizer files are copied; empty: none.
+  std::filesystem::path tokenizer;
+  /// The ids that begin and end texts; where neither is given, the tokenizer's "<|endoftext|>".
+  SpecialIds special;
+  uint64_t largest_shard = uint64_t{5} << 30;  ///< bytes; more weights go to several files
+};
+
+/// Writes `model` as a folder that transformers loads. The folder appears complete or not at all.
+/// Tensors are converted one at a time.
+void save_model(const std::filesystem::path& folder, const model::Model& model,
+                const SaveOptions& options);
 
 }  // namespace twofour::checkpoint

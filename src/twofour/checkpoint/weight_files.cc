@@ -71,6 +71,7 @@ void WeightFiles::read_index(const fs::path& path) {
   if (map == json.end() || !map->is_object()) {
     fail("cannot read \"{}\": \"weight_map\" is missing or no object", path.string());
   }
+  if (map->empty()) fail("cannot read \"{}\": its weight_map is empty", path.string());
   std::set<std::string> shards;
   for (const auto& [name, shard] : map->items()) {
     if (!is_shard_name(shard)) {

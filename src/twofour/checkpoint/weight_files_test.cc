@@ -100,6 +100,7 @@ TEST(WeightFiles, an_index_that_disagrees_with_its_shards_is_refused) {
                     "names \"a\" twice");
   EXPECT_THAT_ERROR(open_with(path, "{}"), "\"weight_map\" is missing");
   EXPECT_THAT_ERROR(open_with(path, R"({"weight_map":[]})"), "\"weight_map\" is missing");
+  EXPECT_THAT_ERROR(open_with(path, R"({"weight_map":{}})"), "weight_map is empty");
   fs::copy_file(path / "two.safetensors", path / "three.safetensors");
   EXPECT_THAT_ERROR(open_with(path, map_of(one, "\"three.safetensors\"", two)), "holds the tensor");
   fs::remove(path / kIndex);

@@ -29,6 +29,9 @@ void on_run(CLI::App& command, std::function<void()> action);
 /// --threads N: declared by every command that computes; takes effect before the action.
 void add_threads_option(CLI::App& command);
 
+/// --dtype float32|bfloat16|float16: of weights and activations.
+void add_dtype_option(CLI::App& command, std::string& dtype);
+
 /// --weights packed|dense: whether layers that are 2:4 may run on the 2:4 kernels.
 void add_weights_option(CLI::App& command, std::string& weights);
 

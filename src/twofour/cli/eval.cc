@@ -59,7 +59,7 @@ EvalText read_data(const EvalFlags& flags) {
 }
 
 void run_perplexity(const EvalFlags& flags) {
-  model::Gpt2 model = checkpoint::load_gpt2(flags.model, sparse::dtype_named(flags.dtype));
+  model::Model model = checkpoint::load_model(flags.model, sparse::dtype_named(flags.dtype));
   if (flags.weights == "packed") model::use_24_kernels(model);
   const EvalText data = read_data(flags);
   ProgressBar bar("evaluating", 0);
@@ -70,7 +70,10 @@ void run_perplexity(const EvalFlags& flags) {
   const eval::PerplexityResult result = eval::perplexity(model, data.ids, options);
   ProgressBar::clear_line();
   nlohmann::ordered_json json = {
-      {"perplexity", result.perplexity}, {"nll", result.nll}, {"tokens", result.tokens}};
+      {"perplexity", result.perplexity},
+                                 {"nll", result.nll},
+                                 {"tokens", result.tokens},
+                                 {"seconds", result.seconds}};
   if (data.words && *data.words > 0) {
     json["adjusted_perplexity"] = std::exp(result.nll / static_cast<double>(*data.words));
   }
@@ -103,7 +106,7 @@ void add_eval(CLI::App& program) {
   command.add_option("--batch", flags->batch, "windows at a time")
       ->check(CLI::Range(1, 1 << 20))
       ->type_name("N");
-  command.add_option("--dtype", flags->dtype, "float32 or bfloat16")->type_name("T");
+  add_dtype_option(command, flags->dtype);
   add_weights_option(command, flags->weights);
   add_threads_option(command);
   command.add_flag("--json", flags->json, "print the result as one JSON object");

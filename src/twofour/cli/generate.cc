@@ -1,7 +1,6 @@
 #include "twofour/model/generate.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <memory>
 
@@ -11,58 +10,23 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/log.h"
-#include "twofour/base/utf8.h"
 #include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/text_stream.h"
 #include "twofour/sparse/dtype.h"
+#include "twofour/text/token_file.h"
 #include "twofour/text/tokenizer.h"
 
 namespace twofour::cli {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 struct GenerateFlags {
-  std::string model, prompt, prompt_file, dtype = "float32", weights = "packed";
+  std::string model, prompt, prompt_file, prompt_ids, dtype = "float32", weights = "auto";
+  std::vector<std::string> stops;
   model::GenerateOptions options;
   bool json = false, stats = false;
-};
-
-// Prints text as it comes, but a character only once it is complete. Bytes that belong to no
-// character, which a model may well make, show as U+FFFD.
-class Stream {
- public:
-  explicit Stream(bool quiet) : quiet_(quiet) {}
-
-  void add(const std::string& bytes) {
-    waiting_ += bytes;
-    print(/*all=*/false);
-  }
-  void finish() { print(/*all=*/true); }
-  const std::string& text() const { return text_; }
-
- private:
-  static bool may_continue(std::string_view rest) {
-    const auto lead = static_cast<unsigned char>(rest[0]);
-    const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-    return rest.size() < length;
-  }
-
-  void print(bool all) {
-    std::string out;
-    std::string_view rest = waiting_;
-    while (!rest.empty() && (all || utf8_sequence_length(rest) > 0 || !may_continue(rest))) {
-      const size_t length = utf8_sequence_length(rest);
-      out += length > 0 ? rest.substr(0, length) : "\xef\xbf\xbd";
-      rest.remove_prefix(std::max<size_t>(length, 1));
-    }
-    waiting_ = rest;
-    text_ += out;
-    if (quiet_) return;
-    std::fwrite(out.data(), 1, out.size(), stdout);
-    std::fflush(stdout);
-  }
-
-  bool quiet_;
-  std::string text_, waiting_;
 };
 
 const char* name_of(model::StopReason reason) {
@@ -71,61 +35,164 @@ const char* name_of(model::StopReason reason) {
       return "end of text";
     case model::StopReason::kContextFull:
       return "context full";
+    case model::StopReason::kCaller:
+      return "stop string";
     default:
       return "max tokens";
   }
 }
 
-void run_generate(const GenerateFlags& flags) {
-  model::Gpt2 model = checkpoint::load_gpt2(flags.model, sparse::dtype_named(flags.dtype));
-  if (flags.weights == "packed") model::use_24_kernels(model);
-  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
-  const std::string prompt =
-      flags.prompt_file.empty() ? flags.prompt : read_file(flags.prompt_file);
-  std::vector<int64_t> ids;
-  for (const int32_t id : tokenizer.encode(prompt)) ids.push_back(id);
-  if (ids.empty() && tokenizer.end_of_text()) ids.push_back(*tokenizer.end_of_text());
-  model::GenerateOptions options = flags.options;
-  options.end_token = tokenizer.end_of_text();
-  Stream stream(flags.json);
-  if (!flags.json) fmt::print("{}", prompt);
-  int64_t tokens = 0;
-  const auto start = std::chrono::steady_clock::now();
-  const model::StopReason reason = model::generate(model, ids, options, [&](int64_t id) {
-    const int32_t token[] = {static_cast<int32_t>(id)};
-    stream.add(tokenizer.decode(token));
-    ++tokens;
-    return true;
+struct Weights {
+  int64_t bytes = 0;          ///< of all parameters
+  int64_t packed_layers = 0;  ///< linear layers kept as Packed24
+};
+
+Weights weights_of(model::Model& model) {
+  Weights weights;
+  const auto add = [&](const at::Tensor& tensor) {
+    if (tensor.defined())
+      weights.bytes += tensor.numel() * static_cast<int64_t>(tensor.element_size());
+  };
+  model.visit([&](const std::string&, at::Tensor& tensor) { add(tensor); });
+  model.visit_linears([&](const std::string&, model::Linear& linear) {
+    add(linear.packed.values);
+    add(linear.packed.positions);
+    weights.packed_layers += linear.packed.values.defined();
   });
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const double rate = static_cast<double>(tokens) / seconds;
-  stream.finish();
-  if (flags.json) {
-    const nlohmann::ordered_json json = {{"prompt", prompt},
-                                         {"text", stream.text()},
-                                         {"tokens", tokens},
-                                         {"stop", name_of(reason)},
-                                         {"tokens_per_second", rate}};
-    fmt::print("{}\n", json.dump());
-    return;
-  }
-  fmt::print("\n");
-  if (reason == model::StopReason::kContextFull)
-    spdlog::info("stopped: the model's context is full");
-  if (flags.stats) spdlog::info("{} tokens, {:.1f} tokens/s", tokens, rate);
+  return weights;
 }
 
-}  // namespace
+model::Model load(const GenerateFlags& flags, const checkpoint::ModelFolder& folder) {
+  model::Model model = folder.load(sparse::dtype_named(flags.dtype));
+  if (flags.weights == "packed" && model::keep_packed(model, model::Pack::kAlways) == 0) {
+    fail("\"{}\" has no 2:4 sparse layer to pack: use --weights auto or dense", flags.model);
+  }
+  if (flags.weights == "auto") model::keep_packed(model, model::Pack::kWhereItPays);
+  return model;
+}
 
-void add_generate(CLI::App& program) {
-  CLI::App& command = *program.add_subcommand("generate", "continue a text");
-  auto flags = std::make_shared<GenerateFlags>();
-  model::GenerateOptions& options = flags->options;
-  command.add_option("--model", flags->model, "Hugging Face folder")->required()->type_name("DIR");
-  command.add_option("--prompt", flags->prompt, "text to continue")->type_name("TEXT");
-  command.add_option("--prompt-file", flags->prompt_file, "file with the text to continue")
-      ->type_name("FILE");
+double per_second(int64_t count, double seconds) {
+  return seconds > 0 ? static_cast<double>(count) / seconds : 0.0;
+}
+
+Json stats_of(const model::GenerateResult& result, const Weights& weights, size_t prompt_tokens) {
+  // The first new token comes with the prompt.
+  const int64_t later = std::max<int64_t>(result.tokens - 1, 0);
+  return {{"prompt_tokens", prompt_tokens},
+          {"prompt_tokens_per_second",
+           per_second(static_cast<int64_t>(prompt_tokens), result.prompt_seconds)},
+          {"tokens_per_second", per_second(later, result.seconds)},
+          {"weight_bytes", weights.bytes},
+          {"packed_layers", weights.packed_layers}};
+}
+
+// The same tokens with dense weights, for comparison.
+double dense_tokens_per_second(const GenerateFlags& flags, const checkpoint::ModelFolder& folder,
+                               std::span<const int64_t> prompt, int64_t tokens) {
+  const model::Model dense = folder.load(sparse::dtype_named(flags.dtype));
+  model::GenerateOptions options = flags.options;
+  options.max_tokens = tokens;
+  const auto result = model::generate(dense, prompt, options, [](int64_t) { return true; });
+  return per_second(std::max<int64_t>(result.tokens - 1, 0), result.seconds);
+}
+
+void log_stats(const Json& stats, int64_t tokens) {
+  const auto number = [&](const char* name) { return stats[name].get<double>(); };
+  spdlog::info("prompt: {} tokens, {:.1f} tokens/s; generated: {} tokens, {:.1f} tokens/s",
+               stats["prompt_tokens"].get<int64_t>(), number("prompt_tokens_per_second"), tokens,
+               number("tokens_per_second"));
+  spdlog::info("weights: {:.1f} MB, {} layers packed", number("weight_bytes") / 1e6,
+               stats["packed_layers"].get<int64_t>());
+  if (stats.contains("dense_tokens_per_second")) {
+    const double dense = number("dense_tokens_per_second");
+    spdlog::info("with dense weights: {:.1f} tokens/s, so packed ones are {:.2f}x", dense,
+                 number("tokens_per_second") / dense);
+  }
+}
+
+/// What is continued. Without a tokenizer (--prompt-ids) there are only ids.
+struct Prompt {
+  std::string text;
+  std::vector<int64_t> ids;
+  std::optional<text::Tokenizer> tokenizer;
+};
+
+Prompt read_prompt(const GenerateFlags& flags, const checkpoint::SpecialIds& special) {
+  Prompt prompt;
+  if (!flags.prompt_ids.empty()) {
+    const text::TokenFile file = text::TokenFile::open(flags.prompt_ids);
+    prompt.ids.resize(static_cast<size_t>(file.size()));
+    file.read(0, prompt.ids);
+    return prompt;
+  }
+  prompt.tokenizer = text::Tokenizer::load(flags.model);
+  prompt.text = flags.prompt_file.empty() ? flags.prompt : read_file(flags.prompt_file);
+  for (const int32_t id : prompt.tokenizer->encode(prompt.text)) prompt.ids.push_back(id);
+  if (prompt.ids.empty() && special.begin) prompt.ids.push_back(*special.begin);
+  return prompt;
+}
+
+model::GenerateOptions options_of(const GenerateFlags& flags, const Prompt& prompt,
+                                  const checkpoint::SpecialIds& special) {
+  model::GenerateOptions options = flags.options;
+  options.end_tokens = special.end;
+  if (options.end_tokens.empty() && prompt.tokenizer && prompt.tokenizer->end_of_text()) {
+    options.end_tokens.push_back(*prompt.tokenizer->end_of_text());
+  }
+  return options;
+}
+
+void print_json(const Prompt& prompt, const std::vector<int64_t>& ids, const std::string& text,
+                const model::GenerateResult& result, const Json& stats) {
+  Json json = {{"prompt", prompt.text},
+               {"text", text},
+               {"ids", ids},
+               {"tokens", result.tokens},
+               {"stop", name_of(result.reason)}};
+  json.update(stats);
+  fmt::print("{}\n", json.dump());
+}
+
+void run_generate(const GenerateFlags& flags) {
+  const checkpoint::ModelFolder folder(flags.model);
+  const checkpoint::SpecialIds& special = folder.config().special;
+  const Prompt prompt = read_prompt(flags, special);
+  model::Model model = load(flags, folder);
+  const Weights weights = weights_of(model);
+  const bool prints = !flags.json && prompt.tokenizer;
+  TextStream stream(flags.stops, [&](std::string_view text) {
+    if (!prints) return;
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);
+  });
+  if (prints) fmt::print("{}", prompt.text);
+  std::vector<int64_t> ids;
+  const auto on_token = [&](int64_t id) {
+    ids.push_back(id);
+    const int32_t token[] = {static_cast<int32_t>(id)};
+    return !prompt.tokenizer || stream.add(prompt.tokenizer->decode(token));
+  };
+  const model::GenerateResult result =
+      model::generate(model, prompt.ids, options_of(flags, prompt, special), on_token);
+  stream.finish();
+  Json stats = stats_of(result, weights, prompt.ids.size());
+  if (flags.stats && weights.packed_layers > 0) {
+    model = {};
+    stats["dense_tokens_per_second"] =
+        dense_tokens_per_second(flags, folder, prompt.ids, result.tokens);
+  }
+  if (flags.json) {
+    print_json(prompt, ids, stream.text(), result, stats);
+    return;
+  }
+  fmt::print("{}\n", prompt.tokenizer ? "" : Json(ids).dump());
+  if (result.reason == model::StopReason::kContextFull) {
+    spdlog::info("stopped: the model's context is full");
+  }
+  if (flags.stats) log_stats(stats, result.tokens);
+}
+
+void add_sampling_options(CLI::App& command, model::GenerateOptions& options) {
   command.add_option("--max-tokens", options.max_tokens, "at most this many new tokens")
       ->check(CLI::NonNegativeNumber)
       ->type_name("N");
@@ -139,10 +206,37 @@ void add_generate(CLI::App& program) {
       ->check(CLI::Range(0.0, 1.0))
       ->type_name("P");
   command.add_option("--seed", options.seed, "of the random choices")->type_name("N");
-  command.add_option("--dtype", flags->dtype, "float32 or bfloat16")->type_name("T");
-  add_weights_option(command, flags->weights);
+}
+
+}  // namespace
+
+void add_generate(CLI::App& program) {
+  CLI::App& command = *program.add_subcommand("generate", "continue a text");
+  auto flags = std::make_shared<GenerateFlags>();
+  command.add_option("--model", flags->model, "Hugging Face folder")->required()->type_name("DIR");
+  command.add_option("--prompt", flags->prompt, "text to continue")->type_name("TEXT");
+  command.add_option("--prompt-file", flags->prompt_file, "file with the text to continue")
+      ->type_name("FILE");
+  command
+      .add_option("--prompt-ids", flags->prompt_ids,
+                  "token file to continue; ids are printed, no tokenizer is needed")
+      ->excludes("--prompt")
+      ->excludes("--prompt-file")
+      ->type_name("FILE.bin");
+  add_sampling_options(command, flags->options);
+  command.add_option("--stop", flags->stops, "end before this text; may be given several times")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->type_name("TEXT");
+  add_dtype_option(command, flags->dtype);
+  command
+      .add_option("--weights", flags->weights,
+                  "packed: 2:4 layers as values and positions, in half of the memory; dense: as "
+                  "they are; auto: packed where that is faster")
+      ->check(CLI::IsMember({"auto", "packed", "dense"}))
+      ->type_name("W");
   add_threads_option(command);
-  command.add_flag("--stats", flags->stats, "log tokens a second");
+  command.add_flag("--stats", flags->stats,
+                   "log tokens a second and the weights' memory, against dense weights too");
   command.add_flag("--json", flags->json, "print one JSON object instead of the text");
   on_run(command, [flags] { run_generate(*flags); });
 }

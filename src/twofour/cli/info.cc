@@ -39,29 +39,34 @@ Json machine() {
           {"devices", {"cpu"}}};
 }
 
-Json describe_model(const std::string& folder) {
-  model::Gpt2 model = checkpoint::load_gpt2(folder, at::kFloat);
+// One tensor at a time: a model need not fit into memory to be looked at.
+Json describe_model(const std::string& path) {
+  const checkpoint::ModelFolder folder(path);
   Json layers = Json::array();
   int64_t entries = 0, zeros = 0, bytes = 0;
-  model.visit([&](const std::string& name, at::Tensor& tensor) {
+  folder.for_each([&](const std::string& name, const at::Tensor& tensor) {
     const int64_t zero = tensor.numel() - at::count_nonzero(tensor).item<int64_t>();
-    Json layer = {{"name", name}, {"shape", tensor.sizes().vec()}, {"zeros", zero}};
+    Json layer = {{"name", name},
+                  {"shape", tensor.sizes().vec()},
+                  {"dtype", c10::toString(tensor.scalar_type())},
+                  {"zeros", zero}};
     const bool groups = tensor.dim() == 2 && tensor.size(1) % 4 == 0;
     layer["violations_2_4"] = groups ? Json(sparse::violations24(tensor)) : Json();
     layers.push_back(std::move(layer));
     entries += tensor.numel();
     zeros += zero;
-    bytes += tensor.numel() * 4;
+    bytes += tensor.numel() * static_cast<int64_t>(tensor.element_size());
   });
-  return {{"model", folder},       {"architecture", "gpt2"},
-          {"parameters", entries}, {"memory_bytes_float32", bytes},
+  const auto* llama = std::get_if<model::LlamaConfig>(&folder.config().model);
+  return {{"model", path},         {"architecture", llama ? llama->family : "gpt2"},
+          {"parameters", entries}, {"memory_bytes", bytes},
           {"zeros", zeros},        {"tensors", layers}};
 }
 
 void print_model(const Json& model) {
-  fmt::print("{}: {} parameters, {:.1f} MB in float32, {:.1f} % zeros\n",
-             model["model"].get<std::string>(), model["parameters"].get<int64_t>(),
-             model["memory_bytes_float32"].get<double>() / 1e6,
+  fmt::print("{}: {}, {} parameters, {:.1f} MB, {:.1f} % zeros\n",
+             model["model"].get<std::string>(), model["architecture"].get<std::string>(),
+             model["parameters"].get<int64_t>(), model["memory_bytes"].get<double>() / 1e6,
              100 * model["zeros"].get<double>() / model["parameters"].get<double>());
   fmt::print("{:<44} {:>16} {:>8}  {}\n", "tensor (linears as [out, in])", "shape", "zeros", "2:4");
   for (const Json& layer : model["tensors"]) {

@@ -85,6 +85,12 @@ void add_weights_option(CLI::App& command, std::string& weights) {
       ->type_name("W");
 }
 
+void add_dtype_option(CLI::App& command, std::string& dtype) {
+  command.add_option("--dtype", dtype, "float32, bfloat16 or float16")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
+      ->type_name("T");
+}
+
 void add_threads_option(CLI::App& command) {
   command
       .add_option_function<int>(

@@ -22,7 +22,7 @@ struct TokenizerFlags {
   std::vector<std::string> files, special_tokens = {"<|endoftext|>"};
   std::string tokenizer, out, file = "-", separator = "<|endoftext|>";
   int32_t vocabulary_size = 0;
-  bool jsonl = false, json = false;
+  bool jsonl = false, json = false, special = false;
 };
 
 std::string input_name(const std::string& file) { return file == "-" ? "/dev/stdin" : file; }
@@ -59,10 +59,13 @@ void for_lines(const std::string& file, Fn&& fn) {
 
 void run_encode(const TokenizerFlags& flags) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
+  const auto encode = [&](std::string_view text) {
+    return flags.special ? tokenizer.encode_with_special(text) : tokenizer.encode(text);
+  };
   if (!flags.jsonl) {
     const std::string text = read_file(input_name(flags.file));
     try {
-      write_line(nlohmann::json(tokenizer.encode(text)).dump());
+      write_line(nlohmann::json(encode(text)).dump());
     } catch (const Error& error) {
       fail("cannot encode \"{}\": {}", flags.file, error.what());
     }
@@ -73,7 +76,11 @@ void run_encode(const TokenizerFlags& flags) {
     if (!json.is_object() || !json.contains("text") || !json["text"].is_string()) {
       fail("cannot encode \"{}\": line {} is not {{\"text\": \"…\"}}", flags.file, number);
     }
-    write_line(nlohmann::json{{"ids", tokenizer.encode(json["text"].get<std::string>())}}.dump());
+    try {
+      write_line(nlohmann::json{{"ids", encode(json["text"].get<std::string>())}}.dump());
+    } catch (const Error& error) {
+      fail("cannot encode \"{}\": line {}: {}", flags.file, number, error.what());
+    }
   });
 }
 
@@ -93,7 +100,7 @@ void run_decode(const TokenizerFlags& flags) {
       json = json.is_object() && json.contains("ids") ? json["ids"] : nlohmann::json();
     std::string text;
     try {
-      text = tokenizer.decode(read_ids(json, flags.file, number));
+      text = tokenizer.decode(read_ids(json, flags.file, number), flags.special);
     } catch (const Error& error) {
       fail("cannot decode \"{}\": line {}: {}", flags.file, number, error.what());
     }
@@ -164,13 +171,15 @@ void add_training(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags)
 }
 
 void add_coding(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags, const char* name,
-                const char* help, const char* jsonl_help, void (*run)(const TokenizerFlags&)) {
+                const char* help, const char* jsonl_help, const char* special_flag,
+                const char* special_help, void (*run)(const TokenizerFlags&)) {
   CLI::App& command = *group.add_subcommand(name, help);
-  command.add_option("--tokenizer", flags->tokenizer, "folder of the tokenizer")
+  command.add_option("--tokenizer", flags->tokenizer, "folder of the tokenizer, or its file")
       ->required()
       ->type_name("DIR");
   command.add_option("file", flags->file, "- = the standard input")->type_name("FILE");
   command.add_flag("--jsonl", flags->jsonl)->description(jsonl_help);
+  command.add_flag(special_flag, flags->special)->description(special_help);
   add_threads_option(command);
   on_run(command, [flags, run] { run(*flags); });
 }
@@ -183,9 +192,11 @@ void add_tokenizer(CLI::App& program) {
   auto flags = std::make_shared<TokenizerFlags>();
   add_training(group, flags);
   add_coding(group, flags, "encode", "the whole input as one text to one JSON array of ids",
-             "each line {\"text\": …} to a line {\"ids\": …}", run_encode);
+             "each line {\"text\": …} to a line {\"ids\": …}", "--special",
+             "with the tokens that the model's own tokenizer puts around a text", run_encode);
   add_coding(group, flags, "decode", "JSON arrays of ids, one a line, to their text",
-             "each line {\"ids\": …} to a line {\"text\": …}", run_decode);
+             "each line {\"ids\": …} to a line {\"text\": …}", "--skip-special",
+             "special tokens stand for nothing", run_decode);
 }
 
 }  // namespace twofour::cli

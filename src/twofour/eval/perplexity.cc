@@ -1,6 +1,7 @@
 #include "twofour/eval/perplexity.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <vector>
 
@@ -30,7 +31,7 @@ std::vector<Window> windows_of(int64_t ids, int64_t context, int64_t stride) {
 }
 
 // The windows of one batch have equal lengths.
-double batch_nll(const model::Gpt2& model, std::span<const int64_t> ids,
+double batch_nll(const model::Model& model, std::span<const int64_t> ids,
                  std::span<const Window> windows) {
   const int64_t length = windows[0].end - windows[0].begin - 1;
   const auto rows = static_cast<int64_t>(windows.size());
@@ -42,7 +43,8 @@ double batch_nll(const model::Gpt2& model, std::span<const int64_t> ids,
   }
   const at::Tensor input =
       at::from_blob(inputs.data(), {rows, length}, at::TensorOptions().dtype(at::kLong));
-  const at::Tensor nll = model::next_token_nll(model, model::gpt2_hidden(model, input), targets);
+  const at::Tensor nll =
+      model::next_token_nll(model.output(), model::hidden_of(model, input), targets);
   const float* values = nll.const_data_ptr<float>();
   double total = 0.0;
   for (int64_t row = 0; row < rows; ++row) {
@@ -56,22 +58,22 @@ double batch_nll(const model::Gpt2& model, std::span<const int64_t> ids,
 
 }  // namespace
 
-PerplexityResult perplexity(const model::Gpt2& model, std::span<const int64_t> ids,
+PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> ids,
                             const PerplexityOptions& options) {
   const at::NoGradGuard no_gradients;
   const auto count = static_cast<int64_t>(ids.size());
-  const int64_t context = options.context == 0 ? model.config.context : options.context;
+  const int64_t context = options.context == 0 ? model.context() : options.context;
   const int64_t stride = options.stride == 0 ? context : options.stride;
   if (count < 2) fail("perplexity needs at least 2 tokens, the text has {}", count);
-  if (context < 2 || context > model.config.context) {
-    fail_usage("--context {} is outside 2 to {}, the model's context", context,
-               model.config.context);
+  if (context < 2 || context > model.context()) {
+    fail_usage("--context {} is outside 2 to {}, the model's context", context, model.context());
   }
   if (stride < 1 || stride > context) {
     fail_usage("--stride {} is outside 1 to {}, the context", stride, context);
   }
   const std::vector<Window> windows = windows_of(count, context, stride);
   PerplexityResult result;
+  const auto start = std::chrono::steady_clock::now();
   for (size_t first = 0; first < windows.size();) {
     const int64_t length = windows[first].end - windows[first].begin;
     size_t last = first + 1;
@@ -90,6 +92,8 @@ PerplexityResult perplexity(const model::Gpt2& model, std::span<const int64_t> i
       options.progress(static_cast<int64_t>(first), static_cast<int64_t>(windows.size()));
     }
   }
+  result.seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.perplexity = std::exp(result.nll / static_cast<double>(result.tokens));
   return result;
 }

@@ -5,7 +5,7 @@
 #include <functional>
 #include <span>
 
-#include "twofour/model/gpt2.h"
+#include "twofour/model/model.h"
 
 namespace twofour::eval {
 
@@ -20,13 +20,14 @@ struct PerplexityResult {
   double perplexity = 0;  ///< exp(nll / tokens)
   double nll = 0;         ///< sum of -log p over the counted tokens, nats
   int64_t tokens = 0;     ///< counted tokens
+  double seconds = 0;     ///< of the model's work
 };
 
 /// Window k begins at k · stride and holds `context` ids. Inside a window every id but its first is
 /// predicted; of a later window only the ids that no earlier window covered count. The last window
 /// is the first that reaches the end. Throws Error for fewer than two ids, a context beyond the
 /// model's or below 2, or a stride that is not in [1, context].
-PerplexityResult perplexity(const model::Gpt2& model, std::span<const int64_t> ids,
+PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> ids,
                             const PerplexityOptions& options);
 
 }  // namespace twofour::eval

@@ -11,13 +11,11 @@
 namespace twofour::eval {
 namespace {
 
-TEST(Perplexity, equals_the_golden_values_for_every_context_and_stride) {
-  SKIP_WITHOUT_SHARED();
-  const fs::path folder = testing::shared_folder() / "golden/gpt2";
+void expect_golden_perplexities(const fs::path& folder) {
   const auto golden = testing::read_golden(folder / "expected.safetensors");
   const auto& values = golden.at("long_ids").values;
   const std::vector<int64_t> ids(values.begin(), values.end());
-  const model::Gpt2 model = checkpoint::load_gpt2(folder, at::kFloat);
+  const model::Model model = checkpoint::load_model(folder, at::kFloat);
   int compared = 0;
   for (const auto& [name, expected] : golden) {
     int context, stride;
@@ -33,6 +31,14 @@ TEST(Perplexity, equals_the_golden_values_for_every_context_and_stride) {
   EXPECT_GT(compared, 0);
 }
 
+TEST(Perplexity, equals_the_golden_values_of_every_model_for_every_context_and_stride) {
+  SKIP_WITHOUT_SHARED();
+  for (const char* name : {"gpt2", "llama", "llama_tied_mha", "llama31", "qwen2"}) {
+    SCOPED_TRACE(name);
+    expect_golden_perplexities(testing::shared_folder() / "golden" / name);
+  }
+}
+
 TEST(Perplexity, refuses_impossible_windows) {
   model::Gpt2Config config;
   config.vocabulary = 11;
@@ -41,7 +47,7 @@ TEST(Perplexity, refuses_impossible_windows) {
   config.layers = 1;
   config.heads = 2;
   config.feed_forward = 16;
-  const model::Gpt2 model = model::make_gpt2(config, 1);
+  const model::Model model{model::make_gpt2(config, 1)};
   const std::vector<int64_t> ids(20, 3);
   EXPECT_THAT_ERROR(perplexity(model, std::span(ids).first(1), {}), "at least 2 tokens");
   EXPECT_THAT_ERROR(perplexity(model, ids, {9, 9, 1, {}}), "outside 2 to 8");

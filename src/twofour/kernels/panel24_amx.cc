@@ -4,6 +4,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include <x86intrin.h>  // clang has _m_prefetchw here only
+
 #include "twofour/kernels/mvue24_avx512.h"
 #include "twofour/kernels/panel24_fill_avx512.h"
 #include "twofour/kernels/terms_amx.h"

@@ -14,35 +14,42 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
+// The masters are arguments only so that the graph is recorded.
 struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
-  static Variable forward(AutogradContext* context, const Variable& wte, const Variable& wpe,
-                          const Gpt2& model, const at::Tensor& ids, int64_t first_position) {
-    const at::Tensor& tokens = model.forward_wte.defined() ? model.forward_wte : wte;
-    const at::Tensor& positions = model.forward_wpe.defined() ? model.forward_wpe : wpe;
-    context->save_for_backward({wte, wpe, ids});
+  static Variable forward(AutogradContext* context, const Variable& tokens,
+                          const EmbeddingTables& tables, const at::Tensor& ids,
+                          int64_t first_position) {
+    const auto used = [](const at::Tensor& forward, const at::Tensor& master) {
+      return (forward.defined() ? forward : master).detach();
+    };
+    context->save_for_backward({tokens, tables.positions, ids});
     context->saved_data["first_position"] = first_position;
-    at::Tensor x = at::embedding(tokens.detach(), ids);
-    x.add_(positions.detach().narrow(0, first_position, ids.size(1)));
+    at::Tensor x = at::embedding(used(tables.forward_tokens, tokens), ids);
+    if (tables.positions.defined()) {
+      x.add_(
+          used(tables.forward_positions, tables.positions).narrow(0, first_position, ids.size(1)));
+    }
     return x.view({ids.numel(), x.size(2)});
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &wte = saved[0], &wpe = saved[1], &ids = saved[2];
-    const int64_t batch = ids.size(0), tokens = ids.size(1);
+    const at::Tensor &tokens = saved[0], &positions = saved[1], &ids = saved[2];
     const at::Tensor dx = gradients[0].to(at::kFloat).contiguous();
-    sparse::gradient_of(wte).index_add_(0, ids.view({-1}), dx);
-    sparse::gradient_of(wpe)
-        .narrow(0, context->saved_data["first_position"].toInt(), tokens)
-        .add_(dx.view({batch, tokens, dx.size(1)}).sum(0));
-    return variable_list(5);
+    sparse::gradient_of(tokens).index_add_(0, ids.view({-1}), dx);
+    if (positions.defined()) {
+      sparse::gradient_of(positions)
+          .narrow(0, context->saved_data["first_position"].toInt(), ids.size(1))
+          .add_(dx.view({ids.size(0), ids.size(1), dx.size(1)}).sum(0));
+    }
+    return variable_list(4);
   }
 };
 
 }  // namespace
 
-at::Tensor embed(const Gpt2& model, const at::Tensor& ids, int64_t first_position) {
-  return EmbeddingFunction::apply(model.wte, model.wpe, model, ids, first_position);
+at::Tensor embed(const EmbeddingTables& tables, const at::Tensor& ids, int64_t first_position) {
+  return EmbeddingFunction::apply(tables.tokens, tables, ids, first_position);
 }
 
 }  // namespace twofour::model

@@ -2,12 +2,16 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "twofour/model/gpt2.h"
-
 namespace twofour::model {
 
-/// wte[id] + wpe[position] as [N, D] for ids [B, T] at positions first_position…, in the compute
-/// dtype. Backward adds to the float32 gradients of wte and wpe in place.
-at::Tensor embed(const Gpt2& model, const at::Tensor& ids, int64_t first_position);
+/// The tables of an embedding, each with its copy in the compute dtype (undefined = the master).
+struct EmbeddingTables {
+  at::Tensor tokens, forward_tokens;                  ///< [V, D]
+  at::Tensor positions = {}, forward_positions = {};  ///< [context, D]; undefined = none
+};
+
+/// tokens[id] + positions[position] as [N, D] for ids [B, T] at positions first_position…, in the
+/// compute dtype. Backward adds to the masters' float32 gradients in place.
+at::Tensor embed(const EmbeddingTables& tables, const at::Tensor& ids, int64_t first_position = 0);
 
 }  // namespace twofour::model

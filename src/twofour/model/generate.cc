@@ -1,6 +1,7 @@
 #include "twofour/model/generate.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <numeric>
 
@@ -56,38 +57,57 @@ int64_t sample(std::span<const float> logits, const GenerateOptions& options, do
   return candidates[0].id;
 }
 
-at::Tensor last_logits(const Gpt2& model, std::span<const int64_t> ids, KeyValueCache& cache) {
+at::Tensor last_logits(const Model& model, std::span<const int64_t> ids, KeyValueCache& cache) {
   const at::Tensor input =
       at::from_blob(const_cast<int64_t*>(ids.data()), {1, static_cast<int64_t>(ids.size())},
                     at::TensorOptions().dtype(at::kLong));
-  const at::Tensor hidden = gpt2_hidden(model, input, cache);
-  return gpt2_logits(model, hidden.narrow(0, hidden.size(0) - 1, 1)).to(at::kFloat).contiguous();
+  const at::Tensor hidden = hidden_of(model, input, cache);
+  return logits_of(model.output(), hidden.narrow(0, hidden.size(0) - 1, 1))
+      .to(at::kFloat)
+      .contiguous();
 }
 
 }  // namespace
 
-StopReason generate(const Gpt2& model, std::span<const int64_t> prompt,
-                    const GenerateOptions& options, const std::function<bool(int64_t)>& on_token) {
+GenerateResult generate(const Model& model, std::span<const int64_t> prompt,
+                        const GenerateOptions& options,
+                        const std::function<bool(int64_t)>& on_token) {
   const at::NoGradGuard no_gradients;
   const auto length = static_cast<int64_t>(prompt.size());
   if (length == 0) fail("the prompt has no tokens: give at least one");
-  if (length >= model.config.context) {
-    fail("the prompt of {} tokens fills the model's context of {}", length, model.config.context);
+  if (length >= model.context()) {
+    fail("the prompt of {} tokens fills the model's context of {}", length, model.context());
   }
-  const int64_t room = std::min(options.max_tokens, model.config.context - length);
+  const int64_t room = std::min(options.max_tokens, model.context() - length);
   KeyValueCache cache = make_cache(model, 1, length + room);
   const RandomStream stream{options.seed, 0, 0, RandomStream::kSampling};
   std::vector<int64_t> next(prompt.begin(), prompt.end());
+  GenerateResult result;
+  const auto start = std::chrono::steady_clock::now();
+  const auto seconds = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  result.reason = room < options.max_tokens ? StopReason::kContextFull : StopReason::kMaxTokens;
   for (int64_t i = 0; i < room; ++i) {
     const at::Tensor logits = last_logits(model, next, cache);
+    if (i == 0) result.prompt_seconds = seconds();
     const std::span values(logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel()));
     const PhiloxBlock bits = stream(static_cast<uint32_t>(i));
     const int64_t id = sample(values, options, bits[0] * 0x1p-32);
-    if (options.end_token == id) return StopReason::kEndToken;
-    if (!on_token(id)) return StopReason::kCaller;
+    const auto& ends = options.end_tokens;
+    if (std::find(ends.begin(), ends.end(), id) != ends.end()) {
+      result.reason = StopReason::kEndToken;
+      break;
+    }
+    ++result.tokens;
+    if (!on_token(id)) {
+      result.reason = StopReason::kCaller;
+      break;
+    }
     next = {id};
   }
-  return room < options.max_tokens ? StopReason::kContextFull : StopReason::kMaxTokens;
+  result.seconds = seconds() - result.prompt_seconds;
+  return result;
 }
 
 }  // namespace twofour::model

@@ -3,11 +3,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <span>
 #include <vector>
 
-#include "twofour/model/gpt2.h"
+#include "twofour/model/model.h"
 
 namespace twofour::model {
 
@@ -18,15 +17,23 @@ struct GenerateOptions {
   double top_p = 1.0;  ///< … among the fewest whose probabilities sum to at least this (nucleus
                        ///< sampling, arXiv 1904.09751, section 3.1)
   uint64_t seed = 0;
-  std::optional<int64_t> end_token;  ///< generation ends after it; it is not handed out
+  std::vector<int64_t> end_tokens;  ///< generation ends after any of them; it is not handed out
 };
 
 enum class StopReason { kMaxTokens, kEndToken, kContextFull, kCaller };
 
+struct GenerateResult {
+  StopReason reason = StopReason::kMaxTokens;
+  int64_t tokens = 0;         ///< handed out
+  double prompt_seconds = 0;  ///< until the logits of the first new token
+  double seconds = 0;         ///< of all that follow
+};
+
 /// Appends to `prompt` (at least one id) until a reason to stop; calls on_token(id) for each new
 /// one, which ends generation by returning false. The same options and prompt give the same tokens.
 /// Throws Error when the prompt fills the model's context or holds an unknown id.
-StopReason generate(const Gpt2& model, std::span<const int64_t> prompt,
-                    const GenerateOptions& options, const std::function<bool(int64_t)>& on_token);
+GenerateResult generate(const Model& model, std::span<const int64_t> prompt,
+                        const GenerateOptions& options,
+                        const std::function<bool(int64_t)>& on_token);
 
 }  // namespace twofour::model

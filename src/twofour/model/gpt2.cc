@@ -2,17 +2,14 @@
 
 #include <cmath>
 
-#include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/layer_norm.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
 
 #include "twofour/base/error.h"
 #include "twofour/model/embedding.h"
 #include "twofour/model/initialise.h"
 #include "twofour/model/recompute.h"
 #include "twofour/sparse/gelu.h"
-#include "twofour/sparse/pattern.h"
 
 namespace twofour::model {
 namespace {
@@ -21,42 +18,17 @@ at::Tensor norm(const at::Tensor& x, const LayerNorm& layer, double epsilon) {
   return at::layer_norm(x, {x.size(-1)}, layer.weight, layer.bias, epsilon);
 }
 
-// [N, D] as [B, H, T, D / H] without a copy.
-at::Tensor split_heads(const at::Tensor& x, int64_t batch, int64_t heads) {
-  const int64_t width = x.size(1);
-  return x.view({batch, -1, heads, width / heads}).transpose(1, 2);
-}
-
-at::Tensor join_heads(const at::Tensor& x) {
-  return x.transpose(1, 2).reshape({x.size(0) * x.size(2), x.size(1) * x.size(3)});
-}
-
-struct Attention {
+struct Place {
   int64_t batch, heads;
+  size_t layer;
   KeyValueCache* cache = nullptr;
-  size_t layer = 0;
 };
 
-// Appends keys and values [B, H, T, d] to the cache and returns all of them.
-void extend(KeyValueCache& cache, size_t layer, at::Tensor& keys, at::Tensor& values) {
-  const int64_t added = keys.size(2), length = cache.length + added;
-  cache.keys[layer].narrow(2, cache.length, added).copy_(keys);
-  cache.values[layer].narrow(2, cache.length, added).copy_(values);
-  keys = cache.keys[layer].narrow(2, 0, length);
-  values = cache.values[layer].narrow(2, 0, length);
-}
-
-at::Tensor attend(const Gpt2Block& block, const at::Tensor& x, const Attention& attention) {
+at::Tensor self_attention(const Gpt2Block& block, const at::Tensor& x, const Place& place) {
   const std::vector<at::Tensor> qkv = sparse::linear(x, block.c_attn).chunk(3, 1);
-  const at::Tensor queries = split_heads(qkv[0], attention.batch, attention.heads);
-  at::Tensor keys = split_heads(qkv[1], attention.batch, attention.heads);
-  at::Tensor values = split_heads(qkv[2], attention.batch, attention.heads);
-  if (attention.cache) extend(*attention.cache, attention.layer, keys, values);
-  // A single query sees everything in the cache; several see a triangle.
-  const bool causal = queries.size(2) > 1;
-  const at::Tensor mixed =
-      at::scaled_dot_product_attention(queries, keys, values, {}, /*dropout_p=*/0.0, causal);
-  return sparse::linear(join_heads(mixed), block.c_proj);
+  const auto heads_of = [&](size_t i) { return split_heads(qkv[i], place.batch, place.heads); };
+  const at::Tensor mixed = attend(heads_of(0), heads_of(1), heads_of(2), place.cache, place.layer);
+  return sparse::linear(mixed, block.c_proj);
 }
 
 at::Tensor feed_forward(const Gpt2Block& block, const at::Tensor& x) {
@@ -64,34 +36,22 @@ at::Tensor feed_forward(const Gpt2Block& block, const at::Tensor& x) {
 }
 
 at::Tensor run_block(const Gpt2Block& block, const at::Tensor& x, double epsilon,
-                     const Attention& attention) {
-  const at::Tensor attended = x.add(attend(block, norm(x, block.ln_1, epsilon), attention));
+                     const Place& place) {
+  const at::Tensor attended = x.add(self_attention(block, norm(x, block.ln_1, epsilon), place));
   return attended.add(feed_forward(block, norm(attended, block.ln_2, epsilon)));
-}
-
-void check_ids(const Gpt2Config& config, const at::Tensor& ids, int64_t first_position) {
-  const int64_t last = first_position + ids.size(1);
-  if (last > config.context) {
-    fail("{} tokens are more than the model's context of {}", last, config.context);
-  }
-  if (ids.numel() == 0) fail("no tokens to run the model on");
-  const int64_t largest = ids.max().item<int64_t>(), smallest = ids.min().item<int64_t>();
-  if (smallest < 0 || largest >= config.vocabulary) {
-    fail("token id {} is outside the model's vocabulary of {}", smallest < 0 ? smallest : largest,
-         config.vocabulary);
-  }
 }
 
 at::Tensor run_blocks(const Gpt2& model, const at::Tensor& ids, KeyValueCache* cache,
                       bool recompute_activations) {
   const int64_t first_position = cache ? cache->length : 0;
-  check_ids(model.config, ids, first_position);
+  check_ids(ids, first_position, model.config.vocabulary, model.config.context);
   const double epsilon = model.config.layer_norm_epsilon;
-  at::Tensor x = embed(model, ids, first_position);
+  at::Tensor x =
+      embed({model.wte, model.forward_wte, model.wpe, model.forward_wpe}, ids, first_position);
   for (size_t i = 0; i < model.h.size(); ++i) {
-    const Attention attention{ids.size(0), model.config.heads, cache, i};
-    const auto block = [&model, i, epsilon, attention](const at::Tensor& input) {
-      return run_block(model.h[i], input, epsilon, attention);
+    const Place place{ids.size(0), model.config.heads, i, cache};
+    const auto block = [&model, i, epsilon, place](const at::Tensor& input) {
+      return run_block(model.h[i], input, epsilon, place);
     };
     x = recompute_activations ? recompute(block, x) : block(x);
   }
@@ -121,11 +81,8 @@ int64_t Gpt2Config::parameters() const {
   return (vocabulary + context) * width + layers * (attention + mlp + 4 * width) + 2 * width;
 }
 
-Gpt2 make_empty_gpt2(const Gpt2Config& config, at::ScalarType dtype) {
-  config.check();
-  const auto tensor = [&](at::IntArrayRef shape) {
-    return at::empty(shape, at::TensorOptions().dtype(dtype));
-  };
+Gpt2Block make_empty_gpt2_block(const Gpt2Config& config, const at::TensorOptions& options) {
+  const auto tensor = [&](at::IntArrayRef shape) { return at::empty(shape, options); };
   const auto norm = [&] { return LayerNorm{tensor({config.width}), tensor({config.width})}; };
   const auto linear = [&](int64_t out, int64_t in) {
     Linear layer;
@@ -133,27 +90,26 @@ Gpt2 make_empty_gpt2(const Gpt2Config& config, at::ScalarType dtype) {
     layer.bias = tensor({out});
     return layer;
   };
+  return {
+      norm(), linear(3 * config.width, config.width),    linear(config.width, config.width),
+      norm(), linear(config.feed_forward, config.width), linear(config.width, config.feed_forward)};
+}
+
+Gpt2 make_empty_gpt2_frame(const Gpt2Config& config, const at::TensorOptions& options) {
+  config.check();
   Gpt2 model;
   model.config = config;
-  model.wte = tensor({config.vocabulary, config.width});
-  model.wpe = tensor({config.context, config.width});
-  for (int64_t i = 0; i < config.layers; ++i) {
-    model.h.push_back(
-        {norm(), linear(3 * config.width, config.width), linear(config.width, config.width), norm(),
-         linear(config.feed_forward, config.width), linear(config.width, config.feed_forward)});
-  }
-  model.ln_f = norm();
+  model.wte = at::empty({config.vocabulary, config.width}, options);
+  model.wpe = at::empty({config.context, config.width}, options);
+  model.h.resize(static_cast<size_t>(config.layers));
+  model.ln_f = {at::empty({config.width}, options), at::empty({config.width}, options)};
   return model;
 }
 
-int64_t use_24_kernels(Gpt2& model) {
-  int64_t layers = 0;
-  model.visit_linears([&](const std::string&, Linear& linear) {
-    if (linear.weight.size(1) % 4 != 0 || sparse::violations24(linear.weight) > 0) return;
-    linear.weight24 = c10::make_intrusive<sparse::Weight24>(sparse::Along::kRows);
-    ++layers;
-  });
-  return layers;
+Gpt2 make_empty_gpt2(const Gpt2Config& config, const at::TensorOptions& options) {
+  Gpt2 model = make_empty_gpt2_frame(config, options);
+  for (Gpt2Block& block : model.h) block = make_empty_gpt2_block(config, options);
+  return model;
 }
 
 Gpt2 make_gpt2(const Gpt2Config& config, uint64_t seed) {
@@ -178,13 +134,7 @@ at::Tensor gpt2_hidden(const Gpt2& model, const at::Tensor& ids, const ForwardOp
 }
 
 at::Tensor gpt2_hidden(const Gpt2& model, const at::Tensor& ids, KeyValueCache& cache) {
-  if (ids.size(1) > 1 && cache.length > 0) {
-    fail("several tokens at once can only begin a sequence: the cache already holds {}",
-         cache.length);
-  }
-  if (cache.length + ids.size(1) > cache.keys.at(0).size(2)) {
-    fail("the cache has room for {} tokens", cache.keys[0].size(2));
-  }
+  check_cache(cache, ids.size(1));
   at::Tensor hidden = run_blocks(model, ids, &cache, false);
   cache.length += ids.size(1);
   return hidden;
@@ -192,18 +142,8 @@ at::Tensor gpt2_hidden(const Gpt2& model, const at::Tensor& ids, KeyValueCache& 
 
 KeyValueCache make_cache(const Gpt2& model, int64_t batch, int64_t capacity) {
   const Gpt2Config& config = model.config;
-  KeyValueCache cache;
-  for (int64_t i = 0; i < config.layers; ++i) {
-    const std::vector<int64_t> shape = {batch, config.heads, capacity, config.width / config.heads};
-    cache.keys.push_back(at::empty(shape, model.wte.options()));
-    cache.values.push_back(at::empty(shape, model.wte.options()));
-  }
-  return cache;
-}
-
-at::Tensor gpt2_logits(const Gpt2& model, const at::Tensor& hidden) {
-  const at::Tensor& output = model.forward_wte.defined() ? model.forward_wte : model.wte;
-  return sparse::forward_product(hidden, output, {});
+  return make_cache(config.layers, batch, config.heads, capacity, config.width / config.heads,
+                    model.wte);
 }
 
 }  // namespace twofour::model

@@ -9,6 +9,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "twofour/model/attention.h"
+#include "twofour/model/forward_options.h"
+#include "twofour/model/loss.h"
 #include "twofour/sparse/linear24.h"
 
 namespace twofour::model {
@@ -54,37 +57,36 @@ struct Gpt2 {
   /// wte and wpe in the compute dtype, made once per optimiser step. Undefined = the masters.
   at::Tensor forward_wte, forward_wpe;
 
+  OutputMatrix output() const { return {wte, forward_wte}; }
+
   /// Calls fn(name, tensor) for every parameter in a fixed order, with Hugging Face's names. Linear
   /// weights are [out, in] here; Hugging Face's files hold them transposed (Conv1D).
   template <class Fn>
   void visit(Fn&& fn);
+
+  /// The same for the parameters of block i alone, and for those of no block.
+  template <class Fn>
+  void visit_block(size_t i, Fn&& fn);
+  template <class Fn>
+  void visit_frame(Fn&& fn);
 
   /// Calls fn(name, linear) for every linear layer; `name` is its weight's name in visit.
   template <class Fn>
   void visit_linears(Fn&& fn);
 };
 
-/// Keys and values of the tokens seen so far, so that generation computes each token once.
-struct KeyValueCache {
-  std::vector<at::Tensor> keys, values;  ///< a layer each: [B, H, capacity, D / H]
-  int64_t length = 0;
-};
-
-/// Lets every linear layer whose weight is 2:4 along its rows run on the 2:4 kernels where those
-/// are faster. Returns how many there are. For a model that is not trained on.
-int64_t use_24_kernels(Gpt2& model);
-
 /// Parameters drawn as GPT-2's are: N(0, 0.02²), the two projections into the residual stream by
 /// 1 / sqrt(2 layers) less, biases 0, norms 1. A pure function of (config, seed).
 Gpt2 make_gpt2(const Gpt2Config& config, uint64_t seed);
 
 /// Parameters with the right shapes and no values, for a loader to fill.
-Gpt2 make_empty_gpt2(const Gpt2Config& config, at::ScalarType dtype);
+Gpt2 make_empty_gpt2(const Gpt2Config& config, const at::TensorOptions& options);
 
-struct ForwardOptions {
-  bool recompute_activations =
-      false;  ///< keep only each block's input; run the block again in backward
-};
+/// The same without the blocks, whose tensors are undefined.
+Gpt2 make_empty_gpt2_frame(const Gpt2Config& config, const at::TensorOptions& options);
+
+/// A block of the same kind.
+Gpt2Block make_empty_gpt2_block(const Gpt2Config& config, const at::TensorOptions& options);
 
 /// The last norm's output [N, D] for ids [B, T] (int64). Throws when T is over the context or an id
 /// is outside the vocabulary.
@@ -95,9 +97,6 @@ at::Tensor gpt2_hidden(const Gpt2& model, const at::Tensor& ids,
 /// T may exceed 1 only while the cache is empty.
 at::Tensor gpt2_hidden(const Gpt2& model, const at::Tensor& ids, KeyValueCache& cache);
 KeyValueCache make_cache(const Gpt2& model, int64_t batch, int64_t capacity);
-
-/// hidden [N, D] times the output matrix: logits [N, V] in the compute dtype.
-at::Tensor gpt2_logits(const Gpt2& model, const at::Tensor& hidden);
 
 template <class Fn>
 void Gpt2::visit_linears(Fn&& fn) {
@@ -111,27 +110,36 @@ void Gpt2::visit_linears(Fn&& fn) {
 }
 
 template <class Fn>
+void Gpt2::visit_block(size_t i, Fn&& fn) {
+  Gpt2Block& block = h[i];
+  const std::string prefix = "transformer.h." + std::to_string(i);
+  const auto both = [&](const char* name, auto& layer) {
+    fn(prefix + name + ".weight", layer.weight);
+    fn(prefix + name + ".bias", layer.bias);
+  };
+  both(".ln_1", block.ln_1);
+  both(".attn.c_attn", block.c_attn);
+  both(".attn.c_proj", block.c_proj);
+  both(".ln_2", block.ln_2);
+  both(".mlp.c_fc", block.mlp_c_fc);
+  both(".mlp.c_proj", block.mlp_c_proj);
+}
+
+template <class Fn>
+void Gpt2::visit_frame(Fn&& fn) {
+  fn(std::string("transformer.wte.weight"), wte);
+  fn(std::string("transformer.wpe.weight"), wpe);
+  fn(std::string("transformer.ln_f.weight"), ln_f.weight);
+  fn(std::string("transformer.ln_f.bias"), ln_f.bias);
+}
+
+template <class Fn>
 void Gpt2::visit(Fn&& fn) {
-  const auto norm = [&](const std::string& name, LayerNorm& layer) {
-    fn(name + ".weight", layer.weight);
-    fn(name + ".bias", layer.bias);
-  };
-  const auto linear = [&](const std::string& name, Linear& layer) {
-    fn(name + ".weight", layer.weight);
-    fn(name + ".bias", layer.bias);
-  };
-  fn("transformer.wte.weight", wte);
-  fn("transformer.wpe.weight", wpe);
-  for (size_t i = 0; i < h.size(); ++i) {
-    const std::string prefix = "transformer.h." + std::to_string(i);
-    norm(prefix + ".ln_1", h[i].ln_1);
-    linear(prefix + ".attn.c_attn", h[i].c_attn);
-    linear(prefix + ".attn.c_proj", h[i].c_proj);
-    norm(prefix + ".ln_2", h[i].ln_2);
-    linear(prefix + ".mlp.c_fc", h[i].mlp_c_fc);
-    linear(prefix + ".mlp.c_proj", h[i].mlp_c_proj);
-  }
-  norm("transformer.ln_f", ln_f);
+  fn(std::string("transformer.wte.weight"), wte);
+  fn(std::string("transformer.wpe.weight"), wpe);
+  for (size_t i = 0; i < h.size(); ++i) visit_block(i, fn);
+  fn(std::string("transformer.ln_f.weight"), ln_f.weight);
+  fn(std::string("transformer.ln_f.bias"), ln_f.bias);
 }
 
 }  // namespace twofour::model

@@ -13,6 +13,7 @@
 #include "twofour/kernels/cross_entropy.h"
 #include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/kernel_types.h"
+#include "twofour/sparse/linear24.h"
 
 namespace twofour::model {
 namespace {
@@ -49,35 +50,34 @@ void with_typed_logits(const at::Tensor& logits, Fn&& fn) {
 
 // Runs fn(logits, targets, first row) over a few rows of `hidden` at a time.
 template <class Fn>
-void for_logits(const Gpt2& model, const at::Tensor& hidden, std::span<const int64_t> targets,
-                Fn&& fn) {
+void for_logits(const OutputMatrix& output, const at::Tensor& hidden,
+                std::span<const int64_t> targets, Fn&& fn) {
   const int64_t rows = hidden.size(0);
-  const int64_t chunk = rows_at_a_time(rows, model.config.vocabulary, hidden.element_size());
+  const int64_t chunk = rows_at_a_time(rows, output.weight.size(0), hidden.element_size());
   for (int64_t first = 0; first < rows; first += chunk) {
     const int64_t count = std::min(chunk, rows - first);
-    const at::Tensor logits = gpt2_logits(model, hidden.narrow(0, first, count));
+    const at::Tensor logits = logits_of(output, hidden.narrow(0, first, count));
     fn(logits, targets.subspan(static_cast<size_t>(first), static_cast<size_t>(count)), first);
   }
 }
 
 struct LossFunction : torch::autograd::Function<LossFunction> {
-  static Variable forward(AutogradContext* context, const Variable& hidden, const Variable& wte,
-                          const Gpt2& model, std::span<const int64_t> targets,
+  static Variable forward(AutogradContext* context, const Variable& hidden, const Variable& weight,
+                          const OutputMatrix& output, std::span<const int64_t> targets,
                           double gradient_scale) {
-    const at::Tensor& output = model.forward_wte.defined() ? model.forward_wte : wte;
     const auto scale = static_cast<float>(gradient_scale / static_cast<double>(hidden.size(0)));
     at::Tensor dhidden = at::empty_like(hidden);
     double total = 0.0;
-    for_logits(model, hidden, targets,
+    for_logits(output, hidden, targets,
                [&](const at::Tensor& logits, std::span<const int64_t> part, int64_t first) {
                  with_typed_logits(logits, [&](auto* values) {
                    total += kernels::cross_entropy_gradient(values, part.data(), logits.size(0),
                                                             logits.size(1), scale);
                  });
                  at::Tensor rows = dhidden.narrow(0, first, logits.size(0));
-                 at::mm_out(rows, logits, output.detach());
+                 at::mm_out(rows, logits, output.used().detach());
                  sparse::add_weight_gradient_product(
-                     logits, hidden.narrow(0, first, logits.size(0)), sparse::gradient_of(wte));
+                     logits, hidden.narrow(0, first, logits.size(0)), sparse::gradient_of(weight));
                });
     context->save_for_backward({dhidden});
     return at::scalar_tensor(total / static_cast<double>(hidden.size(0)), at::kDouble);
@@ -92,12 +92,16 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
 
 }  // namespace
 
-at::Tensor next_token_nll(const Gpt2& model, const at::Tensor& hidden,
+at::Tensor logits_of(const OutputMatrix& output, const at::Tensor& hidden) {
+  return sparse::forward_product(hidden, output.used(), {});
+}
+
+at::Tensor next_token_nll(const OutputMatrix& output, const at::Tensor& hidden,
                           std::span<const int64_t> targets) {
   const at::NoGradGuard no_gradients;
-  check_targets(targets, hidden, model.config.vocabulary);
+  check_targets(targets, hidden, output.weight.size(0));
   at::Tensor nll = at::empty({hidden.size(0)}, at::TensorOptions().dtype(at::kFloat));
-  for_logits(model, hidden, targets,
+  for_logits(output, hidden, targets,
              [&](const at::Tensor& logits, std::span<const int64_t> part, int64_t first) {
                with_typed_logits(logits, [&](auto* values) {
                  kernels::cross_entropy(values, part.data(), logits.size(0), logits.size(1),
@@ -107,13 +111,13 @@ at::Tensor next_token_nll(const Gpt2& model, const at::Tensor& hidden,
   return nll;
 }
 
-at::Tensor next_token_loss(const Gpt2& model, const at::Tensor& hidden,
+at::Tensor next_token_loss(const OutputMatrix& output, const at::Tensor& hidden,
                            std::span<const int64_t> targets, double gradient_scale) {
   if (!at::GradMode::is_enabled()) {
-    return next_token_nll(model, hidden, targets).to(at::kDouble).mean();
+    return next_token_nll(output, hidden, targets).to(at::kDouble).mean();
   }
-  check_targets(targets, hidden, model.config.vocabulary);
-  return LossFunction::apply(hidden, model.wte, model, targets, gradient_scale);
+  check_targets(targets, hidden, output.weight.size(0));
+  return LossFunction::apply(hidden, output.weight, output, targets, gradient_scale);
 }
 
 }  // namespace twofour::model

@@ -6,6 +6,7 @@
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
+#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -116,10 +117,35 @@ kernels::Panel24& scratch_panel(at::ScalarType dtype, int64_t rows, int64_t colu
   return panels.emplace(key, empty_panel(dtype, rows, columns)).first->second;
 }
 
+at::Tensor packed_product(const at::Tensor& x, const Linear& layer) {
+  if (x.size(0) <= kernels::kFewTokens) return multiply_few(layer.packed, x, layer.bias);
+  return forward_product(x, unpack24(layer.packed), layer.bias);
+}
+
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x, const Linear& layer) {
+  if (layer.packed.values.defined()) return packed_product(x, layer);
   return LinearFunction::apply(x, layer.weight, layer);
+}
+
+bool packed_pays(const Linear& layer) {
+  const at::Tensor& weight = layer.weight;
+  Packed packed;
+  at::Tensor x;
+  const auto candidates = [&]() -> std::vector<Candidate> {
+    pack24(weight, packed);
+    x = at::zeros({1, weight.size(1)}, weight.options());
+    return {{Implementation::kDense, [&] { forward_product(x, weight, layer.bias); }},
+            {Implementation::kFew, [&] { multiply_few(packed, x, layer.bias); }}};
+  };
+  return !is_dense(choose(shape_of(Product::kForward, 1, weight), candidates));
+}
+
+void keep_packed(Linear& layer) {
+  pack24(layer.weight, layer.packed);
+  layer.weight = at::Tensor();
+  layer.weight24 = {};
 }
 
 at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,

@@ -8,6 +8,7 @@
 
 #include "twofour/base/random.h"
 #include "twofour/sparse/float8.h"
+#include "twofour/sparse/product24.h"
 #include "twofour/sparse/weight24.h"
 
 namespace twofour::sparse {
@@ -32,12 +33,23 @@ struct Linear {
   c10::intrusive_ptr<Weight24> weight24;
   /// Where products are FP8: W̃ rounded, told of every change as well. Null: native products.
   c10::intrusive_ptr<Float8Weight> float8;
+  /// Where keep_packed() was called: the weight, and `weight` is undefined.
+  Packed packed;
 };
 
 /// z [tokens, out] of x [tokens, in]. With gradients enabled, backward adds dW and db in float32
 /// straight into weight.grad() and bias.grad(), which exist from the start: a gradient is never a
 /// second tensor. Several backward passes accumulate.
 at::Tensor linear(const at::Tensor& x, const Linear& layer);
+
+/// Whether the product of one token with the layer's 2:4 weight is faster from its packed form, as
+/// measured for its shape (choice.h).
+bool packed_pays(const Linear& layer);
+
+/// Packs the layer's weight, an Error naming the first group that is not 2:4, and lets go of the
+/// dense one. For inference: few tokens are multiplied from the packed form, for many a dense
+/// weight is made each time.
+void keep_packed(Linear& layer);
 
 /// The only places where the three products are computed. Each takes the 2:4 kernels or ATen's
 /// dense ones, whichever was measured to be faster for the shape (choice.h).

@@ -9,4 +9,7 @@ namespace twofour::sparse {
 /// multiple of 4) with more than two that are not zero. Any floating-point dtype.
 int64_t violations24(const at::Tensor& weight);
 
+/// Whether there are none and `in` is a multiple of 4: quick to say no.
+bool is_24(const at::Tensor& weight);
+
 }  // namespace twofour::sparse

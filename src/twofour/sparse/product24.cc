@@ -87,6 +87,18 @@ void pack24(const at::Tensor& weight, Packed& packed) {
   });
 }
 
+at::Tensor unpack24(const Packed& packed) {
+  const int64_t rows = packed.values.size(0), columns = 2 * packed.values.size(1);
+  at::Tensor weight = at::empty({rows, columns}, packed.values.options());
+  with_type(weight.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    kernels::unpack24<T>(
+        {rows, columns, rows_of<T>(packed.values), packed.positions.const_data_ptr<uint8_t>()},
+        static_cast<T*>(weight.mutable_data_ptr()), columns);
+  });
+  return weight;
+}
+
 at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& x,
                                const at::Tensor& bias) {
   check_size("x's width", x.size(1), panel.columns());

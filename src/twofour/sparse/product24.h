@@ -28,6 +28,9 @@ struct Packed {
 /// 2:4.
 void pack24(const at::Tensor& weight, Packed& packed);
 
+/// The dense weight [rows, columns] again.
+at::Tensor unpack24(const Packed& packed);
+
 /// Fills `panel` [columns, rows] from weight [rows, columns] transposed: see
 /// kernels::fill_panel_transposed.
 void fill_panel_transposed(const at::Tensor& weight, kernels::Panel24& panel);

@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "twofour/text/bpe_merges.h"
+
 namespace twofour::text {
 
 /// Immutable after construction; encode() may be called from several threads at once.
@@ -34,19 +36,10 @@ class Bpe {
   std::optional<int32_t> find(std::string_view piece) const;
 
  private:
-  struct Slot {
-    uint64_t pair = ~uint64_t{0};
-    int32_t rank = 0, result = 0;
-  };
-  const Slot* find_merge(int32_t left, int32_t right) const;
-  void insert_merge(int32_t left, int32_t right, int32_t rank, int32_t result);
-  void merge_short(std::vector<int32_t>& symbols) const;
-  void merge_long(std::vector<int32_t>& symbols) const;
-
   std::vector<std::string> pieces_;
   std::unordered_map<std::string_view, int32_t> by_piece_;
   std::array<int32_t, 256> byte_ids_{};
-  std::vector<Slot> slots_;  // open addressing, a power of two, at most half full
+  BpeMerges merges_;
   bool ignore_merges_;
 };
 

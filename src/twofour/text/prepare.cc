@@ -64,8 +64,13 @@ class Preparer {
 
   void flush() {
     std::vector<std::string_view> texts;
-    for (const Part& part : batch_) texts.push_back(part.text);
-    auto encoded = tokenizer_.encode_batch(texts);
+    std::vector<bool> continues;
+    for (const Part& part : batch_) {
+      texts.push_back(part.text);
+      continues.push_back(inside_document_);
+      inside_document_ = !part.ends_document;
+    }
+    auto encoded = tokenizer_.encode_batch(texts, continues);
     for (size_t i = 0; i < batch_.size(); ++i) {
       TokenFileWriter& file = goes_to_val(documents_) ? *val_ : *train_;
       if (batch_[i].ends_document) encoded[i].push_back(end_of_text_);
@@ -115,6 +120,7 @@ class Preparer {
   std::unique_ptr<TokenFileWriter> train_, val_;
   std::vector<Part> batch_;
   size_t batch_bytes_ = 0;
+  bool inside_document_ = false;  // behind the last part of the last batch
   int64_t documents_ = 0;
   uint64_t total_bytes_ = 0, done_bytes_ = 0;
 };

@@ -13,11 +13,13 @@ namespace twofour::text {
 const std::string_view kGpt2Rule =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
 
-namespace {
-
-// LLaMA-3's rule, for which cutting at line ends is safe as well.
-constexpr std::string_view kLlama3Rule =
+const std::string_view kLlama3Rule =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+const std::string_view kQwen2Rule =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
+namespace {
 
 // Unicode's White_Space. PCRE2's own \s also takes U+180E.
 constexpr std::string_view kWhiteSpace =
@@ -64,10 +66,11 @@ constexpr std::array<uint8_t, 256> kClasses = make_classes();
 
 inline uint8_t class_of(char c) { return kClasses[static_cast<unsigned char>(c)]; }
 
-// The length of a contraction at the start of `text`, 0 if there is none.
-size_t contraction_length(std::string_view text) {
+// The length of a contraction at the start of `text`, 0 if there is none; `fold` maps letters.
+template <class Fold>
+size_t contraction_length(std::string_view text, Fold fold) {
   if (text.size() < 2) return 0;
-  const char a = text[1], b = text.size() > 2 ? text[2] : '\0';
+  const char a = fold(text[1]), b = text.size() > 2 ? fold(text[2]) : '\0';
   if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
   return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
 }
@@ -77,7 +80,9 @@ size_t gpt2_piece_end(std::string_view text, size_t begin) {
   const size_t size = text.size();
   size_t at = begin;
   if (text[at] == '\'') {
-    if (const size_t length = contraction_length(text.substr(at))) return at + length;
+    if (const size_t length = contraction_length(text.substr(at), [](char c) { return c; })) {
+      return at + length;
+    }
   }
   if (text[at] == ' ' && at + 1 < size && class_of(text[at + 1]) != kSpace) ++at;
   const uint8_t kind = class_of(text[at]);
@@ -90,6 +95,51 @@ size_t gpt2_piece_end(std::string_view text, size_t begin) {
   return end;
 }
 
+// The end of the characters of one kind from `at` on; 0 when a byte above 0x7f ends them.
+size_t run_end(std::string_view text, size_t at, uint8_t kind) {
+  while (at < text.size() && class_of(text[at]) == kind) ++at;
+  return at < text.size() && class_of(text[at]) == kNotAscii ? 0 : at;
+}
+
+// White space at `begin` that no letter takes along.
+size_t llama3_space_end(std::string_view text, size_t begin) {
+  const size_t end = run_end(text, begin, kSpace);
+  if (end == 0) return 0;
+  const size_t newline = text.substr(0, end).find_last_of("\r\n");
+  if (newline != std::string_view::npos && newline >= begin) return newline + 1;
+  // White space before a word leaves its last character to it.
+  return end < text.size() && end - begin > 1 ? end - 1 : end;
+}
+
+// LLaMA-3's rule, with numbers of at most `digits`, as far as ASCII decides it; 0 when a byte above
+// 0x7f has a say.
+size_t llama3_piece_end(std::string_view text, size_t begin, size_t digits) {
+  const uint8_t kind = class_of(text[begin]);
+  const uint8_t next = begin + 1 < text.size() ? class_of(text[begin + 1]) : uint8_t{kSpace};
+  if (kind == kNotAscii || (next == kNotAscii && kind != kNumber)) return 0;
+  if (text[begin] == '\'') {
+    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+    // Case folding takes U+017F for an s: after an apostrophe no second byte is above 0x7f here.
+    if (const size_t length = contraction_length(text.substr(begin), lower)) return begin + length;
+  }
+  if (kind == kLetter) return run_end(text, begin, kLetter);
+  if (kind == kNumber) {
+    size_t end = begin + 1;
+    while (end < text.size() && end - begin < digits && class_of(text[end]) == kNumber) ++end;
+    const bool open = end < text.size() && end - begin < digits;
+    return open && class_of(text[end]) == kNotAscii ? 0 : end;
+  }
+  const bool line_end = text[begin] == '\r' || text[begin] == '\n';
+  if (next == kLetter && !line_end) return run_end(text, begin + 1, kLetter);
+  if (kind == kSpace && !(text[begin] == ' ' && next == kOther)) {
+    return llama3_space_end(text, begin);
+  }
+  size_t end = run_end(text, begin + (kind == kSpace), kOther);
+  if (end == 0) return 0;
+  while (end < text.size() && (text[end] == '\r' || text[end] == '\n')) ++end;
+  return end;
+}
+
 }  // namespace
 
 struct Splitter::Pattern {
@@ -99,8 +149,10 @@ struct Splitter::Pattern {
 
 Splitter::Splitter(const std::string& rule)
     : pattern_(std::make_unique<Pattern>()),
-      is_gpt2_(rule == kGpt2Rule),
-      can_cut_(rule == kGpt2Rule || rule == kLlama3Rule) {
+      scanner_(rule == kGpt2Rule     ? Scanner::kGpt2
+               : rule == kLlama3Rule ? Scanner::kLlama3
+               : rule == kQwen2Rule  ? Scanner::kQwen2
+                                     : Scanner::kNone) {
   const std::string translated = with_unicode_white_space(rule);
   int error = 0;
   PCRE2_SIZE offset = 0;
@@ -119,9 +171,21 @@ Splitter::Splitter(const std::string& rule)
 Splitter::~Splitter() = default;
 
 size_t Splitter::piece_end(std::string_view text, size_t begin) const {
-  if (is_gpt2_) {
-    if (const size_t end = gpt2_piece_end(text, begin)) return end;
+  size_t end = 0;
+  switch (scanner_) {
+    case Scanner::kGpt2:
+      end = gpt2_piece_end(text, begin);
+      break;
+    case Scanner::kLlama3:
+      end = llama3_piece_end(text, begin, 3);
+      break;
+    case Scanner::kQwen2:
+      end = llama3_piece_end(text, begin, 1);
+      break;
+    case Scanner::kNone:
+      break;
   }
+  if (end) return end;
   return match_end(text, begin);
 }
 
@@ -144,7 +208,7 @@ size_t Splitter::match_end(std::string_view text, size_t begin) const {
 }
 
 size_t Splitter::safe_cut(std::string_view text, size_t begin) const {
-  if (!can_cut_) return std::string_view::npos;
+  if (scanner_ == Scanner::kNone) return std::string_view::npos;
   const auto is_solid = [](char c) { return class_of(c) != kSpace && class_of(c) != kNotAscii; };
   for (size_t at = text.find('\n', begin); at != std::string_view::npos;
        at = text.find('\n', at + 1)) {

@@ -1,5 +1,5 @@
 // Cutting text into the pieces inside which BPE merges: a regular expression, run by PCRE2's JIT,
-// with GPT-2's rule also as a hand-written scanner over ASCII.
+// with the rules of GPT-2, LLaMA-3 and Qwen2 also as hand-written scanners over ASCII.
 #pragma once
 
 #include <memory>
@@ -10,6 +10,9 @@ namespace twofour::text {
 
 /// GPT-2's rule (Radford et al. 2019, the encoder released with it).
 extern const std::string_view kGpt2Rule;
+/// LLaMA-3's, as its tokenizer.json has it; Qwen2's differs in that each digit is a piece.
+extern const std::string_view kLlama3Rule;
+extern const std::string_view kQwen2Rule;
 
 /// Immutable; may be used from several threads at once.
 class Splitter {
@@ -31,7 +34,7 @@ class Splitter {
   struct Pattern;
   size_t match_end(std::string_view text, size_t begin) const;
   std::unique_ptr<Pattern> pattern_;
-  bool is_gpt2_ = false, can_cut_ = false;
+  enum class Scanner { kNone, kGpt2, kLlama3, kQwen2 } scanner_;
 };
 
 }  // namespace twofour::text

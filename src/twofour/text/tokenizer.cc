@@ -9,6 +9,9 @@
 #include "twofour/base/hash.h"
 #include "twofour/base/parallel.h"
 #include "twofour/base/utf8.h"
+#include "twofour/text/decoder.h"
+#include "twofour/text/llama2c_tokenizer.h"
+#include "twofour/text/sentencepiece_tokenizer.h"
 #include "twofour/text/tokenizer_files.h"
 #include "twofour/text/word_cache.h"
 
@@ -30,56 +33,34 @@ WordCache& cache_for(uint64_t owner) {
   return *owned.cache;
 }
 
-void encode_words(const Implementation& self, std::string_view text, std::vector<int32_t>& ids) {
-  WordCache& cache = cache_for(self.serial);
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = self.splitter->piece_end(text, begin);
-    const std::string_view word = text.substr(begin, end - begin);
-    if (!cache.find(word, ids)) {
-      const size_t first = ids.size();
-      self.bpe->encode(word, ids);
-      cache.add(word, std::span(ids).subspan(first));
-    }
-    begin = end;
-  }
-}
-
-struct Found {
-  size_t at = std::string_view::npos;
-  const AddedToken* token = nullptr;
+// A stretch of text between added tokens, or a part of one, and the added token behind it.
+struct Part {
+  std::string_view text;
+  Place place = Place::kStart;
+  std::optional<int32_t> token;
+  std::vector<int32_t> ids;
 };
 
-// The leftmost added token at or after `begin`, the longest of those.
-Found find_added(const Implementation& self, std::string_view text, size_t begin) {
-  const std::string& first = self.first_bytes;
-  const auto next = [&](size_t from) {
-    return first.size() == 1 ? text.find(first[0], from) : text.find_first_of(first, from);
-  };
-  for (size_t at = next(begin); at != std::string_view::npos; at = next(at + 1)) {
-    for (const AddedToken& token : self.recognised) {
-      if (text.substr(at).starts_with(token.content)) return {at, &token};
+void encode_part(const Implementation& self, Part& part) {
+  if (!part.text.empty()) {
+    WordCache& cache = cache_for(self.serial);
+    std::string buffer;
+    std::string_view text = self.encoder->normalize(part.text, part.place, buffer);
+    part.ids.reserve(text.size() / 3);
+    Place place = part.place;
+    while (self.encoder->normalizes() && !text.empty()) {
+      const auto found = self.normalized_tokens.find(text, 0);
+      if (!found) break;
+      if (found->begin > 0) {
+        self.encoder->encode(text.substr(0, found->begin), place, cache, part.ids);
+      }
+      part.ids.push_back(found->id);
+      text.remove_prefix(found->end);
+      place = Place::kAfterToken;
     }
+    if (!text.empty()) self.encoder->encode(text, place, cache, part.ids);
   }
-  return {};
-}
-
-std::vector<int32_t> encode_serially(const Implementation& self, std::string_view text) {
-  std::vector<int32_t> ids;
-  ids.reserve(text.size() / 3);
-  std::string with_space;
-  for (size_t begin = 0; begin < text.size();) {
-    const Found found = self.recognised.empty() ? Found{} : find_added(self, text, begin);
-    std::string_view part = text.substr(begin, std::min(found.at, text.size()) - begin);
-    if (self.add_prefix_space && !part.empty() && part.front() != ' ') {
-      with_space = " " + std::string(part);
-      part = with_space;
-    }
-    encode_words(self, part, ids);
-    if (!found.token) break;
-    ids.push_back(found.token->id);
-    begin = found.at + found.token->content.size();
-  }
-  return ids;
+  if (part.token) part.ids.push_back(*part.token);
 }
 
 void check_utf8(std::string_view text) {
@@ -89,21 +70,38 @@ void check_utf8(std::string_view text) {
   }
 }
 
-// Cuts `text` into parts of about kParallelBytes that encode as the whole does.
-std::vector<std::string_view> cut(const Implementation& self, std::string_view text) {
-  std::vector<std::string_view> parts;
-  const bool cuttable =
-      !self.add_prefix_space &&
-      std::none_of(self.recognised.begin(), self.recognised.end(),
-                   [](const auto& token) { return token.content.find('\n') != std::string::npos; });
+// Appends a stretch without tokens, cut into parts of about kParallelBytes.
+void append_stretch(const Implementation& self, std::string_view text, Place place,
+                    std::vector<Part>& parts) {
+  const bool cuttable = !self.encoder->normalizes() || self.normalized_tokens.empty();
   while (cuttable && text.size() > 2 * kParallelBytes) {
-    const size_t at = self.splitter->safe_cut(text, kParallelBytes);
+    const size_t at = self.encoder->safe_cut(text, kParallelBytes);
     if (at == std::string_view::npos) break;
-    parts.push_back(text.substr(0, at));
+    parts.push_back({text.substr(0, at), place, {}, {}});
     text.remove_prefix(at);
+    place = Place::kContinuation;
   }
-  parts.push_back(text);
-  return parts;
+  parts.push_back({text, place, {}, {}});
+}
+
+// Appends `text` cut at the tokens of lists[0], what lies between at those of lists[1], and so on.
+void append_parts(const Implementation& self, std::string_view text, Place place,
+                  std::span<const AddedTokens* const> lists, std::vector<Part>& parts) {
+  if (lists.empty()) {
+    append_stretch(self, text, place, parts);
+    return;
+  }
+  while (const auto found = lists[0]->find(text, 0)) {
+    if (found->begin > 0) {
+      append_parts(self, text.substr(0, found->begin), place, lists.subspan(1), parts);
+      parts.back().token = found->id;
+    } else {
+      parts.push_back({{}, place, found->id, {}});
+    }
+    text.remove_prefix(found->end);
+    place = Place::kAfterToken;
+  }
+  if (!text.empty()) append_parts(self, text, place, lists.subspan(1), parts);
 }
 
 }  // namespace
@@ -117,7 +115,11 @@ Tokenizer::Tokenizer(std::shared_ptr<const Implementation> implementation)
     : implementation_(std::move(implementation)) {}
 
 Tokenizer Tokenizer::load(const fs::path& path) {
-  if (!fs::is_directory(path)) return Tokenizer(read_tokenizer_json(path));
+  if (!fs::is_directory(path)) {
+    if (path.extension() == ".model") return Tokenizer(read_sentencepiece_tokenizer(path));
+    if (path.extension() == ".bin") return Tokenizer(read_llama2c_tokenizer(path));
+    return Tokenizer(read_tokenizer_json(path));
+  }
   if (fs::exists(path / "tokenizer.json")) {
     return Tokenizer(read_tokenizer_json(path / "tokenizer.json"));
   }
@@ -128,8 +130,13 @@ Tokenizer Tokenizer::load(const fs::path& path) {
       }
     }
   }
-  fail("\"{}\" holds no tokenizer: expected tokenizer.json, or vocab.json and merges.txt",
-       path.string());
+  if (fs::exists(path / "tokenizer.model")) {
+    return Tokenizer(read_sentencepiece_tokenizer(path / "tokenizer.model"));
+  }
+  fail(
+      "\"{}\" holds no tokenizer: expected tokenizer.json, tokenizer.model, or vocab.json and "
+      "merges.txt",
+      path.string());
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
@@ -138,16 +145,18 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
 }
 
 std::vector<std::vector<int32_t>> Tokenizer::encode_batch(
-    std::span<const std::string_view> texts) const {
-  struct Part {
-    std::string_view text;
-    std::vector<int32_t> ids;
-  };
+    std::span<const std::string_view> texts, const std::vector<bool>& continues) const {
+  std::vector<const AddedTokens*> lists = {&implementation_->raw_tokens};
+  if (!implementation_->encoder->normalizes()) {
+    lists.push_back(&implementation_->normalized_tokens);
+  }
   std::vector<Part> parts;
   std::vector<size_t> ends;  // one past the last part of each text
-  for (const std::string_view text : texts) {
-    check_utf8(text);
-    for (const std::string_view part : cut(*implementation_, text)) parts.push_back({part, {}});
+  for (size_t i = 0; i < texts.size(); ++i) {
+    check_utf8(texts[i]);
+    const bool goes_on = !continues.empty() && continues[i];
+    append_parts(*implementation_, texts[i], goes_on ? Place::kContinuation : Place::kStart, lists,
+                 parts);
     ends.push_back(parts.size());
   }
   // Threads take parts as they get free: their lengths differ.
@@ -157,9 +166,7 @@ std::vector<std::vector<int32_t>> Tokenizer::encode_batch(
                       [](size_t sum, std::string_view text) { return sum + text.size(); });
   const int workers = total > kParallelBytes ? thread_count() : 1;
   parallel_for(0, workers, 1, [&](int64_t, int64_t) {
-    for (size_t i = next++; i < parts.size(); i = next++) {
-      parts[i].ids = encode_serially(*implementation_, parts[i].text);
-    }
+    for (size_t i = next++; i < parts.size(); i = next++) encode_part(*implementation_, parts[i]);
   });
   std::vector<std::vector<int32_t>> result(texts.size());
   for (size_t text = 0, part = 0; text < texts.size(); ++text) {
@@ -173,30 +180,51 @@ std::vector<std::vector<int32_t>> Tokenizer::encode_batch(
   return result;
 }
 
-std::string Tokenizer::decode(std::span<const int32_t> ids) const {
+std::vector<int32_t> Tokenizer::encode_with_special(std::string_view text) const {
+  std::vector<int32_t> ids = prefix_ids();
+  const std::vector<int32_t> inner = encode(text);
+  ids.insert(ids.end(), inner.begin(), inner.end());
+  ids.insert(ids.end(), suffix_ids().begin(), suffix_ids().end());
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) const {
+  Decoder decoder(*this, skip_special);
   std::string text;
-  for (const int32_t id : ids) {
-    if (id < 0 || id >= vocabulary_size()) {
-      fail("token id {} is outside the vocabulary of {}", id, vocabulary_size());
-    }
-    const auto added = implementation_->added_content.find(id);
-    text += added != implementation_->added_content.end() ? added->second
-                                                          : implementation_->bpe->piece(id);
-  }
+  for (const int32_t id : ids) text += decoder.add(id);
   return text;
 }
 
 size_t Tokenizer::safe_cut(std::string_view text, size_t begin) const {
-  return implementation_->splitter->safe_cut(text, begin);
+  const Implementation& self = *implementation_;
+  const bool cuttable = !self.raw_tokens.holds('\n') && !self.normalized_tokens.holds('\n');
+  if (!cuttable) return std::string_view::npos;
+  size_t at = self.encoder->safe_cut(text, begin);
+  // Behind a line end no added token is cut.
+  while (at != std::string_view::npos && text[at - 1] != '\n') {
+    at = text.find('\n', at);
+    if (at != std::string_view::npos) at = self.encoder->safe_cut(text, at + 1);
+  }
+  return at;
 }
+
+const std::vector<int32_t>& Tokenizer::prefix_ids() const { return implementation_->prefix_ids; }
+
+const std::vector<int32_t>& Tokenizer::suffix_ids() const { return implementation_->suffix_ids; }
+
+std::optional<int32_t> Tokenizer::begin_of_text() const { return implementation_->begin_of_text; }
 
 int32_t Tokenizer::vocabulary_size() const { return implementation_->vocabulary_size; }
 
 std::optional<int32_t> Tokenizer::end_of_text() const { return implementation_->end_of_text; }
 
 std::string Tokenizer::hash() const {
+  const Implementation& self = *implementation_;
+  std::map<std::string, std::string> files = self.files;
+  // The same whether it was made here or read from where save() has put it.
+  if (self.make_tokenizer_json) files = {{"tokenizer.json", self.make_tokenizer_json()}};
   Hasher hasher;
-  for (const auto& [name, content] : implementation_->files) {
+  for (const auto& [name, content] : files) {
     if (name == "tokenizer_config.json") continue;
     hasher.add(name);
     hasher.add(content);
@@ -205,8 +233,10 @@ std::string Tokenizer::hash() const {
 }
 
 void Tokenizer::save(const fs::path& folder) const {
+  const Implementation& self = *implementation_;
   make_folder(folder);
-  for (const auto& [name, content] : implementation_->files) write_file(folder / name, content);
+  for (const auto& [name, content] : self.files) write_file(folder / name, content);
+  if (self.make_tokenizer_json) write_file(folder / "tokenizer.json", self.make_tokenizer_json());
 }
 
 }  // namespace twofour::text

@@ -1,6 +1,8 @@
 // Tokenizers: text to token ids and back. Byte-level BPE with a PCRE2 splitting rule (Radford et
-// al., "Language models are unsupervised multitask learners", section 2.2), as Hugging Face's
-// tokenizer.json and GPT-2's vocab.json + merges.txt store it.
+// al., "Language models are unsupervised multitask learners", section 2.2) as GPT-2 and LLaMA-3
+// have it, and BPE over characters with a fallback to bytes (Kudo and Richardson, arXiv 1808.06226)
+// as LLaMA-2 has it; from Hugging Face's tokenizer.json, GPT-2's vocab.json + merges.txt,
+// sentencepiece's tokenizer.model, llama2.c's tokenizer.bin.
 #pragma once
 
 #include <cstdint>
@@ -18,31 +20,45 @@ namespace twofour::text {
 class Tokenizer {
  public:
   /// Reads a folder that holds tokenizer.json, or vocab.json / encoder.json with merges.txt /
-  /// vocab.bpe (or the path of a tokenizer.json itself). Throws Error naming the file and the place
-  /// in it for anything missing or malformed, and for a component that would change the ids and is
-  /// not known (its name is in the message).
+  /// vocab.bpe, or sentencepiece's tokenizer.model (the first of them that is there); or the path
+  /// of a tokenizer.json or a .model itself. tokenizer_config.json beside it is read too. Throws
+  /// Error naming the file and the place in it for anything missing or malformed, and for a
+  /// component that would change the ids and is not known (its name is in the message).
   static Tokenizer load(const std::filesystem::path& path);
 
   /// The ids of `text` (UTF-8), no special tokens added around it. Throws for invalid UTF-8, naming
   /// the byte. Special tokens in the text are recognised where the tokenizer's file says so.
   std::vector<int32_t> encode(std::string_view text) const;
 
-  /// The same for many texts, in parallel over base/parallel's threads.
-  std::vector<std::vector<int32_t>> encode_batch(std::span<const std::string_view> texts) const;
+  /// The same for many texts, in parallel over base/parallel's threads. `continues[i]`, where
+  /// given: texts[i] goes on where a text was cut at safe_cut, so that nothing is put before it.
+  std::vector<std::vector<int32_t>> encode_batch(std::span<const std::string_view> texts,
+                                                 const std::vector<bool>& continues = {}) const;
+
+  /// The ids that the model's own tokenizer puts before and behind a text, as Hugging Face's
+  /// tokenizer(text) does. encode() adds neither.
+  const std::vector<int32_t>& prefix_ids() const;
+  const std::vector<int32_t>& suffix_ids() const;
+  /// encode(text) between them.
+  std::vector<int32_t> encode_with_special(std::string_view text) const;
 
   /// The bytes that `ids` stand for. Not always valid UTF-8: a character may end in the next id.
-  /// Throws for an id outside the vocabulary.
-  std::string decode(std::span<const int32_t> ids) const;
+  /// A space that encode() puts before a text is taken away. Throws for an id outside the
+  /// vocabulary.
+  std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
 
-  /// A place at or after `begin` where `text` can be cut so that the parts' ids are the whole's;
-  /// npos when none is known (see Splitter::safe_cut). For encoding more text than fits into
-  /// memory.
+  /// A place in [begin, text.size()) where `text` can be cut so that the parts' ids are the
+  /// whole's, the second one encoded as one that continues; npos when none is known. For encoding
+  /// more text than fits into memory.
   size_t safe_cut(std::string_view text, size_t begin) const;
 
   /// One more than the largest id, added tokens included.
   int32_t vocabulary_size() const;
 
-  /// The id of the token that ends a document: "<|endoftext|>", "</s>" or "<|end_of_text|>".
+  /// The ids of the tokens that begin and end a document: bos_token and eos_token of
+  /// tokenizer_config.json, else "<|begin_of_text|>" or "<s>", and "<|endoftext|>",
+  /// "<|end_of_text|>" or "</s>".
+  std::optional<int32_t> begin_of_text() const;
   std::optional<int32_t> end_of_text() const;
 
   /// 32 hexadecimal digits that change with anything that could change an id (XXH3-128 of the
@@ -53,8 +69,10 @@ class Tokenizer {
   /// a trained one tokenizer.json and tokenizer_config.json.
   void save(const std::filesystem::path& folder) const;
 
-  struct Implementation;
+  struct Implementation;  ///< for the files inside text/
   explicit Tokenizer(std::shared_ptr<const Implementation> implementation);
+
+  const Implementation& implementation() const { return *implementation_; }
 
  private:
   std::shared_ptr<const Implementation> implementation_;

@@ -1,44 +1,60 @@
 // Inside text/: what a tokenizer is made of, and the files it is read from and written to.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "twofour/text/added_tokens.h"
 #include "twofour/text/bpe.h"
-#include "twofour/text/splitter.h"
+#include "twofour/text/part_encoder.h"
+#include "twofour/text/sentencepiece_model.h"
 #include "twofour/text/tokenizer.h"
 
 namespace twofour::text {
 
-struct AddedToken {
-  std::string content;
-  int32_t id = 0;
-};
+/// What decoding takes away from the front of a text, because encoding put it there.
+enum class Strip { kNothing, kOneSpace, kSpacesOfFirstPiece };
 
 struct Tokenizer::Implementation {
   Implementation();
   uint64_t serial;  ///< no other of this process ever has it: what caches are kept by
-  std::unique_ptr<Bpe> bpe;
-  std::unique_ptr<Splitter> splitter;
-  bool add_prefix_space = false;
-  std::vector<AddedToken> recognised;  ///< found in the text before it is split, the longest first
-  std::string first_bytes;             ///< with which those begin, each once
+  std::unique_ptr<PartEncoder> encoder;
+  AddedTokens raw_tokens;                        ///< found in the text as it is
+  AddedTokens normalized_tokens;                 ///< found behind those, in the normalized text
   std::map<int32_t, std::string> added_content;  ///< for decode
-  std::optional<int32_t> end_of_text;
+  std::set<int32_t> special;
+  Strip strip = Strip::kNothing;
+  std::optional<int32_t> begin_of_text, end_of_text;
+  std::vector<int32_t> prefix_ids, suffix_ids;
   int32_t vocabulary_size = 0;
   std::map<std::string, std::string> files;  ///< file name -> content, as save() writes them
+  std::shared_ptr<const SentencePieceModel> sentencepiece;  ///< what it was made of, if of that
+  std::filesystem::path model_beside;  ///< where tokenizer.model would lie beside tokenizer.json
+  /// tokenizer.json where it is made only when it is asked for, else empty.
+  std::function<std::string()> make_tokenizer_json;
 };
 
-std::shared_ptr<Tokenizer::Implementation> read_tokenizer_json(const std::filesystem::path& path);
-std::shared_ptr<Tokenizer::Implementation> read_vocabulary_and_merges(
-    const std::filesystem::path& vocabulary, const std::filesystem::path& merges);
+using MutableTokenizer = std::shared_ptr<Tokenizer::Implementation>;
+
+/// tokenizer.json.
+MutableTokenizer read_tokenizer_json(const std::filesystem::path& path);
+
+/// GPT-2's pair of files.
+MutableTokenizer read_vocabulary_and_merges(const std::filesystem::path& vocabulary,
+                                            const std::filesystem::path& merges);
 
 /// A tokenizer with GPT-2's rule from pieces by id (special tokens as their text) and merges by
 /// rank.
 Tokenizer make_tokenizer(const std::vector<std::string>& pieces,
                          const std::vector<Bpe::Merge>& merges,
                          const std::vector<std::string>& special_tokens);
+
+/// What every reader ends with: begin_of_text, end_of_text and the ids around a text from the
+/// tokenizer_config.json beside the file `neighbour` if there is one, else from the usual names.
+void read_tokenizer_config(const std::filesystem::path& neighbour, Tokenizer::Implementation& out);
 
 }  // namespace twofour::text

@@ -26,10 +26,10 @@ Tokenizer train_on(std::string_view text, int32_t size) {
 }
 
 std::string random_text(std::mt19937& random, size_t characters) {
-  static const char32_t kAlphabet[] = {'a',  'b',    'S',    't',  '\'',   's',   'l',    'l',
-                                       ' ',  ' ',    ' ',    '\n', '\n',   '\t',  '\r',   '1',
-                                       '9',  '.',    '!',    '-',  0xe9,   0x3b1, 0x4e2d, 0x1f600,
-                                       0xa0, 0x2003, 0x3000, 0x85, 0x180e, 0x660, 0x0301, 0x1c};
+  static const char32_t kAlphabet[] = {
+      'a',  'b',    'S',    't',  '\'',   's',   'l',    'l',  ' ',  ' ',   ' ',    '\n',
+      '\n', '\t',   '\r',   '1',  '9',    '.',   '!',    '-',  0xe9, 0x3b1, 0x4e2d, 0x1f600,
+      0xa0, 0x2003, 0x3000, 0x85, 0x180e, 0x660, 0x0301, 0x1c, '2',  'L',   'D',    0x17f};
   std::string text;
   for (size_t i = 0; i < characters; ++i)
     append_utf8(kAlphabet[random() % std::size(kAlphabet)], text);
@@ -46,7 +46,10 @@ void expect_golden_ids(const std::string& tokenizer, const std::string& file) {
     const auto text = json["text"].get<std::string>();
     const auto ids = json["ids"].get<std::vector<int32_t>>();
     ASSERT_EQ(loaded.encode(text), ids) << "line " << compared + 1;
-    ASSERT_EQ(loaded.decode(ids), text) << "line " << compared + 1;
+    // LLaMA-2's puts a space before what follows a special token.
+    if (file != "tokens_llama2.jsonl" || text.find("<s>") == std::string::npos) {
+      ASSERT_EQ(loaded.decode(ids), text) << "line " << compared + 1;
+    }
   }
   EXPECT_GT(compared, 10);
 }
@@ -56,20 +59,23 @@ TEST(Tokenizer, ids_equal_hugging_face_on_every_golden_string) {
   for (const auto& entry : fs::directory_iterator(testing::shared_folder() / "data/tokenizers")) {
     const std::string name = entry.path().filename().string();
     if (name.find("gpt2") != std::string::npos) expect_golden_ids(name, "tokens_gpt2.jsonl");
+    if (name.find("llama2") != std::string::npos) expect_golden_ids(name, "tokens_llama2.jsonl");
     if (name.find("llama3") != std::string::npos) expect_golden_ids(name, "tokens_llama3.jsonl");
   }
 }
 
-TEST(Splitter, the_ascii_scanner_equals_the_regular_expression) {
-  // The same language as another rule: the scanner only runs for GPT-2's own text.
-  const Splitter scanner{std::string(kGpt2Rule)}, pattern{"(?:" + std::string(kGpt2Rule) + ")"};
+TEST(Splitter, the_ascii_scanners_equal_the_regular_expressions) {
   std::mt19937 random(11);
-  for (int trial = 0; trial < 20000; ++trial) {
-    const std::string text = random_text(random, 1 + random() % 24);
-    for (size_t at = 0; at < text.size();) {
-      const size_t end = scanner.piece_end(text, at);
-      ASSERT_EQ(end, pattern.piece_end(text, at)) << printable(text, 200) << " at " << at;
-      at = end;
+  for (const std::string_view rule : {kGpt2Rule, kLlama3Rule, kQwen2Rule}) {
+    // The same language as another rule: a scanner only runs for its rule's own text.
+    const Splitter scanner{std::string(rule)}, pattern{"(?:" + std::string(rule) + ")"};
+    for (int trial = 0; trial < 20000; ++trial) {
+      const std::string text = random_text(random, 1 + random() % 24);
+      for (size_t at = 0; at < text.size();) {
+        const size_t end = scanner.piece_end(text, at);
+        ASSERT_EQ(end, pattern.piece_end(text, at)) << printable(text, 200) << " at " << at;
+        at = end;
+      }
     }
   }
 }
@@ -161,7 +167,7 @@ TEST(Tokenizer, damaged_files_are_refused_in_one_line) {
            {"\"unk_token\":null", "\"unk_token\":\"?\"", "unk_token"},
            {"\"lstrip\":false", "\"lstrip\":true", "lstrip"},
            {"\"type\":\"ByteLevel\",\"use_regex\":true},\"truncation\"",
-            "\"type\":\"Metaspace\"},\"truncation\"", "pre-tokenizer Metaspace"},
+            "\"type\":\"Whitespace\"},\"truncation\"", "pre-tokenizer Whitespace"},
            {"\"a\":", "\"a\":-", "has the id"},
            {"\"a\":", "\"a\":99999999999", "has the id"},
            {"\"!\":1,", "\"!\":2,", "two pieces have the id 2"},

@@ -66,7 +66,7 @@ double Stepper::accumulate_gradients(int64_t step) {
     {
       const PartTimer timer(Part::kForward);
       const at::Tensor hidden = model::gpt2_hidden(model_, ids, {options_.recompute});
-      micro_loss = model::next_token_loss(model_, hidden, targets, scale);
+      micro_loss = model::next_token_loss(model_.output(), hidden, targets, scale);
     }
     const PartTimer timer(Part::kBackward);
     torch::autograd::backward({micro_loss}, {});

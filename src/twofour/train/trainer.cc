@@ -143,8 +143,10 @@ double Trainer::validate() {
 void Trainer::finish() {
   const fs::path tokenizer = options_.data / "tokenizer";
   stepper_.weights().replace_masters();
-  checkpoint::save_gpt2(options_.out / "model", stepper_.model(), stepper_.weights().masks(),
-                        fs::is_directory(tokenizer) ? tokenizer : fs::path());
+  checkpoint::SaveOptions options;
+  options.masks = stepper_.weights().masks();
+  if (fs::is_directory(tokenizer)) options.tokenizer = tokenizer;
+  checkpoint::save_model(options_.out / "model", {stepper_.model()}, options);
 }
 
 // A checkpoint that is due in a suspicious moment waits for the next step that is not: a run that

@@ -1,0 +1,30 @@
+// What fuzz targets share. A target reads hostile bytes as a file or as text; it may throw nothing
+// but twofour::Error with one line, and what it promises of an accepted input it checks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace twofour::fuzz {
+
+/// Ends the program as a crash, saying what does not hold.
+void check(bool holds, const char* what);
+
+/// Runs `read`; false when it throws Error. Its message must be one line of valid UTF-8.
+bool accepted(const std::function<void()>& read);
+
+/// A file of this process with the given content, for readers that take a path. The next call with
+/// the same name replaces it.
+std::filesystem::path file_with(std::string_view name, std::string_view content);
+
+/// The input's bytes but for its last, which says how many of those before it are `tail`.
+struct Split {
+  std::string_view head, tail;
+};
+Split split(const uint8_t* data, size_t size);
+
+}  // namespace twofour::fuzz

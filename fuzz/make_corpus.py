@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""The inputs that fuzzing starts from, made here and now: make_corpus.py HOW FOLDER.
+
+HOW names a function of this file that gives the inputs as bytes; a format's own are added as one more.
+"""
+
+import itertools
+import json
+import pathlib
+import struct
+import sys
+
+
+def with_text(content, text):
+    """A file and a text for it, as fuzz::split takes them apart."""
+    return content + text + bytes([len(text)])
+
+
+def byte_characters():
+    """GPT-2's printable character of each byte."""
+    spare = itertools.count(256)
+    return [chr(b) if 33 <= b <= 126 or 161 <= b <= 172 or b >= 174 else chr(next(spare)) for b in range(256)]
+
+
+TEXTS = ["the cat  sat</s> on it's 12 \n\n caf\u00e9 \u4e2d\U0001f600".encode(), b"<s>aaaa aa", b""]
+SPACE = "\u2581"
+
+
+def added(content, identity, **flags):
+    return {"id": identity, "content": content, "single_word": False, "lstrip": False, "rstrip": False,
+            "normalized": False, "special": True} | flags
+
+
+def byte_level_json():
+    vocabulary = {c: i for i, c in enumerate(byte_characters())}
+    merges = [("t", "h"), ("th", "e"), ("\u0120", "the"), ("a", "a")]
+    for left, right in merges:
+        vocabulary[left + right] = len(vocabulary)
+    split = {"type": "Split", "pattern": {"Regex": r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"},
+             "behavior": "Isolated", "invert": False}
+    level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    return {"version": "1.0", "added_tokens": [added("</s>", len(vocabulary)),
+                                               added("<s>", len(vocabulary) + 1, normalized=True)],
+            "normalizer": None, "pre_tokenizer": {"type": "Sequence", "pretokenizers": [split, level]},
+            "post_processor": {"type": "Sequence", "processors": [level, template("<s>", 261)]},
+            "decoder": level,
+            "model": {"type": "BPE", "ignore_merges": True, "vocab": vocabulary,
+                      "merges": [" ".join(pair) for pair in merges]}}
+
+
+def template(token, identity):
+    sequence = [{"SpecialToken": {"id": token, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+    return {"type": "TemplateProcessing", "single": sequence, "pair": [],
+            "special_tokens": {token: {"id": token, "ids": [identity], "tokens": [token]}}}
+
+
+def character_json(front, byte_fallback):
+    pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256) if byte_fallback]
+    pieces += [SPACE, "t", "h", "e", "a", "\u00e9", SPACE + "t", "he", SPACE + "the", "aa", SPACE * 2]
+    replace = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
+    front = {"prepend": {"normalizer": {"type": "Sequence", "normalizers": [
+                 {"type": "Prepend", "prepend": SPACE}, replace]}, "pre_tokenizer": None},
+             "replace": {"normalizer": replace, "pre_tokenizer": None},
+             "metaspace": {"normalizer": None, "pre_tokenizer": {
+                 "type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first", "split": True}}}[front]
+    decoders = [{"type": "Replace", "pattern": {"String": SPACE}, "content": " "}, {"type": "ByteFallback"},
+                {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]
+    return front | {
+        "added_tokens": [added("<unk>", 0), added("<s>", 1, normalized=True), added("</s>", 2)],
+        "post_processor": template("<s>", 1), "decoder": {"type": "Sequence", "decoders": decoders},
+        "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": byte_fallback,
+                  "vocab": {piece: i for i, piece in enumerate(pieces)},
+                  "merges": [[SPACE, "t"], ["h", "e"], [SPACE + "t", "he"], ["a", "a"], [SPACE, SPACE]]}}
+
+
+def tokenizer_json():
+    files = [byte_level_json()] + [character_json(front, fallback)
+                                   for front in ("prepend", "replace", "metaspace") for fallback in (True, False)]
+    for file, text in itertools.product(files, TEXTS):
+        yield with_text(json.dumps(file, ensure_ascii=False).encode(), text)
+
+
+def varint(value):
+    out = b""
+    while value >= 0x80:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(number, value):
+    """One field of a protocol buffer: an int, a float or bytes."""
+    if isinstance(value, float):
+        return varint(number << 3 | 5) + struct.pack("<f", value)
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value % 2**64)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def piece(text, score, kind=1):
+    return field(1, field(1, text.encode()) + field(2, score) + field(3, kind))
+
+
+def tokenizer_model():
+    words = [SPACE, "t", "h", "e", "a", "\u00e9", SPACE + "t", "he", SPACE + "the", "aa", "aaa", SPACE * 2]
+    for fallback, prefix, collapse in itertools.product((0, 1), repeat=3):
+        model = piece("<unk>", 0.0, 2) + piece("<s>", 0.0, 3) + piece("</s>", 0.0, 3)
+        model += b"".join(piece(f"<0x{b:02X}>", 0.0, 6) for b in range(256) if fallback)
+        model += b"".join(piece(word, float(-i)) for i, word in enumerate(words))
+        if not prefix:
+            model += piece("sat", 0.0, 4)
+        model += field(2, field(3, 2) + field(35, fallback) + field(43, -1))
+        model += field(3, field(1, b"identity") + field(3, prefix) + field(4, collapse) + field(5, 1))
+        yield from (with_text(model, text) for text in TEXTS)
+
+
+def tokenizer_llama2c():
+    start = ["<unk>", "\n<s>\n", "\n</s>\n"]
+    words = [" ", "t", "h", "e", "a", "\u00e9", " t", "he", " the", "aa", "  "]
+    for pieces in (start + words, start + [f"<0x{b:02X}>" for b in range(256)] + words):
+        content = struct.pack("<i", max(len(piece.encode()) for piece in pieces))
+        for i, text in enumerate(pieces):
+            content += struct.pack("<fi", -i, len(text.encode())) + text.encode()
+        yield from (with_text(content, text) for text in TEXTS)
+
+
+def tokenizer_text():
+    yield from TEXTS
+    yield from (b"\xff", b" \xe2\x96\x81 ", b"a" * 100, b"line one\nline two\n")
+
+
+def main():
+    how, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, content in enumerate(globals()[how]()):
+        (folder / str(i)).write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()

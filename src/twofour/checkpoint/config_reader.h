@@ -1,0 +1,50 @@
+// Reading a JSON object field by field, so that no field goes unnoticed.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace twofour::checkpoint {
+
+/// Every function throws Error naming file and field. A field that is null counts as absent.
+class ConfigReader {
+ public:
+  /// `what` for messages: "cannot load \"m/config.json\"". `json` is an object and must outlive
+  /// this.
+  ConfigReader(const nlohmann::json& json, std::string what, std::string prefix = "");
+
+  bool has(const std::string& name) const;
+  /// Not even null.
+  bool is_absent(const std::string& name) const { return !json_.contains(name); }
+
+  /// A whole number in [1, 2^31].
+  int64_t size(const std::string& name);
+  int64_t size_or(const std::string& name, int64_t otherwise);
+  /// A number above 0.
+  double positive(const std::string& name, std::optional<double> otherwise = {});
+  bool flag(const std::string& name, bool otherwise);
+  std::string text(const std::string& name, const std::string& otherwise);
+  /// The field as it is; null if absent.
+  const nlohmann::json& any(const std::string& name);
+
+  /// The field is absent or has one of these values, those with which the result is right.
+  void require(const std::string& name, const std::vector<nlohmann::json>& supported);
+  /// Fields that change no result.
+  void ignore(const std::vector<std::string>& names);
+  /// Every field was read, required or ignored, or begins with "_".
+  void finish() const;
+
+  /// Refuses the value of a field.
+  [[noreturn]] void refuse(const std::string& name, const std::string& reason) const;
+
+ private:
+  const nlohmann::json& json_;
+  std::string what_, prefix_;
+  std::set<std::string> known_;
+};
+
+}  // namespace twofour::checkpoint

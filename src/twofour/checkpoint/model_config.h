@@ -1,0 +1,42 @@
+// config.json of a Hugging Face folder: which architecture, what sizes. Every field that could
+// change what a model computes is either taken over or refused by its name.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "twofour/model/model.h"
+
+namespace twofour::checkpoint {
+
+/// The ids that begin and end texts, as config.json and generation_config.json name them.
+struct SpecialIds {
+  std::optional<int64_t> begin;
+  std::vector<int64_t> end;
+};
+
+struct FolderConfig {
+  model::ModelConfig model;
+  SpecialIds special;
+  /// quantization_config, where there is one: how the weights are stored. Not interpreted here.
+  nlohmann::json compression;
+};
+
+/// Reads FOLDER/config.json (and the special ids of generation_config.json, which go first).
+/// model_type gpt2, llama, mistral or qwen2. Throws Error naming the field: for another
+/// architecture, a missing or impossible size, a value that this program does not compute, and a
+/// field that it does not know (unless its name begins with "_").
+FolderConfig read_config(const std::filesystem::path& folder);
+
+/// The same from the text of a config.json; `path` is for messages.
+FolderConfig parse_config(std::string_view text, const std::string& path);
+
+/// The config.json of a model whose weights are stored as `dtype`, for transformers 4 and 5.
+nlohmann::ordered_json config_json(const model::ModelConfig& config, const SpecialIds& special,
+                                   at::ScalarType dtype);
+
+}  // namespace twofour::checkpoint

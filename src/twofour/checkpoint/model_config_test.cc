@@ -1,0 +1,137 @@
+#include "twofour/checkpoint/model_config.h"
+
+#include <gtest/gtest.h>
+
+#include "testing.h"
+
+namespace twofour::checkpoint {
+namespace {
+
+using Json = nlohmann::json;
+
+Json llama_json() {
+  return {{"architectures", {"LlamaForCausalLM"}},
+          {"model_type", "llama"},
+          {"vocab_size", 97},
+          {"max_position_embeddings", 32},
+          {"hidden_size", 64},
+          {"intermediate_size", 172},
+          {"num_hidden_layers", 2},
+          {"num_attention_heads", 4},
+          {"num_key_value_heads", 2},
+          {"rms_norm_eps", 1e-6}};
+}
+
+model::LlamaConfig parse(const Json& json) {
+  return std::get<model::LlamaConfig>(parse_config(json.dump(), "config.json").model);
+}
+
+Json with(Json json, const char* field, const Json& value) {
+  json[field] = value;
+  return json;
+}
+
+TEST(ModelConfig, takes_transformers_defaults_for_absent_fields) {
+  const model::LlamaConfig config = parse(llama_json());
+  EXPECT_EQ(config.head_width, 16);
+  EXPECT_EQ(config.rope_theta, 10000.0);
+  EXPECT_FALSE(config.tied);
+  EXPECT_FALSE(config.query_bias);
+  Json json = llama_json();
+  json.erase("num_key_value_heads");
+  EXPECT_EQ(parse(json).key_value_heads, 4);
+  EXPECT_EQ(parse(with(json, "num_key_value_heads", nullptr)).key_value_heads, 4);
+}
+
+TEST(ModelConfig, reads_rope_as_transformers_4_and_5_write_it) {
+  const Json scaling = {{"rope_type", "llama3"},
+                        {"factor", 8.0},
+                        {"low_freq_factor", 1.0},
+                        {"high_freq_factor", 4.0},
+                        {"original_max_position_embeddings", 16}};
+  const model::LlamaConfig four =
+      parse(with(with(llama_json(), "rope_scaling", scaling), "rope_theta", 500000.0));
+  const model::LlamaConfig five =
+      parse(with(llama_json(), "rope_parameters", with(scaling, "rope_theta", 500000.0)));
+  EXPECT_EQ(four, five);
+  EXPECT_EQ(four.rope_scaling.kind, model::RopeScaling::Kind::kLlama3);
+  EXPECT_EQ(four.rope_theta, 500000.0);
+  const Json older = {{"type", "linear"}, {"factor", 2.0}};
+  EXPECT_EQ(parse(with(llama_json(), "rope_scaling", older)).rope_scaling.factor, 2.0);
+}
+
+TEST(ModelConfig, the_families_differ_in_biases_and_windows) {
+  Json qwen = with(llama_json(), "model_type", "qwen2");
+  qwen["architectures"] = {"Qwen2ForCausalLM"};
+  EXPECT_TRUE(parse(qwen).query_bias);
+  EXPECT_FALSE(parse(qwen).attention_output_bias);
+  parse(with(qwen, "sliding_window", 16));
+  EXPECT_THAT_ERROR(parse(with(with(qwen, "sliding_window", 16), "use_sliding_window", true)),
+                    "sliding_window 16 is below the context of 32");
+  Json mistral = with(llama_json(), "model_type", "mistral");
+  mistral["architectures"] = {"MistralForCausalLM"};
+  EXPECT_EQ(parse(mistral).family, "mistral");
+  parse(with(mistral, "sliding_window", nullptr));
+  parse(with(mistral, "sliding_window", 32));
+  EXPECT_THAT_ERROR(parse(with(mistral, "sliding_window", 31)), "sliding_window 31");
+  EXPECT_THAT_ERROR(parse(with(mistral, "max_position_embeddings", 8192)), "stands for 4096");
+  EXPECT_TRUE(parse(with(llama_json(), "attention_bias", true)).attention_output_bias);
+  EXPECT_THAT_ERROR(parse(with(mistral, "attention_bias", true)), "attention_bias");
+}
+
+TEST(ModelConfig, refuses_by_name_what_would_change_the_result) {
+  for (const auto& [field, value, message] :
+       std::vector<std::tuple<const char*, Json, const char*>>{
+           {"model_type", "bert", "model_type \"bert\" is not supported"},
+           {"model_type", 3, "model_type is no text"},
+           {"architectures", {"LlamaForSequenceClassification"}, "LlamaForSequenceClassification"},
+           {"hidden_act", "gelu", "hidden_act \"gelu\""},
+           {"sliding_window", 16, "sliding_window 16"},
+           {"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}}, "rope_type \"yarn\""},
+           {"rope_scaling", {{"rope_type", "linear"}}, "rope_scaling.factor is missing"},
+           {"rope_scaling", {{"rope_type", "linear"}, {"factor", 0}}, "a number above 0"},
+           {"rope_scaling", {{"factor", 2}}, "rope_scaling.factor is not known here"},
+           {"rope_scaling", 3, "rope_scaling is no object"},
+           {"rope_theta", "x", "rope_theta is missing or no number"},
+           {"partial_rotary_factor", 0.5, "partial_rotary_factor 0.5"},
+           {"layer_types", {"sliding_attention"}, "layer_types \"sliding_attention\""},
+           {"num_attention_heads", 3, "hidden_size 64 is not divisible"},
+           {"num_key_value_heads", 3, "num_attention_heads 4 is not divisible"},
+           {"head_dim", 15, "head_dim 15 is odd"},
+           {"vocab_size", -3, "vocab_size is -3"},
+           {"vocab_size", 0, "vocab_size is 0"},
+           {"vocab_size", 1e3, "vocab_size is missing or no whole number"},
+           {"vocab_size", uint64_t{1} << 63, "which no model has"},
+           {"hidden_size", nullptr, "hidden_size is missing"},
+           {"rms_norm_eps", -1.0, "rms_norm_eps is -1.0"},
+           {"tie_word_embeddings", "yes", "tie_word_embeddings is neither"},
+           {"is_encoder_decoder", true, "is_encoder_decoder true"},
+           {"pruned_heads", {{"0", {1}}}, "pruned_heads"},
+           {"num_experts", 8, "num_experts is not known here"},
+           {"logit_scale", 0.5, "logit_scale is not known here"}}) {
+    EXPECT_THAT_ERROR(parse(with(llama_json(), field, value)), message);
+  }
+  parse(with(llama_json(), "_name_or_path", "x"));
+  parse(with(llama_json(), "logit_scale", nullptr));
+  EXPECT_THAT_ERROR(parse_config(std::string(100000, '['), "config.json"), "config.json");
+  EXPECT_THAT_ERROR(parse_config("[]", "config.json"), "not a JSON object");
+}
+
+TEST(ModelConfig, what_is_written_reads_the_same) {
+  model::LlamaConfig config = parse(llama_json());
+  config.rope_scaling = {model::RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 16};
+  config.rope_theta = 500000.0;
+  for (const char* family : {"llama", "mistral", "qwen2"}) {
+    config.family = family;
+    config.query_bias = config.family == "qwen2";
+    config.tied = !config.tied;
+    const auto json = config_json(config, {1, {2, 3}}, at::kBFloat16);
+    const FolderConfig read = parse_config(json.dump(), "config.json");
+    EXPECT_EQ(std::get<model::LlamaConfig>(read.model), config);
+    EXPECT_EQ(read.special.begin, 1);
+    EXPECT_EQ(read.special.end, (std::vector<int64_t>{2, 3}));
+  }
+}
+
+}  // namespace
+}  // namespace twofour::checkpoint

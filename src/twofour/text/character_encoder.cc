@@ -1,0 +1,106 @@
+#include "twofour/text/character_encoder.h"
+
+#include <algorithm>
+
+namespace twofour::text {
+namespace {
+
+void replace_all(std::string& text, std::string_view from, char to) {
+  size_t out = text.find(from);
+  for (size_t at = out; at < text.size();) {
+    const bool found = text.compare(at, from.size(), from) == 0;
+    text[out++] = found ? to : text[at];
+    at += found ? from.size() : 1;
+  }
+  text.resize(std::min(out, text.size()));
+}
+
+// `text` behind `out`, a run of spaces as one and none where `out` is empty or ends with one.
+void append_collapsed(std::string_view text, std::string& out) {
+  bool after_space = true;
+  for (const char c : text) {
+    if (c != ' ' || !after_space) out += c;
+    after_space = c == ' ';
+  }
+}
+
+}  // namespace
+
+std::string with_plain_spaces(std::string piece) {
+  replace_all(piece, kSpaceSymbol, ' ');
+  return piece;
+}
+
+CharacterEncoder::CharacterEncoder(CharacterBpeParts parts, SpaceRule rule)
+    : bpe_(std::move(parts)), rule_(rule) {
+  const CharacterBpeParts& known = bpe_.parts();
+  for (const std::string& piece : known.pieces) decoded_.push_back(with_plain_spaces(piece));
+  if (known.bytes) {
+    for (size_t byte = 0; byte < 256; ++byte) {
+      decoded_[static_cast<size_t>((*known.bytes)[byte])] = std::string(1, static_cast<char>(byte));
+    }
+  }
+}
+
+std::string_view CharacterEncoder::apply(std::string_view part, Place place,
+                                         std::string& buffer) const {
+  if (rule_.collapse) part.remove_prefix(std::min(part.find_first_not_of(' '), part.size()));
+  if (part.empty()) return part;
+  const bool has_space = part.starts_with(' ') || part.starts_with(kSpaceSymbol);
+  bool prefix = place != Place::kContinuation;
+  switch (rule_.prefix) {
+    case SpaceRule::kNone:
+      prefix = false;
+      break;
+    case SpaceRule::kAlways:
+      break;
+    case SpaceRule::kUnlessThere:
+      prefix = prefix && !has_space;
+      break;
+    case SpaceRule::kFirstUnlessThere:
+      prefix = place == Place::kStart && !has_space;
+      break;
+  }
+  const bool has_symbols = part.find(kSpaceSymbol) != std::string_view::npos;
+  if (!prefix && !has_symbols && !rule_.collapse) return part;
+  buffer.assign(prefix ? " " : "");
+  rule_.collapse ? append_collapsed(part, buffer) : static_cast<void>(buffer.append(part));
+  if (has_symbols) replace_all(buffer, kSpaceSymbol, ' ');
+  while (rule_.collapse && buffer.ends_with(' ')) buffer.pop_back();
+  return buffer;
+}
+
+std::string_view CharacterEncoder::normalize(std::string_view part, Place place,
+                                             std::string& buffer) const {
+  return rule_.before_tokens ? apply(part, place, buffer) : part;
+}
+
+void CharacterEncoder::encode(std::string_view text, Place place, WordCache& cache,
+                              std::vector<int32_t>& ids) const {
+  std::string buffer;
+  if (!rule_.before_tokens) text = apply(text, place, buffer);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = bpe_.word_end(text, begin);
+    const std::string_view word = text.substr(begin, end - begin);
+    if (!cache.find(word, ids)) {
+      const size_t first = ids.size();
+      bpe_.encode(word, ids);
+      cache.add(word, std::span(ids).subspan(first));
+    }
+    begin = end;
+  }
+}
+
+size_t CharacterEncoder::safe_cut(std::string_view part, size_t begin) const {
+  for (size_t at = std::max<size_t>(begin, 1); at < part.size(); ++at) {
+    if (!bpe_.is_boundary(part, at)) continue;
+    // The table knows spaces as ' ' only, and rules about spaces look at their neighbours.
+    const bool at_symbol =
+        part.substr(at).starts_with(kSpaceSymbol) || part.substr(0, at).ends_with(kSpaceSymbol);
+    const bool at_space = part[at - 1] == ' ' || (rule_.collapse && part[at] == ' ');
+    if (!at_symbol && !at_space) return at;
+  }
+  return std::string_view::npos;
+}
+
+}  // namespace twofour::text

@@ -1,0 +1,54 @@
+// tokenizer_config.json: which tokens begin and end a text, and whether they are added.
+#include "twofour/base/error.h"
+#include "twofour/text/json_reader.h"
+#include "twofour/text/tokenizer_files.h"
+
+namespace twofour::text {
+namespace {
+
+// "bos_token" and the like: a string, an object with "content", or null.
+std::string token_content(const fs::path& path, const Json& config, const char* field) {
+  if (config.contains(field) && config[field].is_object()) {
+    return read_string(path, config[field], "content");
+  }
+  return read_string(path, config, field);
+}
+
+std::optional<int32_t> find_added(const Tokenizer::Implementation& tokenizer,
+                                  std::initializer_list<std::string> names) {
+  for (const std::string& name : names) {
+    for (const auto& [id, content] : tokenizer.added_content) {
+      if (content == name) return id;
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void read_tokenizer_config(const fs::path& neighbour, Tokenizer::Implementation& out) {
+  const fs::path path = neighbour.parent_path() / "tokenizer_config.json";
+  std::optional<int32_t> begin, end;
+  if (!neighbour.empty() && fs::exists(path)) {
+    const std::string content = read_file(path);
+    const Json config = parse_object(path, content);
+    begin = find_added(out, {token_content(path, config, "bos_token")});
+    end = find_added(out, {token_content(path, config, "eos_token")});
+    // As transformers does: either of the flags takes the place of tokenizer.json's template.
+    if (config.contains("add_bos_token") || config.contains("add_eos_token")) {
+      out.prefix_ids.clear();
+      out.suffix_ids.clear();
+      if (read_flag(path, config, "add_bos_token", false) && begin) out.prefix_ids = {*begin};
+      if (read_flag(path, config, "add_eos_token", false) && end) out.suffix_ids = {*end};
+    }
+    out.files["tokenizer_config.json"] = content;
+  }
+  if (begin) out.begin_of_text = begin;
+  if (end) out.end_of_text = end;
+  if (!out.begin_of_text) out.begin_of_text = find_added(out, {"<|begin_of_text|>", "<s>"});
+  if (!out.end_of_text) {
+    out.end_of_text = find_added(out, {"<|endoftext|>", "<|end_of_text|>", "</s>"});
+  }
+}
+
+}  // namespace twofour::text

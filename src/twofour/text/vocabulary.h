@@ -1,0 +1,55 @@
+// Inside text/: pieces and merges as Hugging Face's and GPT-2's files hold them.
+#pragma once
+
+#include <array>
+#include <filesystem>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "twofour/text/bpe.h"
+#include "twofour/text/json_reader.h"
+
+namespace twofour::text {
+
+/// From pieces to ids. The pieces must outlive it.
+class PieceIds {
+ public:
+  explicit PieceIds(const std::vector<std::string>& pieces);
+  std::optional<int32_t> find(std::string_view piece) const;
+
+ private:
+  std::unordered_map<std::string_view, int32_t> ids_;
+};
+
+/// The largest id of a vocabulary, an object of ids by piece.
+int32_t largest_id(const std::filesystem::path& path, const Json& vocabulary);
+
+/// Pieces by id, as the file writes them; empty for ids without one.
+std::vector<std::string> read_vocabulary(const std::filesystem::path& path, const Json& vocabulary);
+
+/// Byte-level pieces from characters to bytes. `raw` pieces stand for themselves (added tokens that
+/// are in the vocabulary).
+void pieces_to_bytes(const std::filesystem::path& path, const std::set<std::string>& raw,
+                     std::vector<std::string>& pieces);
+
+/// Merges by rank: a list of "left right" or ["left", "right"]. With `byte_level`, parts are
+/// written as characters, `pieces` are bytes.
+std::vector<Bpe::Merge> read_merges(const std::filesystem::path& path, const Json& merges,
+                                    const std::vector<std::string>& pieces, bool byte_level);
+
+/// The same from merges.txt, one a line behind an optional line "#version…".
+std::vector<Bpe::Merge> read_merge_lines(const std::filesystem::path& path,
+                                         const std::string& content,
+                                         const std::vector<std::string>& pieces);
+
+/// How pieces for single bytes are written: "<0x0A>".
+std::string byte_piece(int byte);
+
+/// The ids of all 256; throws where one is missing.
+std::array<int32_t, 256> find_byte_pieces(const std::filesystem::path& path, const PieceIds& ids);
+
+}  // namespace twofour::text

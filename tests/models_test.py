@@ -1,0 +1,110 @@
+"""Models that transformers wrote, evaluated here: the same numbers, whatever the architecture and the files."""
+
+import json
+import math
+
+import numpy
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+SMALL_LLAMA = dict(vocab_size=97, hidden_size=64, intermediate_size=172, num_hidden_layers=2, num_attention_heads=4,
+                   num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False)
+LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+              original_max_position_embeddings=16, rope_theta=500000.0)
+MODELS = {
+    "gpt2": ("gpt2", dict(vocab_size=97, n_positions=64, n_embd=64, n_layer=2, n_head=4, n_inner=100)),
+    "llama2": ("llama", SMALL_LLAMA),
+    "llama31": ("llama", {**SMALL_LLAMA, "rope_parameters": LLAMA3}),
+    "llama32_tied": ("llama", {**SMALL_LLAMA, "rope_parameters": LLAMA3, "tie_word_embeddings": True}),
+    "multi_query": ("llama", {**SMALL_LLAMA, "num_key_value_heads": 1}),
+    "multi_head": ("llama", {**SMALL_LLAMA, "num_key_value_heads": 4}),
+    "wide_heads": ("llama", {**SMALL_LLAMA, "head_dim": 24}),
+    "biases": ("llama", {**SMALL_LLAMA, "attention_bias": True, "mlp_bias": True}),
+    "linear_rope": ("llama", {**SMALL_LLAMA, "rope_parameters": dict(rope_type="linear", factor=2.0, rope_theta=1e4)}),
+    "mistral": ("mistral", {**SMALL_LLAMA, "sliding_window": None}),
+    "qwen2": ("qwen2", SMALL_LLAMA),
+}
+
+
+def write_ids(path, ids):
+    numpy.asarray(ids, dtype=numpy.uint16).tofile(path)
+    return path
+
+
+def peer_perplexity(model, ids, context, stride):
+    """The windows as a Hugging Face script has them, in float64."""
+    ids, nll, count, covered = torch.tensor(ids), 0.0, 0, 0
+    for begin in range(0, len(ids), stride):
+        end = min(begin + context, len(ids))
+        window = ids[begin:end]
+        with torch.no_grad():
+            logits = model(window[None]).logits[0].double()
+        first = max(covered - begin, 1)
+        nll += torch.nn.functional.cross_entropy(logits[first - 1:-1], window[first:], reduction="sum").item()
+        count += len(window) - first
+        covered = end
+        if end == len(ids):
+            return math.exp(nll / count), nll, count
+
+
+def random_model(name, **changes):
+    family, sizes = MODELS[name]
+    torch.manual_seed(5)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **sizes, **changes))
+    with torch.no_grad():
+        for parameter in model.parameters():  # biases and norms too, which start as zeros and ones
+            parameter.add_(torch.randn(parameter.shape) * 0.05)
+    return model.eval()
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def written(request, tmp_path_factory):
+    model = random_model(request.param)
+    folder = tmp_path_factory.mktemp(request.param) / "model"
+    model.save_pretrained(folder)
+    return model, folder
+
+
+IDS = [int(i) for i in numpy.random.default_rng(3).integers(0, 97, 300)]
+
+
+@pytest.mark.parametrize("context,stride", [(64, 64), (32, 16), (20, 7)])
+def test_perplexity_equals_transformers(twofour, written, tmp_path, context, stride):
+    model, folder = written
+    data = write_ids(tmp_path / "ids.bin", IDS)
+    ours = json.loads(twofour("eval", "perplexity", "--model", folder, "--data", data, "--context", context, "--stride",
+                              stride, "--json").stdout)
+    perplexity, nll, count = peer_perplexity(model, IDS, context, stride)
+    assert ours["tokens"] == count
+    assert ours["nll"] == pytest.approx(nll, rel=1e-5)
+    assert ours["perplexity"] == pytest.approx(perplexity, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_16_bit_weights_are_widened_exactly(twofour, tmp_path, dtype):
+    model = random_model("llama31").to(dtype)
+    model.save_pretrained(tmp_path / "m", max_shard_size="50kB")
+    assert (tmp_path / "m" / "model.safetensors.index.json").exists()
+    data = write_ids(tmp_path / "ids.bin", IDS)
+    ours = json.loads(twofour("eval", "perplexity", "--model", tmp_path / "m", "--data", data, "--json").stdout)
+    assert ours["nll"] == pytest.approx(peer_perplexity(model.float(), IDS, 64, 64)[1], rel=1e-5)
+
+
+def test_16_bit_arithmetic_stays_near(twofour, tmp_path):
+    model = random_model("qwen2")
+    model.save_pretrained(tmp_path / "m")
+    data = write_ids(tmp_path / "ids.bin", IDS)
+    exact = peer_perplexity(model, IDS, 64, 64)[1]
+    for dtype in ("bfloat16", "float16"):
+        ours = json.loads(twofour("eval", "perplexity", "--model", tmp_path / "m", "--data", data, "--dtype", dtype,
+                                  "--json").stdout)
+        assert ours["nll"] == pytest.approx(exact, rel=5e-3)
+
+
+def test_info_counts_parameters_and_zeros_as_torch_does(twofour, written):
+    model, folder = written
+    info = json.loads(twofour("info", "--model", folder, "--json").stdout)
+    assert info["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert info["zeros"] == sum(int((parameter == 0).sum()) for parameter in model.parameters())
+    assert info["memory_bytes"] == 4 * info["parameters"]
