@@ -1,0 +1,120 @@
+#include "twofour/checkpoint/mask_files.h"
+
+#include <algorithm>
+
+#include "twofour/base/error.h"
+#include "twofour/checkpoint/npz.h"
+
+namespace twofour::checkpoint {
+namespace {
+
+constexpr std::string_view kSuffix = ".mask";
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+// The weight that an array masks.
+std::string weight_of(const std::string& array, const fs::path& path) {
+  if (!array.ends_with(kSuffix)) {
+    fail("cannot read \"{}\": array \"{}\" is no mask, expected a name that ends in \"{}\"",
+         path.string(), printable(array), kSuffix);
+  }
+  return array.substr(0, array.size() - kSuffix.size());
+}
+
+int64_t entries_of(const std::string& weight, const fs::path& path, const WeightShapes& shapes) {
+  const auto shape = shapes.find(weight);
+  if (shape == shapes.end()) {
+    fail("\"{}\" holds a mask of \"{}\", but the model has no such weight", path.string(),
+         printable(weight));
+  }
+  return c10::multiply_integers(shape->second);
+}
+
+void check_type_and_size(at::ScalarType dtype, const std::vector<int64_t>& packed,
+                         const std::string& weight, int64_t entries, const fs::path& path) {
+  const int64_t bytes = c10::multiply_integers(packed);
+  if (dtype == at::kByte && bytes == (entries + 7) / 8) return;
+  fail("\"{}\": the mask of \"{}\" is {} {}, but the weight's {} entries need {} bytes",
+       path.string(), printable(weight), c10::toString(dtype), shape_text(packed), entries,
+       (entries + 7) / 8);
+}
+
+void check_last_byte(const at::Tensor& mask, const std::string& weight, int64_t entries,
+                     const fs::path& path) {
+  const int64_t in_last = entries % 8;
+  if (in_last == 0) return;
+  const auto last = mask.const_data_ptr<uint8_t>()[mask.numel() - 1];
+  if ((last & (255 >> in_last)) == 0) return;
+  fail("\"{}\": the mask of \"{}\" has bits behind the weight's last entry", path.string(),
+       printable(weight));
+}
+
+// What the two kinds of file have in common. `read` gives the array itself.
+template <class Entries, class Read>
+NamedTensors read_all(const fs::path& path, const Entries& entries, const WeightShapes& shapes,
+                      Read&& read) {
+  NamedTensors masks;
+  for (const auto& [array, entry] : entries) {
+    const std::string weight = weight_of(array, path);
+    const int64_t size = entries_of(weight, path, shapes);
+    check_type_and_size(entry.dtype, entry.shape, weight, size, path);
+    at::Tensor mask = read(array).contiguous().view({-1});
+    check_last_byte(mask, weight, size, path);
+    masks.emplace_back(weight, std::move(mask));
+  }
+  return masks;
+}
+
+void check_metadata(const SafetensorsFile& file, const WeightShapes& shapes) {
+  for (const auto& [array, entry] : file.entries()) {
+    const auto stored = file.metadata().find(array);
+    if (stored == file.metadata().end()) continue;
+    const std::string weight = weight_of(array, file.path());
+    const auto shape = shapes.find(weight);
+    if (shape != shapes.end() && stored->second != shape_text(shape->second)) {
+      fail("\"{}\": the mask of \"{}\" is for {}, but the weight is {}", file.path().string(),
+           printable(weight), printable(stored->second), shape_text(shape->second));
+    }
+  }
+}
+
+bool is_zip(const fs::path& path) { return MappedFile(path).text().starts_with("PK"); }
+
+}  // namespace
+
+NamedTensors read_masks(const fs::path& path, const WeightShapes& shapes) {
+  const fs::path file_path = fs::is_directory(path) ? path / "masks.safetensors" : path;
+  if (is_zip(file_path)) {
+    const NpzFile file(file_path);
+    return read_all(file_path, file.entries(), shapes,
+                    [&](const std::string& array) { return file.read(array); });
+  }
+  const SafetensorsFile file(file_path);
+  check_metadata(file, shapes);
+  return read_all(file_path, file.entries(), shapes,
+                  [&](const std::string& array) { return file.view(array); });
+}
+
+void write_masks(const fs::path& path, const NamedTensors& masks, const WeightShapes& shapes) {
+  NamedTensors arrays;
+  Metadata metadata;
+  for (const auto& [weight, mask] : masks) {
+    const int64_t size = entries_of(weight, path, shapes);
+    check_type_and_size(mask.scalar_type(), mask.sizes().vec(), weight, size, path);
+    const std::string array = weight + std::string(kSuffix);
+    arrays.emplace_back(array, mask.contiguous().view({-1}));
+    check_last_byte(arrays.back().second, weight, size, path);
+    metadata[array] = shape_text(shapes.at(weight));
+  }
+  std::sort(arrays.begin(), arrays.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
+  if (path.extension() == ".npz") {
+    write_npz(path, arrays);
+  } else {
+    write_safetensors(path, arrays, metadata);
+  }
+}
+
+}  // namespace twofour::checkpoint

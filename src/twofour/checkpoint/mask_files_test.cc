@@ -1,0 +1,73 @@
+#include "twofour/checkpoint/mask_files.h"
+
+#include <gtest/gtest.h>
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/zeros.h>
+
+#include "twofour/checkpoint/npz.h"
+
+#include "testing.h"
+
+namespace twofour::checkpoint {
+namespace {
+
+using testing::TemporaryFolder;
+
+const WeightShapes kShapes = {{"h.0.weight", {6, 8}}, {"h.1.weight", {3, 4}}};
+
+NamedTensors some_masks() {
+  at::Tensor first = at::randint(0, 256, {6}, at::kByte), second = at::full({2}, 0xa0, at::kByte);
+  return {{"h.0.weight", first}, {"h.1.weight", second}};
+}
+
+TEST(MaskFiles, both_kinds_hold_every_bit) {
+  const TemporaryFolder folder;
+  const NamedTensors masks = some_masks();
+  write_masks(folder / "masks.safetensors", masks, kShapes);
+  write_masks(folder / "a.npz", read_masks(folder.path(), kShapes), kShapes);
+  const NamedTensors read = read_masks(folder / "a.npz", kShapes);
+  ASSERT_EQ(read.size(), masks.size());
+  for (size_t i = 0; i < masks.size(); ++i) {
+    EXPECT_EQ(read[i].first, masks[i].first);
+    EXPECT_TRUE(read[i].second.equal(masks[i].second));
+  }
+  write_masks(folder / "again.safetensors", read, kShapes);
+  EXPECT_EQ(read_file(folder / "again.safetensors"), read_file(folder / "masks.safetensors"));
+}
+
+TEST(MaskFiles, the_kind_follows_from_the_content) {
+  const TemporaryFolder folder;
+  write_masks(folder / "a.npz", some_masks(), kShapes);
+  fs::rename(folder / "a.npz", folder / "a.safetensors");
+  EXPECT_EQ(read_masks(folder / "a.safetensors", kShapes).size(), 2u);
+}
+
+TEST(MaskFiles, a_mask_that_does_not_fit_its_weight_is_refused_by_name) {
+  const TemporaryFolder folder;
+  const at::Tensor six = at::zeros({6}, at::kByte);
+  const auto read_both = [&](const std::string& name, const at::Tensor& array,
+                             const std::string& message, const Metadata& metadata = {}) {
+    write_safetensors(folder / "a.safetensors", NamedTensors{{name, array}}, metadata);
+    EXPECT_THAT_ERROR(read_masks(folder / "a.safetensors", kShapes), message);
+    if (!metadata.empty()) return;
+    write_npz(folder / "a.npz", {{name, array}});
+    EXPECT_THAT_ERROR(read_masks(folder / "a.npz", kShapes), message);
+  };
+  read_both("h.0.weight", six, "\"h.0.weight\" is no mask");
+  read_both("h.2.weight.mask", six, "no such weight");
+  read_both("h.0.weight.mask", at::zeros({7}, at::kByte), "the weight's 48 entries need 6 bytes");
+  read_both("h.0.weight.mask", at::zeros({5}, at::kByte), "\"h.0.weight\" is Byte [5]");
+  read_both("h.0.weight.mask", at::zeros({6}, at::kFloat), "is Float [6]");
+  read_both("h.1.weight.mask", at::full({2}, 0x18, at::kByte), "bits behind");
+  read_both("h.0.weight.mask", six, "is for [8, 6], but the weight is [6, 8]",
+            {{"h.0.weight.mask", "[8, 6]"}});
+  EXPECT_THAT_ERROR(read_masks(folder / "none", kShapes), "No such file");
+  EXPECT_THAT_ERROR(
+      write_masks(folder / "b.npz", {{"h.0.weight", at::zeros({5}, at::kByte)}}, kShapes),
+      "need 6 bytes");
+}
+
+}  // namespace
+}  // namespace twofour::checkpoint
