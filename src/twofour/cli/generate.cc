@@ -129,7 +129,8 @@ Prompt read_prompt(const GenerateFlags& flags, const checkpoint::SpecialIds& spe
   prompt.tokenizer = text::Tokenizer::load(flags.model);
   prompt.text = flags.prompt_file.empty() ? flags.prompt : read_file(flags.prompt_file);
   // As the model was trained: behind what its tokenizer puts before a text.
-  const auto &before = prompt.tokenizer->prefix_ids(), ids = prompt.tokenizer->encode(prompt.text);
+  const std::vector<int32_t>& before = prompt.tokenizer->prefix_ids();
+  const std::vector<int32_t> ids = prompt.tokenizer->encode(prompt.text);
   prompt.ids.assign(before.begin(), before.end());
   prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());
   const auto begin = prompt.tokenizer->begin_of_text();
