@@ -1,7 +1,7 @@
 #include "twofour/model/generate.h"
 
 #include <cmath>
-#include <map>
+#include <set>
 
 #include <gtest/gtest.h>
 
@@ -120,6 +120,16 @@ TEST(Generate, greedy_takes_the_likeliest_and_seeds_repeat) {
   EXPECT_EQ(ids_of(model, options), first);
   options.seed = 6;
   EXPECT_NE(ids_of(model, options), first);
+}
+
+TEST(Generate, every_token_is_drawn_anew) {
+  Model model = small_model();
+  const at::NoGradGuard no_gradients;
+  model.visit_frame([](const std::string&, at::Tensor& tensor) { tensor.zero_(); });
+  GenerateOptions options;
+  const auto ids = ids_of(model, options);  // all ids are equally likely
+  EXPECT_EQ(ids.size(), 13u);
+  EXPECT_GT(std::set<int64_t>(ids.begin(), ids.end()).size(), 3u);
 }
 
 TEST(Generate, stops_for_the_reason_that_it_names) {
