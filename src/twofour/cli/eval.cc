@@ -22,7 +22,7 @@ namespace {
 struct EvalFlags {
   std::string model, data, dtype = "float32", weights = "packed";
   int64_t context = 0, stride = 0, batch = 4;
-  bool json = false;
+  bool bare = false, json = false;
 };
 
 struct EvalText {
@@ -49,7 +49,8 @@ EvalText read_data(const EvalFlags& flags) {
   if (text.empty()) fail("cannot read \"{}\": the file is empty", flags.data);
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
   try {
-    const std::vector<int32_t> ids = tokenizer.encode(text);
+    const std::vector<int32_t> ids =
+        flags.bare ? tokenizer.encode(text) : tokenizer.encode_with_special(text);
     data.ids.assign(ids.begin(), ids.end());
   } catch (const Error& error) {
     fail("cannot read \"{}\": {}", flags.data, error.what());
@@ -69,8 +70,7 @@ void run_perplexity(const EvalFlags& flags) {
   };
   const eval::PerplexityResult result = eval::perplexity(model, data.ids, options);
   ProgressBar::clear_line();
-  nlohmann::ordered_json json = {
-      {"perplexity", result.perplexity},
+  nlohmann::ordered_json json = {{"perplexity", result.perplexity},
                                  {"nll", result.nll},
                                  {"tokens", result.tokens},
                                  {"seconds", result.seconds}};
@@ -107,6 +107,8 @@ void add_eval(CLI::App& program) {
       ->check(CLI::Range(1, 1 << 20))
       ->type_name("N");
   add_dtype_option(command, flags->dtype);
+  command.add_flag("--no-special-tokens", flags->bare,
+                   "of a text: without the tokens that its tokenizer puts around it (LLaMA's <s>)");
   add_weights_option(command, flags->weights);
   add_threads_option(command);
   command.add_flag("--json", flags->json, "print the result as one JSON object");

@@ -14,6 +14,7 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/text_stream.h"
 #include "twofour/sparse/dtype.h"
+#include "twofour/text/decoder.h"
 #include "twofour/text/token_file.h"
 #include "twofour/text/tokenizer.h"
 
@@ -127,7 +128,13 @@ Prompt read_prompt(const GenerateFlags& flags, const checkpoint::SpecialIds& spe
   }
   prompt.tokenizer = text::Tokenizer::load(flags.model);
   prompt.text = flags.prompt_file.empty() ? flags.prompt : read_file(flags.prompt_file);
-  for (const int32_t id : prompt.tokenizer->encode(prompt.text)) prompt.ids.push_back(id);
+  // As the model was trained: behind what its tokenizer puts before a text.
+  const std::vector<int32_t>& before = prompt.tokenizer->prefix_ids();
+  const std::vector<int32_t> ids = prompt.tokenizer->encode(prompt.text);
+  prompt.ids.assign(before.begin(), before.end());
+  prompt.ids.insert(prompt.ids.end(), ids.begin(), ids.end());
+  const auto begin = prompt.tokenizer->begin_of_text();
+  if (prompt.ids.empty() && begin) prompt.ids.push_back(*begin);
   if (prompt.ids.empty() && special.begin) prompt.ids.push_back(*special.begin);
   return prompt;
 }
@@ -140,6 +147,14 @@ model::GenerateOptions options_of(const GenerateFlags& flags, const Prompt& prom
     options.end_tokens.push_back(*prompt.tokenizer->end_of_text());
   }
   return options;
+}
+
+// A first word keeps the space that parts it from the prompt.
+std::optional<text::Decoder> decoder_after(const Prompt& prompt) {
+  if (!prompt.tokenizer) return std::nullopt;
+  text::Decoder decoder(*prompt.tokenizer, /*skip_special=*/true);
+  for (const int64_t id : prompt.ids) decoder.add(static_cast<int32_t>(id));
+  return decoder;
 }
 
 void print_json(const Prompt& prompt, const std::vector<int64_t>& ids, const std::string& text,
@@ -166,11 +181,11 @@ void run_generate(const GenerateFlags& flags) {
     std::fflush(stdout);
   });
   if (prints) fmt::print("{}", prompt.text);
+  std::optional<text::Decoder> decoder = decoder_after(prompt);
   std::vector<int64_t> ids;
   const auto on_token = [&](int64_t id) {
     ids.push_back(id);
-    const int32_t token[] = {static_cast<int32_t>(id)};
-    return !prompt.tokenizer || stream.add(prompt.tokenizer->decode(token));
+    return !decoder || stream.add(decoder->add(static_cast<int32_t>(id)));
   };
   const model::GenerateResult result =
       model::generate(model, prompt.ids, options_of(flags, prompt, special), on_token);

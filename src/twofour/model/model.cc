@@ -112,7 +112,7 @@ int64_t use_24_kernels(Model& model) {
 int64_t keep_packed(Model& model, Pack pack) {
   int64_t layers = 0;
   model.visit_linears([&](const std::string&, Linear& linear) {
-    if (!sparse::is_24(linear.weight)) return;
+    if (!linear.weight.defined() || !sparse::is_24(linear.weight)) return;
     if (pack == Pack::kWhereItPays && !sparse::packed_pays(linear)) return;
     sparse::keep_packed(linear);
     ++layers;

@@ -1,0 +1,162 @@
+#include "twofour/model/generate.h"
+
+#include <cmath>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/softmax.h>
+#include <torch/csrc/autograd/grad_mode.h>
+
+#include "testing.h"
+
+namespace twofour::model {
+namespace {
+
+constexpr int64_t kVocabulary = 11;
+
+Model small_model() {
+  Gpt2Config config;
+  config.vocabulary = kVocabulary;
+  config.context = 16;
+  config.width = 16;
+  config.layers = 1;
+  config.heads = 2;
+  config.feed_forward = 32;
+  Model model = make_random(config, 4);
+  const at::NoGradGuard no_gradients;
+  model.visit_frame([](const std::string& name, at::Tensor& tensor) {
+    if (name.ends_with("wte.weight")) tensor.mul_(20);  // so that some tokens are likelier
+  });
+  return model;
+}
+
+const std::vector<int64_t> kPrompt = {3, 1, 4};
+
+std::vector<int64_t> ids_of(const Model& model, const GenerateOptions& options) {
+  std::vector<int64_t> ids;
+  generate(model, kPrompt, options, [&](int64_t id) {
+    ids.push_back(id);
+    return true;
+  });
+  return ids;
+}
+
+/// What the model gives the first new token.
+std::vector<double> probabilities(const Model& model, double temperature) {
+  const at::NoGradGuard no_gradients;
+  std::vector<int64_t> prompt = kPrompt;
+  const at::Tensor ids = at::scalar_tensor(0, at::kLong).expand({1, 3}).contiguous();
+  std::copy(prompt.begin(), prompt.end(), ids.mutable_data_ptr<int64_t>());
+  const at::Tensor logits = logits_of(model.output(), hidden_of(model, ids)).select(0, 2);
+  const at::Tensor p = at::softmax(logits.to(at::kDouble).div(temperature), 0);
+  return {p.const_data_ptr<double>(), p.const_data_ptr<double>() + kVocabulary};
+}
+
+/// How often each id comes first, over many seeds.
+std::vector<double> frequencies(const Model& model, GenerateOptions options, int draws) {
+  options.max_tokens = 1;
+  std::vector<double> counts(kVocabulary);
+  for (int seed = 0; seed < draws; ++seed) {
+    options.seed = static_cast<uint64_t>(seed);
+    counts[static_cast<size_t>(ids_of(model, options).at(0))] += 1.0 / draws;
+  }
+  return counts;
+}
+
+// 1500 draws: a frequency is off by more than 5 standard deviations (0.065) once in a million.
+constexpr int kDraws = 1500;
+constexpr double kTolerance = 0.065;
+
+TEST(Generate, draws_with_the_models_probabilities_at_any_temperature) {
+  const Model model = small_model();
+  for (const double temperature : {0.5, 1.0, 2.0}) {
+    GenerateOptions options;
+    options.temperature = temperature;
+    const auto expected = probabilities(model, temperature),
+               drawn = frequencies(model, options, kDraws);
+    for (size_t id = 0; id < expected.size(); ++id) {
+      EXPECT_NEAR(drawn[id], expected[id], kTolerance) << id << " at " << temperature;
+    }
+  }
+}
+
+TEST(Generate, top_k_and_top_p_cut_and_renormalise) {
+  const Model model = small_model();
+  const auto p = probabilities(model, 1.0);
+  std::vector<size_t> order(p.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return p[a] > p[b]; });
+  const auto expect_among = [&](const GenerateOptions& options, size_t kept) {
+    double total = 0;
+    for (size_t i = 0; i < kept; ++i) total += p[order[i]];
+    const auto drawn = frequencies(model, options, kDraws);
+    for (size_t i = 0; i < order.size(); ++i) {
+      EXPECT_NEAR(drawn[order[i]], i < kept ? p[order[i]] / total : 0.0,
+                  i < kept ? kTolerance : 0.0);
+    }
+  };
+  GenerateOptions options;
+  options.top_k = 3;
+  expect_among(options, 3);
+  options.top_k = 0;
+  options.top_p = p[order[0]] + p[order[1]] * 0.5;  // the second one is needed to reach it
+  expect_among(options, 2);
+  options.top_p = 0;  // at least one is kept
+  expect_among(options, 1);
+}
+
+TEST(Generate, greedy_takes_the_likeliest_and_seeds_repeat) {
+  const Model model = small_model();
+  GenerateOptions options;
+  options.temperature = 0;
+  const auto p = probabilities(model, 1.0);
+  const auto likeliest = std::max_element(p.begin(), p.end()) - p.begin();
+  EXPECT_EQ(ids_of(model, options).at(0), likeliest);
+  options.temperature = 1;
+  options.seed = 5;
+  const auto first = ids_of(model, options);
+  EXPECT_EQ(ids_of(model, options), first);
+  options.seed = 6;
+  EXPECT_NE(ids_of(model, options), first);
+}
+
+TEST(Generate, every_token_is_drawn_anew) {
+  Model model = small_model();
+  const at::NoGradGuard no_gradients;
+  model.visit_frame([](const std::string&, at::Tensor& tensor) { tensor.zero_(); });
+  GenerateOptions options;
+  const auto ids = ids_of(model, options);  // all ids are equally likely
+  EXPECT_EQ(ids.size(), 13u);
+  EXPECT_GT(std::set<int64_t>(ids.begin(), ids.end()).size(), 3u);
+}
+
+TEST(Generate, stops_for_the_reason_that_it_names) {
+  const Model model = small_model();
+  GenerateOptions options;
+  options.temperature = 0;
+  const auto run = [&](const std::function<bool(int64_t)>& on_token) {
+    return generate(model, kPrompt, options, on_token);
+  };
+  const auto go_on = [](int64_t) { return true; };
+  GenerateResult result = run(go_on);
+  EXPECT_EQ(result.reason, StopReason::kContextFull);
+  EXPECT_EQ(result.tokens, 13);
+  options.max_tokens = 2;
+  EXPECT_EQ(run(go_on).reason, StopReason::kMaxTokens);
+  EXPECT_EQ(run([](int64_t) { return false; }).reason, StopReason::kCaller);
+  options.max_tokens = 13;
+  const auto ids = ids_of(model, options);
+  options.end_tokens = {kVocabulary + 5, ids[0]};
+  result = run(go_on);
+  EXPECT_EQ(result.reason, StopReason::kEndToken);
+  EXPECT_EQ(result.tokens, 0);
+  EXPECT_THAT_ERROR(generate(model, {}, options, go_on), "no tokens");
+  EXPECT_THAT_ERROR(generate(model, std::vector<int64_t>(16, 1), options, go_on),
+                    "fills the model");
+  EXPECT_THAT_ERROR(generate(model, std::vector<int64_t>{11}, options, go_on), "token id 11");
+}
+
+}  // namespace
+}  // namespace twofour::model
