@@ -9,6 +9,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/checkpoint/mask_files.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -84,17 +85,6 @@ void copy_tokenizer(const fs::path& from, const fs::path& to) {
   for (const char* file : kTokenizerFiles) {
     if (!from.empty() && fs::exists(from / file)) write_file(to / file, read_file(from / file));
   }
-}
-
-void write_masks(const fs::path& path, const NamedTensors& masks,
-                 const std::map<std::string, std::string>& shapes) {
-  NamedTensors named;
-  std::map<std::string, std::string> metadata;
-  for (const auto& [name, mask] : masks) {
-    named.emplace_back(name + ".mask", mask);
-    metadata[name + ".mask"] = shapes.at(name);
-  }
-  write_safetensors(path, named, metadata);
 }
 
 }  // namespace
@@ -213,7 +203,7 @@ void save_model(const fs::path& folder, const model::Model& model, const SaveOpt
   const at::NoGradGuard no_gradients;
   AtomicFolder target(folder);
   std::vector<TensorToWrite> tensors;
-  std::map<std::string, std::string> shapes;
+  WeightShapes shapes;
   const model::ModelConfig config = model.config();
   model::Model handles = model;  // the same tensors: visit is not const
   handles.visit([&](const std::string& name, at::Tensor& tensor) {
@@ -221,7 +211,7 @@ void save_model(const fs::path& folder, const model::Model& model, const SaveOpt
     const at::Tensor stored = is_transposed(config, name) ? tensor.detach().t() : tensor.detach();
     tensors.push_back({name, dtype, stored.sizes().vec(),
                        [stored, dtype] { return stored.to(dtype).contiguous(); }});
-    shapes[name] = fmt::format("[{}]", fmt::join(tensor.sizes(), ", "));
+    shapes[name] = tensor.sizes().vec();
   });
   SpecialIds special = options.special;
   if (!special.begin && special.end.empty()) special = special_of_tokenizer(options.tokenizer);
