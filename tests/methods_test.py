@@ -245,3 +245,11 @@ def test_a_config_keeps_what_is_quoted_and_drops_comments(twofour, tmp_path, pat
     file = tmp_path / "c.toml"
     file.write_text("# a comment with 'quotes\n" + "".join(line + "  # why\n" for line in printed.splitlines()))
     assert twofour("train", "--config", file, "--print-config").stdout == printed
+
+
+def test_a_default_that_is_written_out_does_not_keep_a_run_from_resuming(twofour, corpus, small, tmp_path):
+    run = ["--data", corpus / "data", "--out", tmp_path / "r", *small, "--dtype", "float16", "--steps", 4]
+    twofour("train", *run, "--stop-after", 2)
+    error = twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 1024, fails=1).stderr
+    assert "loss-scale" in error
+    twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 65536)
