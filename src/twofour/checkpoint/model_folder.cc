@@ -89,11 +89,8 @@ void copy_tokenizer(const fs::path& from, const fs::path& to) {
 
 }  // namespace
 
-ModelFolder::ModelFolder(const fs::path& folder) : config_(read_config(folder)), weights_(folder) {
-  if (!config_.compression.is_null()) {
-    fail("cannot load \"{}\": quantization_config is not supported",
-         (folder / "config.json").string());
-  }
+ModelFolder::ModelFolder(const fs::path& folder)
+    : config_(read_config(folder)), weights_(folder, config_.compression) {
   const std::string prefix = prefix_of(config_.model), first = first_name(config_.model);
   if (!weights_.contains(first) && weights_.contains(first.substr(prefix.size()))) {
     left_out_ = prefix;
@@ -117,7 +114,7 @@ void ModelFolder::check() const {
       missing.insert(name);
       return;
     }
-    const SafetensorsFile::Entry& entry = weights_.entry(name);
+    const ModelWeights::Weight& entry = weights_.entry(name);
     std::vector<int64_t> shape = entry.shape;
     if (is_transposed(config_.model, full_name)) std::reverse(shape.begin(), shape.end());
     if (at::IntArrayRef(shape) != tensor.sizes() || !at::isFloatingType(entry.dtype)) {
@@ -155,10 +152,10 @@ void ModelFolder::fill(const std::string& name, at::Tensor& tensor) const {
 }
 
 at::ScalarType ModelFolder::stored_dtype() const {
-  std::map<at::ScalarType, int64_t> bytes;
+  std::map<at::ScalarType, uint64_t> bytes;
   for (const std::string& name : weights_.names()) {
-    const SafetensorsFile::Entry& entry = weights_.entry(name);
-    bytes[entry.dtype] += static_cast<int64_t>(entry.last - entry.first);
+    const ModelWeights::Weight& entry = weights_.entry(name);
+    bytes[entry.dtype] += c10::elementSize(entry.dtype) * c10::multiply_integers(entry.shape);
   }
   return std::max_element(bytes.begin(), bytes.end(),
                           [](const auto& a, const auto& b) { return a.second < b.second; })
