@@ -78,6 +78,20 @@ def test_ids_equal_sentencepiece_on_corpora_and_random_strings(encode, shared, n
     assert_equal(texts, encode(shared / "data" / name, texts), peer.encode(texts))
 
 
+def test_qwen2s_rule_and_nfc_equal_tokenizers(encode, shared, tmp_path):
+    """LLaMA-3's vocabulary with Qwen2's components: its own is not at hand."""
+    file = json.loads((shared / "data" / "tokenizers" / "llama3" / "tokenizer.json").read_text())
+    rule = file["pre_tokenizer"]["pretokenizers"][0]["pattern"]
+    rule["Regex"] = rule["Regex"].replace(r"\p{N}{1,3}", r"\p{N}")
+    file["normalizer"] = {"type": "NFC"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(file))
+    peer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    marks = ["\u0301", "\u0327", "\u0323", "\u0345", "\u1100", "\u1161", "\u11a8", "\u212b", "\u0958", "\ufb2a",
+             "\u05b0", "\u064b", "\u3099", "\u30ab", "\u0f71", "\u0f72", "e", "o", "\U0001d15e", "12"]
+    texts = corpora(shared)[2:] + random_texts(5000, 8, marks * 3 + ["<|eot_id|>"])
+    assert_equal(texts, encode(tmp_path, texts), [e.ids for e in peer.encode_batch(texts, add_special_tokens=False)])
+
+
 def train_sentencepiece(path, **options):
     choose = random.Random(3)
     words = "the cat sat on a mat and the dog ran to the red house caf\u00e9 \u4e2d\u6587".split()
