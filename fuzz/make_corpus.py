@@ -129,6 +129,79 @@ def tokenizer_text():
     yield from (b"\xff", b" \xe2\x96\x81 ", b"a" * 100, b"line one\nline two\n")
 
 
+def safetensors_file(tensors, metadata=None):
+    """tensors: name -> (dtype, shape, data)."""
+    header, data = {"__metadata__": metadata} if metadata else {}, b""
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(content)]}
+        data += content
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def safetensors():
+    sizes = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
+             "F8_E4M3": 1, "F8_E5M2": 1}
+    yield safetensors_file({})
+    yield safetensors_file({"w": ("F32", [2, 2], bytes(16))}, {"format": "pt"})
+    yield safetensors_file({"empty": ("F16", [0, 3], b""), "scalar": ("I64", [], bytes(8))})
+    yield safetensors_file({dtype: (dtype, [3], b"\1" * (3 * size)) for dtype, size in sizes.items()})
+
+
+def weight_index():
+    for weights in ({"a": "1.safetensors", "b": "1.safetensors", "c": "2.safetensors"},
+                    {"a": "1.safetensors", "b": "1.safetensors"}, {"c": "../2.safetensors"}):
+        yield json.dumps({"metadata": {"total_size": 36}, "weight_map": weights}).encode()
+
+
+def npz():
+    import io
+    import zipfile
+
+    for method, (descr, order, shape, size) in itertools.product(
+            (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+            (("|u1", False, "(3,)", 3), ("<f4", True, "(2, 2)", 16), ("<i8", False, "()", 8))):
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", method) as file:
+            for version, name in ((1, "h.0.weight.mask.npy"), (2, "other.npy")):
+                text = f"{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}".encode()
+                length = struct.pack("<H" if version == 1 else "<I", len(text))
+                file.writestr(name, b"\x93NUMPY" + bytes([version, 0]) + length + text + b"\1" * size)
+        yield archive.getvalue()
+
+
+def llama2c():
+    dim, hidden, heads, kv_heads, vocabulary, context = 4, 3, 2, 1, 3, 2
+    layer = 2 * dim + 2 * dim * dim + 2 * dim // heads * kv_heads * dim + 3 * dim * hidden
+    for layers, tied in itertools.product((1, 2), (True, False)):
+        floats = layers * layer + dim + (1 if tied else 2) * vocabulary * dim
+        sizes = [dim, hidden, layers, heads, kv_heads, vocabulary if tied else -vocabulary, context]
+        yield struct.pack("<7i", *sizes) + bytes(4 * (floats + context * dim // heads))
+        sizes[5] = vocabulary
+        yield (struct.pack("<Ii7iB", 0x616B3432, 1, *sizes, tied)).ljust(256, b"\0") + bytes(4 * floats)
+
+
+def config_json():
+    gpt2 = {"model_type": "gpt2", "vocab_size": 10, "n_positions": 8, "n_embd": 8, "n_layer": 1, "n_head": 2,
+            "n_inner": None, "activation_function": "gelu_new", "layer_norm_epsilon": 1e-5}
+    llama = {"model_type": "llama", "vocab_size": 10, "max_position_embeddings": 8, "hidden_size": 8,
+             "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1,
+             "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu", "tie_word_embeddings": True,
+             "bos_token_id": 1, "eos_token_id": [2, 3]}
+    scaling = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+               "original_max_position_embeddings": 4}
+    compression = {"quant_method": "compressed-tensors", "sparsity_config": {
+        "format": "sparse-24-bitmask", "sparsity_structure": "2:4", "targets": ["Linear"], "ignore": ["lm_head"]}}
+    for config in (gpt2, llama, llama | {"rope_scaling": scaling}, llama | {"quantization_config": compression},
+                   llama | {"rope_parameters": {"rope_theta": 5e5} | scaling}, llama | {"model_type": "qwen2"},
+                   llama | {"model_type": "mistral", "sliding_window": 4}):
+        yield json.dumps(config).encode()
+
+
+def sparse24_bitmask():
+    yield from (bytes([0x33, 0x03]), bytes([0x5A, 0x09, 0xC6, 0x0C]), bytes([0x33, 0x13]), bytes([0x31, 0x03]))
+
+
 def main():
     how, folder = sys.argv[1], pathlib.Path(sys.argv[2])
     folder.mkdir(parents=True, exist_ok=True)

@@ -244,7 +244,8 @@ std::string write_safetensors(const fs::path& path, const NamedTensors& tensors,
 std::vector<TensorToWrite> tensors_to_write(const NamedTensors& tensors) {
   std::vector<TensorToWrite> all;
   for (const auto& [name, tensor] : tensors) {
-    all.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), [tensor] { return tensor; }});
+    all.push_back(
+        {name, tensor.scalar_type(), tensor.sizes().vec(), [tensor = tensor] { return tensor; }});
   }
   return all;
 }

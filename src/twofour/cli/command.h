@@ -14,6 +14,7 @@ namespace twofour::cli {
 
 // One function a file of this folder: adds the subcommand, its options and its action to `program`.
 void add_bench(CLI::App& program);
+void add_convert(CLI::App& program);
 void add_data(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_generate(CLI::App& program);

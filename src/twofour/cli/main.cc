@@ -4,5 +4,5 @@ int main(int argc, char** argv) {
   using namespace twofour::cli;
   return run_program(argc, argv,
                      {add_tokenizer, add_data, add_train, add_tune_decay, add_eval, add_generate,
-                      add_report, add_bench, add_info});
+                      add_convert, add_report, add_bench, add_info});
 }

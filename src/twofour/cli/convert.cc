@@ -1,0 +1,268 @@
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "twofour/base/error.h"
+#include "twofour/base/file.h"
+#include "twofour/base/progress.h"
+#include "twofour/checkpoint/conversion.h"
+#include "twofour/checkpoint/json_file.h"
+#include "twofour/checkpoint/llama2c.h"
+#include "twofour/cli/command.h"
+#include "twofour/cli/convert_tokens.h"
+#include "twofour/sparse/dtype.h"
+#include "twofour/text/tokenizer.h"
+
+namespace twofour::cli {
+namespace {
+
+using checkpoint::ModelSource;
+
+struct ConvertFlags {
+  std::string in, out, to, dtype, tokenizer, model, largest_shard = "5GB";
+  bool force = false, json = false;
+};
+
+bool is_model(const std::string& format) {
+  return format == "hf" || format == "compressed-tensors" || format == "llama2c";
+}
+bool is_masks(const std::string& format) { return format == "npz" || format == "masks"; }
+bool is_folder(const std::string& format) {
+  return format == "hf" || format == "compressed-tensors";
+}
+
+// What IN is, from its content.
+std::string format_of(const fs::path& in) {
+  if (fs::is_directory(in)) {
+    const auto config = checkpoint::read_json_object(in / "config.json");
+    return config.contains("quantization_config") ? "compressed-tensors" : "hf";
+  }
+  const MappedFile file(in);
+  if (file.text().starts_with("PK")) return "npz";
+  if (checkpoint::is_llama2c(in)) return "llama2c";
+  if (file.size() > 8 && file.text()[8] == '{') return "masks";
+  if (in.extension() == ".bin") {
+    return fs::exists(fs::path(in).replace_extension(".json")) ? "twofour" : "nanogpt";
+  }
+  fail(
+      "cannot tell what \"{}\" is: expected a model folder, a llama2.c model, a token file (.bin) "
+      "or masks (.npz, .safetensors)",
+      in.string());
+}
+
+// "5GB", "200MB", "1.5GiB" in bytes, as transformers reads them.
+uint64_t bytes_named(const std::string& text) {
+  size_t digits = 0;
+  double number = 0;
+  try {
+    number = std::stod(text, &digits);
+  } catch (const std::exception&) {
+    digits = std::string::npos;
+  }
+  const std::vector<std::pair<std::string, double>> units = {
+      {"KB", 1e3},     {"MB", 1e6},        {"GB", 1e9},          {"TB", 1e12},
+      {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}};
+  for (const auto& [unit, factor] : units) {
+    if (digits < text.size() && text.substr(digits) == unit && number * factor >= 1 &&
+        number * factor < 1e18) {
+      return static_cast<uint64_t>(number * factor);
+    }
+  }
+  fail_usage("--max-shard-size \"{}\" is no size such as 5GB, 200MB or 1GiB", printable(text));
+}
+
+void check_flags(const ConvertFlags& flags, const std::string& from) {
+  const bool to_folder = is_folder(flags.to);
+  const bool possible = is_model(from)
+                            ? is_model(flags.to) || (is_folder(from) && is_masks(flags.to))
+                        : is_masks(from) ? is_masks(flags.to)
+                                         : !is_model(flags.to) && !is_masks(flags.to);
+  if (!possible) fail("\"{}\" is {}, which cannot become {}", flags.in, from, flags.to);
+  const auto only = [&](const char* option, bool given, bool allowed, const char* where) {
+    if (given && !allowed) fail_usage("{} is for {} only", option, where);
+  };
+  only("--dtype", !flags.dtype.empty(), to_folder, "--to hf and compressed-tensors");
+  only("--tokenizer", !flags.tokenizer.empty(), to_folder || flags.to == "twofour",
+       "--to hf, compressed-tensors and twofour");
+  only("--model", !flags.model.empty(), is_masks(from), "files of masks");
+  if (is_masks(from) && flags.model.empty()) {
+    fail_usage("masks need --model DIR, the model that they are for");
+  }
+  const std::string extension = flags.to == "npz" ? ".npz" : ".safetensors";
+  if (is_masks(flags.to) && fs::path(flags.out).extension() != extension) {
+    fail_usage("--to {} writes a file: let OUT end in {}", flags.to, extension);
+  }
+}
+
+void check_target(const ConvertFlags& flags) {
+  if (!fs::exists(flags.out)) return;
+  if (!flags.force) {
+    fail("\"{}\" exists: choose another OUT, or replace it with --force", flags.out);
+  }
+  if (!fs::is_directory(flags.out)) return;
+  if (is_folder(flags.to) && fs::exists(fs::path(flags.out) / "config.json")) return;
+  if (is_folder(flags.to) && fs::is_empty(flags.out)) return;
+  fail("\"{}\" is a folder that holds no model: remove it yourself", flags.out);
+}
+
+void save_folder(const ConvertFlags& flags, const ModelSource& source,
+                 const std::optional<text::Tokenizer>& tokenizer) {
+  const uint64_t largest = bytes_named(flags.largest_shard);
+  AtomicFolder folder(flags.out);
+  if (flags.to == "hf") {
+    checkpoint::write_folder(folder.path(), source, largest);
+  } else {
+    checkpoint::write_compressed_folder(folder.path(), source, largest);
+  }
+  if (tokenizer) tokenizer->save(folder.path());
+  folder.commit();
+}
+
+std::optional<text::Tokenizer> load_tokenizer(const ConvertFlags& flags) {
+  if (flags.tokenizer.empty()) return std::nullopt;
+  return text::Tokenizer::load(flags.tokenizer);
+}
+
+// llama2.c's own ids, unless its tokenizer says otherwise.
+checkpoint::SpecialIds special_ids(const std::optional<text::Tokenizer>& tokenizer) {
+  checkpoint::SpecialIds special = {1, {2}};
+  if (!tokenizer) return special;
+  special = {};
+  if (tokenizer->begin_of_text()) special.begin = *tokenizer->begin_of_text();
+  if (tokenizer->end_of_text()) special.end = {*tokenizer->end_of_text()};
+  return special;
+}
+
+void convert_model(const ConvertFlags& flags, const std::string& from) {
+  const std::optional<text::Tokenizer> tokenizer = load_tokenizer(flags);
+  ModelSource source = from == "llama2c"
+                           ? checkpoint::open_llama2c(flags.in, special_ids(tokenizer))
+                           : checkpoint::open_folder(flags.in);
+  const int64_t vocabulary =
+      std::visit([](const auto& config) { return config.vocabulary; }, source.model);
+  if (tokenizer && tokenizer->vocabulary_size() > vocabulary) {
+    fail("\"{}\" has ids up to {}, but the model's vocabulary is {}", flags.tokenizer,
+         tokenizer->vocabulary_size() - 1, vocabulary);
+  }
+  if (is_masks(flags.to)) {
+    if (source.masks.empty()) fail("\"{}\" holds no masks", flags.in);
+    checkpoint::write_masks(flags.out, source.masks, source.shapes);
+    return;
+  }
+  if (!flags.dtype.empty()) checkpoint::convert_dtype(source, sparse::dtype_named(flags.dtype));
+  uint64_t total = 0, done = 0;
+  for (const auto& tensor : source.tensors) total += tensor.bytes();
+  ProgressBar bar("converting", total);
+  for (auto& tensor : source.tensors) {
+    tensor.make = [&, make = tensor.make, bytes = tensor.bytes()] {
+      bar.update(std::min(total, done += bytes));
+      return make();
+    };
+  }
+  if (flags.to == "llama2c") {
+    checkpoint::write_llama2c(flags.out, source);
+  } else {
+    save_folder(flags, source, tokenizer);
+  }
+}
+
+void convert_masks(const ConvertFlags& flags) {
+  const checkpoint::WeightShapes shapes = checkpoint::open_folder(flags.model).shapes;
+  checkpoint::write_masks(flags.out, checkpoint::read_masks(flags.in, shapes), shapes);
+}
+
+struct Written {
+  int64_t files = 0;
+  uintmax_t bytes = 0;
+};
+
+Written written(const fs::path& out) {
+  if (!fs::is_directory(out)) return {1, fs::file_size(out)};
+  Written sum;
+  for (const auto& entry : fs::directory_iterator(out)) {
+    ++sum.files;
+    sum.bytes += entry.file_size();
+  }
+  return sum;
+}
+
+void run_convert(const ConvertFlags& flags) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::string from = format_of(flags.in);
+  check_flags(flags, from);
+  check_target(flags);
+  if (is_model(from)) {
+    convert_model(flags, from);
+  } else if (is_masks(from)) {
+    convert_masks(flags);
+  } else {
+    convert_tokens(flags.in, flags.out, flags.to == "twofour", load_tokenizer(flags));
+  }
+  ProgressBar::clear_line();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  const auto [files, bytes] = written(flags.out);
+  if (flags.json) {
+    fmt::print("{}\n", nlohmann::ordered_json{{"in", flags.in},
+                                              {"from", from},
+                                              {"out", flags.out},
+                                              {"to", flags.to},
+                                              {"files", files},
+                                              {"bytes", bytes},
+                                              {"seconds", seconds}}
+                           .dump());
+  } else {
+    fmt::print("{}: {} from {}, {} {}, {:.1f} MB ({:.1f} s)\n", flags.out, flags.to, from, files,
+               files == 1 ? "file" : "files", static_cast<double>(bytes) / 1e6, seconds);
+  }
+}
+
+}  // namespace
+
+void add_convert(CLI::App& program) {
+  CLI::App& command = *program.add_subcommand(
+      "convert", "models, masks and token files from one format to another");
+  auto flags = std::make_shared<ConvertFlags>();
+  command
+      .add_option("in", flags->in,
+                  "a model folder, llama2.c model, token file (.bin) or masks (.npz, .safetensors)")
+      ->required()
+      ->type_name("IN");
+  command.add_option("out", flags->out, "a folder, or the file's name")
+      ->required()
+      ->type_name("OUT");
+  command
+      .add_option(
+          "--to", flags->to,
+          "hf: Hugging Face folder; compressed-tensors: the same with 2:4 layers as "
+          "sparse-24-bitmask; llama2c: its .bin; nanogpt, twofour: token files; npz, masks: "
+          "masks as MaskLLM's .npz or masks.safetensors")
+      ->required()
+      ->check(CLI::IsMember(
+          {"hf", "compressed-tensors", "llama2c", "nanogpt", "twofour", "npz", "masks"}))
+      ->type_name("FORMAT");
+  command
+      .add_option("--dtype", flags->dtype, "float32, bfloat16 or float16 (default: as they are)")
+      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
+      ->type_name("T");
+  command
+      .add_option("--max-shard-size", flags->largest_shard,
+                  "weights beyond it go to several files: 5GB, 200MB, 1GiB")
+      ->type_name("SIZE");
+  command
+      .add_option("--tokenizer", flags->tokenizer,
+                  "folder, tokenizer.model or llama2.c's tokenizer.bin, to go with the model; for "
+                  "twofour: what made the tokens")
+      ->type_name("PATH");
+  command.add_option("--model", flags->model, "the model whose masks IN holds")->type_name("DIR");
+  command.add_flag("--force", flags->force, "replace OUT");
+  add_threads_option(command);
+  command.add_flag("--json", flags->json, "print the summary as one JSON object");
+  on_run(command, [flags] { run_convert(*flags); });
+}
+
+}  // namespace twofour::cli
