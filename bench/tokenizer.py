@@ -1,8 +1,9 @@
-"""Encoding with twofour against Hugging Face tokenizers: the same text, tokenizer and threads.
+"""Encoding with twofour against Hugging Face tokenizers: the same texts, tokenizers and threads.
 
-Both in turns, the minimum of several. Documents of a few kilobytes, as data preparation has them. The
-program's time holds its start and reading the tokenizer; the peer's only encode_batch. Prints the ratio of
-the times, above 1 where twofour is faster, and writes JSON.
+GPT-2's, LLaMA-2's and LLaMA-3's tokenizer of ../shared, or without it one that is trained on the text; each
+on documents of a few kilobytes, as data preparation has them, and on one long text. Both programs in turns,
+the minimum of several. Ours is the whole program: its start, reading the tokenizer, reading and writing; the
+peer's only encode_batch_fast. Prints the ratio of the times, above 1 where twofour is faster, and writes JSON.
 """
 
 import argparse
@@ -16,58 +17,91 @@ import time
 
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = str(ROOT / "build/twofour")
+SHARED = pathlib.Path(os.environ.get("TWOFOUR_SHARED", ROOT / ".." / "shared"))
+PEER = """
+import json, sys, time
+from tokenizers import ByteLevelBPETokenizer, Tokenizer
+folder = sys.argv[1]
+try:
+    tokenizer = Tokenizer.from_file(folder + "/tokenizer.json")
+except Exception:
+    tokenizer = ByteLevelBPETokenizer(folder + "/encoder.json", folder + "/vocab.bpe")._tokenizer
+texts = [json.loads(line)["text"] for line in open(sys.argv[2])]
+start = time.perf_counter()
+ids = sum(len(e.ids) for e in tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+print(json.dumps([time.perf_counter() - start, ids]))
+"""
+
+
+def in_documents(text):
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + 4000)
+        end = len(text) if end < 0 else end + 1
+        yield text[start:end]
+        start = end
+
+
+def tokenizers(text, scratch):
+    folder = SHARED / "data" / "tokenizers"
+    if folder.is_dir():
+        return {name: folder / name for name in ("gpt2", "llama2", "llama3")}
+    (scratch / "sample.txt").write_text(text[:5_000_000])
+    subprocess.run([PROGRAM, "tokenizer", "train", scratch / "sample.txt", "--vocab-size", "4096",
+                    "--out", scratch / "trained"], check=True, capture_output=True)
+    return {"trained": scratch / "trained"}
+
+
+def measure(folder, lines, threads, rounds):
+    """The best seconds of both and the number of ids, which must be the same."""
+    os.environ["RAYON_NUM_THREADS"] = str(threads)
+    ours, theirs = [], []
+    for _ in range(rounds):
+        done = subprocess.run([sys.executable, "-c", PEER, folder, lines], check=True, capture_output=True,
+                              text=True)
+        seconds, ids = json.loads(done.stdout)
+        theirs.append(seconds)
+        start = time.perf_counter()
+        done = subprocess.run([PROGRAM, "tokenizer", "encode", "--jsonl", lines, "--tokenizer", folder,
+                               "--threads", str(threads)], check=True, capture_output=True)
+        ours.append(time.perf_counter() - start)
+        if done.stdout.count(b",") + done.stdout.count(b"\n") - done.stdout.count(b"[]") != ids:
+            raise SystemExit(f"bench: other ids than tokenizers' with {folder}")
+    return min(ours), min(theirs), ids
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("text", nargs="?", help="UTF-8 text; default the demo's, repeated to 20 MB")
+    parser.add_argument("text", nargs="?", help="UTF-8 text; default WikiText-2 or the demo's")
+    parser.add_argument("--megabytes", type=float, default=20, help="the text is repeated or cut to this size")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--out", default=str(ROOT / "build/bench/tokenizer.json"))
     args = parser.parse_args()
-    source = pathlib.Path(args.text) if args.text else ROOT / "demo/kjv.txt"
-    if not source.exists():
-        raise SystemExit(f"bench: no {source}: give a text, or run make demo first")
+    candidates = [SHARED / "data/wikitext2/wiki.train.tokens", ROOT / "demo/kjv.txt"]
+    candidates = [pathlib.Path(args.text)] if args.text else candidates
+    source = next((path for path in candidates if path.exists()), None)
+    if not source:
+        raise SystemExit(f"bench: no {candidates[-1]}: give a text, or run make demo first")
     text = source.read_text(encoding="utf-8")
-    text = text * max(1, 20_000_000 // len(text))
-    documents, start = [], 0
-    while start < len(text):
-        end = text.find("\n", start + 4000)
-        end = len(text) if end < 0 else end + 1
-        documents.append(text[start:end])
-        start = end
-    results = {}
+    size = int(args.megabytes * 1e6)
+    text = (text * (size // len(text) + 1))[:size]
+    results = []
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
-        program = str(ROOT / "build/twofour")
-        (scratch / "sample.txt").write_text(text[:5_000_000])
-        subprocess.run([program, "tokenizer", "train", scratch / "sample.txt", "--vocab-size", "4096",
-                        "--out", scratch / "t"], check=True, capture_output=True)
-        with open(scratch / "d.jsonl", "w") as file:
-            for document in documents:
-                file.write(json.dumps({"text": document}) + "\n")
-        for threads in (1, 2):
-            os.environ["RAYON_NUM_THREADS"] = str(threads)
-            peer_code = (
-                "import json,sys,time\nfrom tokenizers import Tokenizer\n"
-                "t=Tokenizer.from_file(sys.argv[1]);d=[json.loads(l)['text'] for l in open(sys.argv[2])]\n"
-                "a=time.perf_counter();n=sum(len(e.ids) for e in t.encode_batch_fast(d));"
-                "print(json.dumps([time.perf_counter()-a,n]))")
-            ours, theirs = [], []
-            for _ in range(args.rounds):
-                done = subprocess.run([sys.executable, "-c", peer_code,
-                                       scratch / "t/tokenizer.json", scratch / "d.jsonl"],
-                                      check=True, capture_output=True, text=True)
-                theirs.append(json.loads(done.stdout)[0])
-                start_time = time.perf_counter()
-                subprocess.run([program, "data", scratch / "d.jsonl", "--tokenizer", scratch / "t", "--out",
-                                scratch / "out", "--val-fraction", "0", "--threads", str(threads)],
-                               check=True, capture_output=True)
-                ours.append(time.perf_counter() - start_time)
-            ratio = min(theirs) / min(ours)
-            results[f"{threads} threads"] = {"twofour_seconds": min(ours), "tokenizers_seconds": min(theirs),
-                                             "ratio": ratio, "bytes": len(text.encode())}
-            print(f"{threads} threads: {ratio:.2f}x tokenizers ({len(text) / 1e6 / min(ours):.0f} MB/s, "
-                  f"start, reading and writing included)", flush=True)
+        shapes = {"documents": list(in_documents(text)), "one text": [text]}
+        for name, folder in tokenizers(text, scratch).items():
+            for shape, texts in shapes.items():
+                lines = scratch / "texts.jsonl"
+                lines.write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
+                for threads in args.threads:
+                    ours, theirs, ids = measure(folder, lines, threads, args.rounds)
+                    results.append({"tokenizer": name, "texts": shape, "threads": threads, "ids": ids,
+                                    "bytes": len(text.encode()), "twofour_seconds": ours,
+                                    "tokenizers_seconds": theirs, "ratio": theirs / ours})
+                    print(f"{name}, {shape}, {threads} threads: {theirs / ours:.2f}x tokenizers "
+                          f"({len(text) / 1e6 / ours:.0f} MB/s, start, reading and writing included)", flush=True)
     out = pathlib.Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=2) + "\n")

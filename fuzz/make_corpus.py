@@ -74,7 +74,7 @@ def character_json(front, byte_fallback):
 
 
 def tokenizer_json():
-    files = [byte_level_json()] + [character_json(front, fallback)
+    files = [byte_level_json(), byte_level_json() | {"normalizer": {"type": "NFC"}}] + [character_json(front, fallback)
                                    for front in ("prepend", "replace", "metaspace") for fallback in (True, False)]
     for file, text in itertools.product(files, TEXTS):
         yield with_text(json.dumps(file, ensure_ascii=False).encode(), text)

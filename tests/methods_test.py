@@ -237,3 +237,19 @@ def test_a_budget_that_makes_no_run_is_refused(twofour):
     for budget, message in [("1k", "less than one step"), ("1000B", "more than the run's 300000 steps")]:
         assert message in refused("--recipe", "gpt2-124m-fst", "--scale-to-budget", budget)
     assert "give one of them" in refused("--steps", 10, "--scale-to-budget", "1M")
+
+
+@pytest.mark.parametrize("path", ["a # b", "a'#b", "plain"])
+def test_a_config_keeps_what_is_quoted_and_drops_comments(twofour, tmp_path, path):
+    printed = twofour("train", "--data", path, "--print-config").stdout
+    file = tmp_path / "c.toml"
+    file.write_text("# a comment with 'quotes\n" + "".join(line + "  # why\n" for line in printed.splitlines()))
+    assert twofour("train", "--config", file, "--print-config").stdout == printed
+
+
+def test_a_default_that_is_written_out_does_not_keep_a_run_from_resuming(twofour, corpus, small, tmp_path):
+    run = ["--data", corpus / "data", "--out", tmp_path / "r", *small, "--dtype", "float16", "--steps", 4]
+    twofour("train", *run, "--stop-after", 2)
+    error = twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 1024, fails=1).stderr
+    assert "loss-scale" in error
+    twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 65536)

@@ -6,6 +6,7 @@ import math
 import numpy
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 SMALL_LLAMA = dict(vocab_size=97, hidden_size=64, intermediate_size=172, num_hidden_layers=2, num_attention_heads=4,
@@ -108,3 +109,18 @@ def test_info_counts_parameters_and_zeros_as_torch_does(twofour, written):
     assert info["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert info["zeros"] == sum(int((parameter == 0).sum()) for parameter in model.parameters())
     assert info["memory_bytes"] == 4 * info["parameters"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_float8_weights_are_read(twofour, tmp_path, dtype):
+    model = random_model("llama2")
+    model.save_pretrained(tmp_path / "m")
+    file = tmp_path / "m" / "model.safetensors"
+    weights = {name: tensor.to(dtype) if tensor.dim() == 2 else tensor for name, tensor in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    data = write_ids(tmp_path / "ids.bin", IDS)
+    ours = json.loads(twofour("eval", "perplexity", "--model", tmp_path / "m", "--data", data, "--json").stdout)
+    assert ours["nll"] == pytest.approx(peer_perplexity(model, IDS, 64, 64)[1], rel=1e-5)
+    info = json.loads(twofour("info", "--model", tmp_path / "m", "--json").stdout)
+    assert info["zeros"] == sum(int((parameter == 0).sum()) for parameter in model.parameters())

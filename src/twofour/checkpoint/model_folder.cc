@@ -9,6 +9,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/checkpoint/mask_files.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -86,24 +87,10 @@ void copy_tokenizer(const fs::path& from, const fs::path& to) {
   }
 }
 
-void write_masks(const fs::path& path, const NamedTensors& masks,
-                 const std::map<std::string, std::string>& shapes) {
-  NamedTensors named;
-  std::map<std::string, std::string> metadata;
-  for (const auto& [name, mask] : masks) {
-    named.emplace_back(name + ".mask", mask);
-    metadata[name + ".mask"] = shapes.at(name);
-  }
-  write_safetensors(path, named, metadata);
-}
-
 }  // namespace
 
-ModelFolder::ModelFolder(const fs::path& folder) : config_(read_config(folder)), weights_(folder) {
-  if (!config_.compression.is_null()) {
-    fail("cannot load \"{}\": quantization_config is not supported",
-         (folder / "config.json").string());
-  }
+ModelFolder::ModelFolder(const fs::path& folder)
+    : config_(read_config(folder)), weights_(folder, config_.compression) {
   const std::string prefix = prefix_of(config_.model), first = first_name(config_.model);
   if (!weights_.contains(first) && weights_.contains(first.substr(prefix.size()))) {
     left_out_ = prefix;
@@ -127,7 +114,7 @@ void ModelFolder::check() const {
       missing.insert(name);
       return;
     }
-    const SafetensorsFile::Entry& entry = weights_.entry(name);
+    const ModelWeights::Weight& entry = weights_.entry(name);
     std::vector<int64_t> shape = entry.shape;
     if (is_transposed(config_.model, full_name)) std::reverse(shape.begin(), shape.end());
     if (at::IntArrayRef(shape) != tensor.sizes() || !at::isFloatingType(entry.dtype)) {
@@ -165,10 +152,10 @@ void ModelFolder::fill(const std::string& name, at::Tensor& tensor) const {
 }
 
 at::ScalarType ModelFolder::stored_dtype() const {
-  std::map<at::ScalarType, int64_t> bytes;
+  std::map<at::ScalarType, uint64_t> bytes;
   for (const std::string& name : weights_.names()) {
-    const SafetensorsFile::Entry& entry = weights_.entry(name);
-    bytes[entry.dtype] += static_cast<int64_t>(entry.last - entry.first);
+    const ModelWeights::Weight& entry = weights_.entry(name);
+    bytes[entry.dtype] += c10::elementSize(entry.dtype) * c10::multiply_integers(entry.shape);
   }
   return std::max_element(bytes.begin(), bytes.end(),
                           [](const auto& a, const auto& b) { return a.second < b.second; })
@@ -213,7 +200,7 @@ void save_model(const fs::path& folder, const model::Model& model, const SaveOpt
   const at::NoGradGuard no_gradients;
   AtomicFolder target(folder);
   std::vector<TensorToWrite> tensors;
-  std::map<std::string, std::string> shapes;
+  WeightShapes shapes;
   const model::ModelConfig config = model.config();
   model::Model handles = model;  // the same tensors: visit is not const
   handles.visit([&](const std::string& name, at::Tensor& tensor) {
@@ -221,7 +208,7 @@ void save_model(const fs::path& folder, const model::Model& model, const SaveOpt
     const at::Tensor stored = is_transposed(config, name) ? tensor.detach().t() : tensor.detach();
     tensors.push_back({name, dtype, stored.sizes().vec(),
                        [stored, dtype] { return stored.to(dtype).contiguous(); }});
-    shapes[name] = fmt::format("[{}]", fmt::join(tensor.sizes(), ", "));
+    shapes[name] = tensor.sizes().vec();
   });
   SpecialIds special = options.special;
   if (!special.begin && special.end.empty()) special = special_of_tokenizer(options.tokenizer);

@@ -11,8 +11,8 @@
 #include <string>
 
 #include "twofour/checkpoint/model_config.h"
+#include "twofour/checkpoint/model_weights.h"
 #include "twofour/checkpoint/safetensors.h"
-#include "twofour/checkpoint/weight_files.h"
 #include "twofour/model/model.h"
 
 namespace twofour::checkpoint {
@@ -42,7 +42,7 @@ class ModelFolder {
   static void drop_block(model::Model& model, int64_t i);
 
   /// Calls fn(name, tensor) for every parameter in the model's order, one at a time: the stored
-  /// values, linears as [out, in]. Views of the file: copy what is to stay.
+  /// values, linears as [out, in]. Often views of the file: copy what is to stay.
   void for_each(const std::function<void(const std::string&, const at::Tensor&)>& fn) const;
 
  private:
@@ -53,7 +53,7 @@ class ModelFolder {
   void fill(const std::string& name, at::Tensor& tensor) const;
 
   FolderConfig config_;
-  WeightFiles weights_;
+  ModelWeights weights_;
   std::string left_out_;  ///< what the stored names lack in front
 };
 

@@ -1,6 +1,7 @@
 // --config and --print-config.
 #include <algorithm>
 #include <cstdio>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 
@@ -38,12 +39,40 @@ void set_results(CLI::Option& option, const std::vector<std::string>& values) {
   option.run_callback();
 }
 
+// CLI11 takes a "#" inside quotes for a comment too. So comments go first, those outside quotes.
+std::string without_comments(const std::string& text) {
+  std::string out;
+  char quote = '\0';
+  bool in_comment = false;
+  for (const char c : text) {
+    if (c == '\n') {
+      quote = '\0';
+      in_comment = false;
+    } else if (quote != '\0') {
+      if (c == quote) quote = '\0';
+    } else if (c == '"' || c == '\'') {
+      if (!in_comment) quote = c;
+    } else if (c == '#') {
+      in_comment = true;
+    }
+    if (!in_comment) out += c;
+  }
+  return out;
+}
+
+std::vector<CLI::ConfigItem> read_config(const std::string& path) {
+  CLI::ConfigTOML parser;
+  parser.comment('\x01');
+  std::istringstream text(without_comments(read_file(path)));
+  return parser.from_config(text);
+}
+
 // Sets every option that `path` names and the command line does not: flags win over the file.
 void apply_config(CLI::App& command, const std::string& path, GivenOptions& given) {
   check_readable(path);
   std::vector<CLI::ConfigItem> items;
   try {
-    items = CLI::ConfigTOML().from_file(path);
+    items = read_config(path);
   } catch (const CLI::Error& error) {
     fail_usage("cannot read the config \"{}\": {}", path, error.what());
   }

@@ -45,7 +45,9 @@ Json describe_model(const std::string& path) {
   Json layers = Json::array();
   int64_t entries = 0, zeros = 0, bytes = 0;
   folder.for_each([&](const std::string& name, const at::Tensor& tensor) {
-    const int64_t zero = tensor.numel() - at::count_nonzero(tensor).item<int64_t>();
+    // ATen counts nothing in 8-bit floats.
+    const at::Tensor countable = tensor.element_size() == 1 ? tensor.to(at::kFloat) : tensor;
+    const int64_t zero = tensor.numel() - at::count_nonzero(countable).item<int64_t>();
     Json layer = {{"name", name},
                   {"shape", tensor.sizes().vec()},
                   {"dtype", c10::toString(tensor.scalar_type())},

@@ -34,6 +34,17 @@ void write_line(const std::string& line) {
   }
 }
 
+// The ids as a JSON array; nlohmann's values take 16 bytes each.
+std::string to_json(const std::vector<int32_t>& ids) {
+  std::string out = "[";
+  for (const int32_t id : ids) {
+    if (out.size() > 1) out += ',';
+    const fmt::format_int digits(id);
+    out.append(digits.data(), digits.size());
+  }
+  return out + "]";
+}
+
 // Calls fn(line, line number) for each line of the file that is not empty.
 template <class Fn>
 void for_lines(const std::string& file, Fn&& fn) {
@@ -47,8 +58,8 @@ void for_lines(const std::string& file, Fn&& fn) {
     buffer.resize(used + got);
     ended = got == 0;
     if (ended && !buffer.empty()) buffer += '\n';
-    size_t begin = 0;
-    for (size_t end; (end = buffer.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    size_t begin = 0, from = used;  // what was there before holds no line end
+    for (size_t end; (end = buffer.find('\n', from)) != std::string::npos; begin = from = end + 1) {
       ++number;
       const std::string_view line = std::string_view(buffer).substr(begin, end - begin);
       if (line.find_first_not_of(" \t\r") != std::string_view::npos) fn(line, number);
@@ -65,7 +76,7 @@ void run_encode(const TokenizerFlags& flags) {
   if (!flags.jsonl) {
     const std::string text = read_file(input_name(flags.file));
     try {
-      write_line(nlohmann::json(encode(text)).dump());
+      write_line(to_json(encode(text)));
     } catch (const Error& error) {
       fail("cannot encode \"{}\": {}", flags.file, error.what());
     }
@@ -77,7 +88,7 @@ void run_encode(const TokenizerFlags& flags) {
       fail("cannot encode \"{}\": line {} is not {{\"text\": \"…\"}}", flags.file, number);
     }
     try {
-      write_line(nlohmann::json{{"ids", encode(json["text"].get<std::string>())}}.dump());
+      write_line("{\"ids\":" + to_json(encode(json["text"].get_ref<const std::string&>())) + "}");
     } catch (const Error& error) {
       fail("cannot encode \"{}\": line {}: {}", flags.file, number, error.what());
     }

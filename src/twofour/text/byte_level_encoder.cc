@@ -1,15 +1,37 @@
 #include "twofour/text/byte_level_encoder.h"
 
+#include <algorithm>
+#include <cstdlib>
+
+#include <utf8proc.h>
+
+#include "twofour/base/error.h"
+
 namespace twofour::text {
 
-ByteLevelEncoder::ByteLevelEncoder(std::string_view rule, bool add_prefix_space,
-                                   std::unique_ptr<Bpe> bpe)
-    : splitter_(std::string(rule)), add_prefix_space_(add_prefix_space), bpe_(std::move(bpe)) {}
+ByteLevelEncoder::ByteLevelEncoder(std::string_view rule, Options options, std::unique_ptr<Bpe> bpe)
+    : splitter_(std::string(rule)), options_(options), bpe_(std::move(bpe)) {}
+
+std::string_view ByteLevelEncoder::normalize(std::string_view part, Place,
+                                             std::string& buffer) const {
+  // Below U+0300, which begins with this byte, every text is in the form.
+  const auto may_change = [](char c) { return static_cast<unsigned char>(c) >= 0xcc; };
+  if (!options_.nfc || std::none_of(part.begin(), part.end(), may_change)) return part;
+  utf8proc_uint8_t* composed = nullptr;
+  const utf8proc_ssize_t size =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(part.data()),
+                   static_cast<utf8proc_ssize_t>(part.size()), &composed,
+                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  if (size < 0) fail("cannot normalize the text: {}", utf8proc_errmsg(size));
+  buffer.assign(reinterpret_cast<const char*>(composed), static_cast<size_t>(size));
+  std::free(composed);
+  return buffer;
+}
 
 void ByteLevelEncoder::encode(std::string_view text, Place place, WordCache& cache,
                               std::vector<int32_t>& ids) const {
   std::string with_space;
-  if (add_prefix_space_ && place != Place::kContinuation && !text.starts_with(' ')) {
+  if (options_.add_prefix_space && place != Place::kContinuation && !text.starts_with(' ')) {
     with_space.append(1, ' ').append(text);
     text = with_space;
   }

@@ -1,4 +1,4 @@
-// Byte-level BPE behind a splitting rule (GPT-2, LLaMA-3).
+// Byte-level BPE behind a splitting rule (GPT-2, LLaMA-3, and with NFC before it Qwen2).
 #pragma once
 
 #include <memory>
@@ -11,22 +11,27 @@ namespace twofour::text {
 
 class ByteLevelEncoder : public PartEncoder {
  public:
-  /// With `add_prefix_space`, a part that begins with no space gets one.
-  ByteLevelEncoder(std::string_view rule, bool add_prefix_space, std::unique_ptr<Bpe> bpe);
+  struct Options {
+    /// Text in Unicode's normalization form C. utf8proc's Unicode is newer than that of Hugging
+    /// Face's tokenizers: of marks that came after Unicode 9 in an order that is not canonical,
+    /// only we mend the order.
+    bool nfc = false;
+    bool add_prefix_space = false;  ///< a part that begins with no space gets one
+  };
+  ByteLevelEncoder(std::string_view rule, Options options, std::unique_ptr<Bpe> bpe);
 
-  std::string_view normalize(std::string_view part, Place, std::string&) const override {
-    return part;
-  }
-  bool normalizes() const override { return false; }
+  std::string_view normalize(std::string_view part, Place place,
+                             std::string& buffer) const override;
+  bool normalizes() const override { return options_.nfc; }
   void encode(std::string_view text, Place place, WordCache& cache,
               std::vector<int32_t>& ids) const override;
   size_t safe_cut(std::string_view part, size_t begin) const override;
-  bool adds_prefix() const override { return add_prefix_space_; }
+  bool adds_prefix() const override { return options_.add_prefix_space; }
   const std::string& bytes(int32_t id) const override { return bpe_->piece(id); }
 
  private:
   Splitter splitter_;
-  bool add_prefix_space_;
+  Options options_;
   std::unique_ptr<Bpe> bpe_;
 };
 

@@ -15,7 +15,7 @@ void set_gpt2_encoder(const fs::path& path, std::vector<std::string> pieces,
   try {
     auto bpe = std::make_unique<Bpe>(std::move(pieces), merges, /*ignore_merges=*/false);
     out.encoder =
-        std::make_unique<ByteLevelEncoder>(kGpt2Rule, /*add_prefix_space=*/false, std::move(bpe));
+        std::make_unique<ByteLevelEncoder>(kGpt2Rule, ByteLevelEncoder::Options{}, std::move(bpe));
   } catch (const Error& error) {
     refuse(path, error.what());
   }

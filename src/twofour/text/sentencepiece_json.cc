@@ -83,8 +83,9 @@ Json sentencepiece_json(const SentencePieceModel& model, bool fuse_unknown,
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     const SentencePiece& piece = model.pieces[id];
     vocabulary[piece.text] = id;
-    if (piece.type == SentencePiece::kNormal || piece.type == SentencePiece::kByte) continue;
-    const bool special = piece.type != SentencePiece::kUserDefined;
+    const bool special =
+        piece.type == SentencePiece::kControl || piece.type == SentencePiece::kUnknown;
+    if (!special && !is_findable(piece)) continue;
     added.push_back({{"id", id},
                      {"content", piece.text},
                      {"single_word", false},

@@ -113,6 +113,12 @@ void check_supported(const fs::path& path, const SentencePieceModel& model) {
       refuse(path, fmt::format("piece {} is of type UNUSED, which is not supported", id));
     }
     unknown += type == SentencePiece::kUnknown;
+    const bool with_space = model.pieces[id].text.find(' ') != std::string::npos;
+    if (type == SentencePiece::kUserDefined && with_space && model.remove_extra_whitespaces) {
+      refuse(path, fmt::format("piece {} is user-defined with a space, which is not supported "
+                               "together with remove_extra_whitespaces",
+                               id));
+    }
   }
   const auto id = static_cast<size_t>(model.unknown_id);
   if (unknown != 1 || id >= model.pieces.size() ||
@@ -133,7 +139,7 @@ void add_tokens(const SentencePieceModel& model, Tokenizer::Implementation& out)
   for (size_t i = 0; i < model.pieces.size(); ++i) {
     const SentencePiece& piece = model.pieces[i];
     const auto id = static_cast<int32_t>(i);
-    if (piece.type == SentencePiece::kUserDefined) {
+    if (is_findable(piece)) {
       out.normalized_tokens.add(with_plain_spaces(piece.text), id);
     } else if (piece.type == SentencePiece::kControl || piece.type == SentencePiece::kUnknown) {
       out.raw_tokens.add(piece.text, id);
@@ -144,6 +150,10 @@ void add_tokens(const SentencePieceModel& model, Tokenizer::Implementation& out)
 }
 
 }  // namespace
+
+bool is_findable(const SentencePiece& piece) {
+  return piece.type == SentencePiece::kUserDefined && piece.text.find(' ') == std::string::npos;
+}
 
 MutableTokenizer make_sentencepiece_tokenizer(const fs::path& path, SentencePieceModel model,
                                               SentencePieceOptions options) {

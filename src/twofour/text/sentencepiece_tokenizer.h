@@ -26,6 +26,10 @@ MutableTokenizer make_sentencepiece_tokenizer(const std::filesystem::path& path,
                                               SentencePieceModel model,
                                               SentencePieceOptions options = {});
 
+/// Whether a piece is looked for in the normalized text before all merging: a user-defined one, but
+/// not with a plain space, as normalized text has none.
+bool is_findable(const SentencePiece& piece);
+
 /// tokenizer.json of a model. Its merges are the pairs of pieces that make a piece, in the order of
 /// the pieces' scores, of equals those with the longest parts first.
 Json sentencepiece_json(const SentencePieceModel& model, bool fuse_unknown,

@@ -22,15 +22,18 @@ using Implementation = Tokenizer::Implementation;
 
 constexpr size_t kParallelBytes = 1 << 16;  // a text longer than this is cut for the threads
 
-// This thread's cache for `owner`; another tokenizer's is dropped.
+// This thread's cache for `owner`. Two are kept, for programs that compare tokenizers.
 WordCache& cache_for(uint64_t owner) {
   struct Owned {
     uint64_t owner = 0;
     std::unique_ptr<WordCache> cache;
   };
-  thread_local Owned owned;
-  if (owned.owner != owner) owned = {owner, std::make_unique<WordCache>()};
-  return *owned.cache;
+  thread_local Owned latest, other;
+  if (latest.owner != owner) {
+    std::swap(latest, other);
+    if (latest.owner != owner) latest = {owner, std::make_unique<WordCache>()};
+  }
+  return *latest.cache;
 }
 
 // A stretch of text between added tokens, or a part of one, and the added token behind it.

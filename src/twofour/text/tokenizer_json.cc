@@ -77,7 +77,7 @@ std::unique_ptr<PartEncoder> read_byte_level_model(const fs::path& path, const J
   try {
     auto bpe = std::make_unique<Bpe>(std::move(pieces), merges,
                                      read_flag(path, model, "ignore_merges", false));
-    return std::make_unique<ByteLevelEncoder>(components.rule, components.add_prefix_space,
+    return std::make_unique<ByteLevelEncoder>(components.rule, components.byte_level_options,
                                               std::move(bpe));
   } catch (const Error& error) {
     refuse(path, error.what());

@@ -44,9 +44,12 @@ std::vector<Json> normalizers_of(const SpaceRule& rule) {
   return list;
 }
 
-bool read_normalizer(const fs::path& path, const Json& json, SpaceRule& rule) {
+// Whether the normalizer is a rule for spaces; NFC and none are not.
+bool read_normalizer(const fs::path& path, const Json& json, Components& out) {
   const std::vector<Json> parts = flatten(json, "normalizer", "normalizers");
-  if (parts.empty()) return false;
+  out.byte_level_options.nfc = parts.size() == 1 && type_of(parts[0]) == "NFC";
+  if (parts.empty() || out.byte_level_options.nfc) return false;
+  SpaceRule& rule = out.spaces;
   for (const bool collapse : {false, true}) {
     for (const auto prefix : {SpaceRule::kAlways, SpaceRule::kNone}) {
       rule = {prefix, collapse, true};
@@ -73,7 +76,7 @@ void read_byte_level(const fs::path& path, const std::vector<Json>& parts, Compo
       out.rule = part["pattern"]["Regex"].get<std::string>();
     } else if (type == "ByteLevel" && known_order) {
       out.byte_level = true;
-      out.add_prefix_space = read_flag(path, part, "add_prefix_space", true);
+      out.byte_level_options.add_prefix_space = read_flag(path, part, "add_prefix_space", true);
       if (read_flag(path, part, "use_regex", true)) {
         if (!out.rule.empty()) {
           refuse(path, "two splitting rules after each other are not supported");
@@ -102,9 +105,10 @@ void read_metaspace(const fs::path& path, const Json& part, Components& out) {
 
 // What stands before the model: either byte-level, or spaces as pieces.
 void read_front(const fs::path& path, const Json& json, Components& out) {
-  const bool normalizes = read_normalizer(path, json, out.spaces);
+  const bool normalizes = read_normalizer(path, json, out);
   const std::vector<Json> parts = flatten(json, "pre_tokenizer", "pretokenizers");
-  const bool metaspace = parts.size() == 1 && type_of(parts[0]) == "Metaspace";
+  const bool metaspace =
+      !out.byte_level_options.nfc && parts.size() == 1 && type_of(parts[0]) == "Metaspace";
   if (normalizes) {
     if (!parts.empty()) refuse_component(path, "pre-tokenizer", parts[0]);
   } else if (metaspace) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "twofour/text/byte_level_encoder.h"
 #include "twofour/text/character_encoder.h"
 #include "twofour/text/json_reader.h"
 #include "twofour/text/tokenizer_files.h"
@@ -14,10 +15,10 @@ namespace twofour::text {
 
 struct Components {
   bool byte_level = false;
-  std::string rule;               ///< byte-level: the splitting rule
-  bool add_prefix_space = false;  ///< byte-level
-  SpaceRule spaces;               ///< else
-  bool split_words = false;       ///< else: Metaspace with split
+  std::string rule;  ///< byte-level: the splitting rule
+  ByteLevelEncoder::Options byte_level_options;
+  SpaceRule spaces;          ///< else
+  bool split_words = false;  ///< else: Metaspace with split
   Strip strip = Strip::kNothing;
   std::vector<int32_t> prefix_ids, suffix_ids;
 };

@@ -93,6 +93,23 @@ TEST(Tokenizer, any_text_round_trips) {
   EXPECT_THAT_ERROR(tokenizer.decode(std::vector<int32_t>{300}), "outside the vocabulary");
 }
 
+TEST(Tokenizer, nfc_composes_characters_first) {
+  const TemporaryFolder folder;
+  train_on("cafe\xcc\x81 caf\xc3\xa9", 262).save(folder.path());
+  std::string json = read_file(folder / "tokenizer.json");
+  const std::string none = "\"normalizer\":null";
+  json.replace(json.find(none), none.size(), "\"normalizer\":{\"type\":\"NFC\"}");
+  write_file(folder / "tokenizer.json", json);
+  const Tokenizer tokenizer = Tokenizer::load(folder.path());
+  const auto through = [&](std::string_view text) {
+    return tokenizer.decode(tokenizer.encode(text));
+  };
+  EXPECT_EQ(through("e\xcc\x81<|endoftext|>e\xcc\x81"), "\xc3\xa9<|endoftext|>\xc3\xa9");
+  EXPECT_EQ(through(std::string_view("a\0e\xcc\x81", 5)), std::string_view("a\0\xc3\xa9", 4));
+  EXPECT_EQ(through("\xe1\x84\x80\xe1\x85\xa1"), "\xea\xb0\x80") << "Hangul";
+  EXPECT_EQ(through("caf\xc3\xa9\xe4\xb8\xad"), "caf\xc3\xa9\xe4\xb8\xad");
+}
+
 TEST(Tokenizer, special_tokens_in_the_text_are_recognised) {
   const Tokenizer tokenizer = train_on("abc", 260);
   ASSERT_EQ(tokenizer.end_of_text(), 0);
@@ -162,7 +179,7 @@ TEST(Tokenizer, damaged_files_are_refused_in_one_line) {
   for (const auto& [from, to, message] : std::vector<std::array<std::string, 3>>{
            {"{", "[", "no valid JSON at byte"},
            {"\"BPE\"", "\"Unigram\"", "not BPE"},
-           {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFC\"}", "normalizer"},
+           {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFKC\"}", "normalizer"},
            {"\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback true"},
            {"\"unk_token\":null", "\"unk_token\":\"?\"", "unk_token"},
            {"\"lstrip\":false", "\"lstrip\":true", "lstrip"},

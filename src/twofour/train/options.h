@@ -45,6 +45,10 @@ struct TrainOptions {
   /// First factor of the loss's gradient, which then adapts; 0 = none. Unset: 65536 with float16,
   /// else none.
   std::optional<double> loss_scale;
+  double first_loss_scale() const {
+    constexpr double kFloat16Scale = 65536;
+    return loss_scale.value_or(dtype == "float16" ? kFloat16Scale : 0.0);
+  }
   int64_t loss_scale_growth = 2000;  ///< finite steps in a row before the scale doubles
   /// A gradient norm this many times the usual, five steps in a row, ends the run; 0 = never.
   double divergence_factor = 1000;

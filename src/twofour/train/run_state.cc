@@ -66,7 +66,7 @@ Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
                  {"beta2", options.beta2},
                  {"epsilon", options.epsilon},
                  {"clip", options.clip},
-                 {"loss-scale", options.loss_scale.value_or(0)},
+                 {"loss-scale", options.first_loss_scale()},
                  {"loss-scale-growth", options.loss_scale_growth},
                  {"divergence-factor", options.divergence_factor}};
   for (const Axis& axis : axes()) values[axis.name] = axis.get(options.method);

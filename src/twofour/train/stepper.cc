@@ -29,11 +29,6 @@ AdamWOptions optimizer_options(const TrainOptions& options) {
   return {options.beta1, options.beta2, options.epsilon, options.weight_decay, options.clip};
 }
 
-double first_loss_scale(const TrainOptions& options) {
-  constexpr double kFloat16Scale = 65536;
-  return options.loss_scale.value_or(options.dtype == "float16" ? kFloat16Scale : 0.0);
-}
-
 }  // namespace
 
 Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data)
@@ -43,7 +38,7 @@ Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data)
       optimizer_(parameters_of(model_), optimizer_options(options)),
       weights_(model_, options.method, sparse::dtype_named(options.dtype), options.seed),
       phases_(options.method, options.steps, options.beta2),
-      scaler_(first_loss_scale(options), options.loss_scale_growth),
+      scaler_(options.first_loss_scale(), options.loss_scale_growth),
       divergence_(options.divergence_factor) {}
 
 bool Stepper::is_sparse(int64_t step) const {

@@ -1,0 +1,181 @@
+"""Ids against the libraries whose files these are: Hugging Face tokenizers, transformers, sentencepiece."""
+
+import io
+import json
+import random
+
+import pytest
+import sentencepiece
+from tokenizers import ByteLevelBPETokenizer, Tokenizer
+from transformers import AutoTokenizer
+
+PLAIN = list("abcdefghijklmnopqrstuvwxyz ABC019.,!?'-_<>|/s\n\t\r   ") + ["the ", " of", "  ", "a" * 60, " " * 20]
+STRANGE = ["\u2581", "\u00e9", "e\u0301", "\u4e2d", "\u0416", "\U0001f600", "\u200d", "\ufeff", "\ud7ff",
+           "\ue000", "\uffff", "\U0010ffff", "\0", "\x01", "\x7f", "\x80", "\xa0", "\u3000", "\u017f", "'S",
+           "\u00bd", "\u0663", "<0x41>"]
+
+
+def random_texts(count, seed, more=()):
+    choose = random.Random(seed)
+    alphabet = PLAIN + STRANGE + list(more)
+    texts = ["".join(choose.choice(alphabet) for _ in range(choose.randrange(40))) for _ in range(count)]
+    return texts + ["", " ", "x" * 100_000, "\n" * 5000, " " * 5000, "ab " * 20_000, "\u4e2d" * 20_000]
+
+
+def corpora(shared):
+    texts = [path.read_bytes().decode() for path in sorted((shared / "data" / "wikitext2").iterdir())]
+    return texts + [json.loads(line)["text"] for line in open(shared / "data" / "c4" / "c4_500.jsonl")]
+
+
+@pytest.fixture
+def encode(twofour):
+    def run(tokenizer, texts, *flags):
+        lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+        done = twofour("tokenizer", "encode", "--jsonl", *flags, "--tokenizer", tokenizer, input=lines)
+        return [json.loads(line)["ids"] for line in done.stdout.splitlines()]
+
+    return run
+
+
+@pytest.fixture
+def saved(twofour, tmp_path):
+    """The folder that a tokenizer is saved to."""
+
+    def run(tokenizer):
+        (tmp_path / "some.txt").write_text("some text\nof two lines\n")
+        twofour("data", tmp_path / "some.txt", "--tokenizer", tokenizer, "--out", tmp_path / "data",
+                "--val-fraction", 0)
+        return tmp_path / "data" / "tokenizer"
+
+    return run
+
+
+def assert_equal(texts, ours, theirs):
+    assert len(ours) == len(texts)
+    for text, a, b in zip(texts, ours, theirs):
+        assert a == b, repr(text[:300])
+
+
+@pytest.mark.parametrize("name, special", [("gpt2", ["<|endoftext|>"]), ("llama2", ["<s>", "</s>", "<unk>"]),
+                                           ("llama3", ["<|begin_of_text|>", "<|eot_id|>", "<|"])])
+def test_ids_equal_tokenizers_on_corpora_and_random_strings(encode, shared, name, special):
+    folder = shared / "data" / "tokenizers" / name
+    if name == "gpt2":
+        peer = ByteLevelBPETokenizer(str(folder / "encoder.json"), str(folder / "vocab.bpe"))
+    else:
+        peer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    texts = corpora(shared) + random_texts(5000, 1, special)
+    theirs = [e.ids for e in peer.encode_batch(texts, add_special_tokens=False)]
+    assert_equal(texts, encode(folder, texts), theirs)
+
+
+@pytest.mark.parametrize("name", ["tokenizers/llama2/tokenizer.model", "models/babyllama-tok105/tok105.model"])
+def test_ids_equal_sentencepiece_on_corpora_and_random_strings(encode, shared, name):
+    peer = sentencepiece.SentencePieceProcessor(str(shared / "data" / name))
+    # sentencepiece never finds control pieces in a text, we do as Hugging Face does.
+    texts = [text for text in corpora(shared) + random_texts(5000, 2)
+             if not any(token in text for token in ("<unk>", "<s>", "</s>"))]
+    assert_equal(texts, encode(shared / "data" / name, texts), peer.encode(texts))
+
+
+def test_qwen2s_rule_and_nfc_equal_tokenizers(encode, shared, tmp_path):
+    """LLaMA-3's vocabulary with Qwen2's components: its own is not at hand."""
+    file = json.loads((shared / "data" / "tokenizers" / "llama3" / "tokenizer.json").read_text())
+    rule = file["pre_tokenizer"]["pretokenizers"][0]["pattern"]
+    rule["Regex"] = rule["Regex"].replace(r"\p{N}{1,3}", r"\p{N}")
+    file["normalizer"] = {"type": "NFC"}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(file))
+    peer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    marks = ["\u0301", "\u0327", "\u0323", "\u0345", "\u1100", "\u1161", "\u11a8", "\u212b", "\u0958", "\ufb2a",
+             "\u05b0", "\u064b", "\u3099", "\u30ab", "\u0f71", "\u0f72", "e", "o", "\U0001d15e", "12"]
+    texts = corpora(shared)[2:] + random_texts(5000, 8, marks * 3 + ["<|eot_id|>"])
+    assert_equal(texts, encode(tmp_path, texts), [e.ids for e in peer.encode_batch(texts, add_special_tokens=False)])
+
+
+def train_sentencepiece(path, **options):
+    choose = random.Random(3)
+    words = "the cat sat on a mat and the dog ran to the red house caf\u00e9 \u4e2d\u6587".split()
+    lines = [" ".join(choose.choice(words) for _ in range(10)) + "." for _ in range(300)]
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(lines), model_writer=out, model_type="bpe", hard_vocab_limit=False,
+        normalization_rule_name="identity", minloglevel=2, **options)
+    path.write_bytes(out.getvalue())
+    return sentencepiece.SentencePieceProcessor(model_proto=out.getvalue())
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+@pytest.mark.parametrize("prefix", [False, True])
+@pytest.mark.parametrize("collapse", [False, True])
+def test_a_trained_sentencepiece_model_and_what_it_is_saved_as(encode, saved, tmp_path, fallback, prefix,
+                                                               collapse):
+    path = tmp_path / "tokenizer.model"
+    peer = train_sentencepiece(path, byte_fallback=fallback, vocab_size=400 if fallback else 120,
+                               add_dummy_prefix=prefix, remove_extra_whitespaces=collapse)
+    texts = [text for text in random_texts(3000, 4)
+             if not any(token in text for token in ("<unk>", "<s>", "</s>"))]
+    ours = encode(path, texts)
+    assert_equal(texts, ours, peer.encode(texts))
+    folder = saved(path)
+    assert_equal(texts, encode(folder, texts), ours)
+    texts += ["a</s>the cat", "<s> a", "</s>", "the cat<unk>  sat"]
+    raw = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert_equal(texts, encode(path, texts), [e.ids for e in raw.encode_batch(texts)])
+    assert AutoTokenizer.from_pretrained(folder)(texts).input_ids == encode(path, texts, "--special")
+    transformers = AutoTokenizer.from_pretrained(folder)
+    for text in ("the cat", " the  mat ", "sat</s> on", ""):
+        ids = transformers(text).input_ids
+        assert transformers.eos_token == "</s>" and transformers.bos_token == "<s>"
+        assert raw.decode(ids) == transformers.decode(ids, skip_special_tokens=True)
+
+
+def test_user_defined_symbols_equal_sentencepiece(encode, tmp_path):
+    for prefix in (False, True):
+        peer = train_sentencepiece(tmp_path / "tokenizer.model", byte_fallback=True, vocab_size=400,
+                                   add_dummy_prefix=prefix, remove_extra_whitespaces=False,
+                                   user_defined_symbols=["cat", "at s", "\n\n", "<|x|>"])
+        texts = [text for text in random_texts(3000, 5, ["cat", "at s", "<|x|>", "\n\n", "\u2581s"])
+                 if not any(token in text for token in ("<unk>", "<s>", "</s>"))]
+        assert_equal(texts, encode(tmp_path / "tokenizer.model", texts), peer.encode(texts))
+
+
+def test_other_sentencepiece_models_are_refused_by_name(twofour, tmp_path):
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(sentence_iterator=iter(["the cat sat on the mat"] * 9), model_writer=out,
+                                             vocab_size=25, hard_vocab_limit=False, minloglevel=2)
+    path = tmp_path / "t.model"
+    path.write_bytes(out.getvalue())
+    error = twofour("tokenizer", "encode", "--tokenizer", path, input="x", fails=1).stderr
+    assert "t.model" in error and "Unigram" in error
+
+
+@pytest.mark.parametrize("name", ["tokenizers/llama2", "tokenizers/llama3"])
+def test_ids_around_a_text_equal_transformers(encode, shared, name):
+    peer = AutoTokenizer.from_pretrained(shared / "data" / name)
+    texts = ["Hello world", "", "two\nlines</s>"]
+    assert encode(shared / "data" / name, texts, "--special") == peer(texts).input_ids
+
+
+@pytest.mark.parametrize("name", ["tokenizers/llama2/tokenizer.model", "tokenizers/llama2/tokenizer.llama2c.bin",
+                                  "models/stories260K/tok512.bin", "models/babyllama-tok105/tok105.bin",
+                                  "models/babyllama-tok105/tok105.model", "tokenizers/llama3", "tokenizers/gpt2"])
+def test_saved_folders_load_in_transformers_with_equal_ids(encode, saved, shared, name):
+    folder = saved(shared / "data" / name)
+    kind = "gpt2" if "gpt2" in name else "llama"
+    (folder / "config.json").write_text(json.dumps({"model_type": kind}))
+    peer = AutoTokenizer.from_pretrained(folder)
+    texts = random_texts(2000, 6, ["<s>", "</s>"] if "gpt2" not in name else [])
+    assert_equal(texts, encode(shared / "data" / name, texts, "--special"), peer(texts).input_ids)
+
+
+def test_decoding_equals_tokenizers(twofour, encode, shared):
+    for name in ("llama2", "llama3"):
+        folder = shared / "data" / "tokenizers" / name
+        peer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        ids = encode(folder, random_texts(500, 7, ["<s>", "</s>", "<|eot_id|>"]))
+        for skip in (False, True):
+            lines = "".join(json.dumps({"ids": i}) + "\n" for i in ids)
+            done = twofour("tokenizer", "decode", "--jsonl", *(["--skip-special"] if skip else []), "--tokenizer",
+                           folder, input=lines)
+            ours = [json.loads(line)["text"] for line in done.stdout.splitlines()]
+            assert ours == peer.decode_batch(ids, skip_special_tokens=skip)
