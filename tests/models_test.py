@@ -52,7 +52,7 @@ def peer_perplexity(model, ids, context, stride):
 def random_model(name, **changes):
     family, sizes = MODELS[name]
     torch.manual_seed(5)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **sizes, **changes))
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**sizes, **changes}))
     with torch.no_grad():
         for parameter in model.parameters():  # biases and norms too, which start as zeros and ones
             parameter.add_(torch.randn(parameter.shape) * 0.05)

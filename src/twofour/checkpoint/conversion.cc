@@ -134,7 +134,7 @@ ModelSource open_folder(const fs::path& folder) {
   source.model = config.model;
   source.shapes = parameter_shapes(config.model);
   source.extras = folder;
-  for (const std::string& name : weights->names()) {
+  for (const std::string& name : weights->names_as_stored()) {
     const ModelWeights::Weight& entry = weights->entry(name);
     source.tensors.push_back({name, entry.dtype, entry.shape, [weights, name] {
                                 return released_after_use(weights, name, weights->view(name));

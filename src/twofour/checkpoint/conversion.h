@@ -19,7 +19,7 @@ namespace twofour::checkpoint {
 struct ModelSource {
   nlohmann::ordered_json config;       ///< config.json, without quantization_config
   model::ModelConfig model;            ///< what it says
-  std::vector<TensorToWrite> tensors;  ///< by name, as Hugging Face's folders store them
+  std::vector<TensorToWrite> tensors;  ///< in the order in which they were stored
   WeightShapes shapes;                 ///< of every parameter, linears as [out, in]
   NamedTensors masks;                  ///< as mask_files.h has them; empty for none
   std::filesystem::path extras;        ///< a folder whose tokenizer and other small files go along

@@ -1,6 +1,8 @@
 #include "twofour/checkpoint/model_weights.h"
 
+#include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "twofour/base/error.h"
 #include "twofour/checkpoint/config_reader.h"
@@ -110,6 +112,19 @@ void ModelWeights::add_compressed(const std::string& module) {
 std::vector<std::string> ModelWeights::names() const {
   std::vector<std::string> all;
   for (const auto& [name, weight] : weights_) all.push_back(name);
+  return all;
+}
+
+std::vector<std::string> ModelWeights::names_as_stored() const {
+  std::vector<std::tuple<fs::path, uint64_t, std::string>> places;
+  for (const auto& [name, weight] : weights_) {
+    const std::string stored =
+        weight.compressed ? part(module_of(name, kWeight), kCompressed) : name;
+    places.emplace_back(files_.file(stored), files_.entry(stored).first, name);
+  }
+  std::sort(places.begin(), places.end());
+  std::vector<std::string> all;
+  for (const auto& [file, first, name] : places) all.push_back(name);
   return all;
 }
 

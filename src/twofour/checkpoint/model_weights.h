@@ -37,7 +37,8 @@ class ModelWeights {
 
   const std::filesystem::path& folder() const { return files_.folder(); }
   bool contains(const std::string& name) const { return weights_.count(name) != 0; }
-  std::vector<std::string> names() const;  ///< sorted
+  std::vector<std::string> names() const;            ///< sorted
+  std::vector<std::string> names_as_stored() const;  ///< in the order of the files
 
   struct Weight {
     at::ScalarType dtype;
