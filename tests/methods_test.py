@@ -1,6 +1,7 @@
 """Every pre-training method through the command line: what it saves, logs, refuses and survives."""
 
 import json
+import math
 import re
 
 import numpy
@@ -253,3 +254,24 @@ def test_a_default_that_is_written_out_does_not_keep_a_run_from_resuming(twofour
     error = twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 1024, fails=1).stderr
     assert "loss-scale" in error
     twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 65536)
+
+
+def test_a_checkpoint_that_is_due_in_a_suspicious_moment_waits(twofour, corpus, small, tmp_path):
+    factor = 1.05
+    twofour("train", "--data", corpus / "data", "--out", tmp_path / "r", *small, "--steps", 60, "--batch", 1, "--lr", 1e-6,
+            "--checkpoint-every", 3, "--keep", 100, "--log-every", 1, "--divergence-factor", factor)
+    lines = [json.loads(line) for line in (tmp_path / "r" / "log.jsonl").read_text().splitlines()]
+    norms = [line["grad_norm"] for line in lines if line["event"] == "step"]
+    mean, taken, due, expected, waited = 0.0, 0, False, [], 0
+    for step, norm in enumerate(norms, 1):
+        suspicious = taken >= 10 and math.log(norm) > mean + math.log(factor)
+        if not suspicious:
+            taken += 1
+            mean += (math.log(norm) - mean) / min(taken, 100)
+        due = due or step % 3 == 0
+        if due and (not suspicious or step == 60):
+            expected.append(step)
+            due = False
+        waited += due
+    assert waited > 0, "no step was suspicious: the test shows nothing"
+    assert sorted(int(path.name[5:]) for path in (tmp_path / "r" / "checkpoints").iterdir()) == expected
