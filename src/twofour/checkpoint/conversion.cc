@@ -125,9 +125,7 @@ TensorToWrite part_of(const TensorToWrite& tensor, const std::string& suffix, at
 ModelSource open_folder(const fs::path& folder) {
   const fs::path path = folder / kConfig;
   ModelSource source;
-  FolderConfig config = read_config(folder);
-  // Compressed folders are checked once they are dense.
-  if (config.compression.is_null()) const ModelFolder check(folder);
+  const FolderConfig config = ModelFolder(folder).config();
   const auto weights = std::make_shared<ModelWeights>(folder, config.compression);
   source.config = OrderedJson::parse(read_file(path));
   source.config.erase("quantization_config");
@@ -227,7 +225,7 @@ void write_compressed_folder(const fs::path& folder, const ModelSource& source,
   config["quantization_config"] = sparse24_bitmask_config(ignored);
   write_config(folder, config);
   write_weights(folder, tensors, largest_shard, {{"format", "pt"}});
-  const ModelWeights check(folder, read_config(folder).compression);
+  const ModelFolder check(folder);
 }
 
 void write_llama2c(const fs::path& path, const ModelSource& source) {
