@@ -5,6 +5,7 @@ import json
 import numpy
 import pytest
 import torch
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -61,6 +62,19 @@ def test_folders_are_copied_to_the_bit_and_load_the_same(twofour, tmp_path, name
     assert torch.equal(logits(tmp_path / "shards"), logits(tmp_path / "a"))
     twofour("convert", tmp_path / "shards", tmp_path / "one", "--to", "hf")
     assert same_file(tmp_path / "one/model.safetensors", tmp_path / "a/model.safetensors")
+
+
+@pytest.mark.parametrize("size", ["10KB", "35KB", "60KB", "1MB"])
+def test_shards_are_split_as_transformers_splits_them(twofour, tmp_path, llama, size):
+    twofour("convert", llama, tmp_path / "shards", "--to", "hf", "--max-shard-size", size)
+    weights = dict(sorted(load_file(llama / "model.safetensors").items()))
+    theirs = split_torch_state_dict_into_shards(weights, max_shard_size=size)
+    if not theirs.is_sharded:
+        assert (tmp_path / "shards/model.safetensors").exists()
+        return
+    index = json.loads((tmp_path / "shards/model.safetensors.index.json").read_text())
+    assert index["weight_map"] == theirs.tensor_to_filename
+    assert index["metadata"]["total_size"] == theirs.metadata["total_size"]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -84,13 +84,22 @@ TEST(Npz, an_archive_may_be_empty) {
   EXPECT_TRUE(NpzFile(folder / "a.npz").entries().empty());
 }
 
+TEST(Npz, time_stamps_are_always_the_same) {
+  const TemporaryFolder folder;
+  write_npz(folder / "a.npz", {{"a", at::zeros({3})}});
+  // In both headers: the time 0, then 1 January 1980.
+  const std::string content = read_file(folder / "a.npz"), stamp("\0\0\x21\0", 4);
+  EXPECT_EQ(content.substr(10, 4), stamp);
+  EXPECT_EQ(content.substr(content.rfind("PK\1\2") + 12, 4), stamp);
+}
+
 TEST(Npz, headers_of_every_version_and_order_are_read) {
   const TemporaryFolder folder;
-  const std::string fields = dictionary("'<i2'", "True", "(2, 2)");
+  const std::string fields = dictionary("'<i2'", "True", "(2, 3)");
+  const std::string data("\1\0\4\0\2\0\5\0\3\0\6\0", 12);  // column by column
   for (int version = 1; version <= 3; ++version) {
-    const NpzFile file =
-        open_with(folder, npy(fields, std::string("\1\0\2\0\3\0\4\0", 8), version));
-    EXPECT_TRUE(file.read("a").equal(at::arange(1, 5, at::kShort).view({2, 2}).t())) << version;
+    const NpzFile file = open_with(folder, npy(fields, data, version));
+    EXPECT_TRUE(file.read("a").equal(at::arange(1, 7, at::kShort).view({2, 3}))) << version;
   }
 }
 

@@ -43,6 +43,33 @@ TEST(Safetensors, round_trips_types_shapes_and_metadata) {
   EXPECT_EQ(read_file(path), first) << "the bytes depend on the content only";
 }
 
+TEST(Safetensors, every_tensor_that_is_written_lies_aligned) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "a.safetensors";
+  write_safetensors(path, {{"mask", at::zeros({3}, at::kByte)},
+                           {"half", at::zeros({3}, at::kHalf)},
+                           {"wide", at::zeros({3}, at::kDouble)},
+                           {"first", at::zeros({3}, at::kFloat)},
+                           {"second", at::zeros({3}, at::kFloat)}});
+  const SafetensorsFile file(path);
+  for (const auto& [name, entry] : file.entries()) {
+    EXPECT_EQ(entry.first % c10::elementSize(entry.dtype), 0u) << name;
+  }
+  EXPECT_LT(file.entry("first").first, file.entry("second").first);
+}
+
+TEST(Safetensors, a_tensor_at_an_odd_address_is_copied) {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "a.safetensors";
+  const float value = 2.5;
+  write_file(path, with_header(R"({"m":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                               R"("w":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}}  )",
+                               "x" + std::string(reinterpret_cast<const char*>(&value), 4)));
+  const at::Tensor view = SafetensorsFile(path).view("w");
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(view.const_data_ptr()) % 4, 0u);
+  EXPECT_EQ(view.item<float>(), value);
+}
+
 TEST(Safetensors, every_kind_of_damage_is_refused_in_one_line) {
   const TemporaryFolder folder;
   const fs::path path = folder / "a.safetensors";
@@ -71,6 +98,7 @@ TEST(Safetensors, every_kind_of_damage_is_refused_in_one_line) {
            {with_header(tensor("F32", "[-2]", "[0,8]")), "no list of sizes"},
            {with_header(tensor("F32", "[\"2\"]", "[0,8]")), "no list of sizes"},
            {with_header(tensor("F32", "[9223372036854775807,9]", "[0,8]")), "too large"},
+           {with_header(tensor("U8", "[9223372036854775808]", "[0,8]")), "too large"},
            {with_header(tensor("F32", "[1e999]", "[0,8]")), "number that is too large"},
            {with_header(tensor("F32", "[3]", "[0,8]")), "need 12"},
            {with_header(tensor("F32", "[2]", "[8,0]")), "ends before it begins"},
