@@ -269,7 +269,7 @@ def test_nothing_is_replaced_without_force(twofour, tmp_path, llama):
     ("llama", ["o", "--to", "hf", "--max-shard-size", "0GB"], 2, "is no size such as 5GB"),
     ("llama", ["o", "--to", "hf", "--model", "m"], 2, "--model is for files of masks"),
     ("none", ["o", "--to", "hf"], 1, "No such file"),
-    ("llama/config.json", ["o", "--to", "hf"], 1, "cannot tell what"),
+    ("llama/config.json", ["o", "--to", "hf"], 1, "as a llama2c model"),
 ])
 def test_wrong_usage_is_one_line(twofour, tmp_path, llama, source, arguments, status, message):
     before = sorted(tmp_path.iterdir())

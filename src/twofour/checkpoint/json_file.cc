@@ -34,6 +34,8 @@ Json parse_json_object(std::string_view text, const fs::path& path, std::string_
     json = Json::parse(text, check);
   } catch (const Json::parse_error& error) {
     fail("cannot read \"{}\": {} is no valid JSON at byte {}", path.string(), part, error.byte);
+  } catch (const Json::out_of_range&) {
+    fail("cannot read \"{}\": {} holds a number that is too large", path.string(), part);
   }
   if (!json.is_object()) fail("cannot read \"{}\": {} is not a JSON object", path.string(), part);
   return json;

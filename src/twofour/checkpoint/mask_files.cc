@@ -80,13 +80,15 @@ void check_metadata(const SafetensorsFile& file, const WeightShapes& shapes) {
   }
 }
 
-bool is_zip(const fs::path& path) { return MappedFile(path).text().starts_with("PK"); }
+bool is_npz(const fs::path& path) {
+  return MappedFile(path).text().starts_with("PK") || path.extension() == ".npz";
+}
 
 }  // namespace
 
 NamedTensors read_masks(const fs::path& path, const WeightShapes& shapes) {
   const fs::path file_path = fs::is_directory(path) ? path / "masks.safetensors" : path;
-  if (is_zip(file_path)) {
+  if (is_npz(file_path)) {
     const NpzFile file(file_path);
     return read_all(file_path, file.entries(), shapes,
                     [&](const std::string& array) { return file.read(array); });

@@ -19,11 +19,11 @@ namespace twofour::checkpoint {
 /// Name of a weight -> [out, in].
 using WeightShapes = std::map<std::string, std::vector<int64_t>>;
 
-/// The masks in `path`: a file of either kind, told apart by its content, or a folder with
-/// masks.safetensors; name of a weight -> mask [ceil(out in / 8)], by name. Throws Error naming
-/// file and array for a name that does not end in ".mask", a weight that is not in `shapes`,
-/// another dtype, and a mask of another size, shape (where the metadata gives it) or with bits
-/// behind its end.
+/// The masks in `path`: a file of either kind, told apart by its content (or the name *.npz), or a
+/// folder with masks.safetensors; name of a weight -> mask [ceil(out in / 8)], by name. Throws
+/// Error naming file and array for a name that does not end in ".mask", a weight that is not in
+/// `shapes`, another dtype, and a mask of another size, shape (where the metadata gives it) or with
+/// bits behind its end.
 NamedTensors read_masks(const std::filesystem::path& path, const WeightShapes& shapes);
 
 /// Writes masks as .npz where `path` ends so, else as safetensors with the shapes in the metadata;

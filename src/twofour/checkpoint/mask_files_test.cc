@@ -42,6 +42,8 @@ TEST(MaskFiles, the_kind_follows_from_the_content) {
   write_masks(folder / "a.npz", some_masks(), kShapes);
   fs::rename(folder / "a.npz", folder / "a.safetensors");
   EXPECT_EQ(read_masks(folder / "a.safetensors", kShapes).size(), 2u);
+  write_file(folder / "empty.npz", "");
+  EXPECT_THAT_ERROR(read_masks(folder / "empty.npz", kShapes), "no sound zip archive");
 }
 
 TEST(MaskFiles, a_mask_that_does_not_fit_its_weight_is_refused_by_name) {

@@ -1,6 +1,7 @@
 #include "twofour/checkpoint/model_config.h"
 
 #include <algorithm>
+#include <initializer_list>
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
@@ -122,6 +123,25 @@ void require_plain(ConfigReader& reader) {
   reader.require("cross_attention_hidden_size", {});
 }
 
+// Beyond these a file could ask for more than can be described, let alone held.
+constexpr int64_t kMostLayers = 10'000;
+constexpr double kLargestMatrix = 1e14;
+
+int64_t layers_in(ConfigReader& reader, const char* name) {
+  const int64_t layers = reader.size(name);
+  if (layers > kMostLayers) reader.refuse(name, fmt::format("is {}, which no model has", layers));
+  return layers;
+}
+
+// `rows`: the largest of any matrix with so many columns.
+void check_matrices(ConfigReader& reader, const char* name, int64_t columns,
+                    std::initializer_list<double> rows) {
+  const double largest = std::max(rows) * static_cast<double>(columns);
+  if (largest <= kLargestMatrix) return;
+  reader.refuse(
+      name, fmt::format("{} makes a matrix of {} entries, which no model has", columns, largest));
+}
+
 model::Gpt2Config read_gpt2(ConfigReader& reader) {
   check_architecture(reader, {"GPT2LMHeadModel", "GPT2Model"});
   reader.require("activation_function", {"gelu_new", "gelu_pytorch_tanh"});
@@ -132,11 +152,15 @@ model::Gpt2Config read_gpt2(ConfigReader& reader) {
   config.vocabulary = reader.size("vocab_size");
   config.context = reader.size("n_positions");
   config.width = reader.size("n_embd");
-  config.layers = reader.size("n_layer");
+  config.layers = layers_in(reader, "n_layer");
   config.heads = reader.size("n_head");
   config.feed_forward = reader.size_or("n_inner", 4 * config.width);
   config.layer_norm_epsilon = reader.positive("layer_norm_epsilon", 1e-5);
   reader.require("n_ctx", {config.context});
+  check_matrices(
+      reader, "n_embd", config.width,
+      {static_cast<double>(config.vocabulary), static_cast<double>(config.context),
+       static_cast<double>(config.feed_forward), 3.0 * static_cast<double>(config.width)});
   if (config.width % config.heads != 0) {
     reader.refuse("n_embd",
                   fmt::format("{} is not divisible by n_head {}", config.width, config.heads));
@@ -220,7 +244,7 @@ model::LlamaConfig read_llama(ConfigReader& reader, const std::string& what,
   config.vocabulary = reader.size("vocab_size");
   config.context = reader.size("max_position_embeddings");
   config.width = reader.size("hidden_size");
-  config.layers = reader.size("num_hidden_layers");
+  config.layers = layers_in(reader, "num_hidden_layers");
   config.heads = reader.size("num_attention_heads");
   config.key_value_heads = reader.size_or("num_key_value_heads", config.heads);
   if (!reader.has("head_dim") && config.width % config.heads != 0) {
@@ -238,6 +262,9 @@ model::LlamaConfig read_llama(ConfigReader& reader, const std::string& what,
   config.query_bias = has_attention_bias || family == "qwen2";
   config.attention_output_bias = has_attention_bias;
   config.feed_forward_bias = reader.flag("mlp_bias", false);
+  check_matrices(reader, "hidden_size", config.width,
+                 {static_cast<double>(config.vocabulary), static_cast<double>(config.feed_forward),
+                  static_cast<double>(config.heads) * static_cast<double>(config.head_width)});
   read_rope(reader, what, config);
   refuse_window(reader, config);
   if (config.heads % config.key_value_heads != 0) {

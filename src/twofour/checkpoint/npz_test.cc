@@ -78,6 +78,12 @@ TEST(Npz, round_trips_types_and_shapes_stored_and_deflated) {
   }
 }
 
+TEST(Npz, an_archive_may_be_empty) {
+  const TemporaryFolder folder;
+  write_npz(folder / "a.npz", {});
+  EXPECT_TRUE(NpzFile(folder / "a.npz").entries().empty());
+}
+
 TEST(Npz, headers_of_every_version_and_order_are_read) {
   const TemporaryFolder folder;
   const std::string fields = dictionary("'<i2'", "True", "(2, 2)");

@@ -71,6 +71,7 @@ TEST(Safetensors, every_kind_of_damage_is_refused_in_one_line) {
            {with_header(tensor("F32", "[-2]", "[0,8]")), "no list of sizes"},
            {with_header(tensor("F32", "[\"2\"]", "[0,8]")), "no list of sizes"},
            {with_header(tensor("F32", "[9223372036854775807,9]", "[0,8]")), "too large"},
+           {with_header(tensor("F32", "[1e999]", "[0,8]")), "number that is too large"},
            {with_header(tensor("F32", "[3]", "[0,8]")), "need 12"},
            {with_header(tensor("F32", "[2]", "[8,0]")), "ends before it begins"},
            {with_header(tensor("F32", "[2]", "[-8,0]")), "no positions"},

@@ -120,6 +120,10 @@ void ZipSink::add(const std::string& name, const std::vector<std::string_view>& 
 }
 
 void ZipSink::finish() {
+  if (zip_get_num_entries(state_->zip, 0) == 0) {  // for which libzip writes nothing at all
+    state_->file->write(std::string("PK\5\6") + std::string(18, '\0'));
+    return;
+  }
   const int status = zip_close(state_->zip);
   if (state_->failure) std::rethrow_exception(state_->failure);
   if (status != 0) fail("cannot write a zip archive: {}", zip_strerror(state_->zip));

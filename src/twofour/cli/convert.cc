@@ -35,23 +35,19 @@ bool is_folder(const std::string& format) {
   return format == "hf" || format == "compressed-tensors";
 }
 
-// What IN is, from its content.
-std::string format_of(const fs::path& in) {
+// What IN is, from its content and, for files that say nothing of themselves, from what they are to
+// become: so a damaged one is read as what was meant, and refused with the place of the damage.
+std::string format_of(const fs::path& in, const std::string& to) {
   if (fs::is_directory(in)) {
     const auto config = checkpoint::read_json_object(in / "config.json");
     return config.contains("quantization_config") ? "compressed-tensors" : "hf";
   }
-  const MappedFile file(in);
-  if (file.text().starts_with("PK")) return "npz";
-  if (checkpoint::is_llama2c(in)) return "llama2c";
-  if (file.size() > 8 && file.text()[8] == '{') return "masks";
-  if (in.extension() == ".bin") {
-    return fs::exists(fs::path(in).replace_extension(".json")) ? "twofour" : "nanogpt";
+  if (is_model(to)) return "llama2c";
+  if (is_masks(to)) {
+    return MappedFile(in).text().starts_with("PK") || in.extension() == ".npz" ? "npz" : "masks";
   }
-  fail(
-      "cannot tell what \"{}\" is: expected a model folder, a llama2.c model, a token file (.bin) "
-      "or masks (.npz, .safetensors)",
-      in.string());
+  if (checkpoint::is_llama2c(in)) return "llama2c";
+  return fs::exists(fs::path(in).replace_extension(".json")) ? "twofour" : "nanogpt";
 }
 
 // "5GB", "200MB", "1.5GiB" in bytes, as transformers reads them.
@@ -192,7 +188,7 @@ Written written(const fs::path& out) {
 
 void run_convert(const ConvertFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
-  const std::string from = format_of(flags.in);
+  const std::string from = format_of(flags.in, flags.to);
   check_flags(flags, from);
   check_target(flags);
   if (is_model(from)) {
