@@ -5,24 +5,14 @@ the weights, and whether greedy text is the same. Writes JSON to --out.
 """
 
 import argparse
-import json
 import pathlib
 import random
 import struct
-import subprocess
 import sys
 import tempfile
 
 import random_models
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-def run(*command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"bench: {' '.join(map(str, command))}: {done.stderr}")
-    return json.loads(done.stdout)
+from processes import PROGRAM, ROOT, run_json, write_results
 
 
 def main():
@@ -48,11 +38,11 @@ def main():
                 runs = {"packed": [], "dense": [], "transformers": []}
                 for _ in range(args.rounds):
                     for weights in ("packed", "dense"):
-                        runs[weights].append(run(
-                            ROOT / "build/twofour", "generate", "--model", scratch / size, "--prompt-ids", prompt,
+                        runs[weights].append(run_json(
+                            PROGRAM, "generate", "--model", scratch / size, "--prompt-ids", prompt,
                             "--max-tokens", args.tokens, "--temperature", 0, "--dtype", dtype, "--weights", weights,
                             "--json"))
-                    runs["transformers"].append(run(
+                    runs["transformers"].append(run_json(
                         sys.executable, ROOT / "bench/peers/hugging_face.py", "generate", scratch / size, prompt,
                         "--tokens", args.tokens, "--dtype", dtype))
                 rate = {kind: max(r["tokens_per_second"] for r in of_kind) for kind, of_kind in runs.items()}
@@ -63,9 +53,7 @@ def main():
                 print(f"{size} {dtype}: packed {rate['packed']:.1f} tokens/s, {rate['packed'] / rate['dense']:.2f}x "
                       f"dense, {rate['packed'] / rate['transformers']:.2f}x transformers; weights "
                       f"{memory['packed'] / memory['dense']:.2f}x; same ids: {same}", flush=True)
-    out = pathlib.Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(args.out, results)
 
 
 if __name__ == "__main__":

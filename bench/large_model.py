@@ -6,33 +6,18 @@ own size, and that the saved folder holds the same tensors. Writes JSON to --out
 
 import argparse
 import json
-import os
 import pathlib
 import random
 import struct
-import subprocess
-import sys
 import tempfile
-import time
 
 import torch
 from safetensors import safe_open
 
 import random_models
+from processes import PROGRAM, ROOT, run_and_measure, write_results
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 LIMIT = 6 * 2**30
-
-
-def run_and_measure(*command):
-    """Runs a process; its standard output, its peak memory in bytes and its seconds."""
-    start = time.perf_counter()
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"bench: {' '.join(map(str, command))} failed")
-    return output, usage.ru_maxrss * 1024, time.perf_counter() - start
 
 
 def tensors(folder):
@@ -57,7 +42,6 @@ def main():
     parser.add_argument("--size", default="llama-1b", choices=list(random_models.SIZES))
     parser.add_argument("--out", default=str(ROOT / "build/bench/large_model.json"))
     args = parser.parse_args()
-    program = ROOT / "build/twofour"
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
         model, saved = scratch / "model", scratch / "saved"
@@ -67,9 +51,9 @@ def main():
         chance = random.Random(1)
         data = scratch / "ids.bin"
         data.write_bytes(struct.pack(f"<{count}H", *[chance.randrange(config["vocab_size"]) for _ in range(count)]))
-        evaluated = run_and_measure(program, "eval", "perplexity", "--model", model, "--data", data, "--dtype",
+        evaluated = run_and_measure(PROGRAM, "eval", "perplexity", "--model", model, "--data", data, "--dtype",
                                     "bfloat16", "--batch", 1, "--json")
-        converted = run_and_measure(program, "convert", model, saved, "--to", "hf", "--dtype", "bfloat16",
+        converted = run_and_measure(PROGRAM, "convert", model, saved, "--to", "hf", "--dtype", "bfloat16",
                                     "--max-shard-size", "500MB")
         result = {"parameters": parameters, "weight_bytes": 2 * parameters, "tokens": json.loads(evaluated[0])["tokens"],
                   "evaluate": {"peak_bytes": evaluated[1], "seconds": evaluated[2]},
@@ -80,9 +64,7 @@ def main():
         print(f"{step}: peak {peak / 2**30:.2f} GiB, {peak / (2 * parameters):.2f}x the weights, "
               f"{result[step]['seconds']:.1f} s{'' if peak < LIMIT else ', OVER 6 GiB'}", flush=True)
     print(f"saved tensors are the same: {result['saved_tensors_are_the_same']}")
-    out = pathlib.Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=2) + "\n")
+    write_results(args.out, result)
 
 
 if __name__ == "__main__":

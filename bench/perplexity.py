@@ -6,24 +6,14 @@ where twofour is faster, and the relative difference of the results. `sparse`: t
 """
 
 import argparse
-import json
 import pathlib
 import random
 import struct
-import subprocess
 import sys
 import tempfile
 
 import random_models
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-def run(*command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"bench: {' '.join(map(str, command))}: {done.stderr}")
-    return json.loads(done.stdout)
+from processes import PROGRAM, ROOT, run_json, write_results
 
 
 def main():
@@ -51,10 +41,10 @@ def main():
                 runs = {"peer": [], "dense": [], "sparse": []}
                 for _ in range(args.rounds):
                     for kind in ("dense", "sparse"):
-                        runs[kind].append(run(ROOT / "build/twofour", "eval", "perplexity", "--model",
+                        runs[kind].append(run_json(PROGRAM, "eval", "perplexity", "--model",
                                               scratch / f"{size}-{kind}", "--data", data, "--dtype", dtype, "--batch",
                                               args.batch, "--json"))
-                    runs["peer"].append(run(sys.executable, ROOT / "bench/peers/hugging_face.py", "perplexity",
+                    runs["peer"].append(run_json(sys.executable, ROOT / "bench/peers/hugging_face.py", "perplexity",
                                             scratch / f"{size}-dense", data, "--context", context, "--dtype", dtype,
                                             "--batch", args.batch))
                 best = {kind: min(r["seconds"] for r in of_kind) for kind, of_kind in runs.items()}
@@ -65,9 +55,7 @@ def main():
                 print(f"{size} {dtype}: dense {best['peer'] / best['dense']:.2f}x, 2:4 sparse "
                       f"{best['peer'] / best['sparse']:.2f}x transformers ({count / best['dense']:.0f} tokens/s, nll "
                       f"differs by {difference:.1e})", flush=True)
-    out = pathlib.Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(args.out, results)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ where twofour is faster, and of the peak memory, below 1 where it needs less. Wr
 
 import argparse
 import json
-import os
 import pathlib
 import random
 import struct
@@ -14,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from processes import PROGRAM, ROOT, run_and_measure, write_results
+
 SIZES = {
     "gpt2-124m": {"layers": 12, "heads": 12, "width": 768},
     "6x384": {"layers": 6, "heads": 6, "width": 384},
@@ -24,34 +24,24 @@ BATCH, CONTEXT, VOCABULARY = 4, 256, 50257
 SPARSE_THROUGHOUT = {"fst": ["--dense-end", 0], "step": ["--switch", "fixed", "--second-moment", "adapt"]}
 
 
-def run_and_measure(command):
-    """Runs a process; its standard output and its peak memory in bytes."""
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"bench: {' '.join(map(str, command))} failed")
-    return output, usage.ru_maxrss * 1024
-
-
 def flags(size):
     return [part for key, value in size.items() for part in (f"--{key}", value)]
 
 
 def time_peer(size, dtype, steps, compiled):
-    output, peak = run_and_measure([
+    output, peak, _ = run_and_measure(
         sys.executable, ROOT / "bench/peers/gpt2_step.py", *flags(size), "--dtype", dtype, "--steps",
         steps, "--batch", BATCH, "--context", CONTEXT, "--vocabulary", VOCABULARY,
-        *(["--compile"] if compiled else [])])
+        *(["--compile"] if compiled else []))
     return min(json.loads(output)["seconds"]), peak
 
 
 def time_ours(size, dtype, steps, method, scratch):
     run = pathlib.Path(tempfile.mkdtemp(dir=scratch))
-    _, peak = run_and_measure([
-        ROOT / "build/twofour", "train", "--data", scratch, "--out", run, *flags(size), "--dtype", dtype,
+    _, peak, _ = run_and_measure(
+        PROGRAM, "train", "--data", scratch, "--out", run, *flags(size), "--dtype", dtype,
         "--method", method, *SPARSE_THROUGHOUT.get(method, []), "--steps", steps + 2, "--batch", BATCH, "--context", CONTEXT, "--vocabulary",
-        VOCABULARY, "--log-every", 1, "--json"])
+        VOCABULARY, "--log-every", 1, "--json")
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     rates = [entry["tokens_per_second"] for entry in log if entry["event"] == "step"][2:]
     subprocess.run(["rm", "-rf", run], check=True)
@@ -94,9 +84,7 @@ def main():
                                   f"{best[peer]['seconds'] / best[method]['seconds']:.2f}x PyTorch {peer}, "
                                   f"memory {best[method]['peak_bytes'] / best[peer]['peak_bytes']:.2f}x",
                                   flush=True)
-    out = pathlib.Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=2) + "\n")
+    write_results(args.out, results)
 
 
 if __name__ == "__main__":
