@@ -124,3 +124,26 @@ def test_float8_weights_are_read(twofour, tmp_path, dtype):
     assert ours["nll"] == pytest.approx(peer_perplexity(model, IDS, 64, 64)[1], rel=1e-5)
     info = json.loads(twofour("info", "--model", tmp_path / "m", "--json").stdout)
     assert info["zeros"] == sum(int((parameter == 0).sum()) for parameter in model.parameters())
+
+
+def test_options_of_generate_that_cannot_be_meant_are_refused(twofour, tmp_path):
+    random_model("llama2").save_pretrained(tmp_path / "m")
+    prompt = write_ids(tmp_path / "ids.bin", IDS[:5])
+    run = ["generate", "--model", tmp_path / "m", "--prompt-ids", prompt]
+    for wrong in (["--temperature", "nan"], ["--temperature", "inf"], ["--top-p", "nan"], ["--stop", "x"],
+                  ["--prompt", "x"]):
+        twofour(*run, *wrong, fails=2)
+    twofour("generate", "--model", tmp_path / "m", "--prompt", "x", "--prompt-file", prompt, fails=2)
+    (tmp_path / "m" / "generation_config.json").write_text('{"repetition_penalty": 1.5, "num_beams": 1}')
+    warned = twofour(*run, "--max-tokens", 2)
+    assert "repetition_penalty, which is not applied" in warned.stderr and "num_beams" not in warned.stderr
+
+
+def test_weights_that_are_not_there_are_named(twofour, tmp_path):
+    random_model("llama2").save_pretrained(tmp_path / "m")
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    (tmp_path / "m" / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 2_000_000}))
+    assert "2000000" in twofour("info", "--model", tmp_path / "m", fails=1, timeout=20).stderr
+    (tmp_path / "m" / "model.safetensors").rename(tmp_path / "m" / "pytorch_model.bin")
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    assert "save_pretrained" in twofour("info", "--model", tmp_path / "m", fails=1).stderr

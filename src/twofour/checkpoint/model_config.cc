@@ -43,6 +43,7 @@ const std::vector<std::string> kHarmless = {"architectures",
                                             "label2id",
                                             "length_penalty",
                                             "max_length",
+                                            "max_sequence_length",
                                             "max_window_layers",
                                             "min_length",
                                             "model_type",
@@ -78,6 +79,7 @@ const std::vector<std::string> kHarmless = {"architectures",
                                             "top_p",
                                             "torch_dtype",
                                             "torchscript",
+                                            "transformers.js_config",
                                             "transformers_version",
                                             "typical_p",
                                             "unk_token_id",
@@ -101,6 +103,23 @@ SpecialIds special_ids(const Json& json) {
   }
   if (json.contains("eos_token_id")) special.end = ids_of(json["eos_token_id"]);
   return special;
+}
+
+// Settings of generation_config.json that change even greedy text, and the value that does nothing.
+std::vector<std::string> settings_not_applied(const Json& json) {
+  const std::vector<std::pair<const char*, Json>> settings = {
+      {"repetition_penalty", 1.0},      {"no_repeat_ngram_size", 0},
+      {"bad_words_ids", nullptr},       {"suppress_tokens", nullptr},
+      {"forced_bos_token_id", nullptr}, {"begin_suppress_tokens", nullptr},
+      {"forced_eos_token_id", nullptr}, {"min_length", 0},
+      {"min_new_tokens", nullptr},      {"num_beams", 1},
+      {"sequence_bias", nullptr}};
+  std::vector<std::string> names;
+  for (const auto& [name, nothing] : settings) {
+    if (json.contains(name) && !json[name].is_null() && json[name] != nothing)
+      names.push_back(name);
+  }
+  return names;
 }
 
 void check_architecture(ConfigReader& reader, const std::vector<Json>& known) {
@@ -198,13 +217,24 @@ RopeScaling read_rope(const Json& json, const std::string& what, const std::stri
 }
 
 void read_rope(ConfigReader& reader, const std::string& what, model::LlamaConfig& config) {
+  const bool has_theta = reader.has("rope_theta");
   config.rope_theta = reader.positive("rope_theta", 10000.0);
   reader.require("partial_rotary_factor", {1, 1.0});
+  reader.require("rope_interleaved", {false});
+  reader.require("use_mrope", {false});
+  std::string found;
   for (const char* field : {"rope_scaling", "rope_parameters"}) {
     const Json& json = reader.any(field);
-    if (json.is_null()) continue;
+    if (json.is_null() || json == Json::object()) continue;
     if (!json.is_object()) reader.refuse(field, "is no object");
+    // transformers lets the older field win, whatever the newer one says.
+    if (!found.empty()) reader.refuse(found, "and rope_parameters are both there: keep one");
+    found = field;
+    const double theta = config.rope_theta;
     config.rope_scaling = read_rope(json, what, field, config.context, config.rope_theta);
+    if (has_theta && config.rope_theta != theta) {
+      reader.refuse(found + ".rope_theta", "differs from rope_theta: keep one");
+    }
   }
 }
 
@@ -246,7 +276,11 @@ model::LlamaConfig read_llama(ConfigReader& reader, const std::string& what,
   config.width = reader.size("hidden_size");
   config.layers = layers_in(reader, "num_hidden_layers");
   config.heads = reader.size("num_attention_heads");
-  config.key_value_heads = reader.size_or("num_key_value_heads", config.heads);
+  // What an absent field, but not null, stands for in transformers.
+  int64_t default_heads = config.heads;
+  if (reader.is_absent("num_key_value_heads") && family == "mistral") default_heads = 8;
+  if (reader.is_absent("num_key_value_heads") && family == "qwen2") default_heads = 32;
+  config.key_value_heads = reader.size_or("num_key_value_heads", default_heads);
   if (!reader.has("head_dim") && config.width % config.heads != 0) {
     reader.refuse("hidden_size", fmt::format("{} is not divisible by num_attention_heads {}",
                                              config.width, config.heads));
@@ -262,6 +296,10 @@ model::LlamaConfig read_llama(ConfigReader& reader, const std::string& what,
   config.query_bias = has_attention_bias || family == "qwen2";
   config.attention_output_bias = has_attention_bias;
   config.feed_forward_bias = reader.flag("mlp_bias", false);
+  if (config.feed_forward_bias && family != "llama") {
+    reader.refuse("mlp_bias", "true is not supported for " + family);
+  }
+  reader.require("is_llama_config", {true});
   check_matrices(reader, "hidden_size", config.width,
                  {static_cast<double>(config.vocabulary), static_cast<double>(config.feed_forward),
                   static_cast<double>(config.heads) * static_cast<double>(config.head_width)});
@@ -387,7 +425,9 @@ FolderConfig read_config(const fs::path& folder) {
   FolderConfig config = parse_config(read_file(path), path.string());
   const fs::path generation = folder / "generation_config.json";
   if (!fs::exists(generation)) return config;
-  const SpecialIds special = special_ids(read_json_object(generation));
+  const Json json = read_json_object(generation);
+  const SpecialIds special = special_ids(json);
+  config.not_applied = settings_not_applied(json);
   if (special.begin) config.special.begin = special.begin;
   if (!special.end.empty()) config.special.end = special.end;
   return config;

@@ -24,6 +24,9 @@ struct FolderConfig {
   SpecialIds special;
   /// quantization_config, where there is one: how the weights are stored. Not interpreted here.
   nlohmann::json compression;
+  /// Settings of generation_config.json, such as repetition_penalty, that transformers' generate
+  /// would apply and this program's does not.
+  std::vector<std::string> not_applied;
 };
 
 /// Reads FOLDER/config.json (and the special ids of generation_config.json, which go first).

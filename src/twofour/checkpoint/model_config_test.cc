@@ -56,6 +56,12 @@ TEST(ModelConfig, reads_rope_as_transformers_4_and_5_write_it) {
   EXPECT_EQ(four, five);
   EXPECT_EQ(four.rope_scaling.kind, model::RopeScaling::Kind::kLlama3);
   EXPECT_EQ(four.rope_theta, 500000.0);
+  const Json both = with(with(llama_json(), "rope_parameters", scaling), "rope_scaling", scaling);
+  EXPECT_THAT_ERROR(parse(both), "rope_scaling and rope_parameters are both there");
+  EXPECT_THAT_ERROR(parse(with(with(llama_json(), "rope_theta", 777.0), "rope_parameters",
+                               with(scaling, "rope_theta", 500000.0))),
+                    "rope_parameters.rope_theta differs from rope_theta");
+  parse(with(with(llama_json(), "rope_parameters", scaling), "rope_scaling", nullptr));
   const Json older = {{"type", "linear"}, {"factor", 2.0}};
   EXPECT_EQ(parse(with(llama_json(), "rope_scaling", older)).rope_scaling.factor, 2.0);
 }
@@ -76,6 +82,10 @@ TEST(ModelConfig, the_families_differ_in_biases_and_windows) {
   EXPECT_THAT_ERROR(parse(with(mistral, "sliding_window", 31)), "sliding_window 31");
   EXPECT_THAT_ERROR(parse(with(mistral, "max_position_embeddings", 8192)), "stands for 4096");
   EXPECT_TRUE(parse(with(llama_json(), "attention_bias", true)).attention_output_bias);
+  EXPECT_THAT_ERROR(parse(with(qwen, "mlp_bias", true)), "mlp_bias true");
+  Json absent = with(mistral, "num_attention_heads", 16);
+  absent.erase("num_key_value_heads");
+  EXPECT_EQ(parse(absent).key_value_heads, 8) << "what transformers takes for an absent field";
   EXPECT_THAT_ERROR(parse(with(mistral, "attention_bias", true)), "attention_bias");
 }
 
@@ -108,10 +118,15 @@ TEST(ModelConfig, refuses_by_name_what_would_change_the_result) {
            {"is_encoder_decoder", true, "is_encoder_decoder true"},
            {"pruned_heads", {{"0", {1}}}, "pruned_heads"},
            {"num_experts", 8, "num_experts is not known here"},
+           {"is_llama_config", false, "is_llama_config false"},
+           {"rope_interleaved", true, "rope_interleaved true"},
+           {"use_mrope", true, "use_mrope true"},
            {"logit_scale", 0.5, "logit_scale is not known here"}}) {
     EXPECT_THAT_ERROR(parse(with(llama_json(), field, value)), message);
   }
   parse(with(llama_json(), "_name_or_path", "x"));
+  parse(with(with(llama_json(), "is_llama_config", true), "rope_interleaved", false));  // SmolLM2
+  parse(with(with(llama_json(), "use_mrope", false), "max_sequence_length", 2048));
   parse(with(llama_json(), "logit_scale", nullptr));
   EXPECT_THAT_ERROR(parse_config(std::string(100000, '['), "config.json"), "config.json");
   EXPECT_THAT_ERROR(parse_config("[]", "config.json"), "not a JSON object");

@@ -103,6 +103,11 @@ std::string ModelFolder::stored_name(const std::string& name) const {
 }
 
 void ModelFolder::check() const {
+  const int64_t layers = std::visit([](const auto& each) { return each.layers; }, config_.model);
+  if (layers > static_cast<int64_t>(weights_.names().size())) {
+    fail("cannot load \"{}\": config.json asks for {} layers, but there are only {} tensors",
+         path().string(), layers, weights_.names().size());
+  }
   std::set<std::string> unexpected, missing;
   for (const std::string& name : weights_.names()) {
     if (!is_buffer(name)) unexpected.insert(name);

@@ -50,6 +50,13 @@ WeightFiles::WeightFiles(const fs::path& folder) : folder_(folder) {
   if (!fs::exists(folder / kSingle) && fs::exists(folder / kIndex)) {
     read_index(folder / kIndex);
   } else {
+    if (!fs::exists(folder / kSingle) && (fs::exists(folder / "pytorch_model.bin") ||
+                                          fs::exists(folder / "pytorch_model.bin.index.json"))) {
+      fail(
+          "cannot load \"{}\": its weights are pickled (pytorch_model.bin); save them as "
+          "safetensors, with save_pretrained of transformers",
+          folder.string());
+    }
     add_file(folder / kSingle);
   }
 }

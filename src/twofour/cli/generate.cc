@@ -1,6 +1,7 @@
 #include "twofour/model/generate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -168,8 +169,17 @@ void print_json(const Prompt& prompt, const std::vector<int64_t>& ids, const std
   fmt::print("{}\n", json.dump());
 }
 
+void check_sampling(const model::GenerateOptions& options) {
+  if (!std::isfinite(options.temperature)) fail_usage("--temperature must be a finite number");
+  if (std::isnan(options.top_p)) fail_usage("--top-p must be a number from 0 to 1");
+}
+
 void run_generate(const GenerateFlags& flags) {
+  check_sampling(flags.options);
   const checkpoint::ModelFolder folder(flags.model);
+  for (const std::string& name : folder.config().not_applied) {
+    spdlog::warn("generation_config.json sets {}, which is not applied here", name);
+  }
   const checkpoint::SpecialIds& special = folder.config().special;
   const Prompt prompt = read_prompt(flags, special);
   model::Model model = load(flags, folder);
@@ -231,6 +241,7 @@ void add_generate(CLI::App& program) {
   command.add_option("--model", flags->model, "Hugging Face folder")->required()->type_name("DIR");
   command.add_option("--prompt", flags->prompt, "text to continue")->type_name("TEXT");
   command.add_option("--prompt-file", flags->prompt_file, "file with the text to continue")
+      ->excludes("--prompt")
       ->type_name("FILE");
   command
       .add_option("--prompt-ids", flags->prompt_ids,
@@ -241,6 +252,7 @@ void add_generate(CLI::App& program) {
   add_sampling_options(command, flags->options);
   command.add_option("--stop", flags->stops, "end before this text; may be given several times")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->excludes("--prompt-ids")
       ->type_name("TEXT");
   add_dtype_option(command, flags->dtype);
   command
