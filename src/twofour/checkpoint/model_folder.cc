@@ -104,7 +104,8 @@ std::string ModelFolder::stored_name(const std::string& name) const {
 
 void ModelFolder::check() const {
   const int64_t layers = std::visit([](const auto& each) { return each.layers; }, config_.model);
-  if (layers > static_cast<int64_t>(weights_.names().size())) {
+  // A block has several tensors: what is missing is listed below, unless it is far too much.
+  if (layers > 1 + static_cast<int64_t>(weights_.names().size())) {
     fail("cannot load \"{}\": config.json asks for {} layers, but there are only {} tensors",
          path().string(), layers, weights_.names().size());
   }
