@@ -260,7 +260,7 @@ def test_nothing_is_replaced_without_force(twofour, tmp_path, llama):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/precious.txt").write_text("mine")
     assert "exists" in twofour("convert", llama, tmp_path / "out", "--to", "hf", fails=1).stderr
-    assert "holds no model" in twofour("convert", llama, tmp_path / "out", "--to", "hf", "--force", fails=1).stderr
+    assert "precious.txt" in twofour("convert", llama, tmp_path / "out", "--to", "hf", "--force", fails=1).stderr
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["precious.txt"]
     (tmp_path / "a.bin").write_text("mine")
     assert "exists" in twofour("convert", llama, tmp_path / "a.bin", "--to", "llama2c", fails=1).stderr
@@ -289,3 +289,44 @@ def test_wrong_usage_is_one_line(twofour, tmp_path, llama, source, arguments, st
     before = sorted(tmp_path.iterdir())
     assert message in twofour("convert", source, *arguments, fails=status, cwd=tmp_path).stderr
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_force_deletes_nothing_but_a_models_own_files(twofour, tmp_path, llama):
+    force = ["--to", "hf", "--force"]
+    twofour("convert", llama, tmp_path / "out", "--to", "hf")
+    for foreign in ("notes.txt", "README.md", "onnx", "optimizer.safetensors"):
+        path = tmp_path / "out" / foreign
+        path.mkdir() if foreign == "onnx" else path.write_text("mine")
+        assert foreign in twofour("convert", llama, tmp_path / "out", *force, fails=1).stderr
+        assert path.exists()
+        path.rmdir() if foreign == "onnx" else path.unlink()
+    twofour("convert", tmp_path / "out", tmp_path / "out", *force, "--dtype", "bfloat16")
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service/config.json").write_text('{"port": 80}')
+    assert "holds no model" in twofour("convert", llama, tmp_path / "service", *force, fails=1).stderr
+    assert (tmp_path / "service/config.json").read_text() == '{"port": 80}'
+
+
+def test_what_a_killed_conversion_left_goes_with_the_next_one(twofour, tmp_path, llama):
+    left = tmp_path / "out.partial-99999999-0"
+    left.mkdir()
+    (left / "model.safetensors").write_text("half")
+    twofour("convert", llama, tmp_path / "out", "--to", "hf")
+    assert not left.exists()
+
+
+def test_a_value_beyond_float16_is_refused_by_name(twofour, tmp_path, llama):
+    twofour("convert", llama, tmp_path / "m", "--to", "hf")
+    file = tmp_path / "m/model.safetensors"
+    weights = load_file(file)
+    weights["model.norm.weight"][0] = 1e6
+    save_file(weights, file, metadata={"format": "pt"})
+    error = twofour("convert", tmp_path / "m", tmp_path / "o", "--to", "hf", "--dtype", "float16", fails=1).stderr
+    assert "model.norm.weight" in error and "bfloat16" in error and not (tmp_path / "o").exists()
+    twofour("convert", tmp_path / "m", tmp_path / "o", "--to", "hf", "--dtype", "bfloat16")
+
+
+def test_token_files_end_in_bin(twofour, tmp_path):
+    numpy.arange(9, dtype=numpy.uint16).tofile(tmp_path / "t.bin")
+    for out in ("t.json", "t"):
+        assert ".bin" in twofour("convert", tmp_path / "t.bin", tmp_path / out, "--to", "twofour", fails=2).stderr

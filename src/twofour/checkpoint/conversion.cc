@@ -1,5 +1,6 @@
 #include "twofour/checkpoint/conversion.h"
 
+#include <cmath>
 #include <memory>
 #include <set>
 #include <variant>
@@ -173,7 +174,17 @@ void convert_dtype(ModelSource& source, at::ScalarType dtype) {
   for (TensorToWrite& tensor : source.tensors) {
     if (!at::isFloatingType(tensor.dtype) || tensor.dtype == dtype) continue;
     tensor.dtype = dtype;
-    tensor.make = [make = tensor.make, dtype] { return make().to(dtype); };
+    tensor.make = [make = tensor.make, dtype, name = tensor.name] {
+      const at::Tensor before = make(), after = before.to(dtype);
+      const auto largest = [](const at::Tensor& values) {
+        return values.numel() == 0 ? 0.0 : values.to(at::kFloat).abs().max().item<double>();
+      };
+      if (dtype == at::kHalf && std::isinf(largest(after)) && !std::isinf(largest(before))) {
+        fail("\"{}\" holds {}, beyond what float16 can: use bfloat16 or float32", printable(name),
+             largest(before));
+      }
+      return after;
+    };
   }
   const std::string name = dtype == at::kFloat  ? "float32"
                            : dtype == at::kHalf ? "float16"

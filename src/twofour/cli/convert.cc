@@ -2,6 +2,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -92,6 +93,38 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
   if (is_masks(flags.to) && fs::path(flags.out).extension() != extension) {
     fail_usage("--to {} writes a file: let OUT end in {}", flags.to, extension);
   }
+  const bool writes_tokens = flags.to == "twofour" || flags.to == "nanogpt";
+  if (writes_tokens && fs::path(flags.out).extension() != ".bin") {
+    fail_usage("--to {} writes a token file: let OUT end in .bin", flags.to);
+  }
+}
+
+// What this program and transformers write into a model's folder.
+bool belongs_to_a_model(const fs::directory_entry& entry) {
+  static const std::set<std::string> kNames = {
+      "config.json",        "generation_config.json", "model.safetensors.index.json",
+      "tokenizer.json",     "tokenizer_config.json",  "special_tokens_map.json",
+      "vocab.json",         "encoder.json",           "merges.txt",
+      "vocab.bpe",          "tokenizer.model",        "added_tokens.json",
+      "chat_template.jinja"};
+  const std::string name = entry.path().filename().string();
+  const bool holds_weights = name.starts_with("model") && name.ends_with(".safetensors");
+  return entry.is_regular_file() &&
+         (holds_weights || name == "masks.safetensors" || kNames.count(name) != 0);
+}
+
+// Replacing a folder deletes what is in it: never anything but a model's own files.
+void check_holds_only_a_model(const std::string& folder) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (belongs_to_a_model(entry)) continue;
+    fail("\"{}\" holds \"{}\", which is no part of a model: remove it, or choose another OUT",
+         folder, printable(entry.path().filename().string()));
+  }
+  if (fs::is_empty(folder)) return;
+  const auto config = checkpoint::read_json_object(fs::path(folder) / "config.json");
+  if (!config.contains("model_type")) {
+    fail("\"{}\" is a folder that holds no model: remove it yourself", folder);
+  }
 }
 
 void check_target(const ConvertFlags& flags) {
@@ -100,9 +133,8 @@ void check_target(const ConvertFlags& flags) {
     fail("\"{}\" exists: choose another OUT, or replace it with --force", flags.out);
   }
   if (!fs::is_directory(flags.out)) return;
-  if (is_folder(flags.to) && fs::exists(fs::path(flags.out) / "config.json")) return;
-  if (is_folder(flags.to) && fs::is_empty(flags.out)) return;
-  fail("\"{}\" is a folder that holds no model: remove it yourself", flags.out);
+  if (!is_folder(flags.to)) fail("\"{}\" is a folder: choose another OUT", flags.out);
+  check_holds_only_a_model(flags.out);
 }
 
 void save_folder(const ConvertFlags& flags, const ModelSource& source,
@@ -191,6 +223,8 @@ void run_convert(const ConvertFlags& flags) {
   const std::string from = format_of(flags.in, flags.to);
   check_flags(flags, from);
   check_target(flags);
+  const fs::path parent = fs::absolute(flags.out).parent_path();
+  if (fs::is_directory(parent)) remove_abandoned(parent);
   if (is_model(from)) {
     convert_model(flags, from);
   } else if (is_masks(from)) {

@@ -193,7 +193,7 @@ TEST(Llama2Tokenizer, tokens_with_normalized_are_found_in_the_normalized_text) {
   EXPECT_EQ(std::count(glued.begin(), glued.end(), 1), 0);
 }
 
-TEST(Llama2Tokenizer, ids_around_a_text_come_from_the_template_or_the_config) {
+TEST(Llama2Tokenizer, ids_around_a_text_come_from_the_template_whatever_the_config_says) {
   const TemporaryFolder folder;
   const Json json = llama2_json();
   const Tokenizer tokenizer = load_json(folder, json);
@@ -202,9 +202,9 @@ TEST(Llama2Tokenizer, ids_around_a_text_come_from_the_template_or_the_config) {
   EXPECT_EQ(tokenizer.begin_of_text(), 1);
   EXPECT_EQ(tokenizer.end_of_text(), 2);
   write_file(folder / "tokenizer_config.json",
-             R"({"add_bos_token": true, "bos_token": {"content": "</s>"}, "eos_token": "<s>"})");
+             R"({"add_bos_token": false, "bos_token": {"content": "</s>"}, "eos_token": "<s>"})");
   const Tokenizer other = load_json(folder, json);
-  EXPECT_EQ(other.encode_with_special("a"), (std::vector<int32_t>{2, a}));
+  EXPECT_EQ(other.encode_with_special("a"), (std::vector<int32_t>{1, a, 2}));
   EXPECT_EQ(other.begin_of_text(), 2);
   EXPECT_EQ(other.end_of_text(), 1);
   write_file(folder / "tokenizer_config.json", R"({"add_bos_token": "yes"})");

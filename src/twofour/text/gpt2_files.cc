@@ -39,6 +39,10 @@ MutableTokenizer read_vocabulary_and_merges(const fs::path& vocabulary, const fs
     const auto id = json[end].get<int32_t>();
     out->added_content[id] = end;
     out->special.insert(id);
+    // In a folder that transformers wrote it is a token wherever it stands; beside the files as
+    // GPT-2 was published with them, it is plain text.
+    if (fs::exists(vocabulary.parent_path() / "tokenizer_config.json"))
+      out->raw_tokens.add(end, id);
   }
   const auto ranked = read_merge_lines(merges, merges_text, pieces);
   set_gpt2_encoder(merges, std::move(pieces), ranked, *out);

@@ -34,12 +34,15 @@ void read_tokenizer_config(const fs::path& neighbour, Tokenizer::Implementation&
     const Json config = parse_object(path, content);
     begin = find_added(out, {token_content(path, config, "bos_token")});
     end = find_added(out, {token_content(path, config, "eos_token")});
-    // As transformers does: either of the flags takes the place of tokenizer.json's template.
-    if (config.contains("add_bos_token") || config.contains("add_eos_token")) {
+    // transformers 5 lets the template of a tokenizer.json decide, whatever the flags say.
+    const bool adds_begin = read_flag(path, config, "add_bos_token", false);
+    const bool adds_end = read_flag(path, config, "add_eos_token", false);
+    const bool has_flags = config.contains("add_bos_token") || config.contains("add_eos_token");
+    if (has_flags && neighbour.extension() != ".json") {
       out.prefix_ids.clear();
       out.suffix_ids.clear();
-      if (read_flag(path, config, "add_bos_token", false) && begin) out.prefix_ids = {*begin};
-      if (read_flag(path, config, "add_eos_token", false) && end) out.suffix_ids = {*end};
+      if (adds_begin && begin) out.prefix_ids = {*begin};
+      if (adds_end && end) out.suffix_ids = {*end};
     }
     out.files["tokenizer_config.json"] = content;
   }
