@@ -179,3 +179,26 @@ def test_decoding_equals_tokenizers(twofour, encode, shared):
                            folder, input=lines)
             ours = [json.loads(line)["text"] for line in done.stdout.splitlines()]
             assert ours == peer.decode_batch(ids, skip_special_tokens=skip)
+
+
+@pytest.mark.parametrize("individual", [True, False])
+def test_digits_as_in_smollm_equal_tokenizers(encode, shared, tmp_path, individual):
+    json_file = json.loads((shared / "data" / "tokenizers" / "llama3" / "tokenizer.json").read_text())
+    json_file["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+        {"type": "Digits", "individual_digits": individual},
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}]}
+    json_file["model"]["ignore_merges"] = False
+    (tmp_path / "tokenizer.json").write_text(json.dumps(json_file))
+    peer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    texts = random_texts(2000, 11, ["12", " 7", "  345", "\u0664", "\u00b2", "\u2167", "don't 5's", "\n\n9"])
+    assert_equal(texts, encode(tmp_path, texts), [peer.encode(text, add_special_tokens=False).ids for text in texts])
+
+
+def test_a_hugging_face_folder_of_gpt2s_files_knows_its_special_token(encode, shared, tmp_path):
+    gpt2 = shared / "data" / "tokenizers" / "gpt2"
+    (tmp_path / "vocab.json").write_bytes((gpt2 / "encoder.json").read_bytes())
+    (tmp_path / "merges.txt").write_bytes((gpt2 / "vocab.bpe").read_bytes())
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+    texts = ["<|endoftext|>x", "a<|endoftext|>", "no token", ""]
+    peer = AutoTokenizer.from_pretrained(tmp_path)
+    assert_equal(texts, encode(tmp_path, texts), [peer(text).input_ids for text in texts])
