@@ -92,8 +92,7 @@ PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> 
       options.progress(static_cast<int64_t>(first), static_cast<int64_t>(windows.size()));
     }
   }
-  result.seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   result.perplexity = std::exp(result.nll / static_cast<double>(result.tokens));
   return result;
 }
