@@ -260,7 +260,7 @@ def test_nothing_is_replaced_without_force(twofour, tmp_path, llama):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/precious.txt").write_text("mine")
     assert "exists" in twofour("convert", llama, tmp_path / "out", "--to", "hf", fails=1).stderr
-    assert "holds no model" in twofour("convert", llama, tmp_path / "out", "--to", "hf", "--force", fails=1).stderr
+    assert "precious.txt" in twofour("convert", llama, tmp_path / "out", "--to", "hf", "--force", fails=1).stderr
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["precious.txt"]
     (tmp_path / "a.bin").write_text("mine")
     assert "exists" in twofour("convert", llama, tmp_path / "a.bin", "--to", "llama2c", fails=1).stderr
@@ -271,6 +271,28 @@ def test_nothing_is_replaced_without_force(twofour, tmp_path, llama):
     assert not (tmp_path / "b/generation_config.json").exists()
     summary = json.loads(twofour("convert", llama, tmp_path / "b", "--to", "hf", "--force", "--json").stdout)
     assert (summary["from"], summary["to"], summary["files"]) == ("hf", "hf", 3)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "README.md", "onnx/model.onnx", "optimizer.safetensors"])
+@pytest.mark.parametrize("out", ["copy", "llama"])
+def test_force_deletes_no_file_that_is_not_of_a_model(twofour, tmp_path, llama, name, out):
+    twofour("convert", llama, tmp_path / "copy", "--to", "hf")
+    (tmp_path / out / name).parent.mkdir(exist_ok=True)
+    (tmp_path / out / name).write_text("important")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / out).rglob("*")}
+    error = twofour("convert", llama, out, "--to", "hf", "--force", fails=1, cwd=tmp_path).stderr
+    assert f'"{out}" holds "{name.split("/")[0]}", no file of a model' in error and "remove it or choose another OUT" in error
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / out).rglob("*")} == before
+
+
+@pytest.mark.parametrize("files", [{"config.json": '{"port": 80}'}, {"config.json": "{"}, {"config.json": "[]"},
+                                   {"tokenizer.json": "{}"}])
+def test_force_replaces_only_folders_that_hold_a_model(twofour, tmp_path, llama, files):
+    (tmp_path / "other").mkdir()
+    for name, text in files.items():
+        (tmp_path / "other" / name).write_text(text)
+    assert "holds no model" in twofour("convert", llama, tmp_path / "other", "--to", "hf", "--force", fails=1).stderr
+    assert {file.name: file.read_text() for file in (tmp_path / "other").iterdir()} == files
 
 
 @pytest.mark.parametrize("source, arguments, status, message", [

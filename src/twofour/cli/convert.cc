@@ -2,6 +2,7 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -94,15 +95,59 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
   }
 }
 
+// What transformers and this program write in the folder of a model and its tokenizer.
+bool is_model_file(const fs::directory_entry& entry) {
+  static const std::set<std::string> kNames = {"config.json",
+                                               "generation_config.json",
+                                               "model.safetensors.index.json",
+                                               "masks.safetensors",
+                                               "chat_template.jinja",
+                                               "chat_template.json",
+                                               "tokenizer.json",
+                                               "tokenizer_config.json",
+                                               "tokenizer.model",
+                                               "added_tokens.json",
+                                               "special_tokens_map.json",
+                                               "vocab.json",
+                                               "encoder.json",
+                                               "merges.txt",
+                                               "vocab.bpe",
+                                               "vocab.txt",
+                                               "spiece.model"};
+  const std::string name = entry.path().filename().string();
+  return entry.is_regular_file() &&
+         (kNames.count(name) || (name.starts_with("model") && name.ends_with(".safetensors")));
+}
+
+// Replacing a folder deletes all that it holds, so it may hold a model only.
+void check_replaceable(const fs::path& folder) {
+  const std::set<fs::directory_entry> entries(fs::directory_iterator(folder), {});
+  if (entries.empty()) return;
+  for (const fs::directory_entry& entry : entries) {
+    if (is_model_file(entry)) continue;
+    fail(
+        "\"{}\" holds \"{}\", no file of a model, which --force would delete: remove it or choose "
+        "another OUT",
+        folder.string(), printable(entry.path().filename().string()));
+  }
+  const fs::path path = folder / "config.json";
+  const auto config =
+      fs::exists(path) ? nlohmann::json::parse(read_file(path), nullptr, false) : nlohmann::json();
+  if (config.is_object() && config.contains("model_type")) return;
+  fail("\"{}\" holds no model (no config.json with a model_type): remove it or choose another OUT",
+       folder.string());
+}
+
 void check_target(const ConvertFlags& flags) {
   if (!fs::exists(flags.out)) return;
   if (!flags.force) {
     fail("\"{}\" exists: choose another OUT, or replace it with --force", flags.out);
   }
   if (!fs::is_directory(flags.out)) return;
-  if (is_folder(flags.to) && fs::exists(fs::path(flags.out) / "config.json")) return;
-  if (is_folder(flags.to) && fs::is_empty(flags.out)) return;
-  fail("\"{}\" is a folder that holds no model: remove it yourself", flags.out);
+  if (!is_folder(flags.to)) {
+    fail("\"{}\" is a folder, but --to {} writes a file: choose another OUT", flags.out, flags.to);
+  }
+  check_replaceable(flags.out);
 }
 
 void save_folder(const ConvertFlags& flags, const ModelSource& source,
