@@ -1,6 +1,9 @@
 """convert: every pair of formats there and back to the bit, and what other libraries read in its files."""
 
 import json
+import os
+import shutil
+import subprocess
 
 import numpy
 import pytest
@@ -10,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from conftest import PROGRAM
 from models_test import MODELS, random_model
 
 IDS = torch.tensor([[1, 5, 90, 3, 44, 2, 7, 7, 60, 31]])
@@ -293,6 +297,27 @@ def test_force_replaces_only_folders_that_hold_a_model(twofour, tmp_path, llama,
         (tmp_path / "other" / name).write_text(text)
     assert "holds no model" in twofour("convert", llama, tmp_path / "other", "--to", "hf", "--force", fails=1).stderr
     assert {file.name: file.read_text() for file in (tmp_path / "other").iterdir()} == files
+
+
+@pytest.mark.parametrize("out", ["out", "out/", "./out"])
+def test_what_a_killed_convert_left_is_removed_by_the_next(twofour, tmp_path, llama, out):
+    (tmp_path / "out.partial-999999999-0").mkdir()
+    (tmp_path / "out.partial-999999999-0/model.safetensors").write_text("half")
+    (tmp_path / "mine.partial-999999999-0.txt").write_text("mine")
+    twofour("convert", llama, out, "--to", "hf", cwd=tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["llama", "mine.partial-999999999-0.txt", "out"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root writes everywhere")
+def test_a_folder_that_cannot_be_written_is_named_as_given(tmp_path, llama):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed").chmod(0o555)
+    # Root may write there all the same, unless it lays down that power.
+    without_power = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run([*without_power, PROGRAM, "convert", llama, "closed/x", "--to", "hf"], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr == 'twofour: cannot write the folder "closed/x": Permission denied\n'
 
 
 @pytest.mark.parametrize("source, arguments, status, message", [

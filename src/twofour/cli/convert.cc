@@ -236,6 +236,9 @@ void run_convert(const ConvertFlags& flags) {
   const std::string from = format_of(flags.in, flags.to);
   check_flags(flags, from);
   check_target(flags);
+  // The slash at the end of "out/" would make "out" its own parent.
+  const fs::path out = fs::absolute(flags.out);
+  remove_abandoned((out.has_filename() ? out : out.parent_path()).parent_path());
   if (is_model(from)) {
     convert_model(flags, from);
   } else if (is_masks(from)) {
