@@ -94,6 +94,25 @@ def test_dtypes_are_rounded_as_torch_rounds_and_widened_exactly(twofour, tmp_pat
         assert torch.equal(tensor, narrow[name].float())
 
 
+@pytest.mark.parametrize("dtype, value, advice", [("float16", 7e4, "float16: use bfloat16 or float32"),
+                                                 ("bfloat16", 3.4e38, "bfloat16: use float32"),
+                                                 ("float32", 1e39, "float32: leave out --dtype")])
+def test_values_beyond_the_range_of_a_dtype_are_refused(twofour, tmp_path, llama, dtype, value, advice):
+    weights = load_file(llama / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"].double()
+    weights["model.norm.weight"][3] = -value
+    save_file(weights, llama / "model.safetensors", {"format": "pt"})
+    error = twofour("convert", llama, tmp_path / "narrow", "--to", "hf", "--dtype", dtype, fails=1).stderr
+    assert '"model.norm.weight" holds values beyond the range of ' + advice in error
+    assert [file.name for file in tmp_path.iterdir()] == ["llama"]
+    weights["model.norm.weight"][3] = -torch.inf
+    weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"].to(torch.float8_e5m2)
+    weights["model.embed_tokens.weight"].view(torch.uint8)[0, 0] = 0x7c  # infinite
+    save_file(weights, llama / "model.safetensors", {"format": "pt"})
+    twofour("convert", llama, tmp_path / "narrow", "--to", "hf", "--dtype", dtype)
+    assert load_file(tmp_path / "narrow/model.safetensors")["model.norm.weight"][3] == -torch.inf
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_llama2c_there_and_back(twofour, tmp_path, tied):
     random_model("llama2", rms_norm_eps=1e-5, tie_word_embeddings=tied).save_pretrained(tmp_path / "a")
@@ -225,6 +244,15 @@ def test_token_files_there_and_back(twofour, tmp_path, corpus):
     assert plain["vocabulary_size"] == ids.max() + 1 and plain["tokens"] == len(ids)
 
 
+@pytest.mark.parametrize("to", ["nanogpt", "twofour"])
+@pytest.mark.parametrize("out", ["t.json", "t", "t.npz"])
+def test_token_files_end_in_bin(twofour, tmp_path, to, out):
+    numpy.array([1, 2, 3], dtype=numpy.uint16).tofile(tmp_path / "n.bin")
+    error = twofour("convert", "n.bin", out, "--to", to, fails=2, cwd=tmp_path).stderr
+    assert f"--to {to} writes a file: let OUT end in .bin" in error
+    assert [file.name for file in tmp_path.iterdir()] == ["n.bin"]
+
+
 def test_ids_that_do_not_fit_are_refused(twofour, tmp_path, corpus):
     numpy.array([1, 2, 60000], dtype=numpy.uint16).tofile(tmp_path / "n.bin")
     error = twofour("convert", tmp_path / "n.bin", tmp_path / "t.bin", "--to", "twofour", "--tokenizer",
@@ -328,6 +356,8 @@ def test_a_folder_that_cannot_be_written_is_named_as_given(tmp_path, llama):
     ("llama", ["o.bin", "--to", "llama2c", "--dtype", "float16"], 2, "--dtype is for"),
     ("llama", ["o", "--to", "hf", "--max-shard-size", "5"], 2, "is no size such as 5GB"),
     ("llama", ["o", "--to", "hf", "--max-shard-size", "0GB"], 2, "is no size such as 5GB"),
+    ("llama", ["o.bin", "--to", "llama2c", "--max-shard-size", "1GB"], 2, "--max-shard-size is for"),
+    ("llama", ["o.npz", "--to", "npz", "--max-shard-size", "1GB"], 2, "--max-shard-size is for"),
     ("llama", ["o", "--to", "hf", "--model", "m"], 2, "--model is for files of masks"),
     ("none", ["o", "--to", "hf"], 1, "No such file"),
     ("llama/config.json", ["o", "--to", "hf"], 1, "as a llama2.c model"),

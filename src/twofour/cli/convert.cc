@@ -24,7 +24,7 @@ namespace {
 using checkpoint::ModelSource;
 
 struct ConvertFlags {
-  std::string in, out, to, dtype, tokenizer, model, largest_shard = "5GB";
+  std::string in, out, to, dtype, tokenizer, model, largest_shard;
   bool force = false, json = false;
 };
 
@@ -83,14 +83,20 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
     if (given && !allowed) fail_usage("{} is for {} only", option, where);
   };
   only("--dtype", !flags.dtype.empty(), to_folder, "--to hf and compressed-tensors");
+  only("--max-shard-size", !flags.largest_shard.empty(), to_folder,
+       "--to hf and compressed-tensors");
   only("--tokenizer", !flags.tokenizer.empty(), to_folder || flags.to == "twofour",
        "--to hf, compressed-tensors and twofour");
   only("--model", !flags.model.empty(), is_masks(from), "files of masks");
   if (is_masks(from) && flags.model.empty()) {
     fail_usage("masks need --model DIR, the model that they are for");
   }
-  const std::string extension = flags.to == "npz" ? ".npz" : ".safetensors";
-  if (is_masks(flags.to) && fs::path(flags.out).extension() != extension) {
+  if (is_model(flags.to)) return;
+  // Token files too: their .json of the same stem must not be the file itself.
+  const std::string extension = flags.to == "npz"    ? ".npz"
+                                : is_masks(flags.to) ? ".safetensors"
+                                                     : ".bin";
+  if (fs::path(flags.out).extension() != extension) {
     fail_usage("--to {} writes a file: let OUT end in {}", flags.to, extension);
   }
 }
@@ -152,7 +158,7 @@ void check_target(const ConvertFlags& flags) {
 
 void save_folder(const ConvertFlags& flags, const ModelSource& source,
                  const std::optional<text::Tokenizer>& tokenizer) {
-  const uint64_t largest = bytes_named(flags.largest_shard);
+  const uint64_t largest = bytes_named(flags.largest_shard.empty() ? "5GB" : flags.largest_shard);
   AtomicFolder folder(flags.out);
   if (flags.to == "hf") {
     checkpoint::write_folder(folder.path(), source, largest);
@@ -295,7 +301,7 @@ void add_convert(CLI::App& program) {
       ->type_name("T");
   command
       .add_option("--max-shard-size", flags->largest_shard,
-                  "weights beyond it go to several files: 5GB, 200MB, 1GiB")
+                  "weights beyond it go to several files: 5GB (default), 200MB, 1GiB")
       ->type_name("SIZE");
   command
       .add_option("--tokenizer", flags->tokenizer,
