@@ -1,6 +1,9 @@
 """convert: every pair of formats there and back to the bit, and what other libraries read in its files."""
 
 import json
+import os
+import shutil
+import subprocess
 
 import numpy
 import pytest
@@ -10,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from conftest import PROGRAM
 from models_test import MODELS, random_model
 
 IDS = torch.tensor([[1, 5, 90, 3, 44, 2, 7, 7, 60, 31]])
@@ -88,6 +92,25 @@ def test_dtypes_are_rounded_as_torch_rounds_and_widened_exactly(twofour, tmp_pat
     twofour("convert", tmp_path / "narrow", tmp_path / "wide", "--to", "hf", "--dtype", "float32")
     for name, tensor in load_file(tmp_path / "wide/model.safetensors").items():
         assert torch.equal(tensor, narrow[name].float())
+
+
+@pytest.mark.parametrize("dtype, value, advice", [("float16", 7e4, "float16: use bfloat16 or float32"),
+                                                 ("bfloat16", 3.4e38, "bfloat16: use float32"),
+                                                 ("float32", 1e39, "float32: leave out --dtype")])
+def test_values_beyond_the_range_of_a_dtype_are_refused(twofour, tmp_path, llama, dtype, value, advice):
+    weights = load_file(llama / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"].double()
+    weights["model.norm.weight"][3] = -value
+    save_file(weights, llama / "model.safetensors", {"format": "pt"})
+    error = twofour("convert", llama, tmp_path / "narrow", "--to", "hf", "--dtype", dtype, fails=1).stderr
+    assert '"model.norm.weight" holds values beyond the range of ' + advice in error
+    assert [file.name for file in tmp_path.iterdir()] == ["llama"]
+    weights["model.norm.weight"][3] = -torch.inf
+    weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"].to(torch.float8_e5m2)
+    weights["model.embed_tokens.weight"].view(torch.uint8)[0, 0] = 0x7c  # infinite
+    save_file(weights, llama / "model.safetensors", {"format": "pt"})
+    twofour("convert", llama, tmp_path / "narrow", "--to", "hf", "--dtype", dtype)
+    assert load_file(tmp_path / "narrow/model.safetensors")["model.norm.weight"][3] == -torch.inf
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -221,6 +244,15 @@ def test_token_files_there_and_back(twofour, tmp_path, corpus):
     assert plain["vocabulary_size"] == ids.max() + 1 and plain["tokens"] == len(ids)
 
 
+@pytest.mark.parametrize("to", ["nanogpt", "twofour"])
+@pytest.mark.parametrize("out", ["t.json", "t", "t.npz"])
+def test_token_files_end_in_bin(twofour, tmp_path, to, out):
+    numpy.array([1, 2, 3], dtype=numpy.uint16).tofile(tmp_path / "n.bin")
+    error = twofour("convert", "n.bin", out, "--to", to, fails=2, cwd=tmp_path).stderr
+    assert f"--to {to} writes a file: let OUT end in .bin" in error
+    assert [file.name for file in tmp_path.iterdir()] == ["n.bin"]
+
+
 def test_ids_that_do_not_fit_are_refused(twofour, tmp_path, corpus):
     numpy.array([1, 2, 60000], dtype=numpy.uint16).tofile(tmp_path / "n.bin")
     error = twofour("convert", tmp_path / "n.bin", tmp_path / "t.bin", "--to", "twofour", "--tokenizer",
@@ -273,6 +305,49 @@ def test_nothing_is_replaced_without_force(twofour, tmp_path, llama):
     assert (summary["from"], summary["to"], summary["files"]) == ("hf", "hf", 3)
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "README.md", "onnx/model.onnx", "optimizer.safetensors"])
+@pytest.mark.parametrize("out", ["copy", "llama"])
+def test_force_deletes_no_file_that_is_not_of_a_model(twofour, tmp_path, llama, name, out):
+    twofour("convert", llama, tmp_path / "copy", "--to", "hf")
+    (tmp_path / out / name).parent.mkdir(exist_ok=True)
+    (tmp_path / out / name).write_text("important")
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / out).rglob("*")}
+    error = twofour("convert", llama, out, "--to", "hf", "--force", fails=1, cwd=tmp_path).stderr
+    assert f'"{out}" holds "{name.split("/")[0]}", no file of a model' in error and "remove it or choose another OUT" in error
+    assert {file: file.stat().st_mtime_ns for file in (tmp_path / out).rglob("*")} == before
+
+
+@pytest.mark.parametrize("files", [{"config.json": '{"port": 80}'}, {"config.json": "{"}, {"config.json": "[]"},
+                                   {"tokenizer.json": "{}"}])
+def test_force_replaces_only_folders_that_hold_a_model(twofour, tmp_path, llama, files):
+    (tmp_path / "other").mkdir()
+    for name, text in files.items():
+        (tmp_path / "other" / name).write_text(text)
+    assert "holds no model" in twofour("convert", llama, tmp_path / "other", "--to", "hf", "--force", fails=1).stderr
+    assert {file.name: file.read_text() for file in (tmp_path / "other").iterdir()} == files
+
+
+@pytest.mark.parametrize("out", ["out", "out/", "./out"])
+def test_what_a_killed_convert_left_is_removed_by_the_next(twofour, tmp_path, llama, out):
+    (tmp_path / "out.partial-999999999-0").mkdir()
+    (tmp_path / "out.partial-999999999-0/model.safetensors").write_text("half")
+    (tmp_path / "mine.partial-999999999-0.txt").write_text("mine")
+    twofour("convert", llama, out, "--to", "hf", cwd=tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["llama", "mine.partial-999999999-0.txt", "out"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root writes everywhere")
+def test_a_folder_that_cannot_be_written_is_named_as_given(tmp_path, llama):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed").chmod(0o555)
+    # Root may write there all the same, unless it lays down that power.
+    without_power = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+    done = subprocess.run([*without_power, PROGRAM, "convert", llama, "closed/x", "--to", "hf"], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr == 'twofour: cannot write the folder "closed/x": Permission denied\n'
+
+
 @pytest.mark.parametrize("source, arguments, status, message", [
     ("llama", ["o", "--to", "gguf"], 2, "gguf"),
     ("llama", ["o", "--to", "nanogpt"], 1, "is hf, which cannot become nanogpt"),
@@ -281,6 +356,8 @@ def test_nothing_is_replaced_without_force(twofour, tmp_path, llama):
     ("llama", ["o.bin", "--to", "llama2c", "--dtype", "float16"], 2, "--dtype is for"),
     ("llama", ["o", "--to", "hf", "--max-shard-size", "5"], 2, "is no size such as 5GB"),
     ("llama", ["o", "--to", "hf", "--max-shard-size", "0GB"], 2, "is no size such as 5GB"),
+    ("llama", ["o.bin", "--to", "llama2c", "--max-shard-size", "1GB"], 2, "--max-shard-size is for"),
+    ("llama", ["o.npz", "--to", "npz", "--max-shard-size", "1GB"], 2, "--max-shard-size is for"),
     ("llama", ["o", "--to", "hf", "--model", "m"], 2, "--model is for files of masks"),
     ("none", ["o", "--to", "hf"], 1, "No such file"),
     ("llama/config.json", ["o", "--to", "hf"], 1, "as a llama2.c model"),
@@ -289,44 +366,3 @@ def test_wrong_usage_is_one_line(twofour, tmp_path, llama, source, arguments, st
     before = sorted(tmp_path.iterdir())
     assert message in twofour("convert", source, *arguments, fails=status, cwd=tmp_path).stderr
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_force_deletes_nothing_but_a_models_own_files(twofour, tmp_path, llama):
-    force = ["--to", "hf", "--force"]
-    twofour("convert", llama, tmp_path / "out", "--to", "hf")
-    for foreign in ("notes.txt", "README.md", "onnx", "optimizer.safetensors"):
-        path = tmp_path / "out" / foreign
-        path.mkdir() if foreign == "onnx" else path.write_text("mine")
-        assert foreign in twofour("convert", llama, tmp_path / "out", *force, fails=1).stderr
-        assert path.exists()
-        path.rmdir() if foreign == "onnx" else path.unlink()
-    twofour("convert", tmp_path / "out", tmp_path / "out", *force, "--dtype", "bfloat16")
-    (tmp_path / "service").mkdir()
-    (tmp_path / "service/config.json").write_text('{"port": 80}')
-    assert "holds no model" in twofour("convert", llama, tmp_path / "service", *force, fails=1).stderr
-    assert (tmp_path / "service/config.json").read_text() == '{"port": 80}'
-
-
-def test_what_a_killed_conversion_left_goes_with_the_next_one(twofour, tmp_path, llama):
-    left = tmp_path / "out.partial-99999999-0"
-    left.mkdir()
-    (left / "model.safetensors").write_text("half")
-    twofour("convert", llama, tmp_path / "out", "--to", "hf")
-    assert not left.exists()
-
-
-def test_a_value_beyond_float16_is_refused_by_name(twofour, tmp_path, llama):
-    twofour("convert", llama, tmp_path / "m", "--to", "hf")
-    file = tmp_path / "m/model.safetensors"
-    weights = load_file(file)
-    weights["model.norm.weight"][0] = 1e6
-    save_file(weights, file, metadata={"format": "pt"})
-    error = twofour("convert", tmp_path / "m", tmp_path / "o", "--to", "hf", "--dtype", "float16", fails=1).stderr
-    assert "model.norm.weight" in error and "bfloat16" in error and not (tmp_path / "o").exists()
-    twofour("convert", tmp_path / "m", tmp_path / "o", "--to", "hf", "--dtype", "bfloat16")
-
-
-def test_token_files_end_in_bin(twofour, tmp_path):
-    numpy.arange(9, dtype=numpy.uint16).tofile(tmp_path / "t.bin")
-    for out in ("t.json", "t"):
-        assert ".bin" in twofour("convert", tmp_path / "t.bin", tmp_path / out, "--to", "twofour", fails=2).stderr

@@ -68,6 +68,18 @@ fs::path parent_of(const fs::path& path) {
   return parent.empty() ? fs::path(".") : parent;
 }
 
+// The process in "NAME.partial-PID-SERIAL" as temporary_name() makes it; 0 in any other name.
+pid_t maker_of(const std::string& name) {
+  const size_t at = name.rfind(kPartial);
+  if (at == std::string::npos) return 0;
+  const char* const end = name.data() + name.size();
+  int pid = 0, serial = -1;
+  const auto first = std::from_chars(name.data() + at + kPartial.size(), end, pid);
+  if (first.ec != std::errc() || pid <= 0 || first.ptr == end || *first.ptr != '-') return 0;
+  const auto second = std::from_chars(first.ptr + 1, end, serial);
+  return second.ec == std::errc() && second.ptr == end && serial >= 0 ? pid : 0;
+}
+
 void write_fully(int fd, const char* data, size_t size, const fs::path& path) {
   while (size > 0) {
     const ssize_t written = ::write(fd, data, size);
@@ -208,7 +220,12 @@ AtomicFolder::AtomicFolder(const fs::path& target)
   if (fs::exists(target_) && !fs::is_directory(target_)) {
     fail("cannot write the folder \"{}\": a file of that name is in the way", target_.string());
   }
-  make_folder(temporary_);
+  make_folder(parent_of(target_));
+  std::error_code error;
+  if (!fs::create_directory(temporary_, error)) {
+    fail("cannot write the folder \"{}\": {}", target_.string(),
+         error ? error.message() : "its temporary folder is in the way");
+  }
 }
 
 AtomicFolder::~AtomicFolder() {
@@ -244,13 +261,8 @@ void remove_abandoned(const fs::path& folder) {
   std::error_code error;
   std::vector<fs::path> abandoned;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    const std::string name = entry.path().filename().string();
-    const size_t at = name.rfind(kPartial);
-    if (at == std::string::npos) continue;
-    int pid = 0;
-    const char* first = name.data() + at + kPartial.size();
-    if (std::from_chars(first, name.data() + name.size(), pid).ec != std::errc()) continue;
-    if (pid != getpid() && kill(pid, 0) != 0 && errno == ESRCH) abandoned.push_back(entry.path());
+    const pid_t pid = maker_of(entry.path().filename().string());
+    if (pid != 0 && kill(pid, 0) != 0 && errno == ESRCH) abandoned.push_back(entry.path());
   }
   for (const fs::path& path : abandoned) fs::remove_all(path, error);
 }

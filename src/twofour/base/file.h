@@ -94,7 +94,7 @@ class AtomicFolder {
 void make_folder(const fs::path& path);
 
 /// Removes what AtomicFile and AtomicFolder of killed processes left in `folder` (names that end in
-/// ".partial-PID" of no living process).
+/// ".partial-PID-SERIAL", PID of no living process). Other names are none of its business.
 void remove_abandoned(const fs::path& folder);
 
 }  // namespace twofour

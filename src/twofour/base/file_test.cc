@@ -66,10 +66,19 @@ TEST(AtomicFolder, replaces_an_existing_folder_in_one_step) {
 TEST(RemoveAbandoned, takes_only_what_dead_processes_left) {
   const TemporaryFolder folder;
   write_file(folder / "x.partial-999999999-0", "dead");
-  write_file(folder / "keep", "");
+  fs::create_directory(folder / "out.partial-999999999-12");
+  write_file(folder / "out.partial-999999999-12" / "config.json", "dead");
+  const std::vector<std::string> keep = {"keep",
+                                         "x.partial-999999999",
+                                         "x.partial-999999999-0.txt",
+                                         "x.partial--999999999-0",
+                                         "x.partial-999999999-",
+                                         "x.partial-y-0"};
+  for (const std::string& name : keep) write_file(folder / name, "");
   AtomicFile living(folder / "y");
   remove_abandoned(folder.path());
-  EXPECT_EQ(entries(folder.path()), 2u);
+  for (const std::string& name : keep) EXPECT_TRUE(fs::exists(folder / name)) << name;
+  EXPECT_EQ(entries(folder.path()), keep.size() + 1);
 }
 
 TEST(MappedFile, refuses_what_is_not_a_file_by_name) {

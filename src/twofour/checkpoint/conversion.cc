@@ -1,6 +1,5 @@
 #include "twofour/checkpoint/conversion.h"
 
-#include <cmath>
 #include <memory>
 #include <set>
 #include <variant>
@@ -121,6 +120,23 @@ TensorToWrite part_of(const TensorToWrite& tensor, const std::string& suffix, at
   return {module + "." + suffix, dtype, std::move(shape), make};
 }
 
+const char* name_of(at::ScalarType dtype) {
+  return dtype == at::kFloat ? "float32" : dtype == at::kHalf ? "float16" : "bfloat16";
+}
+
+// Rounded to `dtype`, which must hold every finite value: an infinite weight ruins the model.
+at::Tensor narrowed(const at::Tensor& values, const std::string& name, at::ScalarType dtype) {
+  const at::Tensor rounded = values.to(dtype);
+  const at::Tensor infinite = rounded.isinf();
+  if (infinite.any().item<bool>() && !infinite.equal(values.to(at::kDouble).isinf())) {
+    fail("tensor \"{}\" holds values beyond the range of {}: {}", printable(name), name_of(dtype),
+         dtype == at::kHalf       ? "use bfloat16 or float32"
+         : dtype == at::kBFloat16 ? "use float32"
+                                  : "leave out --dtype");
+  }
+  return rounded;
+}
+
 }  // namespace
 
 ModelSource open_folder(const fs::path& folder) {
@@ -174,23 +190,12 @@ void convert_dtype(ModelSource& source, at::ScalarType dtype) {
   for (TensorToWrite& tensor : source.tensors) {
     if (!at::isFloatingType(tensor.dtype) || tensor.dtype == dtype) continue;
     tensor.dtype = dtype;
-    tensor.make = [make = tensor.make, dtype, name = tensor.name] {
-      const at::Tensor before = make(), after = before.to(dtype);
-      const auto largest = [](const at::Tensor& values) {
-        return values.numel() == 0 ? 0.0 : values.to(at::kFloat).abs().max().item<double>();
-      };
-      if (dtype == at::kHalf && std::isinf(largest(after)) && !std::isinf(largest(before))) {
-        fail("\"{}\" holds {}, beyond what float16 can: use bfloat16 or float32", printable(name),
-             largest(before));
-      }
-      return after;
+    tensor.make = [make = tensor.make, name = tensor.name, dtype] {
+      return narrowed(make(), name, dtype);
     };
   }
-  const std::string name = dtype == at::kFloat  ? "float32"
-                           : dtype == at::kHalf ? "float16"
-                                                : "bfloat16";
   const bool is_new_name = source.config.contains("dtype");  // transformers 5
-  source.config[is_new_name ? "dtype" : "torch_dtype"] = name;
+  source.config[is_new_name ? "dtype" : "torch_dtype"] = name_of(dtype);
 }
 
 void write_folder(const fs::path& folder, const ModelSource& source, uint64_t largest_shard) {

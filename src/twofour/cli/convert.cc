@@ -24,7 +24,7 @@ namespace {
 using checkpoint::ModelSource;
 
 struct ConvertFlags {
-  std::string in, out, to, dtype, tokenizer, model, largest_shard = "5GB";
+  std::string in, out, to, dtype, tokenizer, model, largest_shard;
   bool force = false, json = false;
 };
 
@@ -83,48 +83,65 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
     if (given && !allowed) fail_usage("{} is for {} only", option, where);
   };
   only("--dtype", !flags.dtype.empty(), to_folder, "--to hf and compressed-tensors");
+  only("--max-shard-size", !flags.largest_shard.empty(), to_folder,
+       "--to hf and compressed-tensors");
   only("--tokenizer", !flags.tokenizer.empty(), to_folder || flags.to == "twofour",
        "--to hf, compressed-tensors and twofour");
   only("--model", !flags.model.empty(), is_masks(from), "files of masks");
   if (is_masks(from) && flags.model.empty()) {
     fail_usage("masks need --model DIR, the model that they are for");
   }
-  const std::string extension = flags.to == "npz" ? ".npz" : ".safetensors";
-  if (is_masks(flags.to) && fs::path(flags.out).extension() != extension) {
+  if (is_model(flags.to)) return;
+  // Token files too: their .json of the same stem must not be the file itself.
+  const std::string extension = flags.to == "npz"    ? ".npz"
+                                : is_masks(flags.to) ? ".safetensors"
+                                                     : ".bin";
+  if (fs::path(flags.out).extension() != extension) {
     fail_usage("--to {} writes a file: let OUT end in {}", flags.to, extension);
   }
-  const bool writes_tokens = flags.to == "twofour" || flags.to == "nanogpt";
-  if (writes_tokens && fs::path(flags.out).extension() != ".bin") {
-    fail_usage("--to {} writes a token file: let OUT end in .bin", flags.to);
-  }
 }
 
-// What this program and transformers write into a model's folder.
-bool belongs_to_a_model(const fs::directory_entry& entry) {
-  static const std::set<std::string> kNames = {
-      "config.json",        "generation_config.json", "model.safetensors.index.json",
-      "tokenizer.json",     "tokenizer_config.json",  "special_tokens_map.json",
-      "vocab.json",         "encoder.json",           "merges.txt",
-      "vocab.bpe",          "tokenizer.model",        "added_tokens.json",
-      "chat_template.jinja"};
+// What transformers and this program write in the folder of a model and its tokenizer.
+bool is_model_file(const fs::directory_entry& entry) {
+  static const std::set<std::string> kNames = {"config.json",
+                                               "generation_config.json",
+                                               "model.safetensors.index.json",
+                                               "masks.safetensors",
+                                               "chat_template.jinja",
+                                               "chat_template.json",
+                                               "tokenizer.json",
+                                               "tokenizer_config.json",
+                                               "tokenizer.model",
+                                               "added_tokens.json",
+                                               "special_tokens_map.json",
+                                               "vocab.json",
+                                               "encoder.json",
+                                               "merges.txt",
+                                               "vocab.bpe",
+                                               "vocab.txt",
+                                               "spiece.model"};
   const std::string name = entry.path().filename().string();
-  const bool holds_weights = name.starts_with("model") && name.ends_with(".safetensors");
   return entry.is_regular_file() &&
-         (holds_weights || name == "masks.safetensors" || kNames.count(name) != 0);
+         (kNames.count(name) || (name.starts_with("model") && name.ends_with(".safetensors")));
 }
 
-// Replacing a folder deletes what is in it: never anything but a model's own files.
-void check_holds_only_a_model(const std::string& folder) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    if (belongs_to_a_model(entry)) continue;
-    fail("\"{}\" holds \"{}\", which is no part of a model: remove it, or choose another OUT",
-         folder, printable(entry.path().filename().string()));
+// Replacing a folder deletes all that it holds, so it may hold a model only.
+void check_replaceable(const fs::path& folder) {
+  const std::set<fs::directory_entry> entries(fs::directory_iterator(folder), {});
+  if (entries.empty()) return;
+  for (const fs::directory_entry& entry : entries) {
+    if (is_model_file(entry)) continue;
+    fail(
+        "\"{}\" holds \"{}\", no file of a model, which --force would delete: remove it or choose "
+        "another OUT",
+        folder.string(), printable(entry.path().filename().string()));
   }
-  if (fs::is_empty(folder)) return;
-  const auto config = checkpoint::read_json_object(fs::path(folder) / "config.json");
-  if (!config.contains("model_type")) {
-    fail("\"{}\" is a folder that holds no model: remove it yourself", folder);
-  }
+  const fs::path path = folder / "config.json";
+  const auto config =
+      fs::exists(path) ? nlohmann::json::parse(read_file(path), nullptr, false) : nlohmann::json();
+  if (config.is_object() && config.contains("model_type")) return;
+  fail("\"{}\" holds no model (no config.json with a model_type): remove it or choose another OUT",
+       folder.string());
 }
 
 void check_target(const ConvertFlags& flags) {
@@ -133,13 +150,15 @@ void check_target(const ConvertFlags& flags) {
     fail("\"{}\" exists: choose another OUT, or replace it with --force", flags.out);
   }
   if (!fs::is_directory(flags.out)) return;
-  if (!is_folder(flags.to)) fail("\"{}\" is a folder: choose another OUT", flags.out);
-  check_holds_only_a_model(flags.out);
+  if (!is_folder(flags.to)) {
+    fail("\"{}\" is a folder, but --to {} writes a file: choose another OUT", flags.out, flags.to);
+  }
+  check_replaceable(flags.out);
 }
 
 void save_folder(const ConvertFlags& flags, const ModelSource& source,
                  const std::optional<text::Tokenizer>& tokenizer) {
-  const uint64_t largest = bytes_named(flags.largest_shard);
+  const uint64_t largest = bytes_named(flags.largest_shard.empty() ? "5GB" : flags.largest_shard);
   AtomicFolder folder(flags.out);
   if (flags.to == "hf") {
     checkpoint::write_folder(folder.path(), source, largest);
@@ -223,8 +242,9 @@ void run_convert(const ConvertFlags& flags) {
   const std::string from = format_of(flags.in, flags.to);
   check_flags(flags, from);
   check_target(flags);
-  const fs::path parent = fs::absolute(flags.out).parent_path();
-  if (fs::is_directory(parent)) remove_abandoned(parent);
+  // The slash at the end of "out/" would make "out" its own parent.
+  const fs::path out = fs::absolute(flags.out);
+  remove_abandoned((out.has_filename() ? out : out.parent_path()).parent_path());
   if (is_model(from)) {
     convert_model(flags, from);
   } else if (is_masks(from)) {
@@ -281,7 +301,7 @@ void add_convert(CLI::App& program) {
       ->type_name("T");
   command
       .add_option("--max-shard-size", flags->largest_shard,
-                  "weights beyond it go to several files: 5GB, 200MB, 1GiB")
+                  "weights beyond it go to several files: 5GB (default), 200MB, 1GiB")
       ->type_name("SIZE");
   command
       .add_option("--tokenizer", flags->tokenizer,
