@@ -194,11 +194,44 @@ def test_digits_as_in_smollm_equal_tokenizers(encode, shared, tmp_path, individu
     assert_equal(texts, encode(tmp_path, texts), [peer.encode(text, add_special_tokens=False).ids for text in texts])
 
 
-def test_a_hugging_face_folder_of_gpt2s_files_knows_its_special_token(encode, shared, tmp_path):
-    gpt2 = shared / "data" / "tokenizers" / "gpt2"
-    (tmp_path / "vocab.json").write_bytes((gpt2 / "encoder.json").read_bytes())
-    (tmp_path / "merges.txt").write_bytes((gpt2 / "vocab.bpe").read_bytes())
-    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+@pytest.fixture
+def gpt2_folder(shared, tmp_path):
+    """A folder with GPT-2's files as transformers names them, and `files` (name -> content) beside them."""
+
+    def make(files):
+        folder = tmp_path / "gpt2"
+        folder.mkdir()
+        gpt2 = shared / "data" / "tokenizers" / "gpt2"
+        (folder / "vocab.json").write_bytes((gpt2 / "encoder.json").read_bytes())
+        (folder / "merges.txt").write_bytes((gpt2 / "vocab.bpe").read_bytes())
+        for name, content in files.items():
+            (folder / name).write_text(json.dumps(content))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("name, content", [("tokenizer_config.json", {"tokenizer_class": "GPT2Tokenizer"}),
+                                           ("special_tokens_map.json", {"eos_token": "<|endoftext|>"}),
+                                           ("added_tokens.json", {"<|endoftext|>": 50256})])
+def test_a_hugging_face_folder_of_gpt2s_files_knows_its_special_token(encode, saved, gpt2_folder, name, content):
+    folder = gpt2_folder({name: content})
     texts = ["<|endoftext|>x", "a<|endoftext|>", "no token", ""]
-    peer = AutoTokenizer.from_pretrained(tmp_path)
-    assert_equal(texts, encode(tmp_path, texts), [peer(text).input_ids for text in texts])
+    ours = encode(folder, texts)
+    assert_equal(texts, encode(saved(folder), texts), ours)
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    peer = AutoTokenizer.from_pretrained(folder)
+    assert_equal(texts, ours, [peer(text).input_ids for text in texts])
+
+
+def test_bare_files_of_gpt2_hold_no_special_token(encode, gpt2_folder):
+    folder = gpt2_folder({})
+    assert 50256 not in encode(folder, ["a<|endoftext|>b"])[0]
+
+
+@pytest.mark.parametrize("config", [{"add_bos_token": True}, {"add_eos_token": True}, {"add_bos_token": False},
+                                    {"add_bos_token": True, "add_eos_token": True}])
+def test_flags_beside_gpt2s_files_equal_transformers(encode, gpt2_folder, config):
+    folder = gpt2_folder({"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", **config}})
+    texts = ["some text", "", "<|endoftext|>x"]
+    assert_equal(texts, encode(folder, texts, "--special"), AutoTokenizer.from_pretrained(folder)(texts).input_ids)
