@@ -181,16 +181,21 @@ def test_decoding_equals_tokenizers(twofour, encode, shared):
             assert ours == peer.decode_batch(ids, skip_special_tokens=skip)
 
 
+@pytest.mark.parametrize("rule", ["gpt2", "llama3"])
 @pytest.mark.parametrize("individual", [True, False])
-def test_digits_as_in_smollm_equal_tokenizers(encode, shared, tmp_path, individual):
+def test_digits_as_in_smollm_equal_tokenizers(encode, shared, tmp_path, individual, rule):
     json_file = json.loads((shared / "data" / "tokenizers" / "llama3" / "tokenizer.json").read_text())
+    split = json_file["pre_tokenizer"]["pretokenizers"][0]
     json_file["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
-        {"type": "Digits", "individual_digits": individual},
-        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}]}
+        {"type": "Digits", "individual_digits": individual}, *([split] if rule == "llama3" else []),
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": rule == "gpt2"}]}
     json_file["model"]["ignore_merges"] = False
     (tmp_path / "tokenizer.json").write_text(json.dumps(json_file))
     peer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    texts = random_texts(2000, 11, ["12", " 7", "  345", "\u0664", "\u00b2", "\u2167", "don't 5's", "\n\n9"])
+    numbers = ["12", " 7", "  345", "\u0664", "\u00b2", "\u2167", "\u3007", "don't 5's", "\n\n9", "1\n2", "4\r\n"]
+    texts = random_texts(2000, 11, numbers * 3)
+    # Long enough to be cut for several threads.
+    texts += ["12\n34 a\n5  6\n\u06649 don't 5's\n" * 30_000, "".join(texts) * 4]
     assert_equal(texts, encode(tmp_path, texts), [peer.encode(text, add_special_tokens=False).ids for text in texts])
 
 
