@@ -181,24 +181,62 @@ def test_decoding_equals_tokenizers(twofour, encode, shared):
             assert ours == peer.decode_batch(ids, skip_special_tokens=skip)
 
 
+@pytest.mark.parametrize("rule", ["gpt2", "llama3"])
 @pytest.mark.parametrize("individual", [True, False])
-def test_digits_as_in_smollm_equal_tokenizers(encode, shared, tmp_path, individual):
+def test_digits_as_in_smollm_equal_tokenizers(encode, shared, tmp_path, individual, rule):
     json_file = json.loads((shared / "data" / "tokenizers" / "llama3" / "tokenizer.json").read_text())
+    split = json_file["pre_tokenizer"]["pretokenizers"][0]
     json_file["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
-        {"type": "Digits", "individual_digits": individual},
-        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}]}
+        {"type": "Digits", "individual_digits": individual}, *([split] if rule == "llama3" else []),
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": rule == "gpt2"}]}
     json_file["model"]["ignore_merges"] = False
     (tmp_path / "tokenizer.json").write_text(json.dumps(json_file))
     peer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    texts = random_texts(2000, 11, ["12", " 7", "  345", "\u0664", "\u00b2", "\u2167", "don't 5's", "\n\n9"])
+    numbers = ["12", " 7", "  345", "\u0664", "\u00b2", "\u2167", "\u3007", "don't 5's", "\n\n9", "1\n2", "4\r\n"]
+    texts = random_texts(2000, 11, numbers * 3)
+    # Long enough to be cut for several threads.
+    texts += ["12\n34 a\n5  6\n\u06649 don't 5's\n" * 30_000, "".join(texts) * 4]
     assert_equal(texts, encode(tmp_path, texts), [peer.encode(text, add_special_tokens=False).ids for text in texts])
 
 
-def test_a_hugging_face_folder_of_gpt2s_files_knows_its_special_token(encode, shared, tmp_path):
-    gpt2 = shared / "data" / "tokenizers" / "gpt2"
-    (tmp_path / "vocab.json").write_bytes((gpt2 / "encoder.json").read_bytes())
-    (tmp_path / "merges.txt").write_bytes((gpt2 / "vocab.bpe").read_bytes())
-    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+@pytest.fixture
+def gpt2_folder(shared, tmp_path):
+    """A folder with GPT-2's files as transformers names them, and `files` (name -> content) beside them."""
+
+    def make(files):
+        folder = tmp_path / "gpt2"
+        folder.mkdir()
+        gpt2 = shared / "data" / "tokenizers" / "gpt2"
+        (folder / "vocab.json").write_bytes((gpt2 / "encoder.json").read_bytes())
+        (folder / "merges.txt").write_bytes((gpt2 / "vocab.bpe").read_bytes())
+        for name, content in files.items():
+            (folder / name).write_text(json.dumps(content))
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("name, content", [("tokenizer_config.json", {"tokenizer_class": "GPT2Tokenizer"}),
+                                           ("special_tokens_map.json", {"eos_token": "<|endoftext|>"}),
+                                           ("added_tokens.json", {"<|endoftext|>": 50256})])
+def test_a_hugging_face_folder_of_gpt2s_files_knows_its_special_token(encode, saved, gpt2_folder, name, content):
+    folder = gpt2_folder({name: content})
     texts = ["<|endoftext|>x", "a<|endoftext|>", "no token", ""]
-    peer = AutoTokenizer.from_pretrained(tmp_path)
-    assert_equal(texts, encode(tmp_path, texts), [peer(text).input_ids for text in texts])
+    ours = encode(folder, texts)
+    assert_equal(texts, encode(saved(folder), texts), ours)
+    (folder / "config.json").write_text('{"model_type": "gpt2"}')
+    peer = AutoTokenizer.from_pretrained(folder)
+    assert_equal(texts, ours, [peer(text).input_ids for text in texts])
+
+
+def test_bare_files_of_gpt2_hold_no_special_token(encode, gpt2_folder):
+    folder = gpt2_folder({})
+    assert 50256 not in encode(folder, ["a<|endoftext|>b"])[0]
+
+
+@pytest.mark.parametrize("config", [{"add_bos_token": True}, {"add_eos_token": True}, {"add_bos_token": False},
+                                    {"add_bos_token": True, "add_eos_token": True}])
+def test_flags_beside_gpt2s_files_equal_transformers(encode, gpt2_folder, config):
+    folder = gpt2_folder({"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", **config}})
+    texts = ["some text", "", "<|endoftext|>x"]
+    assert_equal(texts, encode(folder, texts, "--special"), AutoTokenizer.from_pretrained(folder)(texts).input_ids)

@@ -10,7 +10,9 @@
 namespace twofour::text {
 
 ByteLevelEncoder::ByteLevelEncoder(std::string_view rule, Options options, std::unique_ptr<Bpe> bpe)
-    : splitter_(std::string(rule)), options_(options), bpe_(std::move(bpe)) {}
+    : splitter_(std::string(rule)), options_(std::move(options)), bpe_(std::move(bpe)) {
+  if (!options_.digits_rule.empty()) digits_.emplace(options_.digits_rule);
+}
 
 std::string_view ByteLevelEncoder::normalize(std::string_view part, Place,
                                              std::string& buffer) const {
@@ -35,6 +37,16 @@ void ByteLevelEncoder::encode(std::string_view text, Place place, WordCache& cac
     with_space.append(1, ' ').append(text);
     text = with_space;
   }
+  if (!digits_) return encode_pieces(text, cache, ids);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = digits_->piece_end(text, begin);
+    encode_pieces(text.substr(begin, end - begin), cache, ids);
+    begin = end;
+  }
+}
+
+void ByteLevelEncoder::encode_pieces(std::string_view text, WordCache& cache,
+                                     std::vector<int32_t>& ids) const {
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = splitter_.piece_end(text, begin);
     const std::string_view word = text.substr(begin, end - begin);
@@ -48,6 +60,7 @@ void ByteLevelEncoder::encode(std::string_view text, Place place, WordCache& cac
 }
 
 size_t ByteLevelEncoder::safe_cut(std::string_view part, size_t begin) const {
+  // Behind a line end no number goes on: digits_ cuts the two sides as it cuts the whole.
   return splitter_.safe_cut(part, begin);
 }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "twofour/text/bpe.h"
 #include "twofour/text/part_encoder.h"
@@ -17,6 +19,10 @@ class ByteLevelEncoder : public PartEncoder {
     /// only we mend the order.
     bool nfc = false;
     bool add_prefix_space = false;  ///< a part that begins with no space gets one
+    /// Cuts a part before the splitting rule does: what it matches, and what lies between, are
+    /// texts of their own to that rule (Hugging Face's Digits). Empty for none; not with
+    /// add_prefix_space, which would have to put a space before each of them.
+    std::string digits_rule = {};
   };
   ByteLevelEncoder(std::string_view rule, Options options, std::unique_ptr<Bpe> bpe);
 
@@ -30,7 +36,10 @@ class ByteLevelEncoder : public PartEncoder {
   const std::string& bytes(int32_t id) const override { return bpe_->piece(id); }
 
  private:
+  void encode_pieces(std::string_view text, WordCache& cache, std::vector<int32_t>& ids) const;
+
   Splitter splitter_;
+  std::optional<Splitter> digits_;
   Options options_;
   std::unique_ptr<Bpe> bpe_;
 };

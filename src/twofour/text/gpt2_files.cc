@@ -1,4 +1,7 @@
 // GPT-2's own pair of files, and the tokenizers that are trained here.
+#include <algorithm>
+#include <iterator>
+
 #include "twofour/base/error.h"
 #include "twofour/text/byte_level.h"
 #include "twofour/text/byte_level_encoder.h"
@@ -8,6 +11,9 @@
 
 namespace twofour::text {
 namespace {
+
+// What transformers writes beside its tokenizer_config.json, older versions even without it.
+constexpr const char* kSpecialTokenFiles[] = {"special_tokens_map.json", "added_tokens.json"};
 
 void set_gpt2_encoder(const fs::path& path, std::vector<std::string> pieces,
                       const std::vector<Bpe::Merge>& merges, Tokenizer::Implementation& out) {
@@ -19,6 +25,14 @@ void set_gpt2_encoder(const fs::path& path, std::vector<std::string> pieces,
   } catch (const Error& error) {
     refuse(path, error.what());
   }
+}
+
+// In a folder that transformers wrote the special token is one wherever it stands in a text;
+// GPT-2's files as they were published say nothing of special tokens, there it is plain text.
+bool is_of_transformers(const fs::path& folder) {
+  return fs::exists(folder / "tokenizer_config.json") ||
+         std::any_of(std::begin(kSpecialTokenFiles), std::end(kSpecialTokenFiles),
+                     [&](const char* name) { return fs::exists(folder / name); });
 }
 
 Json added_token_json(const std::string& content, int32_t id) {
@@ -39,15 +53,17 @@ MutableTokenizer read_vocabulary_and_merges(const fs::path& vocabulary, const fs
     const auto id = json[end].get<int32_t>();
     out->added_content[id] = end;
     out->special.insert(id);
-    // In a folder that transformers wrote it is a token wherever it stands; beside the files as
-    // GPT-2 was published with them, it is plain text.
-    if (fs::exists(vocabulary.parent_path() / "tokenizer_config.json"))
-      out->raw_tokens.add(end, id);
+    if (is_of_transformers(vocabulary.parent_path())) out->raw_tokens.add(end, id);
   }
   const auto ranked = read_merge_lines(merges, merges_text, pieces);
   set_gpt2_encoder(merges, std::move(pieces), ranked, *out);
   out->files["vocab.json"] = vocabulary_text;
   out->files["merges.txt"] = merges_text;
+  // Kept, so that the tokenizer as it is saved finds the same special token.
+  for (const char* name : kSpecialTokenFiles) {
+    const fs::path beside = vocabulary.parent_path() / name;
+    if (fs::exists(beside)) out->files[name] = read_file(beside);
+  }
   read_tokenizer_config(vocabulary, *out);
   return out;
 }

@@ -21,8 +21,14 @@ class Tokenizer {
  public:
   /// Reads a folder that holds tokenizer.json, or vocab.json / encoder.json with merges.txt /
   /// vocab.bpe, or sentencepiece's tokenizer.model (the first of them that is there); or the path
-  /// of a tokenizer.json or a .model itself. tokenizer_config.json beside it is read too. Throws
-  /// Error naming the file and the place in it for anything missing or malformed, and for a
+  /// of a tokenizer.json or a .model itself. tokenizer_config.json beside it is read too.
+  ///
+  /// "<|endoftext|>" in a text is a special token with GPT-2's pair of files where
+  /// tokenizer_config.json, special_tokens_map.json or added_tokens.json lies beside them (a folder
+  /// of transformers); beside none of these it is plain text, as in the files that GPT-2 was
+  /// published with.
+  ///
+  /// Throws Error naming the file and the place in it for anything missing or malformed, and for a
   /// component that would change the ids and is not known (its name is in the message).
   static Tokenizer load(const std::filesystem::path& path);
 
@@ -36,7 +42,9 @@ class Tokenizer {
                                                  const std::vector<bool>& continues = {}) const;
 
   /// The ids that the model's own tokenizer puts before and behind a text, as Hugging Face's
-  /// tokenizer(text) does. encode() adds neither.
+  /// tokenizer(text) of transformers 5 does: from the post_processor of tokenizer.json; only
+  /// without a tokenizer.json from add_bos_token and add_eos_token of tokenizer_config.json.
+  /// encode() adds neither.
   const std::vector<int32_t>& prefix_ids() const;
   const std::vector<int32_t>& suffix_ids() const;
   /// encode(text) between them.

@@ -38,11 +38,14 @@ void read_tokenizer_config(const fs::path& neighbour, Tokenizer::Implementation&
     const bool adds_begin = read_flag(path, config, "add_bos_token", false);
     const bool adds_end = read_flag(path, config, "add_eos_token", false);
     const bool has_flags = config.contains("add_bos_token") || config.contains("add_eos_token");
-    if (has_flags && neighbour.extension() != ".json") {
+    if (has_flags && !out.files.contains("tokenizer.json")) {
+      // GPT-2's, where the config names none.
+      const auto usual = find_added(out, {"<|endoftext|>"});
+      const auto first = begin ? begin : usual, last = end ? end : usual;
       out.prefix_ids.clear();
       out.suffix_ids.clear();
-      if (adds_begin && begin) out.prefix_ids = {*begin};
-      if (adds_end && end) out.suffix_ids = {*end};
+      if (adds_begin && first) out.prefix_ids = {*first};
+      if (adds_end && last) out.suffix_ids = {*last};
     }
     out.files["tokenizer_config.json"] = content;
   }

@@ -62,16 +62,8 @@ bool read_normalizer(const fs::path& path, const Json& json, Components& out) {
                            printable(json["normalizer"].dump(), 200)));
 }
 
-// GPT-2's rule behind Digits, which parts every number character from what is around it (or every
-// run of them): white space before one then ends a text of its own and stays whole.
-std::string gpt2_rule_behind_digits(bool individual) {
-  const std::string numbers = individual ? R"(\p{N})" : R"(\p{N}+)";
-  return R"('s|'t|'re|'ve|'m|'ll|'d|)" + numbers +
-         R"(| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+)";
-}
-
 void read_byte_level(const fs::path& path, const std::vector<Json>& parts, Components& out) {
-  std::optional<bool> individual_digits;
+  std::string& digits = out.byte_level_options.digits_rule;
   for (const Json& part : parts) {
     const std::string type = type_of(part);
     const bool known_order = !out.byte_level;
@@ -83,8 +75,8 @@ void read_byte_level(const fs::path& path, const std::vector<Json>& parts, Compo
         refuse(path, "a Split pre-tokenizer without a Regex is not supported");
       }
       out.rule = part["pattern"]["Regex"].get<std::string>();
-    } else if (type == "Digits" && known_order && out.rule.empty() && !individual_digits) {
-      individual_digits = read_flag(path, part, "individual_digits", false);
+    } else if (type == "Digits" && known_order && out.rule.empty() && digits.empty()) {
+      digits = read_flag(path, part, "individual_digits", false) ? R"(\p{N})" : R"(\p{N}+)";
     } else if (type == "ByteLevel" && known_order) {
       out.byte_level = true;
       out.byte_level_options.add_prefix_space = read_flag(path, part, "add_prefix_space", true);
@@ -101,13 +93,9 @@ void read_byte_level(const fs::path& path, const std::vector<Json>& parts, Compo
   if (!out.byte_level || out.rule.empty()) {
     refuse(path, "byte-level BPE without a splitting rule is not supported");
   }
-  if (!individual_digits) return;
-  if (out.rule != kGpt2Rule || out.byte_level_options.add_prefix_space) {
-    refuse(
-        path,
-        "Digits before another rule than GPT-2's, or a space that is put before, is not supported");
+  if (!digits.empty() && out.byte_level_options.add_prefix_space) {
+    refuse(path, "Digits with add_prefix_space true is not supported");
   }
-  out.rule = gpt2_rule_behind_digits(*individual_digits);
 }
 
 void read_metaspace(const fs::path& path, const Json& part, Components& out) {

@@ -185,6 +185,11 @@ TEST(Tokenizer, damaged_files_are_refused_in_one_line) {
            {"\"lstrip\":false", "\"lstrip\":true", "lstrip"},
            {"\"type\":\"ByteLevel\",\"use_regex\":true},\"truncation\"",
             "\"type\":\"Whitespace\"},\"truncation\"", "pre-tokenizer Whitespace"},
+           {"\"pre_tokenizer\":{\"add_prefix_space\":false,\"trim_offsets\":true,\"type\":"
+            "\"ByteLevel\",\"use_regex\":true}",
+            "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"},"
+            "{\"type\":\"ByteLevel\",\"add_prefix_space\":true}]}",
+            "Digits with add_prefix_space true is not supported"},
            {"\"a\":", "\"a\":-", "has the id"},
            {"\"a\":", "\"a\":99999999999", "has the id"},
            {"\"!\":1,", "\"!\":2,", "two pieces have the id 2"},
