@@ -10,8 +10,8 @@
 #include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/llama2c.h"
 #include "twofour/checkpoint/model_folder.h"
-#include "twofour/checkpoint/model_weights.h"
 #include "twofour/model/model.h"
+#include "twofour/sparse/dtype.h"
 #include "twofour/sparse/pattern.h"
 
 namespace twofour::checkpoint {
@@ -32,23 +32,12 @@ at::Tensor released_after_use(const std::shared_ptr<File>& file, const std::stri
       view.options());
 }
 
-model::Model shapes_of(const model::ModelConfig& config) {
-  return model::make_empty(config, at::TensorOptions().dtype(at::kFloat).device(at::kMeta));
-}
-
-WeightShapes parameter_shapes(const model::ModelConfig& config) {
-  WeightShapes shapes;
-  shapes_of(config).visit(
-      [&](const std::string& name, at::Tensor& tensor) { shapes[name] = tensor.sizes().vec(); });
-  return shapes;
-}
-
 // Files may leave out what stands in front of every name.
 std::string without_prefix(const std::string& name) { return name.substr(name.find('.') + 1); }
 
 std::set<std::string> linear_names(const ModelSource& source) {
   std::set<std::string> names;
-  shapes_of(source.model).visit_linears([&](const std::string& name, auto&) {
+  model::make_shapes(source.model).visit_linears([&](const std::string& name, auto&) {
     names.insert(name);
     names.insert(without_prefix(name));
   });
@@ -92,15 +81,15 @@ void write_config(const fs::path& folder, const OrderedJson& config) {
   write_file(folder / kConfig, config.dump(2) + "\n");
 }
 
-NamedTensors masks_of(const fs::path& folder, const ModelWeights& weights,
-                      const WeightShapes& shapes) {
-  if (fs::exists(folder / kMasks)) return read_masks(folder / kMasks, shapes);
+NamedTensors masks_of(const ModelFolder& folder, const WeightShapes& shapes) {
+  const fs::path file = folder.path() / kMasks;
+  if (fs::exists(file)) return read_masks(file, shapes);
   NamedTensors masks;
   for (const auto& [name, shape] : shapes) {
-    const std::string stored = weights.contains(name) ? name : without_prefix(name);
-    if (!weights.contains(stored) || !weights.entry(stored).compressed) continue;
-    masks.emplace_back(name, weights.mask(stored));
-    weights.release(stored);
+    const std::string stored = folder.stored_name(name);
+    if (!folder.weights().entry(stored).compressed) continue;
+    masks.emplace_back(name, folder.weights().mask(stored));
+    folder.weights().release(stored);
   }
   return masks;
 }
@@ -120,16 +109,13 @@ TensorToWrite part_of(const TensorToWrite& tensor, const std::string& suffix, at
   return {module + "." + suffix, dtype, std::move(shape), make};
 }
 
-const char* name_of(at::ScalarType dtype) {
-  return dtype == at::kFloat ? "float32" : dtype == at::kHalf ? "float16" : "bfloat16";
-}
-
 // Rounded to `dtype`, which must hold every finite value: an infinite weight ruins the model.
 at::Tensor narrowed(const at::Tensor& values, const std::string& name, at::ScalarType dtype) {
   const at::Tensor rounded = values.to(dtype);
   const at::Tensor infinite = rounded.isinf();
   if (infinite.any().item<bool>() && !infinite.equal(values.to(at::kDouble).isinf())) {
-    fail("tensor \"{}\" holds values beyond the range of {}: {}", printable(name), name_of(dtype),
+    fail("tensor \"{}\" holds values beyond the range of {}: {}", printable(name),
+         sparse::dtype_name(dtype),
          dtype == at::kHalf       ? "use bfloat16 or float32"
          : dtype == at::kBFloat16 ? "use float32"
                                   : "leave out --dtype");
@@ -139,23 +125,29 @@ at::Tensor narrowed(const at::Tensor& values, const std::string& name, at::Scala
 
 }  // namespace
 
-ModelSource open_folder(const fs::path& folder) {
-  const fs::path path = folder / kConfig;
+WeightShapes parameter_shapes(const model::ModelConfig& config) {
+  WeightShapes shapes;
+  model::make_shapes(config).visit(
+      [&](const std::string& name, at::Tensor& tensor) { shapes[name] = tensor.sizes().vec(); });
+  return shapes;
+}
+
+ModelSource open_folder(const fs::path& path) {
+  const auto folder = std::make_shared<const ModelFolder>(path);
+  const std::shared_ptr<const ModelWeights> weights(folder, &folder->weights());
   ModelSource source;
-  const FolderConfig config = ModelFolder(folder).config();
-  const auto weights = std::make_shared<ModelWeights>(folder, config.compression);
-  source.config = OrderedJson::parse(read_file(path));
+  source.config = OrderedJson::parse(read_file(path / kConfig));
   source.config.erase("quantization_config");
-  source.model = config.model;
-  source.shapes = parameter_shapes(config.model);
-  source.extras = folder;
+  source.model = folder->config().model;
+  source.shapes = parameter_shapes(source.model);
+  source.extras = path;
   for (const std::string& name : weights->names_as_stored()) {
     const ModelWeights::Weight& entry = weights->entry(name);
     source.tensors.push_back({name, entry.dtype, entry.shape, [weights, name] {
                                 return released_after_use(weights, name, weights->view(name));
                               }});
   }
-  source.masks = masks_of(folder, *weights, source.shapes);
+  source.masks = masks_of(*folder, source.shapes);
   return source;
 }
 
@@ -195,7 +187,7 @@ void convert_dtype(ModelSource& source, at::ScalarType dtype) {
     };
   }
   const bool is_new_name = source.config.contains("dtype");  // transformers 5
-  source.config[is_new_name ? "dtype" : "torch_dtype"] = name_of(dtype);
+  source.config[is_new_name ? "dtype" : "torch_dtype"] = sparse::dtype_name(dtype);
 }
 
 void write_folder(const fs::path& folder, const ModelSource& source, uint64_t largest_shard) {

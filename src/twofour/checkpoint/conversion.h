@@ -15,12 +15,15 @@
 
 namespace twofour::checkpoint {
 
+/// The shapes of every parameter, linears as [out, in].
+WeightShapes parameter_shapes(const model::ModelConfig& config);
+
 /// A model that is described but not read: each tensor comes into being when it is written.
 struct ModelSource {
   nlohmann::ordered_json config;       ///< config.json, without quantization_config
   model::ModelConfig model;            ///< what it says
   std::vector<TensorToWrite> tensors;  ///< in the order in which they were stored
-  WeightShapes shapes;                 ///< of every parameter, linears as [out, in]
+  WeightShapes shapes;                 ///< parameter_shapes(model)
   NamedTensors masks;                  ///< as mask_files.h has them; empty for none
   std::filesystem::path extras;        ///< a folder whose tokenizer and other small files go along
 };

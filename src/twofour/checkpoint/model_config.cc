@@ -7,6 +7,7 @@
 #include "twofour/base/file.h"
 #include "twofour/checkpoint/config_reader.h"
 #include "twofour/checkpoint/json_file.h"
+#include "twofour/sparse/dtype.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -317,19 +318,6 @@ model::LlamaConfig read_llama(ConfigReader& reader, const std::string& what,
   return config;
 }
 
-const char* name_of(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kBFloat16:
-      return "bfloat16";
-    case at::kHalf:
-      return "float16";
-    case at::kDouble:
-      return "float64";
-    default:
-      return "float32";
-  }
-}
-
 nlohmann::ordered_json describe(const model::Gpt2Config& config) {
   return {{"architectures", {"GPT2LMHeadModel"}},
           {"model_type", "gpt2"},
@@ -436,7 +424,7 @@ FolderConfig read_config(const fs::path& folder) {
 nlohmann::ordered_json config_json(const model::ModelConfig& config, const SpecialIds& special,
                                    at::ScalarType dtype) {
   auto json = std::visit([](const auto& each) { return describe(each); }, config);
-  json["torch_dtype"] = name_of(dtype);
+  json["torch_dtype"] = sparse::dtype_name(dtype);
   // null, not absent: transformers would assume the ids of the family's first model.
   json["bos_token_id"] = special.begin ? nlohmann::ordered_json(*special.begin) : nullptr;
   json["eos_token_id"] = nullptr;

@@ -14,10 +14,6 @@
 namespace twofour::checkpoint {
 namespace {
 
-constexpr const char* kTokenizerFiles[] = {
-    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "vocab.json",     "encoder.json",          "merges.txt",
-    "vocab.bpe",      "tokenizer.model",       "added_tokens.json"};
 constexpr const char* kOutput = "lm_head.weight";
 
 // GPT-2's files hold their linears as [in, out] (Conv1D).
@@ -60,11 +56,6 @@ bool is_tied(const model::ModelConfig& config) {
   return !llama || llama->tied;
 }
 
-// The model's shapes without its memory.
-model::Model shapes_of(const model::ModelConfig& config) {
-  return model::make_empty(config, at::TensorOptions().dtype(at::kFloat).device(at::kMeta));
-}
-
 // The id of "<|endoftext|>" in a tokenizer.json of this program's making, or none.
 SpecialIds special_of_tokenizer(const fs::path& tokenizer) {
   SpecialIds special;
@@ -82,12 +73,20 @@ SpecialIds special_of_tokenizer(const fs::path& tokenizer) {
 }
 
 void copy_tokenizer(const fs::path& from, const fs::path& to) {
-  for (const char* file : kTokenizerFiles) {
+  for (const std::string& file : tokenizer_files()) {
     if (!from.empty() && fs::exists(from / file)) write_file(to / file, read_file(from / file));
   }
 }
 
 }  // namespace
+
+const std::set<std::string>& tokenizer_files() {
+  static const std::set<std::string> kFiles = {
+      "added_tokens.json",       "encoder.json",   "merges.txt",
+      "special_tokens_map.json", "tokenizer.json", "tokenizer.model",
+      "tokenizer_config.json",   "vocab.bpe",      "vocab.json"};
+  return kFiles;
+}
 
 ModelFolder::ModelFolder(const fs::path& folder)
     : config_(read_config(folder)), weights_(folder, config_.compression) {
@@ -103,17 +102,11 @@ std::string ModelFolder::stored_name(const std::string& name) const {
 }
 
 void ModelFolder::check() const {
-  const int64_t layers = std::visit([](const auto& each) { return each.layers; }, config_.model);
-  // A block has several tensors: what is missing is listed below, unless it is far too much.
-  if (layers > 1 + static_cast<int64_t>(weights_.names().size())) {
-    fail("cannot load \"{}\": config.json asks for {} layers, but there are only {} tensors",
-         path().string(), layers, weights_.names().size());
-  }
   std::set<std::string> unexpected, missing;
   for (const std::string& name : weights_.names()) {
     if (!is_buffer(name)) unexpected.insert(name);
   }
-  shapes_of(config_.model).visit([&](const std::string& full_name, at::Tensor& tensor) {
+  model::make_shapes(config_.model).visit([&](const std::string& full_name, at::Tensor& tensor) {
     const std::string name = stored_name(full_name);
     unexpected.erase(name);
     if (!weights_.contains(name)) {
@@ -157,17 +150,6 @@ void ModelFolder::fill(const std::string& name, at::Tensor& tensor) const {
   weights_.release(stored_name(name));
 }
 
-at::ScalarType ModelFolder::stored_dtype() const {
-  std::map<at::ScalarType, uint64_t> bytes;
-  for (const std::string& name : weights_.names()) {
-    const ModelWeights::Weight& entry = weights_.entry(name);
-    bytes[entry.dtype] += c10::elementSize(entry.dtype) * c10::multiply_integers(entry.shape);
-  }
-  return std::max_element(bytes.begin(), bytes.end(),
-                          [](const auto& a, const auto& b) { return a.second < b.second; })
-      ->first;
-}
-
 model::Model ModelFolder::load(at::ScalarType dtype) const {
   const at::NoGradGuard no_gradients;
   model::Model model = model::make_empty(config_.model, dtype);
@@ -188,11 +170,9 @@ void ModelFolder::load_block(model::Model& model, int64_t i, at::ScalarType dtyp
   model.visit_block(i, [&](const std::string& name, at::Tensor& tensor) { fill(name, tensor); });
 }
 
-void ModelFolder::drop_block(model::Model& model, int64_t i) { model::drop_block(model, i); }
-
 void ModelFolder::for_each(
     const std::function<void(const std::string&, const at::Tensor&)>& fn) const {
-  shapes_of(config_.model).visit([&](const std::string& name, at::Tensor&) {
+  model::make_shapes(config_.model).visit([&](const std::string& name, at::Tensor&) {
     fn(name, stored(name));
     weights_.release(stored_name(name));
   });

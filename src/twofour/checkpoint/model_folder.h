@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "twofour/checkpoint/model_config.h"
@@ -29,17 +30,17 @@ class ModelFolder {
   const std::filesystem::path& path() const { return weights_.folder(); }
   const FolderConfig& config() const { return config_; }
 
-  /// The dtype in which most of the weights are stored.
-  at::ScalarType stored_dtype() const;
+  /// The weights as they are stored, and the name of a parameter there.
+  const ModelWeights& weights() const { return weights_; }
+  std::string stored_name(const std::string& name) const;
 
   /// The whole model, each tensor converted to `dtype`.
   model::Model load(at::ScalarType dtype) const;
 
   /// The model without its blocks, whose tensors are undefined until load_block fills block i;
-  /// drop_block lets go of them. For a caller that holds one layer at a time.
+  /// model::drop_block lets go of them. For a caller that holds one layer at a time.
   model::Model load_frame(at::ScalarType dtype) const;
   void load_block(model::Model& model, int64_t i, at::ScalarType dtype) const;
-  static void drop_block(model::Model& model, int64_t i);
 
   /// Calls fn(name, tensor) for every parameter in the model's order, one at a time: the stored
   /// values, linears as [out, in]. Often views of the file: copy what is to stay.
@@ -48,7 +49,6 @@ class ModelFolder {
  private:
   void check() const;
   void check_tied_output(const std::string& output) const;
-  std::string stored_name(const std::string& name) const;
   at::Tensor stored(const std::string& name) const;
   void fill(const std::string& name, at::Tensor& tensor) const;
 
@@ -56,6 +56,9 @@ class ModelFolder {
   ModelWeights weights_;
   std::string left_out_;  ///< what the stored names lack in front
 };
+
+/// The names of the files that a tokenizer may consist of.
+const std::set<std::string>& tokenizer_files();
 
 /// ModelFolder(folder).load(dtype).
 model::Model load_model(const std::filesystem::path& folder, at::ScalarType dtype);

@@ -29,7 +29,7 @@ model::Gpt2Config small_config() {
   return config;
 }
 
-model::Model small_gpt2() { return {model::make_gpt2(small_config(), 3)}; }
+model::Model small_gpt2() { return {model::make_random(small_config(), 3)}; }
 
 /// Every golden folder: ids, logits, loss and gradients as transformers computes them.
 class Golden : public ::testing::TestWithParam<const char*> {
@@ -132,7 +132,7 @@ TEST_P(Golden, one_layer_at_a_time_is_the_same_model) {
     });
     folder.load_block(frame, i, at::kFloat);
     frame.visit_block(i, compare);
-    ModelFolder::drop_block(frame, i);
+    model::drop_block(frame, i);
   }
   EXPECT_EQ(compared, expected.size());
 }

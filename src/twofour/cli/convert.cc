@@ -13,6 +13,7 @@
 #include "twofour/checkpoint/conversion.h"
 #include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/llama2c.h"
+#include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/convert_tokens.h"
 #include "twofour/sparse/dtype.h"
@@ -103,26 +104,18 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
 
 // What transformers and this program write in the folder of a model and its tokenizer.
 bool is_model_file(const fs::directory_entry& entry) {
-  static const std::set<std::string> kNames = {"config.json",
-                                               "generation_config.json",
-                                               "model.safetensors.index.json",
-                                               "masks.safetensors",
-                                               "chat_template.jinja",
-                                               "chat_template.json",
-                                               "tokenizer.json",
-                                               "tokenizer_config.json",
-                                               "tokenizer.model",
-                                               "added_tokens.json",
-                                               "special_tokens_map.json",
-                                               "vocab.json",
-                                               "encoder.json",
-                                               "merges.txt",
-                                               "vocab.bpe",
-                                               "vocab.txt",
-                                               "spiece.model"};
+  static const std::set<std::string> kOthers = {"config.json",
+                                                "generation_config.json",
+                                                "model.safetensors.index.json",
+                                                "masks.safetensors",
+                                                "chat_template.jinja",
+                                                "chat_template.json",
+                                                "vocab.txt",
+                                                "spiece.model"};
   const std::string name = entry.path().filename().string();
   return entry.is_regular_file() &&
-         (kNames.count(name) || (name.starts_with("model") && name.ends_with(".safetensors")));
+         (kOthers.count(name) || checkpoint::tokenizer_files().count(name) ||
+          (name.starts_with("model") && name.ends_with(".safetensors")));
 }
 
 // Replacing a folder deletes all that it holds, so it may hold a model only.
@@ -218,7 +211,8 @@ void convert_model(const ConvertFlags& flags, const std::string& from) {
 }
 
 void convert_masks(const ConvertFlags& flags) {
-  const checkpoint::WeightShapes shapes = checkpoint::open_folder(flags.model).shapes;
+  const checkpoint::ModelFolder folder(flags.model);
+  const checkpoint::WeightShapes shapes = checkpoint::parameter_shapes(folder.config().model);
   checkpoint::write_masks(flags.out, checkpoint::read_masks(flags.in, shapes), shapes);
 }
 

@@ -47,7 +47,7 @@ TEST(Perplexity, refuses_impossible_windows) {
   config.layers = 1;
   config.heads = 2;
   config.feed_forward = 16;
-  const model::Model model{model::make_gpt2(config, 1)};
+  const model::Model model{model::make_random(config, 1)};
   const std::vector<int64_t> ids(20, 3);
   EXPECT_THAT_ERROR(perplexity(model, std::span(ids).first(1), {}), "at least 2 tokens");
   EXPECT_THAT_ERROR(perplexity(model, ids, {9, 9, 1, {}}), "outside 2 to 8");

@@ -24,7 +24,7 @@ Model small_model() {
   config.layers = 1;
   config.heads = 2;
   config.feed_forward = 32;
-  Model model = make_random(config, 4);
+  Model model{make_random(config, 4)};
   const at::NoGradGuard no_gradients;
   model.visit_frame([](const std::string& name, at::Tensor& tensor) {
     if (name.ends_with("wte.weight")) tensor.mul_(20);  // so that some tokens are likelier

@@ -81,7 +81,7 @@ int64_t Gpt2Config::parameters() const {
   return (vocabulary + context) * width + layers * (attention + mlp + 4 * width) + 2 * width;
 }
 
-Gpt2Block make_empty_gpt2_block(const Gpt2Config& config, const at::TensorOptions& options) {
+Gpt2Block make_empty_block(const Gpt2Config& config, const at::TensorOptions& options) {
   const auto tensor = [&](at::IntArrayRef shape) { return at::empty(shape, options); };
   const auto norm = [&] { return LayerNorm{tensor({config.width}), tensor({config.width})}; };
   const auto linear = [&](int64_t out, int64_t in) {
@@ -95,7 +95,7 @@ Gpt2Block make_empty_gpt2_block(const Gpt2Config& config, const at::TensorOption
       norm(), linear(config.feed_forward, config.width), linear(config.width, config.feed_forward)};
 }
 
-Gpt2 make_empty_gpt2_frame(const Gpt2Config& config, const at::TensorOptions& options) {
+Gpt2 make_empty_frame(const Gpt2Config& config, const at::TensorOptions& options) {
   config.check();
   Gpt2 model;
   model.config = config;
@@ -106,16 +106,16 @@ Gpt2 make_empty_gpt2_frame(const Gpt2Config& config, const at::TensorOptions& op
   return model;
 }
 
-Gpt2 make_empty_gpt2(const Gpt2Config& config, const at::TensorOptions& options) {
-  Gpt2 model = make_empty_gpt2_frame(config, options);
-  for (Gpt2Block& block : model.h) block = make_empty_gpt2_block(config, options);
+Gpt2 make_empty(const Gpt2Config& config, const at::TensorOptions& options) {
+  Gpt2 model = make_empty_frame(config, options);
+  for (Gpt2Block& block : model.h) block = make_empty_block(config, options);
   return model;
 }
 
-Gpt2 make_gpt2(const Gpt2Config& config, uint64_t seed) {
+Gpt2 make_random(const Gpt2Config& config, uint64_t seed) {
   constexpr float kDeviation = 0.02f;
   const float residual = kDeviation / std::sqrt(2.0f * static_cast<float>(config.layers));
-  Gpt2 model = make_empty_gpt2(config, at::kFloat);
+  Gpt2 model = make_empty(config, at::kFloat);
   uint32_t index = 0;
   model.visit([&](const std::string& name, at::Tensor& tensor) {
     if (tensor.dim() == 2) {
@@ -129,11 +129,11 @@ Gpt2 make_gpt2(const Gpt2Config& config, uint64_t seed) {
   return model;
 }
 
-at::Tensor gpt2_hidden(const Gpt2& model, const at::Tensor& ids, const ForwardOptions& options) {
+at::Tensor hidden_of(const Gpt2& model, const at::Tensor& ids, const ForwardOptions& options) {
   return run_blocks(model, ids, nullptr, options.recompute_activations);
 }
 
-at::Tensor gpt2_hidden(const Gpt2& model, const at::Tensor& ids, KeyValueCache& cache) {
+at::Tensor hidden_of(const Gpt2& model, const at::Tensor& ids, KeyValueCache& cache) {
   check_cache(cache, ids.size(1));
   at::Tensor hidden = run_blocks(model, ids, &cache, false);
   cache.length += ids.size(1);

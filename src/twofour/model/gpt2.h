@@ -77,25 +77,24 @@ struct Gpt2 {
 
 /// Parameters drawn as GPT-2's are: N(0, 0.02²), the two projections into the residual stream by
 /// 1 / sqrt(2 layers) less, biases 0, norms 1. A pure function of (config, seed).
-Gpt2 make_gpt2(const Gpt2Config& config, uint64_t seed);
+Gpt2 make_random(const Gpt2Config& config, uint64_t seed);
 
 /// Parameters with the right shapes and no values, for a loader to fill.
-Gpt2 make_empty_gpt2(const Gpt2Config& config, const at::TensorOptions& options);
+Gpt2 make_empty(const Gpt2Config& config, const at::TensorOptions& options);
 
 /// The same without the blocks, whose tensors are undefined.
-Gpt2 make_empty_gpt2_frame(const Gpt2Config& config, const at::TensorOptions& options);
+Gpt2 make_empty_frame(const Gpt2Config& config, const at::TensorOptions& options);
 
 /// A block of the same kind.
-Gpt2Block make_empty_gpt2_block(const Gpt2Config& config, const at::TensorOptions& options);
+Gpt2Block make_empty_block(const Gpt2Config& config, const at::TensorOptions& options);
 
 /// The last norm's output [N, D] for ids [B, T] (int64). Throws when T is over the context or an id
 /// is outside the vocabulary.
-at::Tensor gpt2_hidden(const Gpt2& model, const at::Tensor& ids,
-                       const ForwardOptions& options = {});
+at::Tensor hidden_of(const Gpt2& model, const at::Tensor& ids, const ForwardOptions& options = {});
 
 /// The same with a cache: ids [B, T] follow the tokens in `cache`, which grows by T. No gradients.
 /// T may exceed 1 only while the cache is empty.
-at::Tensor gpt2_hidden(const Gpt2& model, const at::Tensor& ids, KeyValueCache& cache);
+at::Tensor hidden_of(const Gpt2& model, const at::Tensor& ids, KeyValueCache& cache);
 KeyValueCache make_cache(const Gpt2& model, int64_t batch, int64_t capacity);
 
 template <class Fn>

@@ -154,7 +154,7 @@ at::Tensor rope_frequencies(const LlamaConfig& config) {
   return frequencies;
 }
 
-LlamaBlock make_empty_llama_block(const LlamaConfig& config, const at::TensorOptions& options) {
+LlamaBlock make_empty_block(const LlamaConfig& config, const at::TensorOptions& options) {
   const auto tensor = [&](at::IntArrayRef shape) { return at::empty(shape, options); };
   const auto linear = [&](int64_t out, int64_t in, bool has_bias) {
     Linear layer;
@@ -176,7 +176,7 @@ LlamaBlock make_empty_llama_block(const LlamaConfig& config, const at::TensorOpt
           linear(width, inner, config.feed_forward_bias)};
 }
 
-Llama make_empty_llama_frame(const LlamaConfig& config, const at::TensorOptions& options) {
+Llama make_empty_frame(const LlamaConfig& config, const at::TensorOptions& options) {
   config.check();
   Llama model;
   model.config = config;
@@ -187,15 +187,15 @@ Llama make_empty_llama_frame(const LlamaConfig& config, const at::TensorOptions&
   return model;
 }
 
-Llama make_empty_llama(const LlamaConfig& config, const at::TensorOptions& options) {
-  Llama model = make_empty_llama_frame(config, options);
-  for (LlamaBlock& block : model.layers) block = make_empty_llama_block(config, options);
+Llama make_empty(const LlamaConfig& config, const at::TensorOptions& options) {
+  Llama model = make_empty_frame(config, options);
+  for (LlamaBlock& block : model.layers) block = make_empty_block(config, options);
   return model;
 }
 
-Llama make_llama(const LlamaConfig& config, uint64_t seed) {
+Llama make_random(const LlamaConfig& config, uint64_t seed) {
   constexpr float kDeviation = 0.02f;
-  Llama model = make_empty_llama(config, at::kFloat);
+  Llama model = make_empty(config, at::kFloat);
   uint32_t index = 0;
   model.visit([&](const std::string& name, at::Tensor& tensor) {
     if (tensor.dim() == 2) {
@@ -208,11 +208,11 @@ Llama make_llama(const LlamaConfig& config, uint64_t seed) {
   return model;
 }
 
-at::Tensor llama_hidden(const Llama& model, const at::Tensor& ids, const ForwardOptions& options) {
+at::Tensor hidden_of(const Llama& model, const at::Tensor& ids, const ForwardOptions& options) {
   return run_blocks(model, ids, nullptr, options.recompute_activations);
 }
 
-at::Tensor llama_hidden(const Llama& model, const at::Tensor& ids, KeyValueCache& cache) {
+at::Tensor hidden_of(const Llama& model, const at::Tensor& ids, KeyValueCache& cache) {
   check_cache(cache, ids.size(1));
   at::Tensor hidden = run_blocks(model, ids, &cache, false);
   cache.length += ids.size(1);

@@ -98,28 +98,27 @@ struct Llama {
 
 /// Parameters drawn as LLaMA's are at the start of training: N(0, 0.02²), norms 1, biases 0. A pure
 /// function of (config, seed).
-Llama make_llama(const LlamaConfig& config, uint64_t seed);
+Llama make_random(const LlamaConfig& config, uint64_t seed);
 
 /// Parameters with the right shapes and no values, for a loader to fill.
-Llama make_empty_llama(const LlamaConfig& config, const at::TensorOptions& options);
+Llama make_empty(const LlamaConfig& config, const at::TensorOptions& options);
 
 /// The same without the blocks, whose tensors are undefined.
-Llama make_empty_llama_frame(const LlamaConfig& config, const at::TensorOptions& options);
+Llama make_empty_frame(const LlamaConfig& config, const at::TensorOptions& options);
 
 /// A block of the same kind.
-LlamaBlock make_empty_llama_block(const LlamaConfig& config, const at::TensorOptions& options);
+LlamaBlock make_empty_block(const LlamaConfig& config, const at::TensorOptions& options);
 
 /// The d / 2 angles per position of RoPE, float32, rounded as transformers computes them.
 at::Tensor rope_frequencies(const LlamaConfig& config);
 
 /// The last norm's output [N, D] for ids [B, T] (int64). Throws when T is over the context or an id
 /// is outside the vocabulary.
-at::Tensor llama_hidden(const Llama& model, const at::Tensor& ids,
-                        const ForwardOptions& options = {});
+at::Tensor hidden_of(const Llama& model, const at::Tensor& ids, const ForwardOptions& options = {});
 
 /// The same with a cache: ids [B, T] follow the tokens in `cache`, which grows by T. No gradients.
 /// T may exceed 1 only while the cache is empty.
-at::Tensor llama_hidden(const Llama& model, const at::Tensor& ids, KeyValueCache& cache);
+at::Tensor hidden_of(const Llama& model, const at::Tensor& ids, KeyValueCache& cache);
 KeyValueCache make_cache(const Llama& model, int64_t batch, int64_t capacity);
 
 template <class Fn>

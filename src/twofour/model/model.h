@@ -16,9 +16,8 @@ using ModelConfig = std::variant<Gpt2Config, LlamaConfig>;
 struct Model {
   std::variant<Gpt2, Llama> network;
 
-  int64_t context() const;     ///< largest number of tokens of a sequence
-  int64_t vocabulary() const;  ///< ids are below it
-  int64_t layers() const;      ///< blocks
+  int64_t context() const;  ///< largest number of tokens of a sequence
+  int64_t layers() const;   ///< blocks
   ModelConfig config() const;
   OutputMatrix output() const;
 
@@ -50,10 +49,13 @@ Model make_empty_frame(const ModelConfig& config, const at::TensorOptions& optio
 void make_empty_block(Model& model, int64_t i, const at::TensorOptions& options);
 void drop_block(Model& model, int64_t i);
 
+/// Parameters with the right shapes and no memory at all, to ask for names and sizes.
+Model make_shapes(const ModelConfig& config);
+
 /// Parameters as they are drawn at the start of training. A pure function of (config, seed).
 Model make_random(const ModelConfig& config, uint64_t seed);
 
-/// The last norm's output [N, D] for ids [B, T]: gpt2_hidden or llama_hidden.
+/// The last norm's output [N, D] for ids [B, T], as of the architectures' own.
 at::Tensor hidden_of(const Model& model, const at::Tensor& ids, const ForwardOptions& options = {});
 at::Tensor hidden_of(const Model& model, const at::Tensor& ids, KeyValueCache& cache);
 KeyValueCache make_cache(const Model& model, int64_t batch, int64_t capacity);

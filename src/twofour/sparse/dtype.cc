@@ -11,4 +11,19 @@ at::ScalarType dtype_named(const std::string& name) {
   fail_usage("unknown dtype \"{}\": choose float32, bfloat16 or float16", printable(name));
 }
 
+const char* dtype_name(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kDouble:
+      return "float64";
+    case at::kFloat:
+      return "float32";
+    case at::kBFloat16:
+      return "bfloat16";
+    case at::kHalf:
+      return "float16";
+    default:
+      fail("{} has no name among float64, float32, bfloat16 and float16", c10::toString(dtype));
+  }
+}
+
 }  // namespace twofour::sparse

@@ -34,7 +34,7 @@ AdamWOptions optimizer_options(const TrainOptions& options) {
 Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data)
     : options_(options),
       batches_(data, options.sizes.context, options.seed),
-      model_(model::make_gpt2(options.sizes, options.seed)),
+      model_(model::make_random(options.sizes, options.seed)),
       optimizer_(parameters_of(model_), optimizer_options(options)),
       weights_(model_, options.method, sparse::dtype_named(options.dtype), options.seed),
       phases_(options.method, options.steps, options.beta2),
@@ -60,7 +60,7 @@ double Stepper::accumulate_gradients(int64_t step) {
     at::Tensor micro_loss;
     {
       const PartTimer timer(Part::kForward);
-      const at::Tensor hidden = model::gpt2_hidden(model_, ids, {options_.recompute});
+      const at::Tensor hidden = model::hidden_of(model_, ids, {options_.recompute});
       micro_loss = model::next_token_loss(model_.output(), hidden, targets, scale);
     }
     const PartTimer timer(Part::kBackward);

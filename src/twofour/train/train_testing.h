@@ -33,7 +33,9 @@ inline model::Gpt2Config small_sizes() {
   return config;
 }
 
-inline model::Gpt2 small_model(uint64_t seed = 1) { return model::make_gpt2(small_sizes(), seed); }
+inline model::Gpt2 small_model(uint64_t seed = 1) {
+  return model::make_random(small_sizes(), seed);
+}
 
 /// A token file of `tokens` ids below 19, id(i) the one at place i.
 template <class Fn>

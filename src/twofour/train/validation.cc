@@ -32,7 +32,7 @@ double validation_loss(const model::Gpt2& model, const text::TokenFile& data, in
     const at::Tensor ids =
         at::from_blob(inputs.data(), {rows, context}, at::TensorOptions().dtype(at::kLong));
     const at::Tensor loss =
-        model::next_token_loss(model.output(), model::gpt2_hidden(model, ids), targets, 1.0);
+        model::next_token_loss(model.output(), model::hidden_of(model, ids), targets, 1.0);
     total += loss.item<double>() * static_cast<double>(rows);
   }
   return total / static_cast<double>(count);
