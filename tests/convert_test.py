@@ -272,8 +272,14 @@ def test_ids_that_do_not_fit_are_refused(twofour, tmp_path, corpus):
 def test_real_llama2c_models(twofour, tmp_path, shared, model, tokenizer):
     source = shared / "data/models" / model
     twofour("convert", source, tmp_path / "hf", "--to", "hf", "--tokenizer", shared / "data/models" / tokenizer)
-    twofour("convert", tmp_path / "hf", tmp_path / "again.bin", "--to", "llama2c")
+    twofour("convert", tmp_path / "hf", tmp_path / "again.bin", "--to", "llama2c", "--tokenizer", shared / "data/models" / tokenizer)
     assert same_file(source, tmp_path / "again.bin")
+    written = tmp_path / "tokenizer.bin"
+    assert same_file((shared / "data/models" / tokenizer).with_suffix(".bin"), written)
+    written.write_text("mine")
+    assert "tokenizer.bin" in twofour("convert", tmp_path / "hf", tmp_path / "b.bin", "--to", "llama2c", "--tokenizer",
+                                      tmp_path / "hf", fails=1).stderr
+    assert written.read_text() == "mine" and not (tmp_path / "b.bin").exists()
     judge = AutoModelForCausalLM.from_pretrained(tmp_path / "hf").eval()
     ids = AutoTokenizer.from_pretrained(tmp_path / "hf")("Once upon a time", return_tensors="pt").input_ids
     expected = judge.generate(ids, max_new_tokens=30, do_sample=False)[0, ids.shape[1]:].tolist()
@@ -305,7 +311,26 @@ def test_nothing_is_replaced_without_force(twofour, tmp_path, llama):
     assert (summary["from"], summary["to"], summary["files"]) == ("hf", "hf", 3)
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "README.md", "onnx/model.onnx", "optimizer.safetensors"])
+@pytest.mark.parametrize("to", ["twofour", "nanogpt"])
+def test_the_json_beside_a_token_file_is_not_replaced_without_force(twofour, tmp_path, to):
+    numpy.arange(10, dtype=numpy.uint16).tofile(tmp_path / "a.bin")
+    (tmp_path / "b.json").write_text("mine")
+    assert "b.json" in twofour("convert", tmp_path / "a.bin", tmp_path / "b.bin", "--to", to, fails=1).stderr
+    assert (tmp_path / "b.json").read_text() == "mine" and not (tmp_path / "b.bin").exists()
+    twofour("convert", tmp_path / "a.bin", tmp_path / "b.bin", "--to", to, "--force")
+
+
+def test_force_replaces_the_files_that_came_along_before(twofour, tmp_path, llama):
+    for name in ("LICENSE", "notes.txt"):
+        (llama / name).write_text("of the model")
+    for force in ([], ["--force"]):
+        twofour("convert", llama, tmp_path / "copy", "--to", "hf", *force)
+        assert (tmp_path / "copy/LICENSE").read_text() == (tmp_path / "copy/notes.txt").read_text() == "of the model"
+    (tmp_path / "copy/mine.txt").write_text("important")
+    assert "mine.txt" in twofour("convert", llama, tmp_path / "copy", "--to", "hf", "--force", fails=1).stderr
+
+
+@pytest.mark.parametrize("name", ["notes.md", "README.md", "onnx/model.onnx", "optimizer.safetensors"])
 @pytest.mark.parametrize("out", ["copy", "llama"])
 def test_force_deletes_no_file_that_is_not_of_a_model(twofour, tmp_path, llama, name, out):
     twofour("convert", llama, tmp_path / "copy", "--to", "hf")

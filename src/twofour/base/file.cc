@@ -46,8 +46,8 @@ class Descriptor {
   int fd_;
 };
 
-int open_for_reading(const fs::path& path, struct stat& status) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+int open_for_reading(const fs::path& path, struct stat& status, int flags = 0) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
   if (fd < 0) fail("cannot read \"{}\": {}", path.string(), system_message(errno));
   if (fstat(fd, &status) != 0 || S_ISDIR(status.st_mode)) {
     close(fd);
@@ -97,7 +97,8 @@ void write_fully(int fd, const char* data, size_t size, const fs::path& path) {
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
   struct stat status;
-  const Descriptor file(open_for_reading(path, status));
+  // Opening a pipe would wait for its writer.
+  const Descriptor file(open_for_reading(path, status, O_NONBLOCK));
   if (!S_ISREG(status.st_mode)) {
     fail("cannot read \"{}\": it is not a regular file", path.string());
   }

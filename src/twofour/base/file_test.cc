@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include "twofour/base/error.h"
 
@@ -61,6 +62,12 @@ TEST(AtomicFolder, replaces_an_existing_folder_in_one_step) {
   { AtomicFolder abandoned(target); }
   EXPECT_EQ(read_file(target / "data"), "second");
   EXPECT_EQ(entries(folder.path()), 1u);
+}
+
+TEST(MappedFile, refuses_a_pipe_without_waiting_for_its_writer) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT_ERROR(MappedFile(folder / "pipe"), "not a regular file");
 }
 
 TEST(RemoveAbandoned, takes_only_what_dead_processes_left) {

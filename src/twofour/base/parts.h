@@ -7,13 +7,14 @@
 
 namespace twofour {
 
-/// kForward, kBackward, kOptimizer and kRefresh (masks and forward weights) cover a step; kMvue and
-/// kPacking are parts of the products inside the first two.
-enum class Part { kForward, kBackward, kOptimizer, kRefresh, kMvue, kPacking };
-constexpr std::array<const char*, 6> kPartNames = {"forward", "backward", "optimizer",
+/// kForward, kBackward, kOptimizer, kCast (weights and biases that every method needs in the
+/// compute dtype) and kRefresh (masks and forward weights of the chosen layers) cover a step; kMvue
+/// and kPacking are parts of the products inside the first two.
+enum class Part { kForward, kBackward, kOptimizer, kCast, kRefresh, kMvue, kPacking };
+constexpr std::array<const char*, 7> kPartNames = {"forward", "backward", "optimizer", "cast",
                                                    "refresh", "mvue",     "packing"};
 
-constexpr size_t kStepParts = 4;  ///< the first ones, which cover a step
+constexpr size_t kStepParts = 5;  ///< the first ones, which cover a step
 
 /// Adds the time of its life to a part.
 class PartTimer {

@@ -69,12 +69,9 @@ bool is_extra(const fs::directory_entry& entry) {
 }
 
 void write_extras(const fs::path& folder, const fs::path& extras) {
-  if (extras.empty()) return;
-  std::set<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(extras)) {
-    if (is_extra(entry)) files.insert(entry.path());
+  for (const std::string& name : extra_files(extras)) {
+    write_file(folder / name, read_file(extras / name));
   }
-  for (const fs::path& file : files) write_file(folder / file.filename(), read_file(file));
 }
 
 void write_config(const fs::path& folder, const OrderedJson& config) {
@@ -124,6 +121,15 @@ at::Tensor narrowed(const at::Tensor& values, const std::string& name, at::Scala
 }
 
 }  // namespace
+
+std::set<std::string> extra_files(const fs::path& folder) {
+  std::set<std::string> names;
+  if (!fs::is_directory(folder)) return names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (is_extra(entry)) names.insert(entry.path().filename().string());
+  }
+  return names;
+}
 
 WeightShapes parameter_shapes(const model::ModelConfig& config) {
   WeightShapes shapes;

@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <set>
+#include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -17,6 +19,10 @@ namespace twofour::checkpoint {
 
 /// The shapes of every parameter, linears as [out, in].
 WeightShapes parameter_shapes(const model::ModelConfig& config);
+
+/// The names of a folder's small files that are not about the weights and go along with a model:
+/// tokenizers, generation settings, licences. None where `folder` is no folder.
+std::set<std::string> extra_files(const std::filesystem::path& folder);
 
 /// A model that is described but not read: each tensor comes into being when it is written.
 struct ModelSource {

@@ -57,9 +57,10 @@ nlohmann::ordered_json Explainer::explain(const sparse::ProductShape& shape,
 
 std::string explanation_of(const nlohmann::ordered_json& choice) {
   const std::string source = choice["source"];
-  const std::string run = choice["run"] == "dense"
-                              ? "dense"
-                              : fmt::format("2:4, {} kernels", choice["run"].get<std::string>());
+  const std::string name = choice["run"];
+  const std::string run = name == "dense"    ? "dense"
+                          : name == "onednn" ? "dense, by oneDNN"
+                                             : fmt::format("2:4, {} kernels", name);
   if (source == "only dense") return "dense: no 2:4 kernel can compute it on this CPU";
   if (source == "off") return run + ": TWOFOUR_TUNE=off, nothing was measured";
   const std::string times =

@@ -17,6 +17,8 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/convert_tokens.h"
 #include "twofour/sparse/dtype.h"
+#include "twofour/text/llama2c_tokenizer.h"
+#include "twofour/text/token_file.h"
 #include "twofour/text/tokenizer.h"
 
 namespace twofour::cli {
@@ -86,8 +88,8 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
   only("--dtype", !flags.dtype.empty(), to_folder, "--to hf and compressed-tensors");
   only("--max-shard-size", !flags.largest_shard.empty(), to_folder,
        "--to hf and compressed-tensors");
-  only("--tokenizer", !flags.tokenizer.empty(), to_folder || flags.to == "twofour",
-       "--to hf, compressed-tensors and twofour");
+  only("--tokenizer", !flags.tokenizer.empty(), is_model(flags.to) || flags.to == "twofour",
+       "--to hf, compressed-tensors, llama2c and twofour");
   only("--model", !flags.model.empty(), is_masks(from), "files of masks");
   if (is_masks(from) && flags.model.empty()) {
     fail_usage("masks need --model DIR, the model that they are for");
@@ -118,12 +120,14 @@ bool is_model_file(const fs::directory_entry& entry) {
           (name.starts_with("model") && name.ends_with(".safetensors")));
 }
 
-// Replacing a folder deletes all that it holds, so it may hold a model only.
-void check_replaceable(const fs::path& folder) {
+// Replacing a folder deletes all that it holds, so it may hold a model only, and what came along
+// from `in`.
+void check_replaceable(const fs::path& folder, const fs::path& in) {
   const std::set<fs::directory_entry> entries(fs::directory_iterator(folder), {});
   if (entries.empty()) return;
+  const std::set<std::string> extras = checkpoint::extra_files(in);
   for (const fs::directory_entry& entry : entries) {
-    if (is_model_file(entry)) continue;
+    if (is_model_file(entry) || extras.count(entry.path().filename().string())) continue;
     fail(
         "\"{}\" holds \"{}\", no file of a model, which --force would delete: remove it or choose "
         "another OUT",
@@ -137,16 +141,32 @@ void check_replaceable(const fs::path& folder) {
        folder.string());
 }
 
+// The name under which llama2.c's program looks for it.
+fs::path llama2c_tokenizer_path(const ConvertFlags& flags) {
+  return fs::path(flags.out).replace_filename("tokenizer.bin");
+}
+
+// OUT and what else is written or removed with it.
+std::vector<fs::path> replaced_by(const ConvertFlags& flags) {
+  std::vector<fs::path> paths = {flags.out};
+  if (flags.to == "twofour" || flags.to == "nanogpt") {
+    paths.push_back(text::token_info_path(flags.out));
+  } else if (flags.to == "llama2c" && !flags.tokenizer.empty()) {
+    paths.push_back(llama2c_tokenizer_path(flags));
+  }
+  return paths;
+}
+
 void check_target(const ConvertFlags& flags) {
-  if (!fs::exists(flags.out)) return;
-  if (!flags.force) {
-    fail("\"{}\" exists: choose another OUT, or replace it with --force", flags.out);
+  for (const fs::path& path : replaced_by(flags)) {
+    if (flags.force || !fs::exists(path)) continue;
+    fail("\"{}\" exists: choose another OUT, or replace it with --force", path.string());
   }
   if (!fs::is_directory(flags.out)) return;
   if (!is_folder(flags.to)) {
     fail("\"{}\" is a folder, but --to {} writes a file: choose another OUT", flags.out, flags.to);
   }
-  check_replaceable(flags.out);
+  check_replaceable(flags.out, flags.in);
 }
 
 void save_folder(const ConvertFlags& flags, const ModelSource& source,
@@ -204,6 +224,8 @@ void convert_model(const ConvertFlags& flags, const std::string& from) {
     };
   }
   if (flags.to == "llama2c") {
+    // The tokenizer first: it may be of a kind that llama2.c has no room for.
+    if (tokenizer) text::write_llama2c_tokenizer(*tokenizer, llama2c_tokenizer_path(flags));
     checkpoint::write_llama2c(flags.out, source);
   } else {
     save_folder(flags, source, tokenizer);
@@ -299,8 +321,8 @@ void add_convert(CLI::App& program) {
       ->type_name("SIZE");
   command
       .add_option("--tokenizer", flags->tokenizer,
-                  "folder, tokenizer.model or llama2.c's tokenizer.bin, to go with the model; for "
-                  "twofour: what made the tokens")
+                  "folder, tokenizer.model or llama2.c's tokenizer.bin, to go with the model (for "
+                  "llama2c as tokenizer.bin beside OUT); for twofour: what made the tokens")
       ->type_name("PATH");
   command.add_option("--model", flags->model, "the model whose masks IN holds")->type_name("DIR");
   command.add_flag("--force", flags->force, "replace OUT");

@@ -17,8 +17,6 @@ static_assert(std::endian::native == std::endian::little, "token files are littl
 constexpr int kVersion = 1;
 constexpr int64_t kLargestTwoByteVocabulary = 65536;
 
-fs::path json_path(fs::path bin) { return bin.replace_extension(".json"); }
-
 int64_t required_number(const nlohmann::json& json, const char* key, const fs::path& path) {
   if (!json.contains(key) || !json[key].is_number_integer() || json[key].get<int64_t>() < 0) {
     fail("cannot read \"{}\": \"{}\" must be a non-negative number", path.string(), key);
@@ -58,6 +56,8 @@ TokenFileInfo read_info(const fs::path& path) {
 
 }  // namespace
 
+fs::path token_info_path(fs::path bin) { return bin.replace_extension(".json"); }
+
 TokenFile::TokenFile(MappedFile file, TokenFileInfo info)
     : file_(std::move(file)), info_(std::move(info)) {}
 
@@ -66,11 +66,11 @@ TokenFile TokenFile::open(const fs::path& path) {
   const auto bytes = static_cast<int64_t>(file.size());
   if (bytes == 0) fail("cannot read \"{}\": the file is empty", path.string());
   TokenFileInfo info;
-  if (fs::exists(json_path(path))) {
-    info = read_info(json_path(path));
+  if (fs::exists(token_info_path(path))) {
+    info = read_info(token_info_path(path));
     if (info.tokens != bytes / info.bytes_per_token || bytes % info.bytes_per_token != 0) {
       fail("cannot read \"{}\": it holds {} bytes, but \"{}\" says {} tokens of {} bytes",
-           path.string(), bytes, json_path(path).filename().string(), info.tokens,
+           path.string(), bytes, token_info_path(path).filename().string(), info.tokens,
            info.bytes_per_token);
     }
   } else {
@@ -150,7 +150,7 @@ void TokenFileWriter::commit() {
   const State& state = *state_;
   const TokenFileInfo& info = state.info;
   std::error_code ignored;
-  fs::remove(json_path(state.path), ignored);
+  fs::remove(token_info_path(state.path), ignored);
   state_->file.commit();
   if (!state.with_json) return;
   const nlohmann::ordered_json json = {
@@ -162,7 +162,7 @@ void TokenFileWriter::commit() {
       {"tokenizer_hash", info.tokenizer_hash},
       {"content_hash", state.hasher.digest()},
   };
-  write_file(json_path(state.path), json.dump(2) + "\n");
+  write_file(token_info_path(state.path), json.dump(2) + "\n");
 }
 
 }  // namespace twofour::text

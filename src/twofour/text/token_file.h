@@ -13,6 +13,9 @@
 
 namespace twofour::text {
 
+/// NAME.json of NAME.bin.
+std::filesystem::path token_info_path(std::filesystem::path bin);
+
 /// What NAME.json says of NAME.bin.
 struct TokenFileInfo {
   int64_t tokens = 0;

@@ -115,7 +115,6 @@ bool SparseWeights::is_search_due(int64_t updates, bool is_sparse) const {
 
 void SparseWeights::prepare(int64_t updates, bool is_sparse) {
   const at::NoGradGuard no_gradients;
-  const PartTimer timer(Part::kRefresh);
   const bool is_due = is_search_due(updates, is_sparse);
   int64_t* searches = searches_.mutable_data_ptr<int64_t>();
   if (is_due) {
@@ -124,11 +123,13 @@ void SparseWeights::prepare(int64_t updates, bool is_sparse) {
   }
   searches[2] = is_sparse;
   copy_masters();
+  const PartTimer timer(Part::kRefresh);
   for (Layer& layer : layers_) make(layer, is_due);
 }
 
 void SparseWeights::copy_masters() {
   if (dtype_ == at::kFloat) return;
+  const PartTimer timer(Part::kCast);
   model_.forward_wte.copy_(model_.wte);
   model_.forward_wpe.copy_(model_.wpe);
   model_.visit_linears(
