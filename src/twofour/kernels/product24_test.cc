@@ -1,6 +1,7 @@
 // Every implementation of the 2:4 products against sums in double over the dense matrix.
 #include "twofour/kernels/product24.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "twofour/base/parallel.h"
+#include "twofour/kernels/buffer.h"
 #include "twofour/kernels/dispatch.h"
 #include "twofour/kernels/kernels_testing.h"
 #include "twofour/kernels/mvue.h"
@@ -145,6 +147,34 @@ TYPED_TEST(Product24, is_bit_identical_for_any_thread_count) {
   set_thread_count(2);
   multiply_transposed(panel, x.data(), 150, x.stride, again.data(), again.stride);
   EXPECT_EQ(std::memcmp(y.data(), again.data(), sizeof(T) * 150 * 300), 0);
+}
+
+// What is larger than the caches is stored past them, where lines are whole.
+TYPED_TEST(Product24, of_many_tokens_is_that_of_some_after_the_other) {
+  using T = TypeParam;
+  constexpr int64_t kColumns = 64, kRows = 4100, kStride = 4128;
+  constexpr int64_t kTokens = (int64_t{9} << 20) / (kRows * static_cast<int64_t>(sizeof(T)));
+  std::mt19937 random(9);
+  auto weight = random_sparse<T>(kRows, kColumns, random);
+  auto x = random_matrix<T>(kTokens, kColumns, random);
+  auto bias = random_matrix<T>(1, kRows, random);
+  Panel24 panel(panel_kind<T>(), kRows, kColumns);
+  fill_panel(weight.data(), weight.stride, panel);
+  const Epilogue<T> epilogue = {bias.data(), Activation::kGelu, nullptr, 0};
+  for (const int64_t offset : {0, 1}) {  // from where lines begin, of 64 bytes
+    Buffer<T> whole, parts;
+    for (Buffer<T>* y : {&whole, &parts}) {
+      y->resize(static_cast<size_t>(kTokens * kStride + offset));
+      std::fill(y->data(), y->data() + y->size(), T{});
+    }
+    multiply_transposed(panel, x.data(), kTokens, x.stride, whole.data() + offset, kStride,
+                        epilogue);
+    for (int64_t t = 0; t < kTokens; t += 32) {
+      multiply_transposed(panel, x.data() + t * x.stride, std::min<int64_t>(32, kTokens - t),
+                          x.stride, parts.data() + offset + t * kStride, kStride, epilogue);
+    }
+    EXPECT_EQ(std::memcmp(whole.data(), parts.data(), sizeof(T) * whole.size()), 0) << offset;
+  }
 }
 
 TYPED_TEST(Product24, the_transposed_panel_is_the_panel_of_the_transposed_matrix) {

@@ -11,6 +11,10 @@
 namespace twofour::kernels {
 namespace {
 
+// A larger y has left the second-level caches before it is read again. Stored past the caches it is
+// not read from memory first, line by line in as many pages as there are tokens.
+constexpr int64_t kStreamedBytes = int64_t{8} << 20;
+
 constexpr int64_t kExpandedBytes = 28672;  // of the first-level cache; sums and x need the rest
 
 // What one pair of x and one pair of row tiles give.
@@ -124,6 +128,7 @@ template <class T>
 void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
                                int64_t y_stride, const Epilogue<T>& epilogue) {
   const TileLoops<T>& loops = tile_loops<T>();
+  const bool streams = tokens * a.rows() * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
   run<T>(
       a, tokens,
       [&](int64_t token, int64_t here, std::byte* out) {
@@ -131,7 +136,7 @@ void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int
       },
       [&](const Part& part, const float* sums) {
         loops.store(sums, part.tokens, part.rows, y + part.token * y_stride + part.row, y_stride,
-                    at_offset(epilogue, part.token, part.row));
+                    at_offset(epilogue, part.token, part.row), streams);
       });
 }
 

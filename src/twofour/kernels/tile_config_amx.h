@@ -20,7 +20,8 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
-// Tiles may be used on this thread between the two.
+// Tiles may be used on this thread between the two. What it stored is visible to others after
+// stop_tiles().
 inline void start_tiles() {
   TileConfig config;
   for (int i = 0; i < 8; ++i) {
@@ -31,7 +32,10 @@ inline void start_tiles() {
   _tile_loadconfig(&config);
 }
 
-inline void stop_tiles() { _tile_release(); }
+inline void stop_tiles() {
+  _tile_release();
+  _mm_sfence();  // stores past the caches
+}
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -38,7 +38,8 @@ struct TileOperands {
 /// rows of the product) and column tile, terms x 2 tiles.
 template <class T>
 struct TileLoops {
-  /// Tiles may be used on this thread between the two.
+  /// Tiles may be used on this thread between the two. What it stored is visible to others after
+  /// stop().
   void (*start)();
   void (*stop)();
   /// x [tokens <= 32, columns], rows `stride` apart, as the tiles of one pair; zeros fill them up.
@@ -48,9 +49,9 @@ struct TileLoops {
   /// sums [4, 16, 16] (+)= a pair of x times a pair of row tiles.
   void (*multiply)(const TileOperands& operands, float* sums);
   /// y [tokens, rows] <- epilogue(one pair's sums); the epilogue's pointers are at the first row
-  /// and token.
+  /// and token. `streams`: past the caches where that can be.
   void (*store)(const float* sums, int64_t tokens, int64_t rows, T* y, int64_t stride,
-                const Epilogue<T>& epilogue);
+                const Epilogue<T>& epilogue, bool streams);
   /// y [rows, width] += the transposed sums.
   void (*add_transposed)(const float* sums, int64_t width, int64_t rows, float* y, int64_t stride);
 };

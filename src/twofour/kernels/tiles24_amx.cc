@@ -228,6 +228,21 @@ void pack_columns(const T* x, int64_t rows, int64_t width, int64_t stride, std::
   }
 }
 
+// Two vectors as they are stored, and the store: past the caches, of 16-bit values as one line.
+inline void stream_two(const __m512 (&z)[2], float* y) {
+  _mm512_stream_ps(y, z[0]);
+  _mm512_stream_ps(y + 16, z[1]);
+}
+inline void stream_two(const __m512 (&z)[2], float16* y) {
+  const __m512i low = _mm512_castsi256_si512(_mm512_cvtps_ph(z[0], _MM_FROUND_TO_NEAREST_INT));
+  const __m512i both = _mm512_inserti64x4(low, _mm512_cvtps_ph(z[1], _MM_FROUND_TO_NEAREST_INT), 1);
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(y), both);
+}
+inline void stream_two(const __m512 (&z)[2], bfloat16* y) {
+  const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(z[1], z[0]));
+  _mm512_stream_si512(reinterpret_cast<__m512i*>(y), both);
+}
+
 // Two vectors that follow each other in y. Subnormal bfloat16 become 0, as in the products.
 template <class T>
 inline void store_two(const __m512 (&z)[2], T* y, const __mmask16 (&masks)[2]) {
@@ -242,7 +257,10 @@ inline void store_two(const __m512 (&z)[2], T* y, const __mmask16 (&masks)[2]) {
 
 template <class T>
 void store(const float* sums, int64_t tokens, int64_t rows, T* y, int64_t stride,
-           const Epilogue<T>& epilogue) {
+           const Epilogue<T>& epilogue, bool streams) {
+  // Whole lines only.
+  streams &= rows == 2 * kTileRows && reinterpret_cast<uintptr_t>(y) % 64 == 0 &&
+             stride * static_cast<int64_t>(sizeof(T)) % 64 == 0;
   const __mmask16 masks[2] = {first_lanes(rows), first_lanes(rows - 16)};
   const int64_t second = masks[1] ? 16 : 0;
   __m512 bias[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
@@ -262,7 +280,11 @@ void store(const float* sums, int64_t tokens, int64_t rows, T* y, int64_t stride
         z[i] = activate16(z[i], epilogue.activation, other);
       }
     }
-    store_two(z, y + t * stride, masks);
+    if (streams) {
+      stream_two(z, y + t * stride);
+    } else {
+      store_two(z, y + t * stride, masks);
+    }
   }
 }
 

@@ -36,6 +36,9 @@ Tuning tuning() {
   fail_usage("TWOFOUR_TUNE is \"{}\": choose off, on or refresh", printable(wanted));
 }
 
+// Raised when kernels become faster: choices measured before no longer count.
+constexpr int kKernelRevision = 2;
+
 constexpr std::array kImplementations = {Implementation::kDense, Implementation::kOneDnn,
                                          Implementation::kPanel, Implementation::kFew};
 
@@ -68,8 +71,9 @@ int64_t rounded(int64_t tokens) {
 // What a measured time depends on besides the shape.
 std::string machine_key() {
   static const std::string kCpu = cpu_name();
-  return fmt::format("{}, {}, libtorch {}, {} threads", kCpu,
-                     kernels::name_of(kernels::instruction_set()), TORCH_VERSION, thread_count());
+  return fmt::format("{}, {}, kernels {}, libtorch {}, {} threads", kCpu,
+                     kernels::name_of(kernels::instruction_set()), kKernelRevision, TORCH_VERSION,
+                     thread_count());
 }
 
 std::optional<Choice> choice_of(const Json& entry) {

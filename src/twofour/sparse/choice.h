@@ -58,7 +58,8 @@ Implementation choose(const ProductShape& shape,
 std::optional<Choice> choice_made(const ProductShape& shape);
 
 /// The file of measured choices: products.json in twofour's folder under XDG_CACHE_HOME or
-/// ~/.cache. Entries are kept by CPU, instruction set, libtorch and thread count.
+/// ~/.cache. Entries are kept by CPU, instruction set, revision of the kernels, libtorch and thread
+/// count.
 std::filesystem::path choices_file();
 
 /// All choices that this process has made. A checkpoint holds them: another implementation would
