@@ -1,8 +1,8 @@
-// The products of tiles24.h, blocked: 256 or 384 tokens of x are packed by all threads; then each
-// takes its share of the rows, as many at a time, whose sums stay in the second-level cache while
-// blocks of columns pass. A pair of row tiles of such a block is expanded once, in the first-level
-// cache, for all tokens.
+// The products of tiles24.h, blocked: up to 384 tokens of x are packed; some rows at a time, their
+// sums stay in the second-level cache while blocks of columns pass. A pair of row tiles of such a
+// block is expanded once, in the first-level cache, for all tokens.
 #include <algorithm>
+#include <utility>
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/buffer.h"
@@ -15,6 +15,8 @@ namespace {
 // not read from memory first, line by line in as many pages as there are tokens.
 constexpr int64_t kStreamedBytes = int64_t{8} << 20;
 
+constexpr int64_t kTokenPairs = 12;                   // of x at a time, at most
+constexpr int64_t kResidentBytes = int64_t{3} << 19;  // of x, in the second-level cache
 constexpr int64_t kExpandedBytes = 28672;  // of the first-level cache; sums and x need the rest
 
 // What one pair of x and one pair of row tiles give.
@@ -33,9 +35,9 @@ struct Product {
   int64_t most_tiles = std::max<int64_t>(1, kExpandedBytes / step_bytes);
   int64_t blocks = (column_tiles + most_tiles - 1) / most_tiles;
   int64_t block_tiles = (column_tiles + blocks - 1) / blocks;
-  // Pairs of x at a time, and pairs of row tiles: their sums, and x where it is narrow, share the
-  // second-level cache.
-  int64_t side = column_tiles * step_bytes <= 65536 ? 8 : 12;
+  // Pairs of row tiles at a time. Where a chunk of x stays in the second-level cache, few: the less
+  // sums share it. Where x comes from further away, each time it passes more is made of it.
+  int64_t rows = kTokenPairs * column_tiles * step_bytes <= kResidentBytes ? 4 : 16;
 };
 
 // The packed tiles that follow are fetched while a pair of rows is multiplied, a few lines a step:
@@ -81,45 +83,105 @@ void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs,
   }
 }
 
-// For all `tokens`: pack(first token, tokens up to 32, out) fills a pair; see above.
+// A product of `tokens` rows of x: pack(first token, tokens up to 32, out) fills a pair of it,
+// finish(part, sums) takes what a pair and a pair of row tiles give.
 template <class T, class Pack, class Finish>
-void run(const Panel24& a, int64_t tokens, Pack&& pack, Finish&& finish) {
-  const Product<T> p{a};
-  const int64_t all_pairs = (tokens + kPair - 1) / kPair, row_pairs = a.row_tiles() / 2;
-  const int64_t pair_bytes = p.column_tiles * p.step_bytes;
-  const int64_t chunks = (all_pairs + p.side - 1) / p.side;
-  const int64_t chunk = (all_pairs + chunks - 1) / chunks;
-  thread_local Buffer<std::byte> memory;
-  memory.resize(static_cast<size_t>(chunk * pair_bytes));
-  std::byte* operand = memory.data();
-  for (int64_t begin = 0; begin < all_pairs; begin += chunk) {
-    const int64_t pairs = std::min(chunk, all_pairs - begin);
-    parallel_for(0, pairs, 1, [&](int64_t first, int64_t last) {
-      for (int64_t pair = first; pair < last; ++pair) {
-        const int64_t token = (begin + pair) * kPair;
-        pack(token, std::min(kPair, tokens - token), operand + pair * pair_bytes);
+class Run {
+ public:
+  Run(const Panel24& a, int64_t tokens, Pack pack, Finish finish)
+      : p_{a}, tokens_(tokens), pack_(std::move(pack)), finish_(std::move(finish)) {}
+
+  void operator()() {
+    const int64_t threads = thread_count();
+    const int64_t chunks = (pairs_ + kTokenPairs - 1) / kTokenPairs;
+    if (pairs_ >= threads * kTokenPairs / 2) {
+      each_its_tokens((chunks + threads - 1) / threads * threads);
+    } else {
+      each_its_rows(chunks);
+    }
+  }
+
+ private:
+  // Every thread packs the tokens that it multiplies with all rows: none waits for another, or
+  // reads what another one's cache holds.
+  void each_its_tokens(int64_t chunks) {
+    parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+      p_.loops.start();
+      for (int64_t chunk = first; chunk < last; ++chunk) {
+        const auto [begin, end] = chunk_of(chunk, chunks);
+        std::byte* operand = operand_of(end - begin);
+        pack(begin, begin, end, operand);
+        multiply(begin, end, operand, 0, row_pairs_);
       }
-    });
-    const auto part = [&](int64_t pair, int64_t row_pair) {
-      Part part;
-      part.token = (begin + pair) * kPair;
-      part.tokens = std::min(kPair, tokens - part.token);
-      part.row = row_pair * kPair;
-      part.rows = std::min(kPair, a.rows() - part.row);
-      return part;
-    };
-    const bool half = tokens - (begin + pairs - 1) * kPair <= kTileRows;
-    parallel_for(0, row_pairs, 1, [&](int64_t first, int64_t last) {
-      p.loops.start();
-      for (int64_t row = first; row < last; row += p.side) {
-        multiply_rows(p, operand, pairs, half, row, std::min(last, row + p.side),
-                      [&](int64_t pair, int64_t row_pair, const float* sums) {
-                        finish(part(pair, row_pair), sums);
-                      });
-      }
-      p.loops.stop();
+      p_.loops.stop();
     });
   }
+
+  // Few tokens: packed by all threads, of which each takes some of the rows.
+  void each_its_rows(int64_t chunks) {
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const auto [begin, end] = chunk_of(chunk, chunks);
+      std::byte* operand = operand_of(end - begin);
+      parallel_for(begin, end, 1, [&, begin = begin](int64_t first, int64_t last) {
+        pack(begin, first, last, operand);
+      });
+      parallel_for(0, row_pairs_, 1, [&, begin = begin, end = end](int64_t first, int64_t last) {
+        p_.loops.start();
+        multiply(begin, end, operand, first, last);
+        p_.loops.stop();
+      });
+    }
+  }
+
+  std::pair<int64_t, int64_t> chunk_of(int64_t chunk, int64_t chunks) const {
+    return {chunk * pairs_ / chunks, (chunk + 1) * pairs_ / chunks};
+  }
+
+  std::byte* operand_of(int64_t pairs) const {
+    thread_local Buffer<std::byte> memory;
+    memory.resize(static_cast<size_t>(pairs * pair_bytes_));
+    return memory.data();
+  }
+
+  // Pairs first to last - 1 of x, in the chunk that begins with pair `begin`.
+  void pack(int64_t begin, int64_t first, int64_t last, std::byte* operand) const {
+    for (int64_t pair = first; pair < last; ++pair) {
+      const int64_t token = pair * kPair;
+      pack_(token, std::min(kPair, tokens_ - token), operand + (pair - begin) * pair_bytes_);
+    }
+  }
+
+  void multiply(int64_t begin, int64_t end, const std::byte* operand, int64_t first,
+                int64_t last) const {
+    const bool half = tokens_ - (end - 1) * kPair <= kTileRows;
+    for (int64_t row = first; row < last; row += p_.rows) {
+      multiply_rows(p_, operand, end - begin, half, row, std::min(last, row + p_.rows),
+                    [&](int64_t pair, int64_t row_pair, const float* sums) {
+                      finish_(part(begin + pair, row_pair), sums);
+                    });
+    }
+  }
+
+  Part part(int64_t pair, int64_t row_pair) const {
+    Part part;
+    part.token = pair * kPair;
+    part.tokens = std::min(kPair, tokens_ - part.token);
+    part.row = row_pair * kPair;
+    part.rows = std::min(kPair, p_.a.rows() - part.row);
+    return part;
+  }
+
+  Product<T> p_;
+  int64_t tokens_;
+  Pack pack_;
+  Finish finish_;
+  int64_t pairs_ = (tokens_ + kPair - 1) / kPair, row_pairs_ = p_.a.row_tiles() / 2;
+  int64_t pair_bytes_ = p_.column_tiles * p_.step_bytes;
+};
+
+template <class T, class Pack, class Finish>
+void run(const Panel24& a, int64_t tokens, Pack pack, Finish finish) {
+  Run<T, Pack, Finish>(a, tokens, std::move(pack), std::move(finish))();
 }
 
 }  // namespace
