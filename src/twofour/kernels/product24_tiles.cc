@@ -12,12 +12,12 @@ namespace twofour::kernels {
 namespace {
 
 // A larger y has left the second-level caches before it is read again. Stored past the caches it is
-// not read from memory first, line by line in as many pages as there are tokens.
-constexpr int64_t kStreamedBytes = int64_t{8} << 20;
+// not read first, line by line in as many pages as there are tokens.
+constexpr int64_t kStreamedBytes = int64_t{1} << 20;
 
 constexpr int64_t kTokenPairs = 12;                   // of x at a time, at most
 constexpr int64_t kResidentBytes = int64_t{3} << 19;  // of x, in the second-level cache
-constexpr int64_t kExpandedBytes = 28672;  // of the first-level cache; sums and x need the rest
+constexpr int64_t kExpandedBytes = 24576;  // of the first-level cache; sums and x need the rest
 
 // What one pair of x and one pair of row tiles give.
 struct Part {
@@ -37,7 +37,7 @@ struct Product {
   int64_t block_tiles = (column_tiles + blocks - 1) / blocks;
   // Pairs of row tiles at a time. Where a chunk of x stays in the second-level cache, few: the less
   // sums share it. Where x comes from further away, each time it passes more is made of it.
-  int64_t rows = kTokenPairs * column_tiles * step_bytes <= kResidentBytes ? 4 : 16;
+  int64_t rows = kTokenPairs * column_tiles * step_bytes <= kResidentBytes ? 4 : 32;
 };
 
 // The packed tiles that follow are fetched while a pair of rows is multiplied, a few lines a step:
@@ -51,45 +51,60 @@ void prefetch_next(const Product<T>& p, const std::byte* tiles, int64_t pair, in
   operands.next = tiles + pair * operands.column_tiles * operands.next_lines * 64;
 }
 
-// Sums of one chunk of x and some row pairs; finish(pair of x, pair of rows, sums) is called once
-// for each two, when their sums are complete.
-template <class T, class Finish>
+// Sums of one chunk of x and some row pairs; use(pair of x, pair of rows) is what becomes of those
+// of all columns.
+template <class T, class Use>
 void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs, bool half,
-                   int64_t first, int64_t last, Finish&& finish) {
+                   int64_t first, int64_t last, Use&& use) {
   thread_local Buffer<std::byte> memory;
-  const int64_t sums_bytes = pairs * kPairFloats * 4;
-  memory.resize(static_cast<size_t>(p.block_tiles * p.step_bytes + (last - first) * sums_bytes));
+  const int64_t expanded_bytes = p.block_tiles * p.step_bytes;
+  const int64_t blocks_before = p.blocks > 1 ? (last - first) * pairs : 0;
+  memory.resize(static_cast<size_t>(expanded_bytes + (2 + blocks_before) * kPairFloats * 4));
   std::byte* expanded = memory.data();
-  std::byte* sums = expanded + p.block_tiles * p.step_bytes;
+  auto* const turns =
+      reinterpret_cast<float*>(expanded + expanded_bytes);  // this pair and the last
+  float* const all_before = turns + 2 * kPairFloats;
+  PairSums<T> pending;
+  int64_t turn = 0;
   for (int64_t block = 0; block < p.blocks; ++block) {
     const int64_t column = block * p.block_tiles;
     TileOperands o{};
     o.column_tiles = std::min(p.block_tiles, p.column_tiles - column);
     o.expanded = expanded;
-    o.add = block > 0;
     for (int64_t row = first; row < last; ++row) {
-      auto* own = reinterpret_cast<float*>(sums + (row - first) * sums_bytes);
       o.tiles = p.a.tile(2 * row, column);
       const std::byte* next = p.a.tile(2 * std::min(row + 1, p.a.row_tiles() / 2 - 1), column);
-      for (int64_t pair = 0; pair < pairs; ++pair, own += kPairFloats) {
+      for (int64_t pair = 0; pair < pairs; ++pair) {
+        float* before = all_before + ((row - first) * pairs + pair) * kPairFloats;
+        const bool is_first = block == 0, is_last = block + 1 == p.blocks;
         o.x = operand + pair * p.column_tiles * p.step_bytes + column * p.step_bytes;
         o.expands = pair == 0;
         o.both = !half || pair + 1 < pairs;
         prefetch_next(p, next, pair, pairs, o);
-        p.loops.multiply(o, own);
-        if (block + 1 == p.blocks) finish(pair, row, own);
+        float* sums = is_first && !is_last ? before : turns + turn * kPairFloats;
+        p.loops.multiply(o, sums, pending);
+        pending = {};
+        if (is_last) pending = use(pair, row);
+        if (!is_first && !is_last) {
+          pending.use = PairSums<T>::Use::kAdd;
+          pending.lines = o.both ? 64 : 32;
+        }
+        pending.sums = sums;
+        pending.before = is_first ? nullptr : before;
+        turn = 1 - turn;
       }
     }
   }
+  p.loops.finish(pending);
 }
 
 // A product of `tokens` rows of x: pack(first token, tokens up to 32, out) fills a pair of it,
-// finish(part, sums) takes what a pair and a pair of row tiles give.
-template <class T, class Pack, class Finish>
+// use(part) is what becomes of its sums with a pair of row tiles.
+template <class T, class Pack, class Use>
 class Run {
  public:
-  Run(const Panel24& a, int64_t tokens, Pack pack, Finish finish)
-      : p_{a}, tokens_(tokens), pack_(std::move(pack)), finish_(std::move(finish)) {}
+  Run(const Panel24& a, int64_t tokens, Pack pack, Use use)
+      : p_{a}, tokens_(tokens), pack_(std::move(pack)), use_(std::move(use)) {}
 
   void operator()() {
     const int64_t threads = thread_count();
@@ -154,10 +169,11 @@ class Run {
   void multiply(int64_t begin, int64_t end, const std::byte* operand, int64_t first,
                 int64_t last) const {
     const bool half = tokens_ - (end - 1) * kPair <= kTileRows;
-    for (int64_t row = first; row < last; row += p_.rows) {
-      multiply_rows(p_, operand, end - begin, half, row, std::min(last, row + p_.rows),
-                    [&](int64_t pair, int64_t row_pair, const float* sums) {
-                      finish_(part(begin + pair, row_pair), sums);
+    const int64_t rows = last - first, groups = (rows + p_.rows - 1) / p_.rows;
+    for (int64_t group = 0; group < groups; ++group) {
+      multiply_rows(p_, operand, end - begin, half, first + group * rows / groups,
+                    first + (group + 1) * rows / groups, [&](int64_t pair, int64_t row_pair) {
+                      return use_(part(begin + pair, row_pair));
                     });
     }
   }
@@ -174,14 +190,14 @@ class Run {
   Product<T> p_;
   int64_t tokens_;
   Pack pack_;
-  Finish finish_;
+  Use use_;
   int64_t pairs_ = (tokens_ + kPair - 1) / kPair, row_pairs_ = p_.a.row_tiles() / 2;
   int64_t pair_bytes_ = p_.column_tiles * p_.step_bytes;
 };
 
-template <class T, class Pack, class Finish>
-void run(const Panel24& a, int64_t tokens, Pack pack, Finish finish) {
-  Run<T, Pack, Finish>(a, tokens, std::move(pack), std::move(finish))();
+template <class T, class Pack, class Use>
+void run(const Panel24& a, int64_t tokens, Pack pack, Use use) {
+  Run<T, Pack, Use>(a, tokens, std::move(pack), std::move(use))();
 }
 
 }  // namespace
@@ -196,9 +212,16 @@ void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int
       [&](int64_t token, int64_t here, std::byte* out) {
         loops.pack_rows(x + token * x_stride, here, a.columns(), x_stride, out);
       },
-      [&](const Part& part, const float* sums) {
-        loops.store(sums, part.tokens, part.rows, y + part.token * y_stride + part.row, y_stride,
-                    at_offset(epilogue, part.token, part.row), streams);
+      [&](const Part& part) {
+        PairSums<T> sums;
+        sums.use = PairSums<T>::Use::kStore;
+        sums.lines = sums.tokens = part.tokens;
+        sums.rows = part.rows;
+        sums.y = y + part.token * y_stride + part.row;
+        sums.stride = y_stride;
+        sums.epilogue = at_offset(epilogue, part.token, part.row);
+        sums.streams = streams;
+        return sums;
       });
 }
 
@@ -211,9 +234,15 @@ void multiply_add_tiles(const Panel24& a, const T* x, int64_t width, int64_t x_s
       [&](int64_t column, int64_t here, std::byte* out) {
         loops.pack_columns(x + column, a.columns(), here, x_stride, out);
       },
-      [&](const Part& part, const float* sums) {
-        loops.add_transposed(sums, part.tokens, part.rows, y + part.row * y_stride + part.token,
-                             y_stride);
+      [&](const Part& part) {
+        PairSums<T> sums;
+        sums.use = PairSums<T>::Use::kTransposed;
+        sums.lines = 4;
+        sums.tokens = part.tokens;
+        sums.rows = part.rows;
+        sums.gradient = y + part.row * y_stride + part.token;
+        sums.stride = y_stride;
+        return sums;
       });
 }
 

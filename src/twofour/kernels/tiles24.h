@@ -28,10 +28,31 @@ struct TileOperands {
   const std::byte* x;     ///< packed, at the same columns
   std::byte* expanded;    ///< 2 KiB a column tile and term: `tiles`, expanded
   bool expands;           ///< expanded is not filled yet
-  bool add;               ///< to sums; else they begin at 0
   bool both;              ///< x has more than 16 tokens
   const std::byte* next;  ///< to prefetch: `next_lines` cache lines a column tile
   int64_t next_lines;
+};
+
+/// What becomes of the sums of a pair of x and a pair of row tiles, [4, 16, 16], at a block of
+/// columns: it is done while the next pair is multiplied, which leaves the vector units idle.
+template <class T>
+struct PairSums {
+  enum class Use {
+    kNone,
+    kAdd,        ///< to `before`
+    kStore,      ///< y [tokens, rows] <- epilogue(before + sums)
+    kTransposed  ///< gradient [rows, tokens] += (before + sums)ᵀ
+  };
+  Use use = Use::kNone;
+  int64_t lines = 0;  ///< in as many parts it can be done: 64, `tokens`, 4
+  const float* sums = nullptr;
+  float* before = nullptr;  ///< of the blocks before; null for none
+  int64_t tokens = 0, rows = 0;
+  T* y = nullptr;  ///< at the first token and row, as are the epilogue's pointers
+  float* gradient = nullptr;
+  int64_t stride = 0;  ///< of y or gradient
+  Epilogue<T> epilogue = {};
+  bool streams = false;  ///< y is stored past the caches where that can be
 };
 
 /// The inner loops on AMX, one T each. x is packed as operand tiles: for every pair (32 tokens, the
@@ -46,14 +67,11 @@ struct TileLoops {
   void (*pack_rows)(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out);
   /// The same of xᵀ: x [rows, width <= 32], `rows` being what the product sums over.
   void (*pack_columns)(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out);
-  /// sums [4, 16, 16] (+)= a pair of x times a pair of row tiles.
-  void (*multiply)(const TileOperands& operands, float* sums);
-  /// y [tokens, rows] <- epilogue(one pair's sums); the epilogue's pointers are at the first row
-  /// and token. `streams`: past the caches where that can be.
-  void (*store)(const float* sums, int64_t tokens, int64_t rows, T* y, int64_t stride,
-                const Epilogue<T>& epilogue, bool streams);
-  /// y [rows, width] += the transposed sums.
-  void (*add_transposed)(const float* sums, int64_t width, int64_t rows, float* y, int64_t stride);
+  /// sums [4, 16, 16] = a pair of x times a pair of row tiles; `pending`, whose sums are others, is
+  /// done meanwhile.
+  void (*multiply)(const TileOperands& operands, float* sums, const PairSums<T>& pending);
+  /// Does it now.
+  void (*finish)(const PairSums<T>& pending);
 };
 
 /// How panels of tiles are filled. Not by the products' loops: no multiply-add fuses here.

@@ -98,67 +98,6 @@ inline void multiply_tile(const std::byte* x, const std::byte* w) {
   }
 }
 
-template <bool kBoth>
-inline void load_sums(const float* sums, bool add) {
-  if (add) {
-    _tile_loadd(0, sums, 64);
-    _tile_loadd(1, sums + 256, 64);
-    if constexpr (kBoth) {
-      _tile_loadd(2, sums + 512, 64);
-      _tile_loadd(3, sums + 768, 64);
-    }
-  } else {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  }
-}
-
-template <bool kBoth>
-inline void store_sums(float* sums) {
-  _tile_stored(0, sums, 64);
-  _tile_stored(1, sums + 256, 64);
-  if constexpr (kBoth) {
-    _tile_stored(2, sums + 512, 64);
-    _tile_stored(3, sums + 768, 64);
-  }
-}
-
-// kExpands: the weight's tiles are expanded on the way, one column tile ahead of their use.
-template <int kTermCount, bool kBoth, bool kExpands>
-void multiply_pair(const TileOperands& o, float* sums) {
-  constexpr int64_t kStep = kTermCount * 2 * kOperandTileBytes;
-  constexpr int64_t kPacked = 2 * packed_tile_bytes(kTermCount);
-  const std::byte* next = o.next;
-  load_sums<kBoth>(sums, o.add);
-  if constexpr (kExpands) expand_pair<kTermCount>(o.tiles, o.expanded);
-  for (int64_t k = 0; k < o.column_tiles; ++k) {
-    if constexpr (kExpands) {
-      if (k + 1 < o.column_tiles) {
-        expand_pair<kTermCount>(o.tiles + (k + 1) * kPacked, o.expanded + (k + 1) * kStep);
-      }
-      order_memory();
-    }
-    for (int64_t line = 0; line < o.next_lines; ++line, next += 64) {
-      _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
-    }
-    multiply_tile<kTermCount, kBoth>(o.x + k * kStep, o.expanded + k * kStep);
-  }
-  store_sums<kBoth>(sums);
-}
-
-template <int kTermCount>
-void multiply(const TileOperands& o, float* sums) {
-  if (o.expands) {
-    o.both ? multiply_pair<kTermCount, true, true>(o, sums)
-           : multiply_pair<kTermCount, false, true>(o, sums);
-  } else {
-    o.both ? multiply_pair<kTermCount, true, false>(o, sums)
-           : multiply_pair<kTermCount, false, false>(o, sums);
-  }
-}
-
 // 16 tokens of 32 columns, one tile a term.
 template <class T>
 void pack_tile(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out) {
@@ -255,62 +194,140 @@ inline void store_two(const __m512 (&z)[2], T* y, const __mmask16 (&masks)[2]) {
   }
 }
 
+// One line of sums, and of those before.
+inline __m512 line_of(const float* sums, const float* before, int64_t at) {
+  const __m512 line = _mm512_load_ps(sums + at);
+  return before ? _mm512_add_ps(_mm512_load_ps(before + at), line) : line;
+}
+
 template <class T>
-void store(const float* sums, int64_t tokens, int64_t rows, T* y, int64_t stride,
-           const Epilogue<T>& epilogue, bool streams) {
+void store_tokens(const PairSums<T>& p, int64_t first, int64_t last) {
   // Whole lines only.
-  streams &= rows == 2 * kTileRows && reinterpret_cast<uintptr_t>(y) % 64 == 0 &&
-             stride * static_cast<int64_t>(sizeof(T)) % 64 == 0;
-  const __mmask16 masks[2] = {first_lanes(rows), first_lanes(rows - 16)};
+  const bool streams = p.streams && p.rows == kPair && reinterpret_cast<uintptr_t>(p.y) % 64 == 0 &&
+                       p.stride * static_cast<int64_t>(sizeof(T)) % 64 == 0;
+  const __mmask16 masks[2] = {first_lanes(p.rows), first_lanes(p.rows - 16)};
   const int64_t second = masks[1] ? 16 : 0;
   __m512 bias[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  if (epilogue.bias) {
-    bias[0] = load_floats(epilogue.bias, masks[0]);
-    bias[1] = load_floats(epilogue.bias + second, masks[1]);
+  if (p.epilogue.bias) {
+    bias[0] = load_floats(p.epilogue.bias, masks[0]);
+    bias[1] = load_floats(p.epilogue.bias + second, masks[1]);
   }
-  for (int64_t t = 0; t < tokens; ++t) {
-    const float* line = sums + t / 16 * 512 + t % 16 * 16;
-    __m512 z[2] = {_mm512_add_ps(_mm512_load_ps(line), bias[0]),
-                   _mm512_add_ps(_mm512_load_ps(line + 256), bias[1])};
-    if (epilogue.activation != Activation::kNone) {
-      const T* others = epilogue.other + t * epilogue.other_stride;
+  for (int64_t t = first; t < last; ++t) {
+    const int64_t line = t / 16 * 512 + t % 16 * 16;
+    __m512 z[2] = {_mm512_add_ps(line_of(p.sums, p.before, line), bias[0]),
+                   _mm512_add_ps(line_of(p.sums, p.before, line + 256), bias[1])};
+    if (p.epilogue.activation != Activation::kNone) {
+      const T* others = p.epilogue.other + t * p.epilogue.other_stride;
       for (int i = 0; i < 2; ++i) {
         const __m512 other =
-            epilogue.other ? load_floats(others + i * second, masks[i]) : _mm512_setzero_ps();
-        z[i] = activate16(z[i], epilogue.activation, other);
+            p.epilogue.other ? load_floats(others + i * second, masks[i]) : _mm512_setzero_ps();
+        z[i] = activate16(z[i], p.epilogue.activation, other);
       }
     }
     if (streams) {
-      stream_two(z, y + t * stride);
+      stream_two(z, p.y + t * p.stride);
     } else {
-      store_two(z, y + t * stride, masks);
+      store_two(z, p.y + t * p.stride, masks);
     }
   }
 }
 
-void add_transposed(const float* sums, int64_t width, int64_t rows, float* y, int64_t stride) {
-  for (int64_t w = 0; w < width; w += 16) {
-    const __mmask16 mask = first_lanes(width - w);
-    for (int64_t r = 0; r < rows; r += 16) {
-      __m512i block[16];
-      const float* tile = sums + w / 16 * 512 + r * 16;
-      for (int i = 0; i < 16; ++i) block[i] = _mm512_load_si512(tile + 16 * i);
-      transpose16(block);
-      const int64_t here = rows - r < 16 ? rows - r : 16;
-      for (int64_t i = 0; i < here; ++i) {
-        float* out = y + (r + i) * stride + w;
-        const __m512 sum =
-            _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), _mm512_castsi512_ps(block[i]));
-        _mm512_mask_storeu_ps(out, mask, sum);
-      }
-    }
+// A tile of sums: 16 tokens and rows.
+template <class T>
+void add_transposed(const PairSums<T>& p, int64_t tile) {
+  const int64_t token = tile / 2 * 16, row = tile % 2 * 16;
+  const __mmask16 mask = first_lanes(p.tokens - token);
+  const int64_t rows = p.rows - row < 16 ? p.rows - row : 16;
+  __m512i block[16];
+  for (int i = 0; i < 16; ++i) {
+    block[i] = _mm512_castps_si512(line_of(p.sums, p.before, tile * 256 + 16 * i));
+  }
+  transpose16(block);
+  float* out = p.gradient + row * p.stride + (mask ? token : 0);
+  for (int64_t i = 0; i < rows; ++i, out += p.stride) {
+    _mm_prefetch(reinterpret_cast<const char*>(out + kPair), _MM_HINT_T0);  // the next pair's
+    const __m512 sum =
+        _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), _mm512_castsi512_ps(block[i]));
+    _mm512_mask_storeu_ps(out, mask, sum);
   }
 }
 
 template <class T>
-constexpr TileLoops<T> kTileLoops = {start_tiles,     stop_tiles,          pack_rows<T>,
-                                     pack_columns<T>, multiply<kTerms<T>>, store<T>,
-                                     add_transposed};
+inline void use_lines(const PairSums<T>& p, int64_t first, int64_t last) {
+  using Use = typename PairSums<T>::Use;
+  if (p.use == Use::kAdd) {
+    for (int64_t i = first; i < last; ++i) {
+      _mm512_store_ps(p.before + 16 * i, line_of(p.sums, p.before, 16 * i));
+    }
+  } else if (p.use == Use::kStore) {
+    store_tokens(p, first, last);
+  } else if (p.use == Use::kTransposed) {
+    for (int64_t tile = first; tile < last; ++tile) add_transposed(p, tile);
+  }
+}
+
+template <bool kBoth>
+inline void store_sums(float* sums) {
+  _tile_stored(0, sums, 64);
+  _tile_stored(1, sums + 256, 64);
+  if constexpr (kBoth) {
+    _tile_stored(2, sums + 512, 64);
+    _tile_stored(3, sums + 768, 64);
+  }
+}
+
+// kExpands: the weight's tiles are expanded on the way, one column tile ahead of their use.
+template <class T, bool kBoth, bool kExpands>
+void multiply_pair(const TileOperands& o, float* sums, const PairSums<T>& pending) {
+  constexpr int64_t kStep = kTerms<T> * 2 * kOperandTileBytes;
+  constexpr int64_t kPacked = 2 * packed_tile_bytes(kTerms<T>);
+  const std::byte* next = o.next;
+  const int64_t lines = (pending.lines + o.column_tiles - 1) / o.column_tiles;
+  int64_t line = 0;
+  order_memory();
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  if constexpr (kExpands) expand_pair<kTerms<T>>(o.tiles, o.expanded);
+  for (int64_t k = 0; k < o.column_tiles; ++k) {
+    if constexpr (kExpands) {
+      if (k + 1 < o.column_tiles) {
+        expand_pair<kTerms<T>>(o.tiles + (k + 1) * kPacked, o.expanded + (k + 1) * kStep);
+      }
+      order_memory();
+    }
+    for (int64_t i = 0; i < o.next_lines; ++i, next += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
+    }
+    multiply_tile<kTerms<T>, kBoth>(o.x + k * kStep, o.expanded + k * kStep);
+    const int64_t last = line + lines < pending.lines ? line + lines : pending.lines;
+    use_lines(pending, line, last);
+    line = last;
+  }
+  store_sums<kBoth>(sums);
+  order_memory();
+}
+
+template <class T>
+void multiply(const TileOperands& o, float* sums, const PairSums<T>& pending) {
+  if (o.expands) {
+    o.both ? multiply_pair<T, true, true>(o, sums, pending)
+           : multiply_pair<T, false, true>(o, sums, pending);
+  } else {
+    o.both ? multiply_pair<T, true, false>(o, sums, pending)
+           : multiply_pair<T, false, false>(o, sums, pending);
+  }
+}
+
+template <class T>
+void finish(const PairSums<T>& pending) {
+  use_lines(pending, 0, pending.lines);
+}
+
+template <class T>
+constexpr TileLoops<T> kTileLoops = {start_tiles,     stop_tiles,  pack_rows<T>,
+                                     pack_columns<T>, multiply<T>, finish<T>};
 
 }  // namespace
 
