@@ -1,21 +1,53 @@
 #include "twofour/base/memory.h"
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
+#include <fstream>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #endif
 
 namespace twofour {
 
-void keep_freed_memory() {
-  // c10's allocator reads it at its first call.
-  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
 #if defined(__GLIBC__)
-  // Large pieces come from the heap, and the heap never shrinks.
-  if (!std::getenv("MALLOC_MMAP_MAX_")) mallopt(M_MMAP_MAX, 0);
-  if (!std::getenv("MALLOC_TRIM_THRESHOLD_")) mallopt(M_TRIM_THRESHOLD, -1);
-#endif
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+// Where the system counts what was asked for and not used, no more should be asked for.
+bool is_reserving_free() {
+  int mode = 2;
+  std::ifstream("/proc/sys/vm/overcommit_memory") >> mode;
+  return mode != 2;
 }
+
+// The heap grows by as much as may be needed, is marked, and is given back to the allocator: no
+// page of it was touched.
+void mark_heap() {
+  const auto bytes =
+      static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE)) / 2;
+  void* const heap = is_reserving_free() && bytes > kHugePage ? std::malloc(bytes) : nullptr;
+  if (!heap) return;
+  const auto first = (reinterpret_cast<uintptr_t>(heap) + kHugePage - 1) / kHugePage * kHugePage;
+  madvise(reinterpret_cast<void*>(first), bytes - kHugePage, MADV_HUGEPAGE);
+  std::free(heap);
+}
+
+}  // namespace
+
+void keep_freed_memory() {
+  if (std::getenv("MALLOC_MMAP_MAX_") || std::getenv("MALLOC_TRIM_THRESHOLD_")) return;
+  // Large pieces come from the heap, and the heap never shrinks. An allocator in place of glibc's
+  // answers 0.
+  if (mallopt(M_MMAP_MAX, 0) == 0 || mallopt(M_TRIM_THRESHOLD, -1) == 0) return;
+  mark_heap();
+}
+#else
+void keep_freed_memory() {}
+#endif
 
 }  // namespace twofour

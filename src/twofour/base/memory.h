@@ -3,11 +3,11 @@
 
 namespace twofour {
 
-/// Makes freed memory stay with the process, and tensors of 2 MiB and more lie in huge pages where
-/// the system has them: the same sizes are asked for in every step of a training, and each page
-/// that returned to the system meanwhile costs a fault, 2 microseconds on a virtual machine. Call
-/// it before anything large is allocated. What the environment says (THP_MEM_ALLOC_ENABLE,
-/// MALLOC_MMAP_MAX_, MALLOC_TRIM_THRESHOLD_) stands.
+/// Makes freed memory stay with the process, and the heap lie in huge pages where the system has
+/// them: the same sizes are asked for in every step of a training, and each page that returned to
+/// the system meanwhile costs a fault, 2 microseconds on a virtual machine. Call it before anything
+/// large is allocated. Only with glibc's allocator; MALLOC_MMAP_MAX_ or MALLOC_TRIM_THRESHOLD_ in
+/// the environment stand, and then nothing is changed.
 void keep_freed_memory();
 
 }  // namespace twofour
