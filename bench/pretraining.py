@@ -21,7 +21,7 @@ METHODS = {
     "ste": [],
     "sr-ste": ["--decay", "2e-3"],
     "step": [],
-    "fst": ["--decay", "2e-3", "--mask-interval", "10"],
+    "fst": ["--decay", "6e-3", "--mask-interval", "10"],
     "s-ste": [],
 }
 SIZE = ["--layers", 4, "--heads", 4, "--width", 256, "--context", 128]
