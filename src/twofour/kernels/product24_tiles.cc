@@ -75,8 +75,9 @@ void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs,
       o.tiles = p.a.tile(2 * row, column);
       const std::byte* next = p.a.tile(2 * std::min(row + 1, p.a.row_tiles() / 2 - 1), column);
       for (int64_t pair = 0; pair < pairs; ++pair) {
-        float* before = all_before + ((row - first) * pairs + pair) * kPairFloats;
         const bool is_first = block == 0, is_last = block + 1 == p.blocks;
+        float* before = nullptr;
+        if (p.blocks > 1) before = all_before + ((row - first) * pairs + pair) * kPairFloats;
         o.x = operand + pair * p.column_tiles * p.step_bytes + column * p.step_bytes;
         o.expands = pair == 0;
         o.both = !half || pair + 1 < pairs;
@@ -103,8 +104,8 @@ void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs,
 template <class T, class Pack, class Use>
 class Run {
  public:
-  Run(const Panel24& a, int64_t tokens, Pack pack, Use use)
-      : p_{a}, tokens_(tokens), pack_(std::move(pack)), use_(std::move(use)) {}
+  Run(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use)
+      : p_{a}, tokens_(tokens), pack_(pack), use_(use) {}
 
   void operator()() {
     const int64_t threads = thread_count();
@@ -196,8 +197,8 @@ class Run {
 };
 
 template <class T, class Pack, class Use>
-void run(const Panel24& a, int64_t tokens, Pack pack, Use use) {
-  Run<T, Pack, Use>(a, tokens, std::move(pack), std::move(use))();
+void run(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use) {
+  Run<T, Pack, Use>(a, tokens, pack, use)();
 }
 
 }  // namespace
