@@ -137,6 +137,20 @@ def test_what_llama2c_cannot_say_is_refused(twofour, tmp_path, changes, message)
     assert not (tmp_path / "a.bin").exists()
 
 
+def test_a_refused_model_or_tokenizer_leaves_neither_file(twofour, tmp_path, shared, llama):
+    tokenizers = {name: shared / "data/tokenizers" / name for name in ("gpt2", "llama2")}
+    random_model("llama2", rms_norm_eps=1e-6, vocab_size=32000).save_pretrained(tmp_path / "a")
+    random_model("llama2", rms_norm_eps=1e-5, vocab_size=50257).save_pretrained(tmp_path / "b")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/tokenizer.bin").write_text("mine")
+    for model, tokenizer, message in (("a", "llama2", "rms_norm_eps"), ("b", "gpt2", "byte-level")):
+        error = twofour("convert", tmp_path / model, tmp_path / "out/x.bin", "--to", "llama2c", "--tokenizer",
+                        tokenizers[tokenizer], "--force", fails=1).stderr
+        assert message in error
+        assert [file.name for file in (tmp_path / "out").iterdir()] == ["tokenizer.bin"]
+        assert (tmp_path / "out/tokenizer.bin").read_text() == "mine"
+
+
 def decompressed(tensors, module):
     """sparse-24-bitmask as its own library reads it."""
     shape = tensors[module + ".shape"]
@@ -272,7 +286,8 @@ def test_ids_that_do_not_fit_are_refused(twofour, tmp_path, corpus):
 def test_real_llama2c_models(twofour, tmp_path, shared, model, tokenizer):
     source = shared / "data/models" / model
     twofour("convert", source, tmp_path / "hf", "--to", "hf", "--tokenizer", shared / "data/models" / tokenizer)
-    twofour("convert", tmp_path / "hf", tmp_path / "again.bin", "--to", "llama2c", "--tokenizer", shared / "data/models" / tokenizer)
+    twofour("convert", tmp_path / "hf", tmp_path / "again.bin", "--to", "llama2c", "--tokenizer",
+            shared / "data/models" / tokenizer)
     assert same_file(source, tmp_path / "again.bin")
     written = tmp_path / "tokenizer.bin"
     assert same_file((shared / "data/models" / tokenizer).with_suffix(".bin"), written)
@@ -326,12 +341,16 @@ def test_force_replaces_the_files_that_came_along_before(twofour, tmp_path, llam
     for force in ([], ["--force"]):
         twofour("convert", llama, tmp_path / "copy", "--to", "hf", *force)
         assert (tmp_path / "copy/LICENSE").read_text() == (tmp_path / "copy/notes.txt").read_text() == "of the model"
-    (tmp_path / "copy/mine.txt").write_text("important")
-    assert "mine.txt" in twofour("convert", llama, tmp_path / "copy", "--to", "hf", "--force", fails=1).stderr
+    twofour("convert", llama, llama, "--to", "hf", "--force")
+    assert (llama / "notes.txt").read_text() == "of the model"
+    (tmp_path / "copy/notes.txt").write_text("changed since")
+    assert "notes.txt" in twofour("convert", llama, tmp_path / "copy", "--to", "hf", "--force", fails=1).stderr
+    assert (tmp_path / "copy/notes.txt").read_text() == "changed since"
 
 
-@pytest.mark.parametrize("name", ["notes.md", "README.md", "onnx/model.onnx", "optimizer.safetensors"])
-@pytest.mark.parametrize("out", ["copy", "llama"])
+@pytest.mark.parametrize("out, name", [(out, name) for out in ("copy", "llama")
+                                       for name in ("notes.txt", "README.md", "onnx/model.onnx", "optimizer.safetensors")
+                                       if (out, name) != ("llama", "notes.txt")])  # that one comes along
 def test_force_deletes_no_file_that_is_not_of_a_model(twofour, tmp_path, llama, name, out):
     twofour("convert", llama, tmp_path / "copy", "--to", "hf")
     (tmp_path / out / name).parent.mkdir(exist_ok=True)

@@ -120,14 +120,21 @@ bool is_model_file(const fs::directory_entry& entry) {
           (name.starts_with("model") && name.ends_with(".safetensors")));
 }
 
-// Replacing a folder deletes all that it holds, so it may hold a model only, and what came along
-// from `in`.
+// Whether `in` holds the same file and it goes along, so that replacing it loses nothing.
+bool comes_again(const fs::directory_entry& entry, const fs::path& in,
+                 const std::set<std::string>& extras) {
+  const std::string name = entry.path().filename().string();
+  return entry.is_regular_file() && extras.count(name) &&
+         read_file(entry.path()) == read_file(in / name);
+}
+
+// Replacing a folder deletes all that it holds, so it may hold a model only, and what comes again.
 void check_replaceable(const fs::path& folder, const fs::path& in) {
   const std::set<fs::directory_entry> entries(fs::directory_iterator(folder), {});
   if (entries.empty()) return;
   const std::set<std::string> extras = checkpoint::extra_files(in);
   for (const fs::directory_entry& entry : entries) {
-    if (is_model_file(entry) || extras.count(entry.path().filename().string())) continue;
+    if (is_model_file(entry) || comes_again(entry, in, extras)) continue;
     fail(
         "\"{}\" holds \"{}\", no file of a model, which --force would delete: remove it or choose "
         "another OUT",
@@ -224,9 +231,10 @@ void convert_model(const ConvertFlags& flags, const std::string& from) {
     };
   }
   if (flags.to == "llama2c") {
-    // The tokenizer first: it may be of a kind that llama2.c has no room for.
-    if (tokenizer) text::write_llama2c_tokenizer(*tokenizer, llama2c_tokenizer_path(flags));
+    // Either may be refused: neither is written then.
+    const std::string content = tokenizer ? text::llama2c_tokenizer(*tokenizer) : "";
     checkpoint::write_llama2c(flags.out, source);
+    if (tokenizer) write_file(llama2c_tokenizer_path(flags), content);
   } else {
     save_folder(flags, source, tokenizer);
   }

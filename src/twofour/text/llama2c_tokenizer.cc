@@ -127,21 +127,19 @@ MutableTokenizer read_llama2c_tokenizer(const fs::path& path) {
                                       {.fuse_unknown = false, .adds_begin = true});
 }
 
-void write_llama2c_tokenizer(const Tokenizer& tokenizer, const fs::path& path) {
+std::string llama2c_tokenizer(const Tokenizer& tokenizer) {
   const Tokenizer::Implementation& parts = tokenizer.implementation();
   const auto* encoder = dynamic_cast<const CharacterEncoder*>(parts.encoder.get());
   if (!encoder) {
     fail(
-        "cannot write \"{}\": llama2.c's file has no room for byte-level BPE, only for "
-        "tokenizers of LLaMA-2's kind",
-        path.string());
+        "llama2.c's tokenizer.bin has no room for byte-level BPE, only for tokenizers of LLaMA-2's "
+        "kind");
   }
   std::vector<SentencePiece> pieces =
       parts.sentencepiece ? parts.sentencepiece->pieces : pieces_of_json(parts, *encoder);
   if (pieces.size() < 3 || pieces[0].text != "<unk>" || pieces[1].text != "<s>" ||
       pieces[2].text != "</s>") {
-    fail("cannot write \"{}\": llama2.c needs \"<unk>\", \"<s>\" and \"</s>\" as the ids 0, 1, 2",
-         path.string());
+    fail("llama2.c's tokenizer.bin needs \"<unk>\", \"<s>\" and \"</s>\" as the ids 0, 1, 2");
   }
   pieces[1].text = kBegin;
   pieces[2].text = kEnd;
@@ -156,7 +154,7 @@ void write_llama2c_tokenizer(const Tokenizer& tokenizer, const fs::path& path) {
   }
   std::string content;
   append_u32(static_cast<uint32_t>(longest), content);
-  write_file(path, content + body);
+  return content + body;
 }
 
 }  // namespace twofour::text

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "twofour/text/tokenizer.h"
 #include "twofour/text/tokenizer_files.h"
@@ -15,10 +16,10 @@ namespace twofour::text {
 /// character that the vocabulary lacks is id 0.
 MutableTokenizer read_llama2c_tokenizer(const std::filesystem::path& path);
 
-/// Writes such a file for a tokenizer of LLaMA-2's kind with the ids 0, 1, 2 as above; throws for
-/// any other. Scores are those of the file that it was loaded from (tokenizer.model, .bin) or of a
-/// tokenizer.model with the same pieces beside its tokenizer.json; where there is neither, those of
-/// the merges' order.
-void write_llama2c_tokenizer(const Tokenizer& tokenizer, const std::filesystem::path& path);
+/// The content of such a file for a tokenizer of LLaMA-2's kind with the ids 0, 1, 2 as above;
+/// throws for any other. Scores are those of the file that it was loaded from (tokenizer.model,
+/// .bin) or of a tokenizer.model with the same pieces beside its tokenizer.json; where there is
+/// neither, those of the merges' order.
+std::string llama2c_tokenizer(const Tokenizer& tokenizer);
 
 }  // namespace twofour::text

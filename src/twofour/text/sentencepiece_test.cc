@@ -214,13 +214,13 @@ TEST(Llama2cTokenizer, is_read_and_written_byte_for_byte) {
     ASSERT_EQ(ids.size(), 3u);
     EXPECT_EQ(ids[0], fallback ? 263 : 7);
     EXPECT_EQ(ids[1], fallback ? 3 + '\n' : 0);
-    write_llama2c_tokenizer(tokenizer, folder / "again.bin");
+    write_file(folder / "again.bin", llama2c_tokenizer(tokenizer));
     EXPECT_EQ(read_file(folder / "again.bin"), read_file(folder / "tok.bin"));
     // Through Hugging Face's files: scores of the merges' order, the same ids.
     tokenizer.save(folder / "saved");
     const Tokenizer saved = Tokenizer::load(folder / "saved");
     EXPECT_EQ(saved.prefix_ids(), std::vector<int32_t>{1});
-    write_llama2c_tokenizer(saved, folder / "again.bin");
+    write_file(folder / "again.bin", llama2c_tokenizer(saved));
     EXPECT_EQ(Tokenizer::load(folder / "again.bin").encode("ab ba\n\n a"),
               tokenizer.encode("ab ba\n\n a"));
   }
@@ -236,11 +236,11 @@ TEST(Llama2cTokenizer, the_published_files_come_back_byte_for_byte) {
            {"models/stories260K/tok512.bin", "models/stories260K/tok512.bin"},
            {"tokenizers/llama2/tokenizer.llama2c.bin", "tokenizers/llama2/tokenizer.llama2c.bin"},
            {"tokenizers/llama2/tokenizer.model", "tokenizers/llama2/tokenizer.llama2c.bin"}}) {
-    write_llama2c_tokenizer(Tokenizer::load(data / from), folder / "again.bin");
+    write_file(folder / "again.bin", llama2c_tokenizer(Tokenizer::load(data / from)));
     EXPECT_EQ(read_file(folder / "again.bin"), read_file(data / as)) << from;
   }
   const Tokenizer llama3 = Tokenizer::load(data / "tokenizers/llama3");
-  EXPECT_THAT_ERROR(write_llama2c_tokenizer(llama3, folder / "x.bin"), "byte-level");
+  EXPECT_THAT_ERROR(llama2c_tokenizer(llama3), "byte-level");
 }
 
 TEST(Llama2cTokenizer, damaged_files_are_refused_in_one_line) {
