@@ -19,6 +19,9 @@ constexpr int64_t kTokenPairs = 12;                   // of x at a time, at most
 constexpr int64_t kResidentBytes = int64_t{3} << 19;  // of x, in the second-level cache
 constexpr int64_t kExpandedBytes = 24576;  // of the first-level cache; sums and x need the rest
 
+// Whether a cache line begins there.
+bool is_line(const void* address) { return reinterpret_cast<uintptr_t>(address) % 64 == 0; }
+
 // What one pair of x and one pair of row tiles give.
 struct Part {
   int64_t token, tokens, row, rows;
@@ -51,8 +54,8 @@ void prefetch_next(const Product<T>& p, const std::byte* tiles, int64_t pair, in
   operands.next = tiles + pair * operands.column_tiles * operands.next_lines * 64;
 }
 
-// Sums of one chunk of x and some row pairs; use(pair of x, pair of rows) is what becomes of those
-// of all columns.
+// Sums of one chunk of x and some row pairs; use(pair of x, pair of rows) is what becomes of them
+// in the end.
 template <class T, class Use>
 void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs, bool half,
                    int64_t first, int64_t last, Use&& use) {
@@ -84,12 +87,8 @@ void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs,
         prefetch_next(p, next, pair, pairs, o);
         float* sums = is_first && !is_last ? before : turns + turn * kPairFloats;
         p.loops.multiply(o, sums, pending);
-        pending = {};
-        if (is_last) pending = use(pair, row);
-        if (!is_first && !is_last) {
-          pending.use = PairSums<T>::Use::kAdd;
-          pending.lines = o.both ? 64 : 32;
-        }
+        pending = use(pair, row);
+        if (!is_last) pending.use = is_first ? PairSums<T>::Use::kNone : PairSums<T>::Use::kAdd;
         pending.sums = sums;
         pending.before = is_first ? nullptr : before;
         turn = 1 - turn;
@@ -207,7 +206,7 @@ template <class T>
 void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
                                int64_t y_stride, const Epilogue<T>& epilogue) {
   const TileLoops<T>& loops = tile_loops<T>();
-  const bool streams = tokens * a.rows() * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
+  const bool is_large = tokens * a.rows() * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
   run<T>(
       a, tokens,
       [&](int64_t token, int64_t here, std::byte* out) {
@@ -216,12 +215,13 @@ void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int
       [&](const Part& part) {
         PairSums<T> sums;
         sums.use = PairSums<T>::Use::kStore;
-        sums.lines = sums.tokens = part.tokens;
+        sums.tokens = part.tokens;
         sums.rows = part.rows;
         sums.y = y + part.token * y_stride + part.row;
         sums.stride = y_stride;
         sums.epilogue = at_offset(epilogue, part.token, part.row);
-        sums.streams = streams;
+        sums.streams =
+            is_large && part.rows == kPair && is_line(sums.y) && is_line(sums.y + y_stride);
         return sums;
       });
 }
@@ -238,7 +238,6 @@ void multiply_add_tiles(const Panel24& a, const T* x, int64_t width, int64_t x_s
       [&](const Part& part) {
         PairSums<T> sums;
         sums.use = PairSums<T>::Use::kTransposed;
-        sums.lines = 4;
         sums.tokens = part.tokens;
         sums.rows = part.rows;
         sums.gradient = y + part.row * y_stride + part.token;

@@ -44,7 +44,6 @@ struct PairSums {
     kTransposed  ///< gradient [rows, tokens] += (before + sums)ᵀ
   };
   Use use = Use::kNone;
-  int64_t lines = 0;  ///< in as many parts it can be done: 64, `tokens`, 4
   const float* sums = nullptr;
   float* before = nullptr;  ///< of the blocks before; null for none
   int64_t tokens = 0, rows = 0;
@@ -52,7 +51,7 @@ struct PairSums {
   float* gradient = nullptr;
   int64_t stride = 0;  ///< of y or gradient
   Epilogue<T> epilogue = {};
-  bool streams = false;  ///< y is stored past the caches where that can be
+  bool streams = false;  ///< y is stored past the caches: 32 rows in whole lines of 64 bytes
 };
 
 /// The inner loops on AMX, one T each. x is packed as operand tiles: for every pair (32 tokens, the

@@ -167,30 +167,35 @@ void pack_columns(const T* x, int64_t rows, int64_t width, int64_t stride, std::
   }
 }
 
-// Two vectors as they are stored, and the store: past the caches, of 16-bit values as one line.
-inline void stream_two(const __m512 (&z)[2], float* y) {
-  _mm512_stream_ps(y, z[0]);
-  _mm512_stream_ps(y + 16, z[1]);
+// Two vectors rounded to 16 bits, as they follow each other in y. Subnormal bfloat16 become 0, as
+// in the products.
+inline __m512i rounded_line(const __m512 (&z)[2], const bfloat16*) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(z[1], z[0]));
 }
-inline void stream_two(const __m512 (&z)[2], float16* y) {
-  const __m512i low = _mm512_castsi256_si512(_mm512_cvtps_ph(z[0], _MM_FROUND_TO_NEAREST_INT));
-  const __m512i both = _mm512_inserti64x4(low, _mm512_cvtps_ph(z[1], _MM_FROUND_TO_NEAREST_INT), 1);
-  _mm512_stream_si512(reinterpret_cast<__m512i*>(y), both);
-}
-inline void stream_two(const __m512 (&z)[2], bfloat16* y) {
-  const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(z[1], z[0]));
-  _mm512_stream_si512(reinterpret_cast<__m512i*>(y), both);
+inline __m512i rounded_line(const __m512 (&z)[2], const float16*) {
+  const __m256i first = _mm512_cvtps_ph(z[0], _MM_FROUND_TO_NEAREST_INT);
+  const __m256i second = _mm512_cvtps_ph(z[1], _MM_FROUND_TO_NEAREST_INT);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(first), second, 1);
 }
 
-// Two vectors that follow each other in y. Subnormal bfloat16 become 0, as in the products.
 template <class T>
 inline void store_two(const __m512 (&z)[2], T* y, const __mmask16 (&masks)[2]) {
-  if constexpr (std::is_same_v<T, bfloat16>) {
-    const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(z[1], z[0]));
-    _mm512_mask_storeu_epi16(y, _mm512_kunpackw(masks[1], masks[0]), both);
-  } else {
+  if constexpr (sizeof(T) == sizeof(float)) {
     store_floats(z[0], y, masks[0]);
     store_floats(z[1], y + (masks[1] ? 16 : 0), masks[1]);
+  } else {
+    _mm512_mask_storeu_epi16(y, _mm512_kunpackw(masks[1], masks[0]), rounded_line(z, y));
+  }
+}
+
+// The same past the caches, in whole lines.
+template <class T>
+inline void stream_two(const __m512 (&z)[2], T* y) {
+  if constexpr (sizeof(T) == sizeof(float)) {
+    _mm512_stream_ps(y, z[0]);
+    _mm512_stream_ps(y + 16, z[1]);
+  } else {
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(y), rounded_line(z, y));
   }
 }
 
@@ -202,9 +207,6 @@ inline __m512 line_of(const float* sums, const float* before, int64_t at) {
 
 template <class T>
 void store_tokens(const PairSums<T>& p, int64_t first, int64_t last) {
-  // Whole lines only.
-  const bool streams = p.streams && p.rows == kPair && reinterpret_cast<uintptr_t>(p.y) % 64 == 0 &&
-                       p.stride * static_cast<int64_t>(sizeof(T)) % 64 == 0;
   const __mmask16 masks[2] = {first_lanes(p.rows), first_lanes(p.rows - 16)};
   const int64_t second = masks[1] ? 16 : 0;
   __m512 bias[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
@@ -224,7 +226,7 @@ void store_tokens(const PairSums<T>& p, int64_t first, int64_t last) {
         z[i] = activate16(z[i], p.epilogue.activation, other);
       }
     }
-    if (streams) {
+    if (p.streams) {
       stream_two(z, p.y + t * p.stride);
     } else {
       store_two(z, p.y + t * p.stride, masks);
@@ -250,6 +252,16 @@ void add_transposed(const PairSums<T>& p, int64_t tile) {
         _mm512_add_ps(_mm512_maskz_loadu_ps(mask, out), _mm512_castsi512_ps(block[i]));
     _mm512_mask_storeu_ps(out, mask, sum);
   }
+}
+
+// In as many parts can be done what becomes of sums.
+template <class T>
+inline int64_t lines_of(const PairSums<T>& p) {
+  using Use = typename PairSums<T>::Use;
+  return p.use == Use::kAdd          ? (p.tokens > kTileRows ? 64 : 32)
+         : p.use == Use::kStore      ? p.tokens
+         : p.use == Use::kTransposed ? 4
+                                     : 0;
 }
 
 template <class T>
@@ -282,7 +294,7 @@ void multiply_pair(const TileOperands& o, float* sums, const PairSums<T>& pendin
   constexpr int64_t kStep = kTerms<T> * 2 * kOperandTileBytes;
   constexpr int64_t kPacked = 2 * packed_tile_bytes(kTerms<T>);
   const std::byte* next = o.next;
-  const int64_t lines = (pending.lines + o.column_tiles - 1) / o.column_tiles;
+  const int64_t lines = lines_of(pending), step = (lines + o.column_tiles - 1) / o.column_tiles;
   int64_t line = 0;
   order_memory();
   _tile_zero(0);
@@ -301,7 +313,7 @@ void multiply_pair(const TileOperands& o, float* sums, const PairSums<T>& pendin
       _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
     }
     multiply_tile<kTerms<T>, kBoth>(o.x + k * kStep, o.expanded + k * kStep);
-    const int64_t last = line + lines < pending.lines ? line + lines : pending.lines;
+    const int64_t last = line + step < lines ? line + step : lines;
     use_lines(pending, line, last);
     line = last;
   }
@@ -322,7 +334,7 @@ void multiply(const TileOperands& o, float* sums, const PairSums<T>& pending) {
 
 template <class T>
 void finish(const PairSums<T>& pending) {
-  use_lines(pending, 0, pending.lines);
+  use_lines(pending, 0, lines_of(pending));
 }
 
 template <class T>
