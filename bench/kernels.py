@@ -74,17 +74,21 @@ def least_of_sweep(results):
     """The worst that the choice made of a shape, parted by what it chose: where it is a dense library, what is
     below 1 is the spread of two measurements of one product. The estimate of the weight gradient stands
     apart: where its 2:4 kernels do not pay, drawing it still comes on top of the dense product."""
-    rows = [(product["chosen_ratio"], name, result, product["choice"]["run"] in ("dense", "onednn"))
-            for result in results for name, product in result["products"].items()]
-    parts = {"where 2:4 is chosen": [row for row in rows if row[1] != "weight_gradient" and not row[3]],
-             "where dense is chosen": [row for row in rows if row[1] != "weight_gradient" and row[3]],
-             "weight gradient": [row for row in rows if row[1] == "weight_gradient"],
-             "forward over ATen": [(forward_over_aten(result), "forward", result, False) for result in results]}
+    rows = [(name, product, result) for result in results for name, product in result["products"].items()]
+
+    def chosen(condition):
+        return [(product["chosen_ratio"], name, result) for name, product, result in rows
+                if condition(name == "weight_gradient", product["choice"]["run"] in ("dense", "onednn"))]
+
+    parts = {"where 2:4 is chosen": chosen(lambda is_estimate, is_dense: not is_estimate and not is_dense),
+             "where dense is chosen": chosen(lambda is_estimate, is_dense: not is_estimate and is_dense),
+             "weight gradient": chosen(lambda is_estimate, is_dense: is_estimate),
+             "forward over ATen": [(forward_over_aten(result), "forward", result) for result in results]}
     least = {}
     for part, some in parts.items():
         if not some:
             continue
-        value, name, result, _ = min(some, key=lambda row: row[0])
+        value, name, result = min(some, key=lambda row: row[0])
         below = sum(row[0] < 0.98 for row in some)
         least[part] = {"products": len(some), "below_0.98": below, "least": value,
                        "median": statistics.median(row[0] for row in some),
