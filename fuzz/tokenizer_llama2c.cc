@@ -1,5 +1,4 @@
 // llama2.c's tokenizer.bin: what is accepted is written again, byte for byte.
-#include "twofour/base/file.h"
 #include "twofour/text/llama2c_tokenizer.h"
 
 #include "fuzz.h"
@@ -13,9 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (std::vector<int32_t> ids; fuzz::accepted([&] { ids = tokenizer->encode(input.tail); })) {
     tokenizer->decode(ids);
   }
-  const auto again = fuzz::file_with("again.bin", "");
-  text::write_llama2c_tokenizer(*tokenizer, again);
   // The header may say a longest piece that none is.
-  fuzz::check(read_file(again).substr(4) == input.head.substr(4), "a file is written as it was");
+  fuzz::check(text::llama2c_tokenizer(*tokenizer).substr(4) == input.head.substr(4), "a file is written as it was");
   return 0;
 }

@@ -266,7 +266,7 @@ import os, sys, torch
 torch.ops.load_library(sys.argv[1])
 ops = torch.ops.twofour
 weight = torch.randn(64, 64)
-weight = (weight * ops.magnitude_mask(weight, 2, 4)).requires_grad_()
+weight = (weight * ops.transposable_mask24(weight)).requires_grad_()
 x = torch.randn(100, 64, requires_grad=True)
 for call in range(2):
     out = ops.linear24(x, weight, transposable=True, mvue=True)

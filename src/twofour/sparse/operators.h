@@ -83,7 +83,9 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions);
 /// Gradients, returned as usual: dx = dz W̃, db = the sum of dz over tokens, and
 /// dW = estimate(dz)ᵀ x, straight through the mask. The estimate is dz itself, or with `mvue` its
 /// mvue24 under the numbers that follow. transposable: W̃ is 2:4 along its columns too, and dx may
-/// be a sparse product as well (FST). Where W̃ is trained, the choice counts what its forms take.
+/// be a sparse product as well (FST); a column that is not is an error where the product that is
+/// chosen reads columns, and right elsewhere. Where W̃ is trained, the choice counts what its forms
+/// take.
 at::Tensor linear24(const at::Tensor& x, const at::Tensor& weight,
                     const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& mask,
                     bool transposable, bool mvue, bool exact, int64_t seed, c10::SymInt step,
