@@ -13,6 +13,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     tokenizer->decode(ids);
   }
   // The header may say a longest piece that none is.
-  fuzz::check(text::llama2c_tokenizer(*tokenizer).substr(4) == input.head.substr(4), "a file is written as it was");
+  fuzz::check(text::llama2c_tokenizer(*tokenizer).substr(4) == input.head.substr(4),
+              "a file is written as it was");
   return 0;
 }

@@ -355,6 +355,14 @@ inline void store_quads(__m512i words, __m512i offsets, int64_t step, int64_t qu
   }
 }
 
+// Sets word `step` of a strip's chunk, and the positions' bits of that step. Steps come in order.
+inline void store_step(__m512i words, __m512i positions, int64_t step, std::byte* chunk) {
+  _mm512_store_si512(chunk + 64 * step, words);
+  std::byte* const all = chunk + kChunkWordBytes;
+  if (step > 0) positions = _mm512_or_si512(positions, _mm512_load_si512(all));
+  _mm512_store_si512(all, positions);
+}
+
 // places_of_pair and store_group of 16 rows.
 template <class T>
 void store_drawn(const Drawn16& drawn, int64_t row, int64_t g, int64_t block, Panel24& panel) {
@@ -362,7 +370,7 @@ void store_drawn(const Drawn16& drawn, int64_t row, int64_t g, int64_t block, Pa
   for (int i = 0; i < 4; ++i) {
     kept[i] = _mm512_cmp_ps_mask(drawn.entry[i], _mm512_setzero_ps(), _CMP_NEQ_UQ);
   }
-  const auto number = [](int i) { return _mm512_set1_epi32(i); };
+  const auto number = [](int64_t i) { return _mm512_set1_epi32(static_cast<int>(i)); };
   const __mmask16 first0 = kept[0], first1 = kept[1] & ~first0;
   const __mmask16 first2 = static_cast<__mmask16>(~(first0 | first1));
   const __mmask16 second3 = kept[3] | first2;
@@ -376,14 +384,25 @@ void store_drawn(const Drawn16& drawn, int64_t row, int64_t g, int64_t block, Pa
   __m512 two = _mm512_mask_mov_ps(drawn.entry[1], second2, drawn.entry[2]);
   two = _mm512_mask_mov_ps(two, second3, drawn.entry[3]);
   const __m512i low = rounded_words(one, T{}), high = rounded_words(two, T{});
-  const int64_t quad = row / kQuad, left = panel.quads() - quad, quads = left < 4 ? left : 4;
-  if (panel.kind() == PanelKind::kBfloat16Pairs) {
-    __m512i pair =
-        _mm512_add_epi32(_mm512_slli_epi32(first, 1), _mm512_sub_epi32(second, number(1)));
-    pair = _mm512_mask_sub_epi32(pair, first2, pair, number(1));
-    store_quads(_mm512_or_si512(_mm512_srli_epi32(low, 16), high), _mm512_slli_epi32(pair, 8), g,
-                quad, quads, block, panel);
+  const auto shifted = [&](__m512i value, int64_t bits) {
+    return _mm512_sllv_epi32(value, number(bits));
+  };
+  const int64_t group = block * kBlockGroups + g;
+  if (panel.kind() == PanelKind::kBfloat16Strips) {
+    const int64_t step = group % kChunkSteps;
+    store_step(_mm512_or_si512(_mm512_srli_epi32(low, 16), high),
+               shifted(_mm512_or_si512(first, _mm512_slli_epi32(second, 16)), 2 * step), step,
+               panel.chunk(row / kStripRows, group / kChunkSteps));
+  } else if (panel.kind() == PanelKind::kFloatStrips) {
+    const int64_t of_chunk = group % (kChunkSteps / 2), step = 2 * of_chunk;
+    std::byte* const chunk = panel.chunk(row / kStripRows, group / (kChunkSteps / 2));
+    const auto column = [&](__m512i position) {
+      return _mm512_or_si512(position, number(4 * of_chunk));
+    };
+    store_step(low, shifted(column(first), 4 * step), step, chunk);
+    store_step(high, shifted(column(second), 4 * (step + 1)), step + 1, chunk);
   } else {
+    const int64_t quad = row / kQuad, left = panel.quads() - quad, quads = left < 4 ? left : 4;
     store_quads(low, _mm512_slli_epi32(first, 8), 2 * g, quad, quads, block, panel);
     store_quads(high, _mm512_slli_epi32(second, 8), 2 * g + 1, quad, quads, block, panel);
   }

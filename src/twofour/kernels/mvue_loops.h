@@ -106,10 +106,6 @@ void mvue_rows(const T* in, int64_t rows, int64_t columns, int64_t stride,
   }
 }
 
-inline uint32_t word_bits(bfloat16 value) { return value.bits; }
-inline uint32_t word_bits(float16 value) { return value.bits; }
-inline uint32_t word_bits(float value) { return bits_of(value); }
-
 // One group of row `row` of a panel's block: the two places that hold its entries.
 template <class T>
 void store_group(const float (&drawn)[4], int64_t row, int64_t g, int64_t block, Panel24& panel) {
@@ -120,15 +116,10 @@ void store_group(const float (&drawn)[4], int64_t row, int64_t g, int64_t block,
   T one, two;
   store(drawn[first], one);
   store(drawn[second], two);
-  if (panel.kind() == PanelKind::kBfloat16Pairs) {
-    words[g * kQuad] = word_bits(one) | word_bits(two) << 16;
-    offsets[g * kQuad] = static_cast<uint16_t>(pair_index(first, second) * kSlotBytes);
-  } else {
-    words[2 * g * kQuad] = bits_of(to_float(one));
-    words[(2 * g + 1) * kQuad] = bits_of(to_float(two));
-    offsets[2 * g * kQuad] = static_cast<uint16_t>(first * kSlotBytes);
-    offsets[(2 * g + 1) * kQuad] = static_cast<uint16_t>(second * kSlotBytes);
-  }
+  words[2 * g * kQuad] = bits_of(to_float(one));
+  words[(2 * g + 1) * kQuad] = bits_of(to_float(two));
+  offsets[2 * g * kQuad] = static_cast<uint16_t>(first * kSlotBytes);
+  offsets[(2 * g + 1) * kQuad] = static_cast<uint16_t>(second * kSlotBytes);
 }
 
 template <class T>

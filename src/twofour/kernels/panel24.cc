@@ -11,38 +11,27 @@
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24_loops.h"
 #include "twofour/kernels/rows.h"
+#include "twofour/kernels/strips24.h"
 #include "twofour/kernels/tiles24.h"
 
 namespace twofour::kernels {
 namespace {
 
-// Writes group g of a row: its two values and where they stood.
-template <class T>
+// Writes group g of a row of a block: its two values and where they stood.
 struct PanelRow {
   PanelRow(Panel24& panel, int64_t block, int64_t row)
       : words(panel.words(block, row / kQuad) + row % kQuad),
-        offsets(panel.offsets(block, row / kQuad) + row % kQuad),
-        pairs(panel.kind() == PanelKind::kBfloat16Pairs) {}
+        offsets(panel.offsets(block, row / kQuad) + row % kQuad) {}
 
-  void set(int64_t g, T value0, T value1, uint32_t first, uint32_t second) {
-    if (pairs) {
-      words[g * kQuad] = bits(value0) | bits(value1) << 16;
-      offsets[g * kQuad] = static_cast<uint16_t>(pair_index(first, second) * kSlotBytes);
-    } else {
-      words[2 * g * kQuad] = bits_of(to_float(value0));
-      words[(2 * g + 1) * kQuad] = bits_of(to_float(value1));
-      offsets[2 * g * kQuad] = static_cast<uint16_t>(first * kSlotBytes);
-      offsets[(2 * g + 1) * kQuad] = static_cast<uint16_t>(second * kSlotBytes);
-    }
+  void set(int64_t g, float value0, float value1, uint32_t first, uint32_t second) {
+    words[2 * g * kQuad] = bits_of(value0);
+    words[(2 * g + 1) * kQuad] = bits_of(value1);
+    offsets[2 * g * kQuad] = static_cast<uint16_t>(first * kSlotBytes);
+    offsets[(2 * g + 1) * kQuad] = static_cast<uint16_t>(second * kSlotBytes);
   }
-
-  static uint32_t bits(bfloat16 value) { return value.bits; }
-  static uint32_t bits(float16 value) { return value.bits; }
-  static uint32_t bits(float value) { return bits_of(value) >> 16; }
 
   uint32_t* words;
   uint16_t* offsets;
-  bool pairs;
 };
 
 void check_columns(const Panel24& panel) {
@@ -52,22 +41,21 @@ void check_columns(const Panel24& panel) {
 }
 
 // Four rows, entry by entry: entry(r, c) is the panel's. False if a group keeps more than two.
-template <class T, class Entry>
+template <class Entry>
 bool fill_quad(Panel24& panel, int64_t quad, Entry&& entry) {
   bool good = true;
   const int64_t last_row = std::min(panel.rows(), (quad + 1) * kQuad);
   for (int64_t r = quad * kQuad; r < last_row; ++r) {
     for (int64_t g = 0; g < panel.groups(); ++g) {
-      T group[4];
+      float group[4];
       uint32_t kept = 0;
       for (int i = 0; i < 4; ++i) {
-        group[i] = entry(r, 4 * g + i);
-        kept |= uint32_t{to_float(group[i]) != 0.0f} << i;
+        group[i] = to_float(entry(r, 4 * g + i));
+        kept |= uint32_t{group[i] != 0.0f} << i;
       }
       const uint32_t position = position_of(kept), one = position & 3, two = position >> 2;
       good &= position != 0;
-      PanelRow<T>(panel, g / kBlockGroups, r)
-          .set(g % kBlockGroups, group[one], group[two], one, two);
+      PanelRow(panel, g / kBlockGroups, r).set(g % kBlockGroups, group[one], group[two], one, two);
     }
   }
   return good;
@@ -137,22 +125,34 @@ Panel24::Panel24(PanelKind kind, int64_t rows, int64_t columns)
   std::memset(memory_.data(), 0, memory_.size());
 }
 
+namespace {
+
+PanelKind kind_of(PanelKind strips, PanelKind tiles) {
+  switch (instruction_set()) {
+    case InstructionSet::kAmx:
+      return tiles;
+    case InstructionSet::kAvx512Bf16:
+      return strips;
+    default:
+      return PanelKind::kFloat;
+  }
+}
+
+}  // namespace
+
 template <>
 PanelKind panel_kind<float>() {
-  return instruction_set() == InstructionSet::kAmx ? PanelKind::kFloatTiles
-                                                   : product_loops<float>().kind;
+  return kind_of(PanelKind::kFloatStrips, PanelKind::kFloatTiles);
 }
 
 template <>
 PanelKind panel_kind<bfloat16>() {
-  return instruction_set() == InstructionSet::kAmx ? PanelKind::kBfloat16Tiles
-                                                   : product_loops<bfloat16>().kind;
+  return kind_of(PanelKind::kBfloat16Strips, PanelKind::kBfloat16Tiles);
 }
 
 template <>
 PanelKind panel_kind<float16>() {
-  return instruction_set() == InstructionSet::kAmx ? PanelKind::kFloat16Tiles
-                                                   : product_loops<float16>().kind;
+  return kind_of(PanelKind::kFloatStrips, PanelKind::kFloat16Tiles);
 }
 
 template <class T>
@@ -165,14 +165,18 @@ void fill_panel(const T* weight, int64_t stride, Panel24& panel) {
     fill_each_strip(
         panel, panel.row_tiles() / 2,
         [&](int64_t pair) { return fill_pair(weight, stride, pair, panel); }, entry);
+  } else if (has_strips(panel.kind())) {
+    const auto fill_strip = strip_loops<T>().fill;
+    fill_each_strip(
+        panel, panel.strips(),
+        [&](int64_t strip) { return fill_strip(weight, stride, strip, panel); }, entry);
   } else if (const auto fill_strip = product_loops<T>().fill_strip) {
     fill_each_strip(
         panel, (panel.rows() + 15) / 16,
         [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
   } else {
     fill_each_strip(
-        panel, panel.quads(), [&](int64_t quad) { return fill_quad<T>(panel, quad, entry); },
-        entry);
+        panel, panel.quads(), [&](int64_t quad) { return fill_quad(panel, quad, entry); }, entry);
   }
 }
 
@@ -193,14 +197,18 @@ void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
           return good;
         },
         entry);
+  } else if (has_strips(panel.kind())) {
+    const auto fill_strip = strip_loops<T>().fill_transposed;
+    fill_each_strip(
+        panel, panel.strips(),
+        [&](int64_t strip) { return fill_strip(weight, stride, strip, panel); }, entry);
   } else if (const auto fill_strip = product_loops<T>().fill_strip_transposed) {
     fill_each_strip(
         panel, (panel.rows() + 15) / 16,
         [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
   } else {
     fill_each_strip(
-        panel, panel.quads(), [&](int64_t quad) { return fill_quad<T>(panel, quad, entry); },
-        entry);
+        panel, panel.quads(), [&](int64_t quad) { return fill_quad(panel, quad, entry); }, entry);
   }
 }
 

@@ -1,14 +1,21 @@
 // A 2:4 sparse matrix in the order in which the product of many tokens reads it: made anew whenever
 // the weight changes, never stored.
 //
-// kFloat, kBfloat16Pairs: the product runs over blocks of 16 groups (64 columns). Of a block, four
-// rows (a quad) lie together as `steps`; a step holds one 32-bit word of each of the four rows,
-// then, after all words, one 16-bit offset of each:
-//   kFloat           two steps a group; the word is a kept float32, the offset where its column
-//                    lies in the tile: position * kSlotBytes;
-//   kBfloat16Pairs   one step a group; the word is the two kept bfloat16, the offset is that of
-//                    their pair of columns: the tile holds all six pairs of a group.
-// Rows are filled up to a multiple of 4 and groups to a multiple of 16 with zeros.
+// kFloat: the product runs over blocks of 16 groups (64 columns). Of a block, four rows (a quad)
+// lie together as steps, two a group; a step holds a kept float32 of each of the four rows, then,
+// after all of them, one 16-bit offset of each: where its column lies in the tile, position *
+// kSlotBytes. Rows are filled up to a multiple of 4 and groups to a multiple of 16 with zeros.
+//
+// k…Strips, for vectors over rows (strips24.h): a strip is 16 rows, cut into chunks of eight steps:
+// one 32-bit word of each row a step, then 32 bits of positions of each row. Strips follow each
+// other, chunks of one too.
+//   kBfloat16Strips   a step is a group, a chunk 32 columns; the word is the two kept bfloat16. The
+//                     lower half of the positions has two bits a step, where the first of the two
+//                     stood, the upper half where the second did;
+//   kFloatStrips      a step is one kept float32, a chunk 16 columns; the positions have four bits
+//   a
+//                     step, the column in the chunk.
+// Rows are filled up to a multiple of 16 and columns to whole chunks with zeros.
 //
 // k…Tiles, for AMX: a tile is 16 rows x 32 columns of the matrix. Line i of 16 is columns 2i and
 // 2i + 1 of the 16 rows, interleaved as the tile multiply reads them: 32 entries, of which a mask
@@ -27,15 +34,31 @@
 
 namespace twofour::kernels {
 
-enum class PanelKind { kFloat, kBfloat16Pairs, kBfloat16Tiles, kFloat16Tiles, kFloatTiles };
+enum class PanelKind {
+  kFloat,
+  kBfloat16Strips,
+  kFloatStrips,
+  kBfloat16Tiles,
+  kFloat16Tiles,
+  kFloatTiles
+};
 
 constexpr int64_t kQuad = 4;          // rows that a kernel computes at once
 constexpr int64_t kBlockGroups = 16;  // groups of a block
 constexpr int64_t kTileTokens = 64;   // tokens of a tile
-constexpr int64_t kSlotBytes = 256;   // one column, or one pair of columns, of a tile
+constexpr int64_t kSlotBytes = 256;   // one column of a tile
 
-constexpr int64_t steps_per_group(PanelKind kind) { return kind == PanelKind::kFloat ? 2 : 1; }
-constexpr int64_t slots_per_group(PanelKind kind) { return kind == PanelKind::kFloat ? 4 : 6; }
+constexpr int64_t kStripRows = 16;
+constexpr int64_t kChunkSteps = 8;
+constexpr int64_t kChunkWordBytes = kChunkSteps * kStripRows * 4;
+constexpr int64_t kChunkBytes = kChunkWordBytes + kStripRows * 4;
+
+constexpr bool has_strips(PanelKind kind) {
+  return kind == PanelKind::kBfloat16Strips || kind == PanelKind::kFloatStrips;
+}
+constexpr int64_t columns_of_chunk(PanelKind kind) {
+  return kind == PanelKind::kBfloat16Strips ? 32 : 16;
+}
 
 constexpr int64_t kTileRows = 16;  // of the matrix in an AMX tile
 constexpr int64_t kTileColumns = 32;
@@ -49,11 +72,6 @@ constexpr int64_t terms_of(PanelKind kind) {
                                             : 0;
 }
 constexpr int64_t packed_tile_bytes(int64_t terms) { return 64 + terms * kTermBytes; }
-
-/// The index of the pair (first, second) among 01, 02, 03, 12, 13, 23.
-TWOFOUR_HOST_DEVICE uint32_t pair_index(uint32_t first, uint32_t second) {
-  return 2 * first + second - 1 - (first == 2);
-}
 
 class Panel24 {
  public:
@@ -71,8 +89,22 @@ class Panel24 {
   int64_t row_tiles() const { return (rows_ + 2 * kTileRows - 1) / (2 * kTileRows) * 2; }
   int64_t column_tiles() const { return (columns_ + kTileColumns - 1) / kTileColumns; }
   int64_t bytes() const {
-    return terms() ? row_tiles() * column_tiles() * packed_tile_bytes(terms())
-                   : blocks() * quads() * chunk_bytes();
+    return terms()             ? row_tiles() * column_tiles() * packed_tile_bytes(terms())
+           : has_strips(kind_) ? strips() * strip_bytes()
+                               : blocks() * quads() * kQuadBytes;
+  }
+  const std::byte* data() const { return memory_.data(); }
+
+  int64_t strips() const { return (rows_ + kStripRows - 1) / kStripRows; }
+  int64_t chunks() const {
+    return (columns_ + columns_of_chunk(kind_) - 1) / columns_of_chunk(kind_);
+  }
+  int64_t strip_bytes() const { return chunks() * kChunkBytes; }
+  std::byte* chunk(int64_t strip, int64_t chunk) {
+    return memory_.data() + strip * strip_bytes() + chunk * kChunkBytes;
+  }
+  const std::byte* chunk(int64_t strip, int64_t chunk) const {
+    return memory_.data() + strip * strip_bytes() + chunk * kChunkBytes;
   }
 
   /// An AMX tile. The two of a pair of row tiles lie together, pairs of the next columns follow.
@@ -84,33 +116,27 @@ class Panel24 {
   }
 
   uint32_t* words(int64_t block, int64_t quad) {
-    return reinterpret_cast<uint32_t*>(chunk(block, quad));
+    return reinterpret_cast<uint32_t*>(memory_.data() + quad_offset(block, quad));
   }
   uint16_t* offsets(int64_t block, int64_t quad) {
-    return reinterpret_cast<uint16_t*>(chunk(block, quad) + word_bytes());
+    return reinterpret_cast<uint16_t*>(words(block, quad) + kQuadWords);
   }
   const uint32_t* words(int64_t block, int64_t quad) const {
-    return reinterpret_cast<const uint32_t*>(chunk(block, quad));
+    return reinterpret_cast<const uint32_t*>(memory_.data() + quad_offset(block, quad));
   }
   const uint16_t* offsets(int64_t block, int64_t quad) const {
-    return reinterpret_cast<const uint16_t*>(chunk(block, quad) + word_bytes());
+    return reinterpret_cast<const uint16_t*>(words(block, quad) + kQuadWords);
   }
 
  private:
-  int64_t word_bytes() const { return kBlockGroups * steps_per_group(kind_) * kQuad * 4; }
-  int64_t chunk_bytes() const { return word_bytes() * 3 / 2; }
-  int64_t chunk_offset(int64_t block, int64_t quad) const {
-    return (block * quads() + quad) * chunk_bytes();
+  static constexpr int64_t kQuadWords = kBlockGroups * 2 * kQuad;
+  static constexpr int64_t kQuadBytes = kQuadWords * 6;
+  int64_t quad_offset(int64_t block, int64_t quad) const {
+    return (block * quads() + quad) * kQuadBytes;
   }
   int64_t tile_offset(int64_t row_tile, int64_t column_tile) const {
     const int64_t pair = row_tile / 2 * column_tiles() + column_tile;
     return (2 * pair + row_tile % 2) * packed_tile_bytes(terms());
-  }
-  std::byte* chunk(int64_t block, int64_t quad) {
-    return memory_.data() + chunk_offset(block, quad);
-  }
-  const std::byte* chunk(int64_t block, int64_t quad) const {
-    return memory_.data() + chunk_offset(block, quad);
   }
 
   PanelKind kind_ = PanelKind::kFloat;

@@ -9,6 +9,7 @@
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
 #include "twofour/kernels/product24_loops.h"
+#include "twofour/kernels/strips24.h"
 #include "twofour/kernels/tiles24.h"
 
 namespace twofour::kernels {
@@ -19,7 +20,7 @@ constexpr int64_t kTasksPerThread = 4;
 
 // Memory of one thread: a tile and the accumulators [kMostRows, 64].
 struct Scratch {
-  static constexpr size_t kTileBytes = 6 * kBlockGroups * kSlotBytes;
+  static constexpr size_t kTileBytes = 4 * kBlockGroups * kSlotBytes;
   static constexpr size_t kBytes = kTileBytes + kMostRows * kTileTokens * sizeof(float);
   Scratch() : memory(static_cast<std::byte*>(std::aligned_alloc(4096, kBytes)), &std::free) {
     if (!memory) throw std::bad_alloc();
@@ -95,10 +96,9 @@ const ProductLoops<T>& product_loops() {
     case InstructionSet::kAvx2:
       return product_avx2<T>();
     case InstructionSet::kAvx512:
+    case InstructionSet::kAvx512Bf16:  // has strips
+    case InstructionSet::kAmx:         // has tiles
       return product_avx512<T>();
-    case InstructionSet::kAvx512Bf16:
-    case InstructionSet::kAmx:
-      return product_avx512bf16<T>();
   }
   return product_reference<T>();
 }
@@ -109,6 +109,9 @@ void multiply_transposed(const Panel24& a, const T* x, int64_t tokens, int64_t x
   check_kind<T>(a);
   if (tokens == 0) return;
   if (a.terms()) return multiply_transposed_tiles(a, x, tokens, x_stride, y, y_stride, epilogue);
+  if (has_strips(a.kind())) {
+    return multiply_transposed_strips(a, x, tokens, x_stride, y, y_stride, epilogue);
+  }
   const ProductLoops<T>& loops = product_loops<T>();
   const int64_t tiles = (tokens + kTileTokens - 1) / kTileTokens;
   for_tasks(a, tiles, [&](int64_t row, int64_t rows, int64_t tile, Scratch& memory) {
@@ -131,6 +134,7 @@ void multiply_add(const Panel24& a, const T* x, int64_t width, int64_t x_stride,
   check_kind<T>(a);
   if (width == 0) return;
   if (a.terms()) return multiply_add_tiles(a, x, width, x_stride, y, y_stride);
+  if (has_strips(a.kind())) return multiply_add_strips(a, x, width, x_stride, y, y_stride);
   const ProductLoops<T>& loops = product_loops<T>();
   const int64_t tiles = (width + kTileTokens - 1) / kTileTokens;
   for_tasks(a, tiles, [&](int64_t row, int64_t rows, int64_t tile, Scratch& memory) {

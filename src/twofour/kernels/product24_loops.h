@@ -1,9 +1,9 @@
-// The inner loops of product24.h, one declaration an instruction set. The generic bodies stand in
-// product24_generic.h; a file of one instruction set compiles them and replaces those that it can
-// do better.
+// The inner loops of product24.h on panels of kind kFloat, one declaration an instruction set. The
+// generic bodies stand in product24_generic.h; a file of one instruction set compiles them and
+// replaces those that it can do better.
 //
-// A tile holds a block's columns of up to 64 tokens, tokens being the vectors' direction: slot s of
-// group g begins at byte (g * slots + s) * kSlotBytes. Accumulators c [4, 64] are float32.
+// A tile holds a block's columns of up to 64 tokens, tokens being the vectors' direction: column c
+// begins at byte c * kSlotBytes. Accumulators c [4, 64] are float32.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,6 @@ namespace twofour::kernels {
 
 template <class T>
 struct ProductLoops {
-  PanelKind kind;
   /// tile <- x [tokens, 4 * groups], rows `stride` apart, transposed. Tokens up to the next
   /// multiple of 16 become 0.
   void (*load_transposed)(const T* x, int64_t tokens, int64_t stride, int64_t groups,
@@ -45,8 +44,6 @@ template <class T>
 const ProductLoops<T>& product_avx2();
 template <class T>
 const ProductLoops<T>& product_avx512();
-template <class T>
-const ProductLoops<T>& product_avx512bf16();
 
 /// The loops of instruction_set().
 template <class T>

@@ -1,0 +1,52 @@
+// Products with vectors over 16 rows of the panel, a strip of it: a register holds 32 bfloat16 or
+// 16 float32 columns of a token as they are, and one permutation by the strip's positions brings
+// each row the columns that it keeps. A permutation and a multiply-add do what dense needs two
+// multiply-adds for; they pay where permutations have a pipe that multiply-adds leave free (Zen 4
+// and later: three pipes for the two, 1.5 a cycle), and x passes without being transposed or copied
+// out for each choice of columns.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "twofour/kernels/panel24.h"
+#include "twofour/kernels/product24.h"
+
+namespace twofour::kernels {
+
+constexpr int64_t kStripTokens = 16;  // whose sums with a strip stay in registers, at most
+constexpr int64_t kLineBytes = 64;    // of x: a token's columns of one chunk
+
+/// The inner loops, one T each. x is packed: of up to 16 tokens the columns of the first chunk, 64
+/// bytes a token, then of the next; zeros fill the last chunk up.
+template <class T>
+struct StripLoops {
+  /// x [tokens, columns], rows `stride` apart.
+  void (*pack_rows)(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out);
+  /// The same of xᵀ: x [rows, width], `rows` being what the product sums over.
+  void (*pack_columns)(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out);
+  /// y [tokens, rows of the strips first to last - 1] = epilogue(x Aᵀ); y and the epilogue's
+  /// pointers are at the first of the tokens and at row 0.
+  void (*multiply)(const Panel24& a, int64_t first, int64_t last, const std::byte* x,
+                   int64_t tokens, T* y, int64_t stride, const Epilogue<T>& epilogue);
+  /// y [rows of the strips, width] += A x; y is at row 0 and the first of the columns.
+  void (*multiply_add)(const Panel24& a, int64_t first, int64_t last, const std::byte* x,
+                       int64_t width, float* y, int64_t stride);
+  /// Fills a strip of the panel from weight, or from weight transposed. False if a group keeps more
+  /// than two.
+  bool (*fill)(const T* weight, int64_t stride, int64_t strip, Panel24& panel);
+  bool (*fill_transposed)(const T* weight, int64_t stride, int64_t strip, Panel24& panel);
+};
+
+template <class T>
+const StripLoops<T>& strip_loops();
+
+/// multiply_transposed and multiply_add of product24.h for panels of strips.
+template <class T>
+void multiply_transposed_strips(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride,
+                                T* y, int64_t y_stride, const Epilogue<T>& epilogue);
+template <class T>
+void multiply_add_strips(const Panel24& a, const T* x, int64_t width, int64_t x_stride, float* y,
+                         int64_t y_stride);
+
+}  // namespace twofour::kernels
