@@ -1,5 +1,6 @@
-// The products of strips24.h, blocked: a thread packs the tokens that it multiplies; as many strips
-// as stay in the second-level cache meet all of them before the next ones come.
+// The products of strips24.h, blocked: a thread packs the tokens that it multiplies. Of some strips
+// a block of columns, as much as stays in the second-level cache, meets all of them before the next
+// block comes.
 #include <algorithm>
 
 #include "twofour/base/parallel.h"
@@ -9,6 +10,7 @@
 namespace twofour::kernels {
 namespace {
 
+constexpr int64_t kBlockChunks = 96;           // of columns, at most: x takes 96 KiB
 constexpr int64_t kResidentBytes = 384 << 10;  // of strips, in the second-level cache
 constexpr int64_t kTokensAtATime = 512;        // packed before they are multiplied
 
@@ -21,13 +23,12 @@ struct TokenTiles {
   int64_t count, tiles;
 };
 
-// pack(token, tokens, out) packs a tile of x, multiply(first strip, last strip, x, token, tokens)
-// multiplies it.
-template <class Pack, class Multiply>
+// A product of `tokens` rows of x: pack(first token, tokens up to 16, out) packs a tile of it,
+// use(first row, first token, sums) is what becomes of its sums with some strips.
+template <class T, class Pack, class Use>
 class StripRun {
  public:
-  StripRun(const Panel24& a, const Pack& pack, const Multiply& multiply)
-      : a_(a), pack_(pack), multiply_(multiply) {}
+  StripRun(const Panel24& a, const Pack& pack, const Use& use) : a_(a), pack_(pack), use_(use) {}
 
   void operator()(int64_t tokens) {
     const int64_t threads = thread_count();
@@ -79,20 +80,43 @@ class StripRun {
 
   void multiply_strips(int64_t begin, int64_t end, const TokenTiles& tiles, int64_t first_token,
                        const std::byte* packed) {
-    const int64_t at_a_time = std::max<int64_t>(1, kResidentBytes / a_.strip_bytes());
+    thread_local Buffer<float> memory;
+    const int64_t block_bytes = (a_.chunks() + blocks_ - 1) / blocks_ * kChunkBytes;
+    const int64_t at_a_time = std::max<int64_t>(1, kResidentBytes / block_bytes);
+    // Sums wait for the next block; of a single one they are used at once.
+    memory.resize(static_cast<size_t>((blocks_ > 1 ? tiles.count : kStripTokens) * kStripRows *
+                                      std::min(at_a_time, end - begin)));
     for (int64_t strip = begin; strip < end; strip += at_a_time) {
-      for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
-        const int64_t token = tiles.begin(tile);
-        multiply_(strip, std::min(end, strip + at_a_time), packed + token * token_bytes(),
-                  first_token + token, tiles.size(tile));
+      const int64_t strips = std::min(at_a_time, end - strip);
+      for (int64_t block = 0; block < blocks_; ++block) {
+        const int64_t chunk = block * a_.chunks() / blocks_;
+        const int64_t chunks = (block + 1) * a_.chunks() / blocks_ - chunk;
+        for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
+          const int64_t token = tiles.begin(tile), tokens = tiles.size(tile);
+          float* const sums = memory.data() + (blocks_ > 1 ? token : 0) * strips * kStripRows;
+          const std::byte* const x = packed + token * token_bytes() + chunk * tokens * kLineBytes;
+          loops_.multiply({a_.chunk(strip, chunk), a_.strip_bytes(), strips, chunks, x, tokens},
+                          block == 0, sums);
+          if (block + 1 < blocks_) continue;
+          const int64_t row = strip * kStripRows;
+          const int64_t rows = std::min(strips * kStripRows, a_.rows() - row);
+          use_(row, first_token + token, StripSums{sums, rows, tokens});
+        }
       }
     }
   }
 
   const Panel24& a_;
   const Pack& pack_;
-  const Multiply& multiply_;
+  const Use& use_;
+  const StripLoops<T>& loops_ = strip_loops<T>();
+  int64_t blocks_ = std::max<int64_t>(1, (a_.chunks() + kBlockChunks - 1) / kBlockChunks);
 };
+
+template <class T, class Pack, class Use>
+void run_strips(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use) {
+  StripRun<T, Pack, Use>(a, pack, use)(tokens);
+}
 
 }  // namespace
 
@@ -103,12 +127,10 @@ void multiply_transposed_strips(const Panel24& a, const T* x, int64_t tokens, in
   const auto pack = [&](int64_t token, int64_t count, std::byte* out) {
     loops.pack_rows(x + token * x_stride, count, a.columns(), x_stride, out);
   };
-  const auto multiply = [&](int64_t first, int64_t last, const std::byte* packed, int64_t token,
-                            int64_t count) {
-    loops.multiply(a, first, last, packed, count, y + token * y_stride, y_stride,
-                   at_offset(epilogue, token, 0));
+  const auto use = [&](int64_t row, int64_t token, const StripSums& sums) {
+    loops.store(sums, y + token * y_stride + row, y_stride, at_offset(epilogue, token, row));
   };
-  StripRun(a, pack, multiply)(tokens);
+  run_strips<T>(a, tokens, pack, use);
 }
 
 template <class T>
@@ -118,11 +140,10 @@ void multiply_add_strips(const Panel24& a, const T* x, int64_t width, int64_t x_
   const auto pack = [&](int64_t column, int64_t count, std::byte* out) {
     loops.pack_columns(x + column, a.columns(), count, x_stride, out);
   };
-  const auto multiply = [&](int64_t first, int64_t last, const std::byte* packed, int64_t column,
-                            int64_t count) {
-    loops.multiply_add(a, first, last, packed, count, y + column, y_stride);
+  const auto use = [&](int64_t row, int64_t column, const StripSums& sums) {
+    loops.add(sums, y + row * y_stride + column, y_stride);
   };
-  StripRun(a, pack, multiply)(width);
+  run_strips<T>(a, width, pack, use);
 }
 
 #define TWOFOUR_INSTANTIATE(T)                                                                \

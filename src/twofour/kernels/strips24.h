@@ -17,21 +17,37 @@ namespace twofour::kernels {
 constexpr int64_t kStripTokens = 16;  // whose sums with a strip stay in registers, at most
 constexpr int64_t kLineBytes = 64;    // of x: a token's columns of one chunk
 
-/// The inner loops, one T each. x is packed: of up to 16 tokens the columns of the first chunk, 64
-/// bytes a token, then of the next; zeros fill the last chunk up.
+/// Strips of a panel at a block of columns, and a tile of packed x. x is packed: of up to 16 tokens
+/// the columns of the first chunk, 64 bytes a token, then of the next; zeros fill the last chunk
+/// up.
+struct StripOperands {
+  const std::byte* chunks;  ///< of the first strip, at the block's first
+  int64_t strip_bytes;      ///< from a strip to the next
+  int64_t strips;
+  int64_t chunk_count;
+  const std::byte* x;  ///< at the same columns
+  int64_t tokens;
+};
+
+/// The rows and tokens of some sums.
+struct StripSums {
+  const float* sums;  ///< [strips, tokens, 16]
+  int64_t rows, tokens;
+};
+
+/// The inner loops, one T each.
 template <class T>
 struct StripLoops {
   /// x [tokens, columns], rows `stride` apart.
   void (*pack_rows)(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out);
   /// The same of xᵀ: x [rows, width], `rows` being what the product sums over.
   void (*pack_columns)(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out);
-  /// y [tokens, rows of the strips first to last - 1] = epilogue(x Aᵀ); y and the epilogue's
-  /// pointers are at the first of the tokens and at row 0.
-  void (*multiply)(const Panel24& a, int64_t first, int64_t last, const std::byte* x,
-                   int64_t tokens, T* y, int64_t stride, const Epilogue<T>& epilogue);
-  /// y [rows of the strips, width] += A x; y is at row 0 and the first of the columns.
-  void (*multiply_add)(const Panel24& a, int64_t first, int64_t last, const std::byte* x,
-                       int64_t width, float* y, int64_t stride);
+  /// sums [strips, tokens, 16] = the product, or += it unless `starts`.
+  void (*multiply)(const StripOperands& operands, bool starts, float* sums);
+  /// y [tokens, rows] = epilogue(sums); y and the epilogue's pointers are at the first of both.
+  void (*store)(const StripSums& sums, T* y, int64_t stride, const Epilogue<T>& epilogue);
+  /// y [rows, tokens] += sums transposed.
+  void (*add)(const StripSums& sums, float* y, int64_t stride);
   /// Fills a strip of the panel from weight, or from weight transposed. False if a group keeps more
   /// than two.
   bool (*fill)(const T* weight, int64_t stride, int64_t strip, Panel24& panel);

@@ -87,26 +87,28 @@ void pack_columns(const T* x, int64_t rows, int64_t width, int64_t stride, std::
   }
 }
 
-// sums [kStrips, kTokens, 16] = strips `strip` and after times the tokens of x.
+// sums [kStrips, kTokens, 16] of the operands' first strips.
 template <class Step, int kStrips, int kTokens>
-void sum_strips(const Panel24& a, int64_t strip, const std::byte* x, float* sums) {
+void sum_strips(const StripOperands& o, bool starts, float* sums) {
   __m512 sum[kStrips][kTokens];
-  for (auto& of_strip : sum) {
-    for (__m512& s : of_strip) s = _mm512_setzero_ps();
+  for (int r = 0; r < kStrips; ++r) {
+    for (int t = 0; t < kTokens; ++t) {
+      sum[r][t] =
+          starts ? _mm512_setzero_ps() : _mm512_load_ps(sums + (r * kTokens + t) * kStripRows);
+    }
   }
-  const std::byte* chunk = a.chunk(strip, 0);
-  const int64_t strip_bytes = a.strip_bytes();
-  for (int64_t left = a.chunks(); left > 0; --left) {
+  const std::byte *chunk = o.chunks, *x = o.x;
+  for (int64_t left = o.chunk_count; left > 0; --left) {
     __m512i line[kTokens], positions[kStrips];
     for (int t = 0; t < kTokens; ++t) line[t] = _mm512_load_si512(x + t * kLineBytes);
     for (int r = 0; r < kStrips; ++r) {
-      positions[r] = _mm512_load_si512(chunk + r * strip_bytes + kChunkWordBytes);
+      positions[r] = _mm512_load_si512(chunk + r * o.strip_bytes + kChunkWordBytes);
     }
 #pragma GCC unroll 8
     for (int step = 0; step < kChunkSteps; ++step) {
 #pragma GCC unroll 8
       for (int r = 0; r < kStrips; ++r) {
-        const __m512i word = _mm512_load_si512(chunk + r * strip_bytes + step * kLineBytes);
+        const __m512i word = _mm512_load_si512(chunk + r * o.strip_bytes + step * kLineBytes);
         const __m512i places = Step::places(positions[r], step);
 #pragma GCC unroll 16
         for (int t = 0; t < kTokens; ++t) {
@@ -117,10 +119,9 @@ void sum_strips(const Panel24& a, int64_t strip, const std::byte* x, float* sums
     chunk += kChunkBytes;
     x += kTokens * kLineBytes;
   }
-  for (auto& of_strip : sum) {
-    for (__m512& s : of_strip) {
-      _mm512_store_ps(sums, s);
-      sums += kStripRows;
+  for (int r = 0; r < kStrips; ++r) {
+    for (int t = 0; t < kTokens; ++t) {
+      _mm512_store_ps(sums + (r * kTokens + t) * kStripRows, sum[r][t]);
     }
   }
 }
@@ -128,7 +129,7 @@ void sum_strips(const Panel24& a, int64_t strip, const std::byte* x, float* sums
 // How a number of tokens is summed: with several strips at once, where the sums of one are too few
 // for none to wait for the multiply-add before it, and with one.
 struct Sums {
-  using Function = void (*)(const Panel24& a, int64_t strip, const std::byte* x, float* sums);
+  using Function = void (*)(const StripOperands& operands, bool starts, float* sums);
   int64_t strips;
   Function several, one;
 };
@@ -136,63 +137,58 @@ struct Sums {
 constexpr int strips_at_once(int tokens) { return tokens >= 9 ? 1 : tokens >= 5 ? 2 : 4; }
 
 template <class Step, size_t... kIndex>
-Sums sums_of(int64_t tokens, std::index_sequence<kIndex...>) {
+const Sums& sums_of(int64_t tokens, std::index_sequence<kIndex...>) {
   static constexpr Sums kOfTokens[] = {{strips_at_once(kIndex + 1),
                                         sum_strips<Step, strips_at_once(kIndex + 1), kIndex + 1>,
                                         sum_strips<Step, 1, kIndex + 1>}...};
   return kOfTokens[tokens - 1];
 }
 
-// use(strip, sums [tokens, 16]) for the strips first to last - 1.
-template <class Step, class Use>
-void for_strips(const Panel24& a, int64_t first, int64_t last, const std::byte* x, int64_t tokens,
-                Use&& use) {
-  const Sums sums = sums_of<Step>(tokens, std::make_index_sequence<kStripTokens>());
-  alignas(64) float memory[kStripTokens * kStripRows];  // strips times tokens are 16 at most
-  while (first < last) {
-    const bool several = first + sums.strips <= last;
-    (several ? sums.several : sums.one)(a, first, x, memory);
-    const int64_t count = several ? sums.strips : 1;
-    for (int64_t r = 0; r < count; ++r) use(first + r, memory + r * tokens * kStripRows);
-    first += count;
+template <class T>
+void multiply(const StripOperands& operands, bool starts, float* sums) {
+  const Sums& how = sums_of<StepOf<T>>(operands.tokens, std::make_index_sequence<kStripTokens>());
+  StripOperands left = operands;
+  while (left.strips > 0) {
+    const int64_t count = left.strips >= how.strips ? how.strips : 1;
+    (count == how.strips ? how.several : how.one)(left, starts, sums);
+    left.chunks += count * left.strip_bytes;
+    left.strips -= count;
+    sums += count * left.tokens * kStripRows;
   }
 }
 
 template <class T>
-void multiply(const Panel24& a, int64_t first, int64_t last, const std::byte* x, int64_t tokens,
-              T* y, int64_t stride, const Epilogue<T>& epilogue) {
-  for_strips<StepOf<T>>(a, first, last, x, tokens, [&](int64_t strip, const float* sums) {
-    const int64_t row = strip * kStripRows;
-    const __mmask16 mask = first_lanes(a.rows() - row);
+void store(const StripSums& sums, T* y, int64_t stride, const Epilogue<T>& epilogue) {
+  const float* z = sums.sums;
+  for (int64_t row = 0; row < sums.rows; row += kStripRows) {
+    const __mmask16 mask = first_lanes(sums.rows - row);
     const __m512 bias =
         epilogue.bias ? load_floats(epilogue.bias + row, mask) : _mm512_setzero_ps();
-    for (int64_t t = 0; t < tokens; ++t) {
-      const __m512 z = _mm512_add_ps(_mm512_load_ps(sums + t * kStripRows), bias);
+    for (int64_t t = 0; t < sums.tokens; ++t, z += kStripRows) {
       const __m512 other = epilogue.other
                                ? load_floats(epilogue.other + t * epilogue.other_stride + row, mask)
                                : _mm512_setzero_ps();
-      store_floats(activate16(z, epilogue.activation, other), y + t * stride + row, mask);
+      store_floats(activate16(_mm512_add_ps(_mm512_load_ps(z), bias), epilogue.activation, other),
+                   y + t * stride + row, mask);
     }
-  });
+  }
 }
 
-template <class T>
-void multiply_add(const Panel24& a, int64_t first, int64_t last, const std::byte* x, int64_t width,
-                  float* y, int64_t stride) {
-  const __mmask16 mask = first_lanes(width);
-  for_strips<StepOf<T>>(a, first, last, x, width, [&](int64_t strip, const float* sums) {
+inline void add(const StripSums& sums, float* y, int64_t stride) {
+  const __mmask16 mask = first_lanes(sums.tokens);
+  const float* z = sums.sums;
+  for (int64_t row = 0; row < sums.rows; row += kStripRows) {
     __m512i block[16];
     for (int64_t n = 0; n < 16; ++n) {
-      block[n] = _mm512_maskz_load_epi32(n < width ? 0xffff : 0, sums + n * kStripRows);
+      block[n] = n < sums.tokens ? _mm512_load_si512(z + n * kStripRows) : _mm512_setzero_si512();
     }
     transpose16(block);
-    float* out = y + strip * kStripRows * stride;
-    const int64_t rows = a.rows() - strip * kStripRows;
-    for (int64_t r = 0; r < kStripRows && r < rows; ++r, out += stride) {
-      const __m512 before = _mm512_maskz_loadu_ps(mask, out);
-      _mm512_mask_storeu_ps(out, mask, _mm512_add_ps(before, _mm512_castsi512_ps(block[r])));
+    z += sums.tokens * kStripRows;
+    for (int64_t r = 0; r < kStripRows && row + r < sums.rows; ++r, y += stride) {
+      const __m512 before = _mm512_maskz_loadu_ps(mask, y);
+      _mm512_mask_storeu_ps(y, mask, _mm512_add_ps(before, _mm512_castsi512_ps(block[r])));
     }
-  });
+  }
 }
 
 template <class T>
@@ -206,8 +202,9 @@ bool fill_strip_transposed(const T* weight, int64_t stride, int64_t strip, Panel
 }
 
 template <class T>
-constexpr StripLoops<T> kLoops = {pack_rows<T>,    pack_columns<T>, multiply<T>,
-                                  multiply_add<T>, fill_strip<T>,   fill_strip_transposed<T>};
+constexpr StripLoops<T> kLoops = {
+    pack_rows<T>,  pack_columns<T>,         multiply<T>, store<T>, add,
+    fill_strip<T>, fill_strip_transposed<T>};
 
 }  // namespace
 
