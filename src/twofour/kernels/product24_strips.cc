@@ -10,7 +10,8 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kBlockChunks = 96;           // of columns, at most: x takes 96 KiB
+constexpr int64_t kBlockChunks =
+    24;  // of columns: a tile of x takes 24 KiB of the first-level cache
 constexpr int64_t kResidentBytes = 384 << 10;  // of strips, in the second-level cache
 constexpr int64_t kTokensAtATime = 512;        // packed before they are multiplied
 

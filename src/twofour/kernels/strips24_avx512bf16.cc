@@ -93,8 +93,8 @@ void sum_strips(const StripOperands& o, bool starts, float* sums) {
   __m512 sum[kStrips][kTokens];
   for (int r = 0; r < kStrips; ++r) {
     for (int t = 0; t < kTokens; ++t) {
-      sum[r][t] =
-          starts ? _mm512_setzero_ps() : _mm512_load_ps(sums + (r * kTokens + t) * kStripRows);
+      sum[r][t] = _mm512_setzero_ps();
+      if (!starts) _mm_prefetch(sums + (r * kTokens + t) * kStripRows, _MM_HINT_T0);
     }
   }
   const std::byte *chunk = o.chunks, *x = o.x;
@@ -121,7 +121,8 @@ void sum_strips(const StripOperands& o, bool starts, float* sums) {
   }
   for (int r = 0; r < kStrips; ++r) {
     for (int t = 0; t < kTokens; ++t) {
-      _mm512_store_ps(sums + (r * kTokens + t) * kStripRows, sum[r][t]);
+      float* const out = sums + (r * kTokens + t) * kStripRows;
+      _mm512_store_ps(out, starts ? sum[r][t] : _mm512_add_ps(_mm512_load_ps(out), sum[r][t]));
     }
   }
 }
