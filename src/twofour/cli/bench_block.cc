@@ -95,8 +95,8 @@ void pack(const Run& run) {
     if (forward == Implementation::kPanel) linear.weight24->panel(weight);
     if (forward == Implementation::kFew) linear.weight24->packed(weight);
     if (forward == Implementation::kOneDnn) linear.weight24->ordered(weight, run.x.size(0));
-    if (!linear.weight24->has_transposed(weight)) continue;
-    const Implementation backward = chosen(Product::kInputGradient, run, linear);
+    const Implementation backward =
+        chosen(sparse::input_gradient_choice(weight, *linear.weight24), run, linear);
     if (backward == Implementation::kPanel) linear.weight24->transposed_panel(weight);
     if (backward == Implementation::kOneDnn) {
       linear.weight24->ordered_transposed(weight, run.x.size(0));
@@ -193,10 +193,11 @@ Json report_of(const Race& race, const Run& run) {
          {Product::kForward, Product::kInputGradient, Product::kWeightGradient}) {
       Json layers = Json::array();
       for (const BlockLayer& layer : run.block.layers) {
-        const bool has_kernel = product != Product::kInputGradient ||
-                                layer.linear.weight24->has_transposed(layer.linear.forward_weight);
-        layers.push_back(sparse::name_of(has_kernel ? chosen(product, run, layer.linear)
-                                                    : Implementation::kDense));
+        const Product asked =
+            product == Product::kInputGradient
+                ? sparse::input_gradient_choice(layer.linear.forward_weight, *layer.linear.weight24)
+                : product;
+        layers.push_back(sparse::name_of(chosen(asked, run, layer.linear)));
       }
       chosen_kernels[sparse::name_of(product)] = layers;
     }

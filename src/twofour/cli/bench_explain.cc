@@ -32,8 +32,7 @@ Explainer::Explainer() {
                                   /*allow_exceptions=*/false);
 }
 
-nlohmann::ordered_json Explainer::explain(const sparse::ProductShape& shape,
-                                          bool has_kernel) const {
+nlohmann::ordered_json Explainer::explain(const sparse::ProductShape& shape) const {
   const auto made = sparse::choice_made(shape);
   nlohmann::ordered_json choice = {{"shape", sparse::describe(shape)},
                                    {"run", "dense"},
@@ -42,8 +41,9 @@ nlohmann::ordered_json Explainer::explain(const sparse::ProductShape& shape,
                                    {"source", "only dense"},
                                    {"tune", tuning()},
                                    {"file", sparse::choices_file().string()}};
-  if (!has_kernel || !made) return choice;
+  if (!made) return choice;
   choice["run"] = sparse::name_of(made->implementation);
+  if (shape.product == sparse::Product::kDenseInputGradient) return choice;
   if (tuning() == "off") {
     choice["source"] = "off";
     return choice;
@@ -61,7 +61,7 @@ std::string explanation_of(const nlohmann::ordered_json& choice) {
   const std::string run = name == "dense"    ? "dense"
                           : name == "onednn" ? "dense, by oneDNN"
                                              : fmt::format("2:4, {} kernels", name);
-  if (source == "only dense") return "dense: no 2:4 kernel can compute it on this CPU";
+  if (source == "only dense") return run + ": no 2:4 kernel can compute it on this CPU";
   if (source == "off") return run + ": TWOFOUR_TUNE=off, nothing was measured";
   const std::string times =
       fmt::format("dense {:.3g} ms, 2:4 {:.3g} ms", choice["dense_ms"].get<double>(),

@@ -16,8 +16,8 @@ class Explainer {
 
   /// Of a product that has run: {shape, run, dense_ms, sparse_ms, source, tune, file}; `source` is
   /// "measured", "file", "off" (TWOFOUR_TUNE=off), or "only dense" where no 2:4 kernel can compute
-  /// the product (`has_kernel` false), so that choose() was not asked.
-  nlohmann::ordered_json explain(const sparse::ProductShape& shape, bool has_kernel) const;
+  /// the product.
+  nlohmann::ordered_json explain(const sparse::ProductShape& shape) const;
 
  private:
   nlohmann::json before_;

@@ -137,14 +137,14 @@ Json measure(const LinearBenchOptions& options) {
   }
   products["weight_gradient"] = measure_weight_gradient(layer, options.rounds);
   const auto explain = [&](const char* name, Product product) {
-    if (!products.contains(name)) return;
     products[name]["choice"] =
-        explainer.explain({product, options.tokens, options.in, options.out, dtype},
-                          /*has_kernel=*/!products[name]["ratio"].is_null());
+        explainer.explain({product, options.tokens, options.in, options.out, dtype});
   };
   explain("forward", Product::kForward);
-  explain("input_gradient_rows", Product::kInputGradient);
-  explain("input_gradient_both_sides", Product::kInputGradient);
+  if (has_input_gradient(options)) {
+    explain("input_gradient_rows", sparse::input_gradient_choice(layer.rows, *layer.rows24));
+    explain("input_gradient_both_sides", sparse::input_gradient_choice(layer.both, *layer.both24));
+  }
   explain("weight_gradient", Product::kWeightGradient);
 
   Json report = report_head(options);

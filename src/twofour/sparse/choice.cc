@@ -141,7 +141,7 @@ class Choices {
   void keep(const ProductShape& shape, const Choice& choice, bool measured) {
     const bool is_new = made_.try_emplace({machine_key(), describe(shape)}, choice).second;
     quick_[quick_key(shape)] = choice.implementation;
-    if (is_new && is_dense(choice.implementation)) {
+    if (is_new && is_dense(choice.implementation) && choice.sparse_ms > 0) {
       spdlog::info("dense: {}: {:.3g} ms, and {:.3g} ms on 2:4 kernels", describe(shape),
                    choice.dense_ms, choice.sparse_ms);
     }
@@ -205,13 +205,17 @@ Choice measure(const std::vector<Candidate>& candidates) {
     double& fastest = is_dense(each.implementation) ? choice.dense_ms : choice.sparse_ms;
     fastest = std::min(fastest, ms);
   }
+  for (double* ms : {&choice.dense_ms, &choice.sparse_ms}) {
+    if (*ms == kNever) *ms = 0;
+  }
   return choice;
 }
 
 }  // namespace
 
 const char* name_of(Product product) {
-  constexpr std::array kNames = {"forward", "input gradient", "weight gradient"};
+  constexpr std::array kNames = {"forward", "input gradient", "weight gradient",
+                                 "dense input gradient"};
   return kNames[static_cast<size_t>(product)];
 }
 

@@ -18,8 +18,9 @@
 
 namespace twofour::sparse {
 
-/// The products of a linear layer (see linear24.h).
-enum class Product { kForward, kInputGradient, kWeightGradient };
+/// The products of a linear layer (see linear24.h). kDenseInputGradient: of a W̃ that no 2:4 kernel
+/// of this CPU takes on that side; which dense product is fastest is still a choice.
+enum class Product { kForward, kInputGradient, kWeightGradient, kDenseInputGradient };
 
 /// kDense: ATen. kOneDnn: oneDNN with a reordered weight (onednn.h), dense too. kPanel:
 /// kernels/product24.h. kFew: kernels/few24.h.
@@ -45,12 +46,12 @@ struct Candidate {
 
 struct Choice {
   Implementation implementation;
-  double dense_ms = 0, sparse_ms = 0;  ///< of the fastest of each; both 0 if nothing was measured
+  double dense_ms = 0, sparse_ms = 0;  ///< of the fastest of each; 0 where none was measured
 };
 
-/// The implementation to run; `candidates` is asked for only when they have to be measured: dense
-/// ones first, then at least one 2:4 one. The first time that dense is chosen for a shape, the log
-/// says so, with the two times.
+/// The implementation to run; `candidates` is asked for only when they have to be measured. Where
+/// nothing may be measured the last of them runs: a 2:4 one, if there is one. The first time that
+/// dense is chosen over 2:4 for a shape, the log says so, with the two times.
 Implementation choose(const ProductShape& shape,
                       const std::function<std::vector<Candidate>()>& candidates);
 

@@ -175,10 +175,14 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
   return run(choose(shape, [&] { return candidates_of(can, run, *weight24); }));
 }
 
+Product input_gradient_choice(const at::Tensor& weight, const Weight24& weight24) {
+  return weight24.has_transposed(weight) ? Product::kInputGradient : Product::kDenseInputGradient;
+}
+
 at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight,
                                   Weight24* weight24) {
   const auto dense = [&] { return at::mm(dz, weight); };
-  if (!weight24 || !dz.is_cpu() || !weight24->has_transposed(weight)) return dense();
+  if (!weight24 || !dz.is_cpu()) return dense();
   const int64_t tokens = dz.size(0);
   const auto run = [&](Implementation implementation) {
     switch (implementation) {
@@ -190,10 +194,12 @@ at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight
         return dense();
     }
   };
-  std::vector<Implementation> can = {Implementation::kDense};
+  const Product product = input_gradient_choice(weight, *weight24);
+  std::vector<Implementation> can;
   if (has_onednn(dz.scalar_type())) can.push_back(Implementation::kOneDnn);
-  can.push_back(Implementation::kPanel);
-  const auto shape = shape_of(Product::kInputGradient, tokens, weight);
+  can.push_back(Implementation::kDense);
+  if (product == Product::kInputGradient) can.push_back(Implementation::kPanel);
+  const auto shape = shape_of(product, tokens, weight);
   return run(choose(shape, [&] { return candidates_of(can, run, *weight24); }));
 }
 
