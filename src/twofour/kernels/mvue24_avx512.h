@@ -290,30 +290,39 @@ inline void load_bfloat16_rows(const bfloat16* in, int64_t rows, __mmask32 lanes
   }
 }
 
+// The estimates of 32 columns, x rows of them. False, and nothing is drawn, if an entry is not
+// finite.
 template <Mvue kKind>
-void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
-            const PhiloxLanes& numbers, int64_t out_stride, bfloat16* out) {
-  const __mmask32 lanes = first_of_32_lanes(columns);
-  __m512i x[4];
+bool draw32(const __m512i (&x)[4], const PhiloxLanes& numbers, __m512i (&drawn)[4]) {
   Pair16 pairs[2];
-  for (int64_t r = 0; r < rows && r < 4; ++r) prefetch_ahead(in + r * stride);
-  load_bfloat16_rows(in, rows, lanes, stride, x);
-  if (!draw_by_parity<kKind>(x, numbers, pairs)) {
-    mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
-    return;
-  }
+  if (!draw_by_parity<kKind>(x, numbers, pairs)) return false;
   const Placed16 low = place_words(pairs[0], _mm512_srli_epi32(rounded_upper(pairs[0].first), 16),
                                    _mm512_srli_epi32(rounded_upper(pairs[0].second), 16));
   const Placed16 high = place_words(pairs[1], odd_words(rounded_upper(pairs[1].first)),
                                     odd_words(rounded_upper(pairs[1].second)));
-  for (int64_t r = 0; r < rows; ++r) {
+  for (int r = 0; r < 4; ++r) {
     const __m512i words = _mm512_or_si512(low.entry[r], high.entry[r]);
     const __mmask32 negative =
         _mm512_mask_test_epi16_mask(_mm512_movepi16_mask(x[r]), words, words);
-    _mm512_mask_storeu_epi16(
-        out + r * out_stride, lanes,
-        _mm512_mask_add_epi16(words, negative, words,
-                              _mm512_set1_epi16(static_cast<int16_t>(0x8000))));
+    drawn[r] = _mm512_mask_add_epi16(words, negative, words,
+                                     _mm512_set1_epi16(static_cast<int16_t>(0x8000)));
+  }
+  return true;
+}
+
+template <Mvue kKind>
+void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
+            const PhiloxLanes& numbers, int64_t out_stride, bfloat16* out) {
+  const __mmask32 lanes = first_of_32_lanes(columns);
+  __m512i x[4], drawn[4];
+  for (int64_t r = 0; r < rows && r < 4; ++r) prefetch_ahead(in + r * stride);
+  load_bfloat16_rows(in, rows, lanes, stride, x);
+  if (!draw32<kKind>(x, numbers, drawn)) {
+    mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
+    return;
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    _mm512_mask_storeu_epi16(out + r * out_stride, lanes, drawn[r]);
   }
 }
 
@@ -363,6 +372,41 @@ inline void store_step(__m512i words, __m512i positions, int64_t step, std::byte
   _mm512_store_si512(all, positions);
 }
 
+// Group `group` of 32 rows of bfloat16, two strips of which the second may not be there: entry i of
+// each. The rows, one a bit, that keep more than two, of which what is written is undefined.
+inline __mmask32 store_group_of_32_rows(const __m512i (&entry)[4], int64_t row, int64_t group,
+                                        Panel24& panel) {
+  const auto number = [](int i) { return _mm512_set1_epi16(static_cast<int16_t>(i)); };
+  const auto either = [](__mmask32 first, __m512i a, __m512i b) {
+    return _mm512_mask_blend_epi16(first, b, a);
+  };
+  __mmask32 kept[4];
+  for (int i = 0; i < 4; ++i) kept[i] = _mm512_test_epi16_mask(entry[i], number(0x7fff));
+  const __mmask32 first0 = kept[0], first1 = kept[1] & ~first0, first2 = ~(first0 | first1);
+  const __mmask32 second3 = kept[3] | first2, second2 = ~second3 & (kept[2] | first1);
+  const __m512i one = either(first0, entry[0], either(first1, entry[1], entry[2]));
+  const __m512i two = either(second3, entry[3], either(second2, entry[2], entry[1]));
+  const __m512i first = either(first0, number(0), either(first1, number(1), number(2)));
+  const __m512i second = either(second3, number(3), either(second2, number(2), number(1)));
+  // Words of a row side by side, rows in order.
+  const auto rows = [&](__m512i a, __m512i b, bool last) {
+    const __m512i low = _mm512_unpacklo_epi16(a, b), high = _mm512_unpackhi_epi16(a, b);
+    return _mm512_permutex2var_epi64(low,
+                                     last ? _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15)
+                                          : _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
+                                     high);
+  };
+  const int64_t step = group % kChunkSteps, strip = row / kStripRows;
+  for (int64_t part = 0; part < 2 && strip + part < panel.strips(); ++part) {
+    const __m512i positions =
+        _mm512_sll_epi32(rows(first, second, part != 0), _mm_cvtsi64_si128(2 * step));
+    store_step(rows(one, two, part != 0), positions, step,
+               panel.chunk(strip + part, group / kChunkSteps));
+  }
+  const __mmask32 both = kept[0] & kept[1], others = kept[2] & kept[3];
+  return (both & (kept[2] | kept[3])) | (others & (kept[0] | kept[1]));
+}
+
 // places_of_pair and store_group of 16 rows.
 template <class T>
 void store_drawn(const Drawn16& drawn, int64_t row, int64_t g, int64_t block, Panel24& panel) {
@@ -409,20 +453,49 @@ void store_drawn(const Drawn16& drawn, int64_t row, int64_t g, int64_t block, Pa
 }
 
 template <class T>
+void draw_group32(const T* in, int64_t tokens, int64_t columns, int64_t stride,
+                  const PhiloxLanes& numbers, int64_t row, int64_t g, int64_t block,
+                  Panel24& panel) {
+  const Uniforms32 u = uniforms_in_order(numbers);
+  for (int64_t part = 0; part < 2 && 16 * part < columns; ++part) {
+    const int64_t begin = 16 * part;
+    const Drawn16 drawn =
+        draw_columns<Mvue::kApproximate>(in + begin, tokens, columns - begin, stride, u.part[part]);
+    store_drawn<T>(drawn, row + begin, g, block, panel);
+  }
+}
+
+// The same with all 32 columns at once, where that can be.
+template <class T>
+bool draw_group_of_strips(const T*, int64_t, int64_t, int64_t, const PhiloxLanes&, int64_t, int64_t,
+                          Panel24&) {
+  return false;
+}
+inline bool draw_group_of_strips(const bfloat16* in, int64_t tokens, int64_t columns,
+                                 int64_t stride, const PhiloxLanes& numbers, int64_t row,
+                                 int64_t group, Panel24& panel) {
+  if (panel.kind() != PanelKind::kBfloat16Strips) return false;
+  __m512i x[4], drawn[4];
+  for (int64_t r = 0; r < tokens && r < 4; ++r) prefetch_ahead(in + r * stride);
+  load_bfloat16_rows(in, tokens, first_of_32_lanes(columns), stride, x);
+  if (!draw32<Mvue::kApproximate>(x, numbers, drawn)) return false;
+  store_group_of_32_rows(drawn, row, group, panel);
+  return true;
+}
+
+template <class T>
 void mvue_block_avx512(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
                        uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel) {
   const PhiloxRounds rounds(stream);
   for (int64_t row = 0; row < panel.rows(); row += 32) {
     for (int64_t g = 0; 4 * g < tokens; ++g) {  // inside, so that whole lines of a quad are written
       const uint32_t number = first_group + static_cast<uint32_t>(g) * group_stride;
-      const Uniforms32 u =
-          uniforms_in_order(philox8(rounds, (number + static_cast<uint32_t>(row)) / 4));
-      for (int64_t part = 0; part < 2 && row + 16 * part < panel.rows(); ++part) {
-        const int64_t begin = row + 16 * part;
-        const Drawn16 drawn =
-            draw_columns<Mvue::kApproximate>(in + 4 * g * stride + begin, tokens - 4 * g,
-                                             panel.rows() - begin, stride, u.part[part]);
-        store_drawn<T>(drawn, begin, g, block, panel);
+      const PhiloxLanes numbers = philox8(rounds, (number + static_cast<uint32_t>(row)) / 4);
+      const T* const from = in + 4 * g * stride + row;
+      const int64_t left = tokens - 4 * g, columns = panel.rows() - row;
+      if (!draw_group_of_strips(from, left, columns, stride, numbers, row, block * kBlockGroups + g,
+                                panel)) {
+        draw_group32(from, left, columns, stride, numbers, row, g, block, panel);
       }
     }
   }

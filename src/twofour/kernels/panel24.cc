@@ -198,10 +198,10 @@ void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
         },
         entry);
   } else if (has_strips(panel.kind())) {
-    const auto fill_strip = strip_loops<T>().fill_transposed;
+    const auto fill_chunk = strip_loops<T>().fill_transposed;
     fill_each_strip(
-        panel, panel.strips(),
-        [&](int64_t strip) { return fill_strip(weight, stride, strip, panel); }, entry);
+        panel, panel.chunks(),
+        [&](int64_t chunk) { return fill_chunk(weight, stride, chunk, panel); }, entry);
   } else if (const auto fill_strip = product_loops<T>().fill_strip_transposed) {
     fill_each_strip(
         panel, (panel.rows() + 15) / 16,

@@ -48,10 +48,11 @@ struct StripLoops {
   void (*store)(const StripSums& sums, T* y, int64_t stride, const Epilogue<T>& epilogue);
   /// y [rows, tokens] += sums transposed.
   void (*add)(const StripSums& sums, float* y, int64_t stride);
-  /// Fills a strip of the panel from weight, or from weight transposed. False if a group keeps more
-  /// than two.
+  /// Fills a strip of the panel. False if a group keeps more than two.
   bool (*fill)(const T* weight, int64_t stride, int64_t strip, Panel24& panel);
-  bool (*fill_transposed)(const T* weight, int64_t stride, int64_t strip, Panel24& panel);
+  /// The same from weight transposed, a chunk of every strip: what those are made from follows each
+  /// other in memory.
+  bool (*fill_transposed)(const T* weight, int64_t stride, int64_t chunk, Panel24& panel);
 };
 
 template <class T>

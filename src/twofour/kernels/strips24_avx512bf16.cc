@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <type_traits>
 #include <utility>
 
@@ -198,14 +199,42 @@ bool fill_strip(const T* weight, int64_t stride, int64_t strip, Panel24& panel) 
 }
 
 template <class T>
-bool fill_strip_transposed(const T* weight, int64_t stride, int64_t strip, Panel24& panel) {
-  return fill_strip_transposed_avx512(weight, stride, strip * kStripRows, panel);
+bool fill_chunk_transposed(const T* weight, int64_t stride, int64_t chunk, Panel24& panel) {
+  constexpr int64_t kGroups = StepOf<T>::kColumns / 4;
+  const int64_t first = chunk * kGroups, last = std::min(panel.groups(), first + kGroups);
+  bool good = true;
+  for (int64_t row = 0; row < panel.rows(); row += kStripRows) {
+    const __mmask16 mask = first_lanes(panel.rows() - row);
+    for (int64_t g = first; g < last; ++g) {
+      Drawn16 group;
+      for (int64_t i = 0; i < 4; ++i) {
+        group.entry[i] = load_floats(weight + (4 * g + i) * stride + row, mask);
+      }
+      good &= store_group_of_strip<T>(group, row, g, panel);
+    }
+  }
+  return good;
+}
+
+template <>
+bool fill_chunk_transposed(const bfloat16* weight, int64_t stride, int64_t chunk, Panel24& panel) {
+  const int64_t first = chunk * kChunkSteps, last = std::min(panel.groups(), first + kChunkSteps);
+  __mmask32 bad = 0;
+  for (int64_t row = 0; row < panel.rows(); row += 2 * kStripRows) {
+    const __mmask32 mask = first_of_32_lanes(panel.rows() - row);
+    for (int64_t g = first; g < last; ++g) {
+      __m512i entry[4];
+      load_bfloat16_rows(weight + 4 * g * stride + row, 4, mask, stride, entry);
+      bad |= store_group_of_32_rows(entry, row, g, panel);
+    }
+  }
+  return bad == 0;
 }
 
 template <class T>
 constexpr StripLoops<T> kLoops = {
     pack_rows<T>,  pack_columns<T>,         multiply<T>, store<T>, add,
-    fill_strip<T>, fill_strip_transposed<T>};
+    fill_strip<T>, fill_chunk_transposed<T>};
 
 }  // namespace
 
