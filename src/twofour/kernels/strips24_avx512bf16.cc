@@ -187,6 +187,7 @@ inline void add(const StripSums& sums, float* y, int64_t stride) {
     transpose16(block);
     z += sums.tokens * kStripRows;
     for (int64_t r = 0; r < kStripRows && row + r < sums.rows; ++r, y += stride) {
+      _mm_prefetch(y + 2 * kStripRows * stride, _MM_HINT_T0);  // another page: nothing guesses it
       const __m512 before = _mm512_maskz_loadu_ps(mask, y);
       _mm512_mask_storeu_ps(y, mask, _mm512_add_ps(before, _mm512_castsi512_ps(block[r])));
     }
