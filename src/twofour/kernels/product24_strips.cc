@@ -13,7 +13,8 @@ namespace {
 constexpr int64_t kBlockChunks =
     24;  // of columns: a tile of x takes 24 KiB of the first-level cache
 constexpr int64_t kResidentBytes = 384 << 10;  // of strips, in the second-level cache
-constexpr int64_t kTokensAtATime = 512;        // packed before they are multiplied
+constexpr int64_t kFewStrips = 4;
+constexpr int64_t kTokensAtATime = 512;  // packed before they are multiplied
 
 // `count` tokens in tiles of at most 16, as even as possible.
 struct TokenTiles {
@@ -83,7 +84,9 @@ class StripRun {
                        const std::byte* packed) {
     thread_local Buffer<float> memory;
     const int64_t block_bytes = (a_.chunks() + blocks_ - 1) / blocks_ * kChunkBytes;
-    const int64_t at_a_time = std::max<int64_t>(1, kResidentBytes / block_bytes);
+    // A single tile meets each strip once: nothing is gained by keeping many.
+    const int64_t at_a_time =
+        tiles.tiles == 1 ? kFewStrips : std::max<int64_t>(1, kResidentBytes / block_bytes);
     // Sums wait for the next block; of a single one they are used at once.
     memory.resize(static_cast<size_t>((blocks_ > 1 ? tiles.count : kStripTokens) * kStripRows *
                                       std::min(at_a_time, end - begin)));
@@ -92,11 +95,15 @@ class StripRun {
       for (int64_t block = 0; block < blocks_; ++block) {
         const int64_t chunk = block * a_.chunks() / blocks_;
         const int64_t chunks = (block + 1) * a_.chunks() / blocks_ - chunk;
+        const std::byte* const here = a_.chunk(strip, chunk);
+        const std::byte* const after =
+            block + 1 < blocks_ ? here + chunks * kChunkBytes : a_.chunk(strip + strips, 0);
         for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
           const int64_t token = tiles.begin(tile), tokens = tiles.size(tile);
           float* const sums = memory.data() + (blocks_ > 1 ? token : 0) * strips * kStripRows;
           const std::byte* const x = packed + token * token_bytes() + chunk * tokens * kLineBytes;
-          loops_.multiply({a_.chunk(strip, chunk), a_.strip_bytes(), strips, chunks, x, tokens},
+          loops_.multiply({here, a_.strip_bytes(), strips, chunks, x, tokens,
+                           tile + 1 < tiles.tiles ? here : after},
                           block == 0, sums);
           if (block + 1 < blocks_) continue;
           const int64_t row = strip * kStripRows;

@@ -27,6 +27,7 @@ struct StripOperands {
   int64_t chunk_count;
   const std::byte* x;  ///< at the same columns
   int64_t tokens;
+  const std::byte* next;  ///< the first strip of the next call, as `chunks` is: fetched meanwhile
 };
 
 /// The rows and tokens of some sums.

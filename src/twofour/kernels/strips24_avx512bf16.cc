@@ -98,12 +98,15 @@ void sum_strips(const StripOperands& o, bool starts, float* sums) {
       if (!starts) _mm_prefetch(sums + (r * kTokens + t) * kStripRows, _MM_HINT_T0);
     }
   }
-  const std::byte *chunk = o.chunks, *x = o.x;
+  const std::byte *chunk = o.chunks, *next = o.next, *x = o.x;
   for (int64_t left = o.chunk_count; left > 0; --left) {
     __m512i line[kTokens], positions[kStrips];
     for (int t = 0; t < kTokens; ++t) line[t] = _mm512_load_si512(x + t * kLineBytes);
     for (int r = 0; r < kStrips; ++r) {
       positions[r] = _mm512_load_si512(chunk + r * o.strip_bytes + kChunkWordBytes);
+      for (int64_t byte = 0; byte < kChunkBytes; byte += kLineBytes) {
+        _mm_prefetch(next + r * o.strip_bytes + byte, _MM_HINT_T1);
+      }
     }
 #pragma GCC unroll 8
     for (int step = 0; step < kChunkSteps; ++step) {
@@ -118,6 +121,7 @@ void sum_strips(const StripOperands& o, bool starts, float* sums) {
       }
     }
     chunk += kChunkBytes;
+    next += kChunkBytes;
     x += kTokens * kLineBytes;
   }
   for (int r = 0; r < kStrips; ++r) {
@@ -152,6 +156,7 @@ void multiply(const StripOperands& operands, bool starts, float* sums) {
   StripOperands left = operands;
   while (left.strips > 0) {
     const int64_t count = left.strips >= how.strips ? how.strips : 1;
+    left.next = left.strips > count ? left.chunks + count * left.strip_bytes : operands.next;
     (count == how.strips ? how.several : how.one)(left, starts, sums);
     left.chunks += count * left.strip_bytes;
     left.strips -= count;
