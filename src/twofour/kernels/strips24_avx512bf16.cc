@@ -140,7 +140,7 @@ struct Sums {
   Function several, one;
 };
 
-constexpr int strips_at_once(int tokens) { return tokens >= 9 ? 1 : tokens >= 5 ? 2 : 4; }
+constexpr int strips_at_once(int tokens) { return tokens >= 7 ? 1 : tokens >= 4 ? 2 : 4; }
 
 template <class Step, size_t... kIndex>
 const Sums& sums_of(int64_t tokens, std::index_sequence<kIndex...>) {
