@@ -213,24 +213,35 @@ void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::
 
 void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
                                    const RandomStream& stream, at::Tensor& gradient) {
-  const auto dense = [&](at::Tensor& sum) {
-    add_weight_gradient_product(mvue24(dz, stream), x, sum);
+  const auto run = [&](Implementation implementation, at::Tensor& sum) {
+    if (implementation == Implementation::kPanel) {
+      kernels::Panel24& estimate = scratch_panel(dz.scalar_type(), dz.size(1), dz.size(0));
+      fill_panel_mvue(dz, stream, estimate);
+      multiply_add(estimate, x, sum);
+      return;
+    }
+    const at::Tensor estimate = mvue24(dz, stream);
+    if (implementation == Implementation::kOneDnn) {
+      accumulate(onednn_linear(estimate.t(), x.t(), {}), sum);
+    } else {
+      add_weight_gradient_product(estimate, x, sum);
+    }
   };
-  if (!dz.is_cpu()) return dense(gradient);
-  const auto sparse = [&](at::Tensor& sum) {
-    kernels::Panel24& estimate = scratch_panel(dz.scalar_type(), dz.size(1), dz.size(0));
-    fill_panel_mvue(dz, stream, estimate);
-    multiply_add(estimate, x, sum);
-  };
+  if (!dz.is_cpu()) return run(Implementation::kDense, gradient);
   at::Tensor scratch;  // measuring must not add to the gradient
-  const auto candidates = [&]() -> std::vector<Candidate> {
+  const auto candidates = [&] {
     scratch = at::zeros_like(gradient);
-    return {{Implementation::kDense, [&] { dense(scratch); }},
-            {Implementation::kPanel, [&] { sparse(scratch); }}};
+    std::vector<Candidate> all;
+    const auto add = [&](Implementation each) {
+      all.push_back({each, [&, each] { run(each, scratch); }});
+    };
+    add(Implementation::kDense);
+    if (has_onednn(x.scalar_type())) add(Implementation::kOneDnn);
+    add(Implementation::kPanel);
+    return all;
   };
-  const auto chosen =
-      choose(shape_of(Product::kWeightGradient, x.size(0), gradient, dz.scalar_type()), candidates);
-  return chosen == Implementation::kDense ? dense(gradient) : sparse(gradient);
+  const auto shape = shape_of(Product::kWeightGradient, x.size(0), gradient, dz.scalar_type());
+  run(choose(shape, candidates), gradient);
 }
 
 }  // namespace twofour::sparse
