@@ -364,18 +364,13 @@ inline void store_quads(__m512i words, __m512i offsets, int64_t step, int64_t qu
   }
 }
 
-// Sets word `step` of a strip's chunk, and the positions' bits of that step. Steps come in order.
-inline void store_step(__m512i words, __m512i positions, int64_t step, std::byte* chunk) {
-  _mm512_store_si512(chunk + 64 * step, words);
-  std::byte* const all = chunk + kChunkWordBytes;
-  if (step > 0) positions = _mm512_or_si512(positions, _mm512_load_si512(all));
-  _mm512_store_si512(all, positions);
-}
+// What a group of 16 or 32 rows keeps: two entries and where they stood.
+struct Kept {
+  __m512i one, two, first, second;
+};
 
-// Group `group` of 32 rows of bfloat16, two strips of which the second may not be there: entry i of
-// each. The rows, one a bit, that keep more than two, of which what is written is undefined.
-inline __mmask32 store_group_of_32_rows(const __m512i (&entry)[4], int64_t row, int64_t group,
-                                        Panel24& panel) {
+// The same of 32 rows of bfloat16, entry i of each.
+inline Kept kept_of_32_rows(const __m512i (&entry)[4]) {
   const auto number = [](int i) { return _mm512_set1_epi16(static_cast<int16_t>(i)); };
   const auto either = [](__mmask32 first, __m512i a, __m512i b) {
     return _mm512_mask_blend_epi16(first, b, a);
@@ -384,118 +379,173 @@ inline __mmask32 store_group_of_32_rows(const __m512i (&entry)[4], int64_t row, 
   for (int i = 0; i < 4; ++i) kept[i] = _mm512_test_epi16_mask(entry[i], number(0x7fff));
   const __mmask32 first0 = kept[0], first1 = kept[1] & ~first0, first2 = ~(first0 | first1);
   const __mmask32 second3 = kept[3] | first2, second2 = ~second3 & (kept[2] | first1);
-  const __m512i one = either(first0, entry[0], either(first1, entry[1], entry[2]));
-  const __m512i two = either(second3, entry[3], either(second2, entry[2], entry[1]));
-  const __m512i first = either(first0, number(0), either(first1, number(1), number(2)));
-  const __m512i second = either(second3, number(3), either(second2, number(2), number(1)));
-  // Words of a row side by side, rows in order.
-  const auto rows = [&](__m512i a, __m512i b, bool last) {
-    const __m512i low = _mm512_unpacklo_epi16(a, b), high = _mm512_unpackhi_epi16(a, b);
-    return _mm512_permutex2var_epi64(low,
-                                     last ? _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15)
-                                          : _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11),
-                                     high);
-  };
-  const int64_t step = group % kChunkSteps, strip = row / kStripRows;
-  for (int64_t part = 0; part < 2 && strip + part < panel.strips(); ++part) {
-    const __m512i positions =
-        _mm512_sll_epi32(rows(first, second, part != 0), _mm_cvtsi64_si128(2 * step));
-    store_step(rows(one, two, part != 0), positions, step,
-               panel.chunk(strip + part, group / kChunkSteps));
-  }
-  const __mmask32 both = kept[0] & kept[1], others = kept[2] & kept[3];
-  return (both & (kept[2] | kept[3])) | (others & (kept[0] | kept[1]));
+  return {either(first0, entry[0], either(first1, entry[1], entry[2])),
+          either(second3, entry[3], either(second2, entry[2], entry[1])),
+          either(first0, number(0), either(first1, number(1), number(2))),
+          either(second3, number(3), either(second2, number(2), number(1)))};
 }
 
-// places_of_pair and store_group of 16 rows.
+// Of 16 rows, places_of_pair; the entries rounded to T, as float32.
 template <class T>
-void store_drawn(const Drawn16& drawn, int64_t row, int64_t g, int64_t block, Panel24& panel) {
+Kept kept_of_16_rows(const Drawn16& drawn) {
+  const auto number = [](int i) { return _mm512_set1_epi32(i); };
+  const auto either = [](__mmask16 first, __m512i a, __m512i b) {
+    return _mm512_mask_mov_epi32(b, first, a);
+  };
   __mmask16 kept[4];
+  __m512i entry[4];
   for (int i = 0; i < 4; ++i) {
     kept[i] = _mm512_cmp_ps_mask(drawn.entry[i], _mm512_setzero_ps(), _CMP_NEQ_UQ);
+    entry[i] = _mm512_castps_si512(drawn.entry[i]);
   }
-  const auto number = [](int64_t i) { return _mm512_set1_epi32(static_cast<int>(i)); };
   const __mmask16 first0 = kept[0], first1 = kept[1] & ~first0;
   const __mmask16 first2 = static_cast<__mmask16>(~(first0 | first1));
   const __mmask16 second3 = kept[3] | first2;
   const __mmask16 second2 = static_cast<__mmask16>(~second3 & (kept[2] | first1));
-  __m512i first = _mm512_mask_mov_epi32(number(2), first1, number(1));
-  first = _mm512_mask_mov_epi32(first, first0, number(0));
-  __m512i second = _mm512_mask_mov_epi32(number(1), second2, number(2));
-  second = _mm512_mask_mov_epi32(second, second3, number(3));
-  __m512 one = _mm512_mask_mov_ps(drawn.entry[2], first1, drawn.entry[1]);
-  one = _mm512_mask_mov_ps(one, first0, drawn.entry[0]);
-  __m512 two = _mm512_mask_mov_ps(drawn.entry[1], second2, drawn.entry[2]);
-  two = _mm512_mask_mov_ps(two, second3, drawn.entry[3]);
-  const __m512i low = rounded_words(one, T{}), high = rounded_words(two, T{});
-  const auto shifted = [&](__m512i value, int64_t bits) {
-    return _mm512_sllv_epi32(value, number(bits));
-  };
-  const int64_t group = block * kBlockGroups + g;
-  if (panel.kind() == PanelKind::kBfloat16Strips) {
-    const int64_t step = group % kChunkSteps;
-    store_step(_mm512_or_si512(_mm512_srli_epi32(low, 16), high),
-               shifted(_mm512_or_si512(first, _mm512_slli_epi32(second, 16)), 2 * step), step,
-               panel.chunk(row / kStripRows, group / kChunkSteps));
-  } else if (panel.kind() == PanelKind::kFloatStrips) {
-    const int64_t of_chunk = group % (kChunkSteps / 2), step = 2 * of_chunk;
-    std::byte* const chunk = panel.chunk(row / kStripRows, group / (kChunkSteps / 2));
-    const auto column = [&](__m512i position) {
-      return _mm512_or_si512(position, number(4 * of_chunk));
-    };
-    store_step(low, shifted(column(first), 4 * step), step, chunk);
-    store_step(high, shifted(column(second), 4 * (step + 1)), step + 1, chunk);
-  } else {
-    const int64_t quad = row / kQuad, left = panel.quads() - quad, quads = left < 4 ? left : 4;
-    store_quads(low, _mm512_slli_epi32(first, 8), 2 * g, quad, quads, block, panel);
-    store_quads(high, _mm512_slli_epi32(second, 8), 2 * g + 1, quad, quads, block, panel);
-  }
+  const __m512i one = either(first0, entry[0], either(first1, entry[1], entry[2]));
+  const __m512i two = either(second3, entry[3], either(second2, entry[2], entry[1]));
+  return {rounded_words(_mm512_castsi512_ps(one), T{}),
+          rounded_words(_mm512_castsi512_ps(two), T{}),
+          either(first0, number(0), either(first1, number(1), number(2))),
+          either(second3, number(3), either(second2, number(2), number(1)))};
 }
 
-template <class T>
+// A strip's chunk, filled group by group from its first one on.
+class ChunkWriter {
+ public:
+  explicit ChunkWriter(std::byte* chunk) : chunk_(chunk) {}
+  ~ChunkWriter() { _mm512_store_si512(chunk_ + kChunkWordBytes, positions_); }
+
+  // A group of 16 rows whose entries are float32: as it is, or as a pair of bfloat16.
+  void add(const Kept& group, bool pairs) {
+    if (pairs) {
+      add_pairs(_mm512_or_si512(_mm512_srli_epi32(group.one, 16), group.two),
+                _mm512_or_si512(group.first, _mm512_slli_epi32(group.second, 16)));
+      return;
+    }
+    const __m512i column = _mm512_set1_epi32(static_cast<int>(2 * step_));
+    add_step(group.one, _mm512_or_si512(group.first, column), 4);
+    add_step(group.two, _mm512_or_si512(group.second, column), 4);
+  }
+  void add_pairs(__m512i words, __m512i positions) { add_step(words, positions, 2); }
+
+ private:
+  void add_step(__m512i words, __m512i positions, int64_t bits) {
+    _mm512_store_si512(chunk_ + 64 * step_, words);
+    positions_ =
+        _mm512_or_si512(positions_, _mm512_sll_epi32(positions, _mm_cvtsi64_si128(bits * step_)));
+    ++step_;
+  }
+
+  std::byte* chunk_;
+  int64_t step_ = 0;
+  __m512i positions_ = _mm512_setzero_si512();
+};
+
+// Chunk `chunk` of the 32 rows from `row` on: two strips, the second of which may not be there.
+class ChunkPair {
+ public:
+  ChunkPair(Panel24& panel, int64_t row, int64_t chunk)
+      : has_second_(row / kStripRows + 1 < panel.strips()),
+        first_(panel.chunk(row / kStripRows, chunk)),
+        second_(has_second_ ? panel.chunk(row / kStripRows + 1, chunk) : unused_) {}
+
+  void add(int64_t part, const Kept& group, bool pairs) {
+    (part == 0 ? first_ : second_).add(group, pairs);
+  }
+  // 32 rows of bfloat16.
+  void add(const Kept& group) {
+    first_.add_pairs(side_by_side(group.one, group.two, false),
+                     side_by_side(group.first, group.second, false));
+    second_.add_pairs(side_by_side(group.one, group.two, true),
+                      side_by_side(group.first, group.second, true));
+  }
+
+ private:
+  // a and b of a row in one word, the first or the last 16 rows.
+  static __m512i side_by_side(__m512i a, __m512i b, bool last) {
+    const __m512i order = last ? _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15)
+                               : _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+    return _mm512_permutex2var_epi64(_mm512_unpacklo_epi16(a, b), order,
+                                     _mm512_unpackhi_epi16(a, b));
+  }
+
+  alignas(64) std::byte unused_[kChunkBytes];
+  bool has_second_;
+  ChunkWriter first_, second_;
+};
+
+// store_group of 16 rows, of a panel of quads.
+inline void store_in_quads(const Kept& group, int64_t row, int64_t g, int64_t block,
+                           Panel24& panel) {
+  const int64_t quad = row / kQuad, left = panel.quads() - quad, quads = left < 4 ? left : 4;
+  store_quads(group.one, _mm512_slli_epi32(group.first, 8), 2 * g, quad, quads, block, panel);
+  store_quads(group.two, _mm512_slli_epi32(group.second, 8), 2 * g + 1, quad, quads, block, panel);
+}
+
+// Calls use(part, kept) for the first and the second 16 of 32 columns.
+template <class T, class Use>
 void draw_group32(const T* in, int64_t tokens, int64_t columns, int64_t stride,
-                  const PhiloxLanes& numbers, int64_t row, int64_t g, int64_t block,
-                  Panel24& panel) {
+                  const PhiloxLanes& numbers, Use&& use) {
   const Uniforms32 u = uniforms_in_order(numbers);
   for (int64_t part = 0; part < 2 && 16 * part < columns; ++part) {
     const int64_t begin = 16 * part;
     const Drawn16 drawn =
         draw_columns<Mvue::kApproximate>(in + begin, tokens, columns - begin, stride, u.part[part]);
-    store_drawn<T>(drawn, row + begin, g, block, panel);
+    use(part, kept_of_16_rows<T>(drawn));
   }
 }
 
-// The same with all 32 columns at once, where that can be.
 template <class T>
-bool draw_group_of_strips(const T*, int64_t, int64_t, int64_t, const PhiloxLanes&, int64_t, int64_t,
-                          Panel24&) {
-  return false;
+void draw_in_chunks(const T* in, int64_t tokens, int64_t columns, int64_t stride,
+                    const PhiloxLanes& numbers, bool pairs, ChunkPair& chunks) {
+  draw_group32(in, tokens, columns, stride, numbers,
+               [&](int64_t part, const Kept& kept) { chunks.add(part, kept, pairs); });
 }
-inline bool draw_group_of_strips(const bfloat16* in, int64_t tokens, int64_t columns,
-                                 int64_t stride, const PhiloxLanes& numbers, int64_t row,
-                                 int64_t group, Panel24& panel) {
-  if (panel.kind() != PanelKind::kBfloat16Strips) return false;
+// With all 32 columns at once, where they are finite.
+inline void draw_in_chunks(const bfloat16* in, int64_t tokens, int64_t columns, int64_t stride,
+                           const PhiloxLanes& numbers, bool pairs, ChunkPair& chunks) {
   __m512i x[4], drawn[4];
-  for (int64_t r = 0; r < tokens && r < 4; ++r) prefetch_ahead(in + r * stride);
   load_bfloat16_rows(in, tokens, first_of_32_lanes(columns), stride, x);
-  if (!draw32<Mvue::kApproximate>(x, numbers, drawn)) return false;
-  store_group_of_32_rows(drawn, row, group, panel);
-  return true;
+  if (draw32<Mvue::kApproximate>(x, numbers, drawn)) {
+    chunks.add(kept_of_32_rows(drawn));
+  } else {
+    draw_in_chunks<bfloat16>(in, tokens, columns, stride, numbers, pairs, chunks);
+  }
 }
 
+// Group g of a block has number first_group + g * group_stride.
 template <class T>
 void mvue_block_avx512(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
                        uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel) {
   const PhiloxRounds rounds(stream);
-  for (int64_t row = 0; row < panel.rows(); row += 32) {
-    for (int64_t g = 0; 4 * g < tokens; ++g) {  // inside, so that whole lines of a quad are written
-      const uint32_t number = first_group + static_cast<uint32_t>(g) * group_stride;
-      const PhiloxLanes numbers = philox8(rounds, (number + static_cast<uint32_t>(row)) / 4);
-      const T* const from = in + 4 * g * stride + row;
-      const int64_t left = tokens - 4 * g, columns = panel.rows() - row;
-      if (!draw_group_of_strips(from, left, columns, stride, numbers, row, block * kBlockGroups + g,
-                                panel)) {
-        draw_group32(from, left, columns, stride, numbers, row, g, block, panel);
+  const int64_t groups = (tokens + 3) / 4;
+  const auto numbers_of = [&](int64_t g, int64_t row) {
+    const uint32_t number = first_group + static_cast<uint32_t>(g) * group_stride;
+    return philox8(rounds, (number + static_cast<uint32_t>(row)) / 4);
+  };
+  if (!has_strips(panel.kind())) {
+    for (int64_t row = 0; row < panel.rows(); row += 32) {
+      for (int64_t g = 0; g < groups; ++g) {  // inside, so that whole lines of a quad are written
+        draw_group32(in + 4 * g * stride + row, tokens - 4 * g, panel.rows() - row, stride,
+                     numbers_of(g, row), [&](int64_t part, const Kept& kept) {
+                       store_in_quads(kept, row + 16 * part, g, block, panel);
+                     });
+      }
+    }
+    return;
+  }
+  const bool pairs = panel.kind() == PanelKind::kBfloat16Strips;
+  const int64_t of_chunk = columns_of_chunk(panel.kind()) / 4;
+  for (int64_t first = 0; first < groups; first += of_chunk) {
+    const int64_t last = first + of_chunk < groups ? first + of_chunk : groups;
+    for (int64_t row = 0; row < panel.rows(); row += 32) {
+      ChunkPair chunks(panel, row, (block * kBlockGroups + first) / of_chunk);
+      for (int64_t g = first; g < last; ++g) {
+        const T* const from = in + 4 * g * stride + row;
+        const int64_t left = tokens - 4 * g;
+        for (int64_t r = 0; r < left && r < 4; ++r) prefetch_ahead(from + r * stride);
+        draw_in_chunks(from, left, panel.rows() - row, stride, numbers_of(g, row), pairs, chunks);
       }
     }
   }

@@ -40,12 +40,17 @@ void for_groups_of_rows(const T* weight, int64_t stride, int64_t row, int64_t ro
   }
 }
 
-// Group g of a row strip. Returns false, and writes what is undefined, if it is not 2:4.
-template <class T>
-bool store_group_of_strip(const Drawn16& group, int64_t row, int64_t g, Panel24& panel) {
-  store_drawn<T>(group, row, g % kBlockGroups, g / kBlockGroups, panel);
+inline bool is_24(const Drawn16& group) {
   const auto& e = group.entry;
   return too_many(not_zero(e[0]), not_zero(e[1]), not_zero(e[2]), not_zero(e[3])) == 0;
+}
+
+// Rows `row` to `row` + 15 of a panel of quads. False, and what is written is undefined, if a group
+// is not 2:4.
+template <class T>
+bool store_group_of_strip(const Drawn16& group, int64_t row, int64_t g, Panel24& panel) {
+  store_in_quads(kept_of_16_rows<T>(group), row, g % kBlockGroups, g / kBlockGroups, panel);
+  return is_24(group);
 }
 
 template <class T>

@@ -83,10 +83,11 @@ class StripRun {
   void multiply_strips(int64_t begin, int64_t end, const TokenTiles& tiles, int64_t first_token,
                        const std::byte* packed) {
     thread_local Buffer<float> memory;
-    const int64_t block_bytes = (a_.chunks() + blocks_ - 1) / blocks_ * kChunkBytes;
+    const int64_t block_chunks = std::max<int64_t>(1, (a_.chunks() + blocks_ - 1) / blocks_);
     // A single tile meets each strip once: nothing is gained by keeping many.
     const int64_t at_a_time =
-        tiles.tiles == 1 ? kFewStrips : std::max<int64_t>(1, kResidentBytes / block_bytes);
+        tiles.tiles == 1 ? kFewStrips
+                         : std::max<int64_t>(1, kResidentBytes / (block_chunks * kChunkBytes));
     // Sums wait for the next block; of a single one they are used at once.
     memory.resize(static_cast<size_t>((blocks_ > 1 ? tiles.count : kStripTokens) * kStripRows *
                                       std::min(at_a_time, end - begin)));

@@ -200,8 +200,69 @@ inline void add(const StripSums& sums, float* y, int64_t stride) {
 }
 
 template <class T>
+constexpr bool kPairs = std::is_same_v<T, bfloat16>;
+
+template <class T>
 bool fill_strip(const T* weight, int64_t stride, int64_t strip, Panel24& panel) {
-  return fill_strip_avx512(weight, stride, strip * kStripRows, panel);
+  constexpr int64_t kColumns = StepOf<T>::kColumns;
+  bool good = true;
+  for (int64_t chunk = 0; chunk < panel.chunks(); ++chunk) {
+    ChunkWriter writer(panel.chunk(strip, chunk));
+    const int64_t column = chunk * kColumns;
+    for_groups_of_rows(weight + column, stride, strip * kStripRows, panel.rows(),
+                       std::min(kColumns, panel.columns() - column),
+                       [&](int64_t, const Drawn16& group) {
+                         writer.add(kept_of_16_rows<T>(group), kPairs<T>);
+                         good &= is_24(group);
+                       });
+  }
+  return good;
+}
+
+// A group of 16 rows, two columns a word. False if a row keeps more than two.
+inline bool add_group_of_words(__m512i columns01, __m512i columns23, ChunkWriter& writer) {
+  const auto number = [](uint32_t i) { return _mm512_set1_epi32(static_cast<int>(i)); };
+  const __m512i low = number(0xffff), high = number(0xffff0000);
+  const __mmask16 kept[4] = {_mm512_test_epi32_mask(columns01, number(0x7fff)),
+                             _mm512_test_epi32_mask(columns01, number(0x7fff0000)),
+                             _mm512_test_epi32_mask(columns23, number(0x7fff)),
+                             _mm512_test_epi32_mask(columns23, number(0x7fff0000))};
+  const __mmask16 first0 = kept[0], first1 = kept[1] & ~first0;
+  const __mmask16 first2 = static_cast<__mmask16>(~(first0 | first1));
+  const __mmask16 second3 = kept[3] | first2;
+  const __mmask16 second2 = static_cast<__mmask16>(~second3 & (kept[2] | first1));
+  __m512i one = _mm512_and_si512(columns23, low), two = _mm512_and_si512(columns01, high);
+  one = _mm512_mask_srli_epi32(one, first1, columns01, 16);
+  one = _mm512_mask_and_epi32(one, first0, columns01, low);
+  two = _mm512_mask_slli_epi32(two, second2, columns23, 16);
+  two = _mm512_mask_and_epi32(two, second3, columns23, high);
+  __m512i first = _mm512_mask_mov_epi32(number(2), first1, number(1));
+  first = _mm512_mask_mov_epi32(first, first0, number(0));
+  __m512i second = _mm512_mask_mov_epi32(number(1U << 16), second2, number(2U << 16));
+  second = _mm512_mask_mov_epi32(second, second3, number(3U << 16));
+  writer.add_pairs(_mm512_or_si512(one, two), _mm512_or_si512(first, second));
+  return too_many(kept[0], kept[1], kept[2], kept[3]) == 0;
+}
+
+template <>
+bool fill_strip(const bfloat16* weight, int64_t stride, int64_t strip, Panel24& panel) {
+  const int64_t row = strip * kStripRows;
+  bool good = true;
+  for (int64_t column = 0; column < panel.columns(); column += Pairs::kColumns) {
+    const int64_t columns = std::min(Pairs::kColumns, panel.columns() - column);
+    __m512i words[16];
+    for (int64_t r = 0; r < kStripRows; ++r) {
+      words[r] = row + r < panel.rows() ? load_line(weight + (row + r) * stride + column, columns)
+                                        : _mm512_setzero_si512();
+    }
+    transpose16(words);
+    ChunkWriter writer(panel.chunk(strip, column / Pairs::kColumns));
+#pragma GCC unroll 8
+    for (int64_t g = 0; g < kChunkSteps; ++g) {
+      if (4 * g < columns) good &= add_group_of_words(words[2 * g], words[2 * g + 1], writer);
+    }
+  }
+  return good;
 }
 
 template <class T>
@@ -211,12 +272,14 @@ bool fill_chunk_transposed(const T* weight, int64_t stride, int64_t chunk, Panel
   bool good = true;
   for (int64_t row = 0; row < panel.rows(); row += kStripRows) {
     const __mmask16 mask = first_lanes(panel.rows() - row);
+    ChunkWriter writer(panel.chunk(row / kStripRows, chunk));
     for (int64_t g = first; g < last; ++g) {
       Drawn16 group;
       for (int64_t i = 0; i < 4; ++i) {
         group.entry[i] = load_floats(weight + (4 * g + i) * stride + row, mask);
       }
-      good &= store_group_of_strip<T>(group, row, g, panel);
+      writer.add(kept_of_16_rows<T>(group), kPairs<T>);
+      good &= is_24(group);
     }
   }
   return good;
@@ -225,13 +288,18 @@ bool fill_chunk_transposed(const T* weight, int64_t stride, int64_t chunk, Panel
 template <>
 bool fill_chunk_transposed(const bfloat16* weight, int64_t stride, int64_t chunk, Panel24& panel) {
   const int64_t first = chunk * kChunkSteps, last = std::min(panel.groups(), first + kChunkSteps);
-  __mmask32 bad = 0;
+  const __m512i magnitude = _mm512_set1_epi16(0x7fff);
+  uint32_t bad = 0;
   for (int64_t row = 0; row < panel.rows(); row += 2 * kStripRows) {
     const __mmask32 mask = first_of_32_lanes(panel.rows() - row);
+    ChunkPair chunks(panel, row, chunk);
     for (int64_t g = first; g < last; ++g) {
       __m512i entry[4];
       load_bfloat16_rows(weight + 4 * g * stride + row, 4, mask, stride, entry);
-      bad |= store_group_of_32_rows(entry, row, g, panel);
+      chunks.add(kept_of_32_rows(entry));
+      uint32_t kept[4];
+      for (int i = 0; i < 4; ++i) kept[i] = _mm512_test_epi16_mask(entry[i], magnitude);
+      bad |= too_many(kept[0], kept[1], kept[2], kept[3]);
     }
   }
   return bad == 0;
