@@ -12,9 +12,8 @@
 //   kBfloat16Strips   a step is a group, a chunk 32 columns; the word is the two kept bfloat16. The
 //                     lower half of the positions has two bits a step, where the first of the two
 //                     stood, the upper half where the second did;
-//   kFloatStrips      a step is one kept float32, a chunk 16 columns; the positions have four bits
-//   a
-//                     step, the column in the chunk.
+//   kFloatStrips      a step is one kept float32, a chunk 16 columns; four bits of position a step,
+//                     the column in the chunk.
 // Rows are filled up to a multiple of 16 and columns to whole chunks with zeros.
 //
 // k…Tiles, for AMX: a tile is 16 rows x 32 columns of the matrix. Line i of 16 is columns 2i and
