@@ -369,6 +369,18 @@ struct Kept {
   __m512i one, two, first, second;
 };
 
+// Which of four entries the two are, of as many rows as Mask has bits: the first is 0, 1 or else 2,
+// the second 3, 2 or else 1.
+template <class Mask>
+struct KeptPlaces {
+  explicit KeptPlaces(const Mask (&kept)[4])
+      : first0(kept[0]),
+        first1(static_cast<Mask>(kept[1] & ~first0)),
+        second3(static_cast<Mask>(kept[3] | ~(first0 | first1))),
+        second2(static_cast<Mask>(~second3 & (kept[2] | first1))) {}
+  Mask first0, first1, second3, second2;
+};
+
 // The same of 32 rows of bfloat16, entry i of each.
 inline Kept kept_of_32_rows(const __m512i (&entry)[4]) {
   const auto number = [](int i) { return _mm512_set1_epi16(static_cast<int16_t>(i)); };
@@ -377,12 +389,11 @@ inline Kept kept_of_32_rows(const __m512i (&entry)[4]) {
   };
   __mmask32 kept[4];
   for (int i = 0; i < 4; ++i) kept[i] = _mm512_test_epi16_mask(entry[i], number(0x7fff));
-  const __mmask32 first0 = kept[0], first1 = kept[1] & ~first0, first2 = ~(first0 | first1);
-  const __mmask32 second3 = kept[3] | first2, second2 = ~second3 & (kept[2] | first1);
-  return {either(first0, entry[0], either(first1, entry[1], entry[2])),
-          either(second3, entry[3], either(second2, entry[2], entry[1])),
-          either(first0, number(0), either(first1, number(1), number(2))),
-          either(second3, number(3), either(second2, number(2), number(1)))};
+  const KeptPlaces<__mmask32> at(kept);
+  return {either(at.first0, entry[0], either(at.first1, entry[1], entry[2])),
+          either(at.second3, entry[3], either(at.second2, entry[2], entry[1])),
+          either(at.first0, number(0), either(at.first1, number(1), number(2))),
+          either(at.second3, number(3), either(at.second2, number(2), number(1)))};
 }
 
 // Of 16 rows, places_of_pair; the entries rounded to T, as float32.
@@ -398,16 +409,13 @@ Kept kept_of_16_rows(const Drawn16& drawn) {
     kept[i] = _mm512_cmp_ps_mask(drawn.entry[i], _mm512_setzero_ps(), _CMP_NEQ_UQ);
     entry[i] = _mm512_castps_si512(drawn.entry[i]);
   }
-  const __mmask16 first0 = kept[0], first1 = kept[1] & ~first0;
-  const __mmask16 first2 = static_cast<__mmask16>(~(first0 | first1));
-  const __mmask16 second3 = kept[3] | first2;
-  const __mmask16 second2 = static_cast<__mmask16>(~second3 & (kept[2] | first1));
-  const __m512i one = either(first0, entry[0], either(first1, entry[1], entry[2]));
-  const __m512i two = either(second3, entry[3], either(second2, entry[2], entry[1]));
+  const KeptPlaces<__mmask16> at(kept);
+  const __m512i one = either(at.first0, entry[0], either(at.first1, entry[1], entry[2]));
+  const __m512i two = either(at.second3, entry[3], either(at.second2, entry[2], entry[1]));
   return {rounded_words(_mm512_castsi512_ps(one), T{}),
           rounded_words(_mm512_castsi512_ps(two), T{}),
-          either(first0, number(0), either(first1, number(1), number(2))),
-          either(second3, number(3), either(second2, number(2), number(1)))};
+          either(at.first0, number(0), either(at.first1, number(1), number(2))),
+          either(at.second3, number(3), either(at.second2, number(2), number(1)))};
 }
 
 // A strip's chunk, filled group by group from its first one on.
@@ -416,16 +424,16 @@ class ChunkWriter {
   explicit ChunkWriter(std::byte* chunk) : chunk_(chunk) {}
   ~ChunkWriter() { _mm512_store_si512(chunk_ + kChunkWordBytes, positions_); }
 
-  // A group of 16 rows whose entries are float32: as it is, or as a pair of bfloat16.
-  void add(const Kept& group, bool pairs) {
-    if (pairs) {
-      add_pairs(_mm512_or_si512(_mm512_srli_epi32(group.one, 16), group.two),
-                _mm512_or_si512(group.first, _mm512_slli_epi32(group.second, 16)));
-      return;
-    }
+  // A group of 16 rows whose entries are float32.
+  void add_floats(const Kept& group) {
     const __m512i column = _mm512_set1_epi32(static_cast<int>(2 * step_));
     add_step(group.one, _mm512_or_si512(group.first, column), 4);
     add_step(group.two, _mm512_or_si512(group.second, column), 4);
+  }
+  // The same as pairs of bfloat16, which the entries have been rounded to.
+  void add_as_pairs(const Kept& group) {
+    add_pairs(_mm512_or_si512(_mm512_srli_epi32(group.one, 16), group.two),
+              _mm512_or_si512(group.first, _mm512_slli_epi32(group.second, 16)));
   }
   void add_pairs(__m512i words, __m512i positions) { add_step(words, positions, 2); }
 
@@ -446,14 +454,12 @@ class ChunkWriter {
 class ChunkPair {
  public:
   ChunkPair(Panel24& panel, int64_t row, int64_t chunk)
-      : has_second_(row / kStripRows + 1 < panel.strips()),
-        first_(panel.chunk(row / kStripRows, chunk)),
-        second_(has_second_ ? panel.chunk(row / kStripRows + 1, chunk) : unused_) {}
+      : first_(panel.chunk(row / kStripRows, chunk)),
+        second_(row / kStripRows + 1 < panel.strips() ? panel.chunk(row / kStripRows + 1, chunk)
+                                                      : unused_) {}
 
-  void add(int64_t part, const Kept& group, bool pairs) {
-    (part == 0 ? first_ : second_).add(group, pairs);
-  }
-  // 32 rows of bfloat16.
+  ChunkWriter& operator[](int64_t part) { return part == 0 ? first_ : second_; }
+  // A group of 32 rows of bfloat16.
   void add(const Kept& group) {
     first_.add_pairs(side_by_side(group.one, group.two, false),
                      side_by_side(group.first, group.second, false));
@@ -471,7 +477,6 @@ class ChunkPair {
   }
 
   alignas(64) std::byte unused_[kChunkBytes];
-  bool has_second_;
   ChunkWriter first_, second_;
 };
 
@@ -498,19 +503,20 @@ void draw_group32(const T* in, int64_t tokens, int64_t columns, int64_t stride,
 
 template <class T>
 void draw_in_chunks(const T* in, int64_t tokens, int64_t columns, int64_t stride,
-                    const PhiloxLanes& numbers, bool pairs, ChunkPair& chunks) {
+                    const PhiloxLanes& numbers, ChunkPair& chunks) {
   draw_group32(in, tokens, columns, stride, numbers,
-               [&](int64_t part, const Kept& kept) { chunks.add(part, kept, pairs); });
+               [&](int64_t part, const Kept& kept) { chunks[part].add_floats(kept); });
 }
 // With all 32 columns at once, where they are finite.
 inline void draw_in_chunks(const bfloat16* in, int64_t tokens, int64_t columns, int64_t stride,
-                           const PhiloxLanes& numbers, bool pairs, ChunkPair& chunks) {
+                           const PhiloxLanes& numbers, ChunkPair& chunks) {
   __m512i x[4], drawn[4];
   load_bfloat16_rows(in, tokens, first_of_32_lanes(columns), stride, x);
   if (draw32<Mvue::kApproximate>(x, numbers, drawn)) {
     chunks.add(kept_of_32_rows(drawn));
   } else {
-    draw_in_chunks<bfloat16>(in, tokens, columns, stride, numbers, pairs, chunks);
+    draw_group32(in, tokens, columns, stride, numbers,
+                 [&](int64_t part, const Kept& kept) { chunks[part].add_as_pairs(kept); });
   }
 }
 
@@ -535,7 +541,6 @@ void mvue_block_avx512(const T* in, int64_t tokens, int64_t stride, const Random
     }
     return;
   }
-  const bool pairs = panel.kind() == PanelKind::kBfloat16Strips;
   const int64_t of_chunk = columns_of_chunk(panel.kind()) / 4;
   for (int64_t first = 0; first < groups; first += of_chunk) {
     const int64_t last = first + of_chunk < groups ? first + of_chunk : groups;
@@ -545,7 +550,7 @@ void mvue_block_avx512(const T* in, int64_t tokens, int64_t stride, const Random
         const T* const from = in + 4 * g * stride + row;
         const int64_t left = tokens - 4 * g;
         for (int64_t r = 0; r < left && r < 4; ++r) prefetch_ahead(from + r * stride);
-        draw_in_chunks(from, left, panel.rows() - row, stride, numbers_of(g, row), pairs, chunks);
+        draw_in_chunks(from, left, panel.rows() - row, stride, numbers_of(g, row), chunks);
       }
     }
   }

@@ -10,11 +10,10 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kBlockChunks =
-    24;  // of columns: a tile of x takes 24 KiB of the first-level cache
+constexpr int64_t kBlockChunks = 24;  // of columns: a tile of x takes half of the first-level cache
 constexpr int64_t kResidentBytes = 384 << 10;  // of strips, in the second-level cache
-constexpr int64_t kFewStrips = 4;
-constexpr int64_t kTokensAtATime = 512;  // packed before they are multiplied
+constexpr int64_t kFewStrips = 4;              // at a time, where a single tile meets them
+constexpr int64_t kTokensAtATime = 512;        // packed before they are multiplied
 
 // `count` tokens in tiles of at most 16, as even as possible.
 struct TokenTiles {

@@ -200,9 +200,6 @@ inline void add(const StripSums& sums, float* y, int64_t stride) {
 }
 
 template <class T>
-constexpr bool kPairs = std::is_same_v<T, bfloat16>;
-
-template <class T>
 bool fill_strip(const T* weight, int64_t stride, int64_t strip, Panel24& panel) {
   constexpr int64_t kColumns = StepOf<T>::kColumns;
   bool good = true;
@@ -212,7 +209,7 @@ bool fill_strip(const T* weight, int64_t stride, int64_t strip, Panel24& panel) 
     for_groups_of_rows(weight + column, stride, strip * kStripRows, panel.rows(),
                        std::min(kColumns, panel.columns() - column),
                        [&](int64_t, const Drawn16& group) {
-                         writer.add(kept_of_16_rows<T>(group), kPairs<T>);
+                         writer.add_floats(kept_of_16_rows<T>(group));
                          good &= is_24(group);
                        });
   }
@@ -227,19 +224,16 @@ inline bool add_group_of_words(__m512i columns01, __m512i columns23, ChunkWriter
                              _mm512_test_epi32_mask(columns01, number(0x7fff0000)),
                              _mm512_test_epi32_mask(columns23, number(0x7fff)),
                              _mm512_test_epi32_mask(columns23, number(0x7fff0000))};
-  const __mmask16 first0 = kept[0], first1 = kept[1] & ~first0;
-  const __mmask16 first2 = static_cast<__mmask16>(~(first0 | first1));
-  const __mmask16 second3 = kept[3] | first2;
-  const __mmask16 second2 = static_cast<__mmask16>(~second3 & (kept[2] | first1));
+  const KeptPlaces<__mmask16> at(kept);
   __m512i one = _mm512_and_si512(columns23, low), two = _mm512_and_si512(columns01, high);
-  one = _mm512_mask_srli_epi32(one, first1, columns01, 16);
-  one = _mm512_mask_and_epi32(one, first0, columns01, low);
-  two = _mm512_mask_slli_epi32(two, second2, columns23, 16);
-  two = _mm512_mask_and_epi32(two, second3, columns23, high);
-  __m512i first = _mm512_mask_mov_epi32(number(2), first1, number(1));
-  first = _mm512_mask_mov_epi32(first, first0, number(0));
-  __m512i second = _mm512_mask_mov_epi32(number(1U << 16), second2, number(2U << 16));
-  second = _mm512_mask_mov_epi32(second, second3, number(3U << 16));
+  one = _mm512_mask_srli_epi32(one, at.first1, columns01, 16);
+  one = _mm512_mask_and_epi32(one, at.first0, columns01, low);
+  two = _mm512_mask_slli_epi32(two, at.second2, columns23, 16);
+  two = _mm512_mask_and_epi32(two, at.second3, columns23, high);
+  __m512i first = _mm512_mask_mov_epi32(number(2), at.first1, number(1));
+  first = _mm512_mask_mov_epi32(first, at.first0, number(0));
+  __m512i second = _mm512_mask_mov_epi32(number(1U << 16), at.second2, number(2U << 16));
+  second = _mm512_mask_mov_epi32(second, at.second3, number(3U << 16));
   writer.add_pairs(_mm512_or_si512(one, two), _mm512_or_si512(first, second));
   return too_many(kept[0], kept[1], kept[2], kept[3]) == 0;
 }
@@ -278,7 +272,7 @@ bool fill_chunk_transposed(const T* weight, int64_t stride, int64_t chunk, Panel
       for (int64_t i = 0; i < 4; ++i) {
         group.entry[i] = load_floats(weight + (4 * g + i) * stride + row, mask);
       }
-      writer.add(kept_of_16_rows<T>(group), kPairs<T>);
+      writer.add_floats(kept_of_16_rows<T>(group));
       good &= is_24(group);
     }
   }
