@@ -34,6 +34,7 @@ void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64
   const T* values = a.row_values(row);
   const uint8_t* positions = a.row_positions(row);
   const int64_t value_stride = a.columns / 2, position_stride = a.position_bytes();
+  const Ahead ahead = ahead_of_rows(a, kRows);
   __m512 sum[kRows][kTokens];
   for (auto& of_row : sum) {
     for (auto& s : of_row) s = _mm512_setzero_ps();
@@ -47,8 +48,8 @@ void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64
     for (int r = 0; r < kRows; ++r) {
       const T* value_at = values + r * value_stride + k / 2;
       const uint8_t* position_at = positions + r * position_stride + k / 8;
-      prefetch(value_at, kRows * value_stride * static_cast<int64_t>(sizeof(T)));
-      if (k % kLineColumns == 0) prefetch(position_at, kRows * position_stride);
+      prefetch(value_at, ahead.values);
+      if (k % kLineColumns == 0) prefetch(position_at, ahead.positions);
       const __m512i index = lanes_index(positions_of(position_at));
       const __m512 value = values_of(value_at);
       for (int t = 0; t < kTokens; ++t) {

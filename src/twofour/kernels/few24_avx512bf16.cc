@@ -1,13 +1,11 @@
-// bfloat16 with the dot product of pairs: 32 kept values, that is 16 groups, at a time. x stays
-// bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from. With more
-// tokens see few24_pairs.h.
+// Up to a few tokens, bfloat16 with the dot product of pairs: 32 kept values, that is 16 groups, at
+// a time. x stays bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from.
+// With more tokens see few24_row_pairs.h.
 #include "twofour/kernels/few24_gather.h"
-#include "twofour/kernels/few24_pairs.h"
+#include "twofour/kernels/few24_row_pairs.h"
 
 namespace twofour::kernels {
 namespace {
-
-constexpr int64_t kGatherTokens = 8;  // from more on, vectors over tokens are faster
 
 inline __m512i lanes_index(uint64_t positions) {
   // Bits 16 j to 16 j + 15 of the positions belong to the lanes 8 j to 8 j + 7.
@@ -33,6 +31,7 @@ void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16
   const bfloat16* values = a.row_values(row);
   const uint8_t* positions = a.row_positions(row);
   const int64_t value_stride = a.columns / 2, position_stride = a.position_bytes();
+  const Ahead ahead = ahead_of_rows(a, kRows);
   __m512 sum[kRows][kTokens];
   for (auto& of_row : sum) {
     for (auto& s : of_row) s = _mm512_setzero_ps();
@@ -46,8 +45,8 @@ void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16
     for (int r = 0; r < kRows; ++r) {
       const bfloat16* value_at = values + r * value_stride + k / 2;
       const uint8_t* position_at = positions + r * position_stride + k / 8;
-      prefetch(value_at, kRows * value_stride * 2);
-      if (k % kLineColumns == 0) prefetch(position_at, kRows * position_stride);
+      prefetch(value_at, ahead.values);
+      if (k % kLineColumns == 0) prefetch(position_at, ahead.positions);
       uint64_t bits = 0;
       std::memcpy(&bits, position_at, position_bytes);
       const __m512i index = lanes_index(bits);
@@ -70,23 +69,12 @@ void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16
   }
 }
 
-void multiply(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const std::byte* x,
-              int64_t tokens, float* sums) {
-  if (tokens > kGatherTokens) return multiply_by_pair(a, row, rows, x, tokens, sums);
-  multiply_by_row<4, bfloat16>(
-      a, row, rows, x, tokens, sums,
-      [&](auto row_count, auto token_count, int64_t from, const bfloat16* token, int64_t stride,
-          float* out) { multiply_block<row_count, token_count>(a, from, token, stride, out); });
+size_t x_bytes_of_dots(int64_t tokens, int64_t columns) {
+  return x_bytes_by_row(tokens, columns) / 2;
 }
 
-size_t x_bytes(int64_t tokens, int64_t columns) {
-  return tokens > kGatherTokens ? x_bytes_by_pair(tokens, columns)
-                                : x_bytes_by_row(tokens, columns) / 2;
-}
-
-void load(const bfloat16* x, int64_t tokens, int64_t columns, int64_t stride, int64_t first,
-          int64_t last, std::byte* out) {
-  if (tokens > kGatherTokens) return load_by_pair(x, tokens, columns, stride, first, last, out);
+void load_for_dots(const bfloat16* x, int64_t tokens, int64_t columns, int64_t stride,
+                   int64_t first, int64_t last, std::byte* out) {
   const int64_t padded = whole(columns, kFewColumns);
   for (int64_t t = 0; t < tokens; ++t) {
     bfloat16* row = reinterpret_cast<bfloat16*>(out) + t * padded;
@@ -95,23 +83,68 @@ void load(const bfloat16* x, int64_t tokens, int64_t columns, int64_t stride, in
   }
 }
 
-constexpr FewLoops<bfloat16> kLoops = {x_bytes, load, multiply, finish_any<bfloat16>};
+void multiply_dots(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const std::byte* x,
+                   int64_t tokens, float* sums) {
+  multiply_by_row<4, bfloat16>(
+      a, row, rows, x, tokens, sums,
+      [&](auto row_count, auto token_count, int64_t from, const bfloat16* token, int64_t stride,
+          float* out) { multiply_block<row_count, token_count>(a, from, token, stride, out); });
+}
+
+constexpr FewLoops<bfloat16> kDots = {x_bytes_of_dots, load_for_dots, multiply_dots,
+                                      finish_any<bfloat16>};
+
+// Vectors along single rows, and up to how many tokens they are faster than pairs of rows.
+template <class T>
+constexpr int64_t kGatherTokens = std::is_same_v<T, bfloat16> ? 4 : 1;
+
+template <class T>
+const FewLoops<T>& gather() {
+  if constexpr (std::is_same_v<T, bfloat16>) {
+    return kDots;
+  } else {
+    return few_avx512<T>();
+  }
+}
+
+template <class T>
+size_t x_bytes(int64_t tokens, int64_t columns) {
+  return tokens > kGatherTokens<T> ? x_bytes_in_lines<T>(tokens, columns)
+                                   : gather<T>().x_bytes(tokens, columns);
+}
+
+template <class T>
+void load(const T* x, int64_t tokens, int64_t columns, int64_t stride, int64_t first, int64_t last,
+          std::byte* out) {
+  const auto load_x = tokens > kGatherTokens<T> ? load_in_lines<T> : gather<T>().load;
+  load_x(x, tokens, columns, stride, first, last, out);
+}
+
+template <class T>
+void multiply(const Packed24View<T>& a, int64_t row, int64_t rows, const std::byte* x,
+              int64_t tokens, float* sums) {
+  const auto product = tokens > kGatherTokens<T> ? multiply_by_row_pair<T> : gather<T>().multiply;
+  product(a, row, rows, x, tokens, sums);
+}
+
+template <class T>
+constexpr FewLoops<T> kLoops = {x_bytes<T>, load<T>, multiply<T>, finish_any<T>};
 
 }  // namespace
 
 template <>
 const FewLoops<float>& few_avx512bf16() {
-  return few_avx512<float>();
+  return kLoops<float>;
 }
 
 template <>
 const FewLoops<bfloat16>& few_avx512bf16() {
-  return kLoops;
+  return kLoops<bfloat16>;
 }
 
 template <>
 const FewLoops<float16>& few_avx512bf16() {
-  return few_avx512<float16>();
+  return kLoops<float16>;
 }
 
 }  // namespace twofour::kernels

@@ -13,16 +13,7 @@ namespace {
 constexpr int64_t kBlockChunks = 24;  // of columns: a tile of x takes half of the first-level cache
 constexpr int64_t kResidentBytes = 384 << 10;  // of strips, in the second-level cache
 constexpr int64_t kFewStrips = 4;              // at a time, where a single tile meets them
-constexpr int64_t kTokensAtATime = 512;        // packed before they are multiplied
-
-// `count` tokens in tiles of at most 16, as even as possible.
-struct TokenTiles {
-  explicit TokenTiles(int64_t count)
-      : count(count), tiles((count + kStripTokens - 1) / kStripTokens) {}
-  int64_t begin(int64_t tile) const { return tile * count / tiles; }
-  int64_t size(int64_t tile) const { return begin(tile + 1) - begin(tile); }
-  int64_t count, tiles;
-};
+constexpr int64_t kTokensAtATime = 256;        // packed before they are multiplied
 
 // A product of `tokens` rows of x: pack(first token, tokens up to 16, out) packs a tile of it,
 // use(first row, first token, sums) is what becomes of its sums with some strips.
@@ -51,7 +42,7 @@ class StripRun {
         const int64_t first = begin + part * (end - begin) / parts;
         const int64_t last = begin + (part + 1) * (end - begin) / parts;
         memory.resize(static_cast<size_t>((last - first) * token_bytes()));
-        const TokenTiles tiles(last - first);
+        const TokenTiles tiles(last - first, kStripTokens);
         for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
           pack_tile(tiles, tile, first, memory.data());
         }
@@ -64,7 +55,7 @@ class StripRun {
   void each_its_strips(int64_t tokens) {
     thread_local Buffer<std::byte> memory;
     memory.resize(static_cast<size_t>(tokens * token_bytes()));
-    const TokenTiles tiles(tokens);
+    const TokenTiles tiles(tokens, kStripTokens);
     std::byte* const packed = memory.data();
     parallel_for(0, tiles.tiles, 1, [&](int64_t begin, int64_t end) {
       for (int64_t tile = begin; tile < end; ++tile) pack_tile(tiles, tile, 0, packed);

@@ -9,17 +9,15 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "twofour/kernels/lines24.h"
 #include "twofour/kernels/panel24.h"
 #include "twofour/kernels/product24.h"
 
 namespace twofour::kernels {
 
 constexpr int64_t kStripTokens = 16;  // whose sums with a strip stay in registers, at most
-constexpr int64_t kLineBytes = 64;    // of x: a token's columns of one chunk
 
-/// Strips of a panel at a block of columns, and a tile of packed x. x is packed: of up to 16 tokens
-/// the columns of the first chunk, 64 bytes a token, then of the next; zeros fill the last chunk
-/// up.
+/// Strips of a panel at a block of columns, and a tile of packed x (lines24.h).
 struct StripOperands {
   const std::byte* chunks;  ///< of the first strip, at the block's first
   int64_t strip_bytes;      ///< from a strip to the next

@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <type_traits>
 #include <utility>
 
+#include "twofour/kernels/lines24_avx512.h"
 #include "twofour/kernels/panel24_fill_avx512.h"
 #include "twofour/kernels/product24_store_avx512.h"
 #include "twofour/kernels/strips24.h"
@@ -9,54 +9,16 @@
 namespace twofour::kernels {
 namespace {
 
-// What a step does with a word of each of 16 rows.
-struct Pairs {  // a group: both kept bfloat16
-  static constexpr int64_t kColumns = columns_of_chunk(PanelKind::kBfloat16Strips);
-  // The permutation reads five bits: two of the position, three of the group.
-  static __m512i places(__m512i positions, int step) {
-    constexpr int kAndOr = 0xea;  // (a & b) | c
-    return _mm512_ternarylogic_epi32(_mm512_srli_epi16(positions, 2 * step), _mm512_set1_epi16(3),
-                                     _mm512_set1_epi16(static_cast<int16_t>(4 * step)), kAndOr);
-  }
-  static __m512 multiply_add(__m512i word, __m512i places, __m512i x, __m512 sum) {
-    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(word),
-                            reinterpret_cast<__m512bh>(_mm512_permutexvar_epi16(places, x)));
-  }
-};
-
-struct Floats {  // half a group: one kept value
-  static constexpr int64_t kColumns = columns_of_chunk(PanelKind::kFloatStrips);
-  // The permutation reads four bits.
-  static __m512i places(__m512i positions, int step) {
-    return _mm512_srli_epi32(positions, 4 * step);
-  }
-  static __m512 multiply_add(__m512i word, __m512i places, __m512i x, __m512 sum) {
-    return _mm512_fmadd_ps(_mm512_castsi512_ps(word),
-                           _mm512_permutexvar_ps(places, _mm512_castsi512_ps(x)), sum);
-  }
-};
-
+// Of step i of a chunk, the columns of its words: what multiply_add permutes by.
 template <class T>
-using StepOf = std::conditional_t<std::is_same_v<T, bfloat16>, Pairs, Floats>;
-
-// Columns of one token, as many as a chunk has.
-inline __m512i load_line(const bfloat16* x, int64_t columns) {
-  return _mm512_maskz_loadu_epi16(first_of_32_lanes(columns), x);
+__m512i places_of(__m512i positions, int step) {
+  return _mm512_srli_epi32(positions, 4 * step);
 }
-template <class T>
-__m512i load_line(const T* x, int64_t columns) {
-  return _mm512_castps_si512(load_floats(x, first_lanes(columns)));
-}
-
-template <class T>
-void pack_rows(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out) {
-  constexpr int64_t kColumns = StepOf<T>::kColumns;
-  for (int64_t t = 0; t < tokens; ++t) {
-    std::byte* line = out + t * kLineBytes;
-    for (int64_t c = 0; c < columns; c += kColumns, line += tokens * kLineBytes) {
-      _mm512_store_si512(line, load_line(x + t * stride + c, columns - c));
-    }
-  }
+template <>
+__m512i places_of<bfloat16>(__m512i positions, int step) {
+  constexpr int kAndOr = 0xea;  // (a & b) | c
+  return _mm512_ternarylogic_epi32(_mm512_srli_epi16(positions, 2 * step), _mm512_set1_epi16(3),
+                                   _mm512_set1_epi16(static_cast<int16_t>(4 * step)), kAndOr);
 }
 
 // Word i of 16 columns: what rows 2i and 2i + 1, or row i, hold there.
@@ -76,7 +38,7 @@ __m512i load_words(const T* x, int64_t i, int64_t rows, int64_t stride, __mmask1
 
 template <class T>
 void pack_columns(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out) {
-  constexpr int64_t kRows = StepOf<T>::kColumns;
+  constexpr int64_t kRows = LineOf<T>::kColumns;
   const __mmask16 mask = first_lanes(width);
   for (int64_t r = 0; r < rows; r += kRows, out += width * kLineBytes) {
     __m512i words[16];
@@ -89,7 +51,7 @@ void pack_columns(const T* x, int64_t rows, int64_t width, int64_t stride, std::
 }
 
 // sums [kStrips, kTokens, 16] of the operands' first strips.
-template <class Step, int kStrips, int kTokens>
+template <class T, int kStrips, int kTokens>
 void sum_strips(const StripOperands& o, bool starts, float* sums) {
   __m512 sum[kStrips][kTokens];
   for (int r = 0; r < kStrips; ++r) {
@@ -113,10 +75,10 @@ void sum_strips(const StripOperands& o, bool starts, float* sums) {
 #pragma GCC unroll 8
       for (int r = 0; r < kStrips; ++r) {
         const __m512i word = _mm512_load_si512(chunk + r * o.strip_bytes + step * kLineBytes);
-        const __m512i places = Step::places(positions[r], step);
+        const __m512i places = places_of<T>(positions[r], step);
 #pragma GCC unroll 16
         for (int t = 0; t < kTokens; ++t) {
-          sum[r][t] = Step::multiply_add(word, places, line[t], sum[r][t]);
+          sum[r][t] = LineOf<T>::multiply_add(word, places, line[t], sum[r][t]);
         }
       }
     }
@@ -142,17 +104,17 @@ struct Sums {
 
 constexpr int strips_at_once(int tokens) { return tokens >= 7 ? 1 : tokens >= 4 ? 2 : 4; }
 
-template <class Step, size_t... kIndex>
+template <class T, size_t... kIndex>
 const Sums& sums_of(int64_t tokens, std::index_sequence<kIndex...>) {
   static constexpr Sums kOfTokens[] = {{strips_at_once(kIndex + 1),
-                                        sum_strips<Step, strips_at_once(kIndex + 1), kIndex + 1>,
-                                        sum_strips<Step, 1, kIndex + 1>}...};
+                                        sum_strips<T, strips_at_once(kIndex + 1), kIndex + 1>,
+                                        sum_strips<T, 1, kIndex + 1>}...};
   return kOfTokens[tokens - 1];
 }
 
 template <class T>
 void multiply(const StripOperands& operands, bool starts, float* sums) {
-  const Sums& how = sums_of<StepOf<T>>(operands.tokens, std::make_index_sequence<kStripTokens>());
+  const Sums& how = sums_of<T>(operands.tokens, std::make_index_sequence<kStripTokens>());
   StripOperands left = operands;
   while (left.strips > 0) {
     const int64_t count = left.strips >= how.strips ? how.strips : 1;
@@ -201,7 +163,7 @@ inline void add(const StripSums& sums, float* y, int64_t stride) {
 
 template <class T>
 bool fill_strip(const T* weight, int64_t stride, int64_t strip, Panel24& panel) {
-  constexpr int64_t kColumns = StepOf<T>::kColumns;
+  constexpr int64_t kColumns = LineOf<T>::kColumns;
   bool good = true;
   for (int64_t chunk = 0; chunk < panel.chunks(); ++chunk) {
     ChunkWriter writer(panel.chunk(strip, chunk));
@@ -242,15 +204,15 @@ template <>
 bool fill_strip(const bfloat16* weight, int64_t stride, int64_t strip, Panel24& panel) {
   const int64_t row = strip * kStripRows;
   bool good = true;
-  for (int64_t column = 0; column < panel.columns(); column += Pairs::kColumns) {
-    const int64_t columns = std::min(Pairs::kColumns, panel.columns() - column);
+  for (int64_t column = 0; column < panel.columns(); column += PairLine::kColumns) {
+    const int64_t columns = std::min(PairLine::kColumns, panel.columns() - column);
     __m512i words[16];
     for (int64_t r = 0; r < kStripRows; ++r) {
       words[r] = row + r < panel.rows() ? load_line(weight + (row + r) * stride + column, columns)
                                         : _mm512_setzero_si512();
     }
     transpose16(words);
-    ChunkWriter writer(panel.chunk(strip, column / Pairs::kColumns));
+    ChunkWriter writer(panel.chunk(strip, column / PairLine::kColumns));
 #pragma GCC unroll 8
     for (int64_t g = 0; g < kChunkSteps; ++g) {
       if (4 * g < columns) good &= add_group_of_words(words[2 * g], words[2 * g + 1], writer);
@@ -261,7 +223,7 @@ bool fill_strip(const bfloat16* weight, int64_t stride, int64_t strip, Panel24& 
 
 template <class T>
 bool fill_chunk_transposed(const T* weight, int64_t stride, int64_t chunk, Panel24& panel) {
-  constexpr int64_t kGroups = StepOf<T>::kColumns / 4;
+  constexpr int64_t kGroups = LineOf<T>::kColumns / 4;
   const int64_t first = chunk * kGroups, last = std::min(panel.groups(), first + kGroups);
   bool good = true;
   for (int64_t row = 0; row < panel.rows(); row += kStripRows) {
