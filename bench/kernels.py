@@ -2,7 +2,7 @@
 
 Products of a layer against the fastest dense library of the same run, feed-forward blocks with everything
 that 2:4 costs, decoding, and masks and estimates against the speed of memory. Prints tables and writes
-JSON to --out. --quick runs every command once on small sizes: a check that all works, not a measurement.
+JSON to --out, after every row: what was measured before an interruption is there. --quick runs every command once on small sizes: a check that all works, not a measurement.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+PARTS = ["models", "blocks", "decode", "mask", "mvue", "sweep"]
 PROGRAM = os.environ.get("TWOFOUR", str(ROOT / "build/twofour"))
 MODELS = ["gpt2-124m", "gpt2-350m", "gpt2-774m", "gpt2-1558m", "llama2-7b"]
 # The choice must not cost: tokens x widths of the sweep, besides the models' own layers.
@@ -41,10 +42,31 @@ def forward_over_aten(result):
     return forward["dense"]["aten"] / forward["chosen_ms"]
 
 
+class Report:
+    """The JSON file, complete after every row."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.results = {}
+
+    def keep(self, part, value):
+        self.results[part] = value
+        temporary = self.path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.results, indent=2) + "\n")
+        temporary.replace(self.path)
+
+    def keep_rows(self, part, rows):
+        kept = []
+        self.keep(part, kept)
+        for row in rows:
+            kept.append(row)
+            self.keep(part, kept)
+
+
 def linear(args, shapes):
     """Rows of products; each shape is (label, options)."""
     print(f"{'':34} {'forward':>8} {'dx rows':>8} {'dx both':>8} {'dW':>8}  chosen forward, fastest dense")
-    results = []
     for dtype in args.dtypes:
         for label, options in shapes:
             result = run("linear", *options, "--dtype", dtype, "--rounds", args.rounds, *args.common)
@@ -56,8 +78,7 @@ def linear(args, shapes):
             print(f"{dtype + ' ' + label:34} " + " ".join(f"{cell:>8}" for cell in cells) +
                   f"  {forward['choice']['run']} {ratio(forward['chosen_ratio'])}, "
                   f"{forward['fastest_dense']}", flush=True)
-            results.append({"label": label, **result})
-    return results
+            yield {"label": label, **result}
 
 
 def model_shapes(args):
@@ -99,7 +120,6 @@ def least_of_sweep(results):
 
 
 def blocks(args):
-    results = []
     for dtype in args.dtypes:
         for model in args.models:
             for tokens in args.tokens:
@@ -108,12 +128,10 @@ def blocks(args):
                 methods = result["methods"]
                 print(f"{dtype} {model} {tokens}: s-ste {ratio(methods['s-ste']['ratio'])}, "
                       f"fst {ratio(methods['fst']['ratio'])}", flush=True)
-                results.append({"model": model, **result})
-    return results
+                yield {"model": model, **result}
 
 
 def decoding(args):
-    results = []
     for dtype in args.dtypes:
         for tokens in args.few_tokens:
             result = run("decode", *args.decode_size, "--tokens", tokens, "--dtype", dtype, "--megabytes",
@@ -121,12 +139,10 @@ def decoding(args):
             print(f"{dtype} {tokens} tokens: {ratio(result['ratio'])} dense ({result['fastest_dense']}), "
                   f"{ratio(result['ratio_to_rowwise'])} row-wise, {result['share_of_read']:.2f} of a plain "
                   f"read", flush=True)
-            results.append(result)
-    return results
+            yield result
 
 
 def memory(args, command):
-    results = []
     for dtype in args.dtypes:
         result = run(command, "--dtype", dtype, "--megabytes", args.megabytes, "--rounds", args.rounds,
                      *args.common)
@@ -134,8 +150,7 @@ def memory(args, command):
         print(f"{dtype}, share of a copy: {shares}", flush=True)
         if "transposable_search" in result:
             print(f"  transposable search: {result['transposable_search']['ratio']:.1f}x a convolution")
-        results.append(result)
-    return results
+        yield result
 
 
 def parse():
@@ -143,6 +158,7 @@ def parse():
     parser.add_argument("--dtypes", nargs="*", default=["bfloat16", "float32"])
     parser.add_argument("--models", nargs="*", default=MODELS)
     parser.add_argument("--tokens", nargs="*", type=int, default=[1024, 2048, 4096])
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabytes", type=int, default=600)
     parser.add_argument("--threads", type=int, help="default: all cores")
@@ -161,26 +177,25 @@ def parse():
 
 def main():
     args = parse()
-    results = {}
+    report = Report(args.out)
     machine = run("linear", "--tokens", 1, "--in", 4, "--out", 4, "--rounds", 1, *args.common)
-    results["machine"] = {key: machine[key] for key in ("cpu", "threads", "instruction_set")}
-    print("{cpu}, {threads} threads, {instruction_set}".format(**results["machine"]), flush=True)
-    print("-- layers of published models: dense time / 2:4 time", flush=True)
-    results["models"] = linear(args, model_shapes(args))
-    print("-- blocks, forward and backward", flush=True)
-    results["blocks"] = blocks(args)
-    print("-- decoding", flush=True)
-    results["decode"] = decoding(args)
-    print("-- masks", flush=True)
-    results["mask"] = memory(args, "mask")
-    print("-- estimates of gradients", flush=True)
-    results["mvue"] = memory(args, "mvue")
-    print("-- the choice over tokens and widths", flush=True)
-    results["sweep"] = linear(args, sweep_shapes(args))
-    results["least"] = least_of_sweep(results["models"] + results["sweep"])
-    out = pathlib.Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(results, indent=2) + "\n")
+    report.keep("machine", {key: machine[key] for key in ("cpu", "threads", "instruction_set")})
+    print("{cpu}, {threads} threads, {instruction_set}".format(**report.results["machine"]), flush=True)
+    parts = {
+        "models": ("layers of published models: dense time / 2:4 time", lambda: linear(args, model_shapes(args))),
+        "blocks": ("blocks, forward and backward", lambda: blocks(args)),
+        "decode": ("decoding", lambda: decoding(args)),
+        "mask": ("masks", lambda: memory(args, "mask")),
+        "mvue": ("estimates of gradients", lambda: memory(args, "mvue")),
+        "sweep": ("the choice over tokens and widths", lambda: linear(args, sweep_shapes(args))),
+    }
+    for part in args.parts:
+        title, rows = parts[part]
+        print(f"-- {title}", flush=True)
+        report.keep_rows(part, rows())
+    products = report.results.get("models", []) + report.results.get("sweep", [])
+    if products:
+        report.keep("least", least_of_sweep(products))
 
 
 if __name__ == "__main__":

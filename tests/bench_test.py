@@ -174,10 +174,25 @@ def test_wrong_options_get_one_line(twofour, arguments, message):
     assert message in done.stderr and done.stdout == ""
 
 
+def sweep(out, *options, program=PROGRAM):
+    return subprocess.run([sys.executable, ROOT / "bench/kernels.py", "--quick", "--threads", "1", "--out", out, *options],
+                          env={**os.environ, "TWOFOUR": program}, capture_output=True, text=True, timeout=300)
+
+
+def test_what_was_measured_before_a_failure_is_in_the_file(tmp_path):
+    program = tmp_path / "twofour"
+    program.write_text(f'#!/bin/sh\n[ "$2" = mask ] && exit 1\nexec "{PROGRAM}" "$@"\n')
+    program.chmod(0o755)
+    out = tmp_path / "kernels.json"
+    done = sweep(out, "--parts", "decode", "mask", "mvue", program=str(program))
+    assert done.returncode != 0 and "twofour bench mask" in done.stderr
+    results = json.loads(out.read_text())
+    assert len(results["decode"]) == 1 and results["mask"] == [] and "mvue" not in results
+
+
 def test_the_sweep_runs_and_writes_its_results(tmp_path):
     out = tmp_path / "kernels.json"
-    done = subprocess.run([sys.executable, ROOT / "bench/kernels.py", "--quick", "--threads", "1", "--out", out],
-                          env={**os.environ, "TWOFOUR": PROGRAM}, capture_output=True, text=True, timeout=300)
+    done = sweep(out)
     assert done.returncode == 0, done.stderr
     results = json.loads(out.read_text())
     assert set(results) == {"machine", "models", "blocks", "decode", "mask", "mvue", "sweep", "least"}
