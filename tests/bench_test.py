@@ -68,7 +68,8 @@ def test_explain_says_whether_a_choice_is_new_or_known(twofour, tmp_path):
         environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TWOFOUR_TUNE": tune}
         result = report(twofour, "linear", "--tokens", 8, "--in", 16, "--out", 16, "--explain",
                         env=environment)
-        return {name: product["choice"] for name, product in result["products"].items()
+        return {(name, key): product[key] for name, product in result["products"].items()
+                for key in ("choice", "choice_in_training")
                 if product["ratio"] is not None}
 
     for tune, source in (("on", "measured"), ("on", "file"), ("refresh", "measured"), ("off", "off")):

@@ -79,8 +79,11 @@ const at::Tensor& forward_weight(const sparse::Linear& linear) {
 }
 
 Implementation chosen(Product product, const Run& run, const sparse::Linear& linear) {
-  const auto choice = sparse::choice_made(
-      {product, run.x.size(0), linear.weight.size(1), linear.weight.size(0), run.x.scalar_type()});
+  const bool counts_preparing =
+      product != Product::kWeightGradient && linear.weight24 && linear.weight24->in_training();
+  const auto choice =
+      sparse::choice_made({product, run.x.size(0), linear.weight.size(1), linear.weight.size(0),
+                           run.x.scalar_type(), counts_preparing});
   return choice ? choice->implementation : Implementation::kDense;
 }
 

@@ -124,6 +124,16 @@ Json measure_packing(const Layer& layer, const Json& products, int64_t rounds) {
   return report;
 }
 
+// The products with a weight that changes every step, whose choice counts preparing it.
+void choose_for_training(const Layer& layer) {
+  sparse::Weight24 rows24(Along::kRows, /*in_training=*/true);
+  sparse::Weight24 both24(Along::kBothSides, /*in_training=*/true);
+  sparse::forward_product(layer.x, layer.rows, layer.bias, &rows24);
+  if (!layer.both.defined()) return;
+  sparse::input_gradient_product(layer.dz, layer.rows, &rows24);
+  sparse::input_gradient_product(layer.dz, layer.both, &both24);
+}
+
 Json measure(const LinearBenchOptions& options) {
   const at::ScalarType dtype = bench_dtype(options.dtype);
   const Explainer explainer;
@@ -136,9 +146,12 @@ Json measure(const LinearBenchOptions& options) {
         measure_input_gradient(layer.dz, layer.both, *layer.both24, options.rounds);
   }
   products["weight_gradient"] = measure_weight_gradient(layer, options.rounds);
+  choose_for_training(layer);
   const auto explain = [&](const char* name, Product product) {
-    products[name]["choice"] =
-        explainer.explain({product, options.tokens, options.in, options.out, dtype});
+    sparse::ProductShape shape = {product, options.tokens, options.in, options.out, dtype};
+    products[name]["choice"] = explainer.explain(shape);
+    shape.in_training = product != Product::kWeightGradient;  // which has no weight to prepare
+    products[name]["choice_in_training"] = explainer.explain(shape);
   };
   explain("forward", Product::kForward);
   if (has_input_gradient(options)) {
@@ -203,7 +216,11 @@ void print(const Json& report, bool explain) {
   print_products(products);
   print_packing(report["packing"]);
   for (const auto& [name, product] : products.items()) {
-    if (explain) fmt::print("{}: {}\n", title_of(name), explanation_of(product["choice"]));
+    if (!explain) continue;
+    fmt::print("{}: {}\n", title_of(name), explanation_of(product["choice"]));
+    if (product["choice"]["shape"] == product["choice_in_training"]["shape"]) continue;
+    fmt::print("{}, in training, where the weight is prepared anew in every step: {}\n",
+               title_of(name), explanation_of(product["choice_in_training"]));
   }
   for (const auto& [name, product] : products.items()) {
     if (product["ratio"].is_null()) {
@@ -232,8 +249,9 @@ void add_bench_linear(CLI::App& bench) {
       .add_option("--layer", options->layer, "which of --model: up (width to feed-forward), down")
       ->check(CLI::IsMember({"up", "down"}))
       ->capture_default_str();
-  command.add_flag("--explain", options->explain,
-                   "say for each product what training would run, and why");
+  command.add_flag(
+      "--explain", options->explain,
+      "say for each product what runs, with a weight that stays and in training, and why");
   add_bench_options(command, *options);
   on_run(command, [options] {
     if (!options->model.empty()) {

@@ -103,7 +103,7 @@ Json read_choices(const std::filesystem::path& file) {
 }
 
 // The same, and the shape, as numbers: what a product looks up every time.
-using QuickKey = std::array<int64_t, 7>;
+using QuickKey = std::array<int64_t, 8>;
 
 QuickKey quick_key(const ProductShape& shape) {
   return {static_cast<int64_t>(shape.product),
@@ -111,6 +111,7 @@ QuickKey quick_key(const ProductShape& shape) {
           shape.in,
           shape.out,
           static_cast<int64_t>(shape.dtype),
+          shape.in_training,
           static_cast<int64_t>(kernels::instruction_set()),
           thread_count()};
 }
@@ -225,8 +226,9 @@ const char* name_of(Implementation implementation) {
 }
 
 std::string describe(const ProductShape& shape) {
-  return fmt::format("{}, {} tokens, {} -> {}, {}", name_of(shape.product), rounded(shape.tokens),
-                     shape.in, shape.out, c10::toString(shape.dtype));
+  return fmt::format("{}, {} tokens, {} -> {}, {}{}", name_of(shape.product), rounded(shape.tokens),
+                     shape.in, shape.out, c10::toString(shape.dtype),
+                     shape.in_training ? ", in training" : "");
 }
 
 std::filesystem::path choices_file() {

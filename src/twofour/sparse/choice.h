@@ -36,6 +36,9 @@ struct ProductShape {
   /// 2 or 3 times a power of two, so that prompts of any length need few measurements.
   int64_t tokens, in, out;
   c10::ScalarType dtype;
+  /// The weight is another one in every step: what a product takes counts preparing the weight for
+  /// it.
+  bool in_training = false;
 };
 
 /// One way to compute a product. `run` may be called any number of times and must leave no trace.

@@ -87,8 +87,11 @@ ProductShape shape_of(Product product, int64_t tokens, const at::Tensor& weight,
   return {product, tokens, weight.size(1), weight.size(0), dtype};
 }
 
-ProductShape shape_of(Product product, int64_t tokens, const at::Tensor& weight) {
-  return shape_of(product, tokens, weight, weight.scalar_type());
+ProductShape shape_of(Product product, int64_t tokens, const at::Tensor& weight,
+                      const Weight24& weight24) {
+  ProductShape shape = shape_of(product, tokens, weight, weight.scalar_type());
+  shape.in_training = weight24.in_training();
+  return shape;
 }
 
 // What choose() times: with W̃ prepared anew each time where training does so.
@@ -139,7 +142,8 @@ bool packed_pays(const Linear& layer) {
     return {{Implementation::kDense, [&] { forward_product(x, weight, layer.bias); }},
             {Implementation::kFew, [&] { multiply_few(packed, x, layer.bias); }}};
   };
-  return !is_dense(choose(shape_of(Product::kForward, 1, weight), candidates));
+  return !is_dense(
+      choose(shape_of(Product::kForward, 1, weight, weight.scalar_type()), candidates));
 }
 
 void keep_packed(Linear& layer) {
@@ -171,7 +175,7 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
   if (has_onednn(x.scalar_type())) can.push_back(Implementation::kOneDnn);
   if (tokens <= kernels::kFewTokens) can.push_back(Implementation::kFew);
   can.push_back(Implementation::kPanel);
-  const auto shape = shape_of(Product::kForward, tokens, weight);
+  const auto shape = shape_of(Product::kForward, tokens, weight, *weight24);
   return run(choose(shape, [&] { return candidates_of(can, run, *weight24); }));
 }
 
@@ -199,7 +203,7 @@ at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight
   if (has_onednn(dz.scalar_type())) can.push_back(Implementation::kOneDnn);
   can.push_back(Implementation::kDense);
   if (product == Product::kInputGradient) can.push_back(Implementation::kPanel);
-  const auto shape = shape_of(product, tokens, weight);
+  const auto shape = shape_of(product, tokens, weight, *weight24);
   return run(choose(shape, [&] { return candidates_of(can, run, *weight24); }));
 }
 
