@@ -15,12 +15,13 @@ constexpr int64_t kResidentBytes = 384 << 10;  // of strips, in the second-level
 constexpr int64_t kFewStrips = 4;              // at a time, where a single tile meets them
 constexpr int64_t kTokensAtATime = 256;        // packed before they are multiplied
 
-// A product of `tokens` rows of x: pack(first token, tokens up to 16, out) packs a tile of it,
-// use(first row, first token, sums) is what becomes of its sums with some strips.
-template <class T, class Pack, class Use>
+// A product of `tokens` rows of x: work.pack(first token, tokens up to 16, out) packs a tile of it,
+// work.use(first row, first token, sums) is what becomes of its sums with some strips, and
+// work.target(first row, first token) where they go.
+template <class T, class Work>
 class StripRun {
  public:
-  StripRun(const Panel24& a, const Pack& pack, const Use& use) : a_(a), pack_(pack), use_(use) {}
+  StripRun(const Panel24& a, const Work& work) : a_(a), work_(work) {}
 
   void operator()(int64_t tokens) {
     const int64_t threads = thread_count();
@@ -67,7 +68,7 @@ class StripRun {
 
   void pack_tile(const TokenTiles& tiles, int64_t tile, int64_t first_token, std::byte* packed) {
     const int64_t token = tiles.begin(tile);
-    pack_(first_token + token, tiles.size(tile), packed + token * token_bytes());
+    work_.pack(first_token + token, tiles.size(tile), packed + token * token_bytes());
   }
 
   void multiply_strips(int64_t begin, int64_t end, const TokenTiles& tiles, int64_t first_token,
@@ -93,56 +94,88 @@ class StripRun {
           const int64_t token = tiles.begin(tile), tokens = tiles.size(tile);
           float* const sums = memory.data() + (blocks_ > 1 ? token : 0) * strips * kStripRows;
           const std::byte* const x = packed + token * token_bytes() + chunk * tokens * kLineBytes;
-          loops_.multiply({here, a_.strip_bytes(), strips, chunks, x, tokens,
-                           tile + 1 < tiles.tiles ? here : after},
-                          block == 0, sums);
-          if (block + 1 < blocks_) continue;
           const int64_t row = strip * kStripRows;
+          const bool is_last = block + 1 == blocks_;
+          const StripTarget target =
+              is_last ? work_.target(row, first_token + token) : StripTarget{x, 0, 0};
+          loops_.multiply({here, a_.strip_bytes(), strips, chunks, x, tokens,
+                           tile + 1 < tiles.tiles ? here : after, target},
+                          block == 0, sums);
+          if (!is_last) continue;
           const int64_t rows = std::min(strips * kStripRows, a_.rows() - row);
-          use_(row, first_token + token, StripSums{sums, rows, tokens});
+          work_.use(row, first_token + token, StripSums{sums, rows, tokens});
         }
       }
     }
   }
 
   const Panel24& a_;
-  const Pack& pack_;
-  const Use& use_;
+  const Work& work_;
   const StripLoops<T>& loops_ = strip_loops<T>();
   int64_t blocks_ = std::max<int64_t>(1, (a_.chunks() + kBlockChunks - 1) / kBlockChunks);
 };
 
-template <class T, class Pack, class Use>
-void run_strips(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use) {
-  StripRun<T, Pack, Use>(a, pack, use)(tokens);
+template <class T, class Work>
+void run_strips(const Panel24& a, int64_t tokens, const Work& work) {
+  StripRun<T, Work>(a, work)(tokens);
 }
+
+// y [tokens, rows] = epilogue(x Aᵀ).
+template <class T>
+struct Transposed {
+  void pack(int64_t token, int64_t count, std::byte* out) const {
+    strip_loops<T>().pack_rows(x + token * x_stride, count, a.columns(), x_stride, out);
+  }
+  StripTarget target(int64_t row, int64_t token) const {
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(T));
+    return {y + token * y_stride + row, y_stride * kBytes, kStripRows * kBytes};
+  }
+  void use(int64_t row, int64_t token, const StripSums& sums) const {
+    strip_loops<T>().store(sums, y + token * y_stride + row, y_stride,
+                           at_offset(epilogue, token, row));
+  }
+
+  const Panel24& a;
+  const T* x;
+  int64_t x_stride;
+  T* y;
+  int64_t y_stride;
+  const Epilogue<T>& epilogue;
+};
+
+// y [rows, width] += A x: a token is a column of x.
+template <class T>
+struct Added {
+  void pack(int64_t column, int64_t count, std::byte* out) const {
+    strip_loops<T>().pack_columns(x + column, a.columns(), count, x_stride, out);
+  }
+  StripTarget target(int64_t row, int64_t column) const {
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(float));
+    return {y + row * y_stride + column, y_stride * kBytes, kStripRows * y_stride * kBytes};
+  }
+  void use(int64_t row, int64_t column, const StripSums& sums) const {
+    strip_loops<T>().add(sums, y + row * y_stride + column, y_stride);
+  }
+
+  const Panel24& a;
+  const T* x;
+  int64_t x_stride;
+  float* y;
+  int64_t y_stride;
+};
 
 }  // namespace
 
 template <class T>
 void multiply_transposed_strips(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride,
                                 T* y, int64_t y_stride, const Epilogue<T>& epilogue) {
-  const StripLoops<T>& loops = strip_loops<T>();
-  const auto pack = [&](int64_t token, int64_t count, std::byte* out) {
-    loops.pack_rows(x + token * x_stride, count, a.columns(), x_stride, out);
-  };
-  const auto use = [&](int64_t row, int64_t token, const StripSums& sums) {
-    loops.store(sums, y + token * y_stride + row, y_stride, at_offset(epilogue, token, row));
-  };
-  run_strips<T>(a, tokens, pack, use);
+  run_strips<T>(a, tokens, Transposed<T>{a, x, x_stride, y, y_stride, epilogue});
 }
 
 template <class T>
 void multiply_add_strips(const Panel24& a, const T* x, int64_t width, int64_t x_stride, float* y,
                          int64_t y_stride) {
-  const StripLoops<T>& loops = strip_loops<T>();
-  const auto pack = [&](int64_t column, int64_t count, std::byte* out) {
-    loops.pack_columns(x + column, a.columns(), count, x_stride, out);
-  };
-  const auto use = [&](int64_t row, int64_t column, const StripSums& sums) {
-    loops.add(sums, y + row * y_stride + column, y_stride);
-  };
-  run_strips<T>(a, width, pack, use);
+  run_strips<T>(a, width, Added<T>{a, x, x_stride, y, y_stride});
 }
 
 #define TWOFOUR_INSTANTIATE(T)                                                                \

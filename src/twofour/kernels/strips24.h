@@ -17,6 +17,14 @@ namespace twofour::kernels {
 
 constexpr int64_t kStripTokens = 16;  // whose sums with a strip stay in registers, at most
 
+/// Where the product of a strip with a tile goes: 16 lines of memory, which are fetched while it is
+/// computed.
+struct StripTarget {
+  const void* lines;
+  int64_t line_bytes;   ///< from a line to the next
+  int64_t strip_bytes;  ///< from a strip's to the next one's
+};
+
 /// Strips of a panel at a block of columns, and a tile of packed x (lines24.h).
 struct StripOperands {
   const std::byte* chunks;  ///< of the first strip, at the block's first
@@ -26,6 +34,7 @@ struct StripOperands {
   const std::byte* x;  ///< at the same columns
   int64_t tokens;
   const std::byte* next;  ///< the first strip of the next call, as `chunks` is: fetched meanwhile
+  StripTarget target;     ///< `lines` is null if more columns follow
 };
 
 /// The rows and tokens of some sums.

@@ -61,6 +61,7 @@ void sum_strips(const StripOperands& o, bool starts, float* sums) {
     }
   }
   const std::byte *chunk = o.chunks, *next = o.next, *x = o.x;
+  const char* target = static_cast<const char*>(o.target.lines);
   for (int64_t left = o.chunk_count; left > 0; --left) {
     __m512i line[kTokens], positions[kStrips];
     for (int t = 0; t < kTokens; ++t) line[t] = _mm512_load_si512(x + t * kLineBytes);
@@ -70,6 +71,8 @@ void sum_strips(const StripOperands& o, bool starts, float* sums) {
         _mm_prefetch(next + r * o.strip_bytes + byte, _MM_HINT_T1);
       }
     }
+    _mm_prefetch(target, _MM_HINT_T0);
+    target += o.target.line_bytes;
 #pragma GCC unroll 8
     for (int step = 0; step < kChunkSteps; ++step) {
 #pragma GCC unroll 8
@@ -120,6 +123,8 @@ void multiply(const StripOperands& operands, bool starts, float* sums) {
     const int64_t count = left.strips >= how.strips ? how.strips : 1;
     left.next = left.strips > count ? left.chunks + count * left.strip_bytes : operands.next;
     (count == how.strips ? how.several : how.one)(left, starts, sums);
+    left.target.lines =
+        static_cast<const char*>(left.target.lines) + count * left.target.strip_bytes;
     left.chunks += count * left.strip_bytes;
     left.strips -= count;
     sums += count * left.tokens * kStripRows;
@@ -154,7 +159,6 @@ inline void add(const StripSums& sums, float* y, int64_t stride) {
     transpose16(block);
     z += sums.tokens * kStripRows;
     for (int64_t r = 0; r < kStripRows && row + r < sums.rows; ++r, y += stride) {
-      _mm_prefetch(y + 2 * kStripRows * stride, _MM_HINT_T0);  // another page: nothing guesses it
       const __m512 before = _mm512_maskz_loadu_ps(mask, y);
       _mm512_mask_storeu_ps(y, mask, _mm512_add_ps(before, _mm512_castsi512_ps(block[r])));
     }
