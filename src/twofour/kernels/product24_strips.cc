@@ -1,6 +1,4 @@
-// The products of strips24.h, blocked: a thread packs the tokens that it multiplies. Of some strips
-// a block of columns, as much as stays in the second-level cache, meets all of them before the next
-// block comes.
+// The products of strips24.h, blocked: a thread packs the tokens that it multiplies.
 #include <algorithm>
 
 #include "twofour/base/parallel.h"
@@ -10,10 +8,31 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kBlockChunks = 24;  // of columns: a tile of x takes half of the first-level cache
-constexpr int64_t kResidentBytes = 384 << 10;  // of strips, in the second-level cache
-constexpr int64_t kFewStrips = 4;              // at a time, where a single tile meets them
-constexpr int64_t kTokensAtATime = 256;        // packed before they are multiplied
+// How a product of many tokens is cut.
+struct Blocking {
+  int64_t blocks;  // of columns, which all tokens meet before the next comes
+  int64_t strips;  // of a block, which a tile of tokens meets before the next comes
+  int64_t tokens;  // packed before they are multiplied
+};
+
+// `strips_are_lines`: the lines of memory that the product goes to belong to the strips' rows.
+Blocking blocking_of(int64_t chunks, bool strips_are_lines) {
+  constexpr int64_t kNarrow = 64;
+  if (strips_are_lines && chunks <= kNarrow) {
+    // All tokens stay in the second-level cache and strips pass one by one, so that this memory is
+    // walked along its lines.
+    constexpr int64_t kBlock = 32, kTokens = 256, kTokenBytes = 512 << 10;
+    return {std::max<int64_t>(1, (chunks + kBlock - 1) / kBlock), 1,
+            chunks > 0 ? std::min(kTokens, kTokenBytes / (chunks * kLineBytes)) : kTokens};
+  }
+  // A tile of a block takes half of the first-level cache, and its strips stay in the second-level.
+  constexpr int64_t kBlock = 24, kTokens = 256, kStripBytes = 384 << 10;
+  const int64_t blocks = std::max<int64_t>(1, (chunks + kBlock - 1) / kBlock);
+  const int64_t block_chunks = std::max<int64_t>(1, (chunks + blocks - 1) / blocks);
+  return {blocks, kStripBytes / (block_chunks * kChunkBytes), kTokens};
+}
+
+constexpr int64_t kFewStrips = 4;  // at a time, where a single tile meets them
 
 // A product of `tokens` rows of x: work.pack(first token, tokens up to 16, out) packs a tile of it,
 // work.use(first row, first token, sums) is what becomes of its sums with some strips, and
@@ -38,7 +57,7 @@ class StripRun {
   void each_its_tokens(int64_t tokens) {
     parallel_for(0, tokens, kStripTokens, [&](int64_t begin, int64_t end) {
       thread_local Buffer<std::byte> memory;
-      const int64_t parts = (end - begin + kTokensAtATime - 1) / kTokensAtATime;
+      const int64_t parts = (end - begin + blocking_.tokens - 1) / blocking_.tokens;
       for (int64_t part = 0; part < parts; ++part) {
         const int64_t first = begin + part * (end - begin) / parts;
         const int64_t last = begin + (part + 1) * (end - begin) / parts;
@@ -74,28 +93,25 @@ class StripRun {
   void multiply_strips(int64_t begin, int64_t end, const TokenTiles& tiles, int64_t first_token,
                        const std::byte* packed) {
     thread_local Buffer<float> memory;
-    const int64_t block_chunks = std::max<int64_t>(1, (a_.chunks() + blocks_ - 1) / blocks_);
-    // A single tile meets each strip once: nothing is gained by keeping many.
-    const int64_t at_a_time =
-        tiles.tiles == 1 ? kFewStrips
-                         : std::max<int64_t>(1, kResidentBytes / (block_chunks * kChunkBytes));
+    const int64_t blocks = blocking_.blocks;
+    const int64_t at_a_time = tiles.tiles == 1 ? kFewStrips : blocking_.strips;
     // Sums wait for the next block; of a single one they are used at once.
-    memory.resize(static_cast<size_t>((blocks_ > 1 ? tiles.count : kStripTokens) * kStripRows *
+    memory.resize(static_cast<size_t>((blocks > 1 ? tiles.count : kStripTokens) * kStripRows *
                                       std::min(at_a_time, end - begin)));
     for (int64_t strip = begin; strip < end; strip += at_a_time) {
       const int64_t strips = std::min(at_a_time, end - strip);
-      for (int64_t block = 0; block < blocks_; ++block) {
-        const int64_t chunk = block * a_.chunks() / blocks_;
-        const int64_t chunks = (block + 1) * a_.chunks() / blocks_ - chunk;
+      for (int64_t block = 0; block < blocks; ++block) {
+        const int64_t chunk = block * a_.chunks() / blocks;
+        const int64_t chunks = (block + 1) * a_.chunks() / blocks - chunk;
         const std::byte* const here = a_.chunk(strip, chunk);
         const std::byte* const after =
-            block + 1 < blocks_ ? here + chunks * kChunkBytes : a_.chunk(strip + strips, 0);
+            block + 1 < blocks ? here + chunks * kChunkBytes : a_.chunk(strip + strips, 0);
         for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
           const int64_t token = tiles.begin(tile), tokens = tiles.size(tile);
-          float* const sums = memory.data() + (blocks_ > 1 ? token : 0) * strips * kStripRows;
+          float* const sums = memory.data() + (blocks > 1 ? token : 0) * strips * kStripRows;
           const std::byte* const x = packed + token * token_bytes() + chunk * tokens * kLineBytes;
           const int64_t row = strip * kStripRows;
-          const bool is_last = block + 1 == blocks_;
+          const bool is_last = block + 1 == blocks;
           const StripTarget target =
               is_last ? work_.target(row, first_token + token) : StripTarget{x, 0, 0};
           loops_.multiply({here, a_.strip_bytes(), strips, chunks, x, tokens,
@@ -112,7 +128,7 @@ class StripRun {
   const Panel24& a_;
   const Work& work_;
   const StripLoops<T>& loops_ = strip_loops<T>();
-  int64_t blocks_ = std::max<int64_t>(1, (a_.chunks() + kBlockChunks - 1) / kBlockChunks);
+  Blocking blocking_ = blocking_of(a_.chunks(), Work::kStripsAreLines);
 };
 
 template <class T, class Work>
@@ -123,6 +139,7 @@ void run_strips(const Panel24& a, int64_t tokens, const Work& work) {
 // y [tokens, rows] = epilogue(x Aᵀ).
 template <class T>
 struct Transposed {
+  static constexpr bool kStripsAreLines = false;
   void pack(int64_t token, int64_t count, std::byte* out) const {
     strip_loops<T>().pack_rows(x + token * x_stride, count, a.columns(), x_stride, out);
   }
@@ -146,6 +163,7 @@ struct Transposed {
 // y [rows, width] += A x: a token is a column of x.
 template <class T>
 struct Added {
+  static constexpr bool kStripsAreLines = true;
   void pack(int64_t column, int64_t count, std::byte* out) const {
     strip_loops<T>().pack_columns(x + column, a.columns(), count, x_stride, out);
   }
