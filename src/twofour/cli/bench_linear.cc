@@ -11,7 +11,9 @@
 #include "twofour/cli/bench_contest.h"
 #include "twofour/cli/bench_explain.h"
 #include "twofour/kernels/few24.h"
+#include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/linear24.h"
+#include "twofour/sparse/mvue.h"
 
 namespace twofour::cli {
 namespace {
@@ -87,6 +89,11 @@ Json measure_weight_gradient(const Layer& layer, int64_t rounds) {
     sparse::fill_panel_mvue(layer.dz, kStream, estimate);
     sparse::multiply_add(estimate, layer.x, gradient);
   });
+  if (layer.x.size(0) <= kernels::kFewTokens) {
+    contest.add_sparse("few", [&] {
+      sparse::accumulate_outer(sparse::mvue24(layer.dz, kStream), layer.x, gradient);
+    });
+  }
   contest.add_chosen(
       [&] { sparse::add_estimated_weight_gradient(layer.dz, layer.x, kStream, gradient); });
   contest.add_part("mvue", [&] { sparse::fill_panel_mvue(layer.dz, kStream, estimate); });

@@ -52,6 +52,10 @@ struct RowLoops {
                          float* scratch);
   /// out += in of `count` entries.
   void (*accumulate)(const T* in, float* out, int64_t count);
+  /// y += scales[0] rows[0] + scales[1] rows[1] + … in this order, `count` of them, of `columns`
+  /// columns from `column` on.
+  void (*add_scaled_rows)(const float* scales, const float* const* rows, int64_t count,
+                          int64_t column, int64_t columns, float* y);
   /// See gelu.h.
   void (*gelu)(const T* z, int64_t count, T* out);
   void (*gelu_gradient)(const T* z, const T* dy, int64_t count, T* dz);

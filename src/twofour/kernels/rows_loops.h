@@ -93,6 +93,27 @@ void accumulate_entries(const T* in, float* out, int64_t count) {
   for (int64_t i = 0; i < count; ++i) out[i] += to_float(in[i]);
 }
 
+inline void add_scaled_rows(const float* scales, const float* const* rows, int64_t count,
+                            int64_t column, int64_t columns, float* y) {
+  float* __restrict out = y + column;
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {  // y comes from the first-level cache once for four
+    const float a = scales[i], b = scales[i + 1], c = scales[i + 2], d = scales[i + 3];
+    const float* const p = rows[i] + column;
+    const float* const q = rows[i + 1] + column;
+    const float* const r = rows[i + 2] + column;
+    const float* const s = rows[i + 3] + column;
+    for (int64_t j = 0; j < columns; ++j) {
+      out[j] = (((out[j] + a * p[j]) + b * q[j]) + c * r[j]) + d * s[j];
+    }
+  }
+  for (; i < count; ++i) {
+    const float scale = scales[i];
+    const float* const row = rows[i] + column;
+    for (int64_t j = 0; j < columns; ++j) out[j] += scale * row[j];
+  }
+}
+
 constexpr float kGeluScale = 2 * 0.7978845608f;  // 2 sqrt(2/π)
 constexpr float kGeluCube = 0.044715f;
 
@@ -135,6 +156,7 @@ constexpr RowLoops<T> kLoops = {soft_threshold_entries<T, F>,
                                 mvue_block_rows<T>,
                                 cross_entropy_row<T>,
                                 accumulate_entries<T>,
+                                add_scaled_rows,
                                 gelu_entries<T>,
                                 gelu_gradient_entries<T>,
                                 round_entries_to_float8<T, F>,

@@ -3,6 +3,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include "twofour/kernels/accumulate.h"
+#include "twofour/kernels/rank_update.h"
 #include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {
@@ -24,6 +25,16 @@ void accumulate(const at::Tensor& addend, at::Tensor& gradient) {
     using T = Pointee<decltype(type)>;
     kernels::accumulate(static_cast<const T*>(addend.const_data_ptr()),
                         gradient.mutable_data_ptr<float>(), addend.numel());
+  });
+}
+
+void accumulate_outer(const at::Tensor& estimate, const at::Tensor& x, at::Tensor& gradient) {
+  const at::Tensor left = estimate.contiguous(), right = x.contiguous();
+  with_type(x.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    kernels::rank_update(static_cast<const T*>(left.const_data_ptr()),
+                         static_cast<const T*>(right.const_data_ptr()), right.size(0), left.size(1),
+                         right.size(1), gradient.mutable_data_ptr<float>());
   });
 }
 

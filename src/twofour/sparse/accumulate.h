@@ -12,6 +12,10 @@ at::Tensor& gradient_of(const at::Tensor& weight);
 /// bfloat16 or float16. One pass over the memory.
 void accumulate(const at::Tensor& addend, at::Tensor& gradient);
 
+/// gradient [out, in] (float32, contiguous) += estimateᵀ x of estimate [tokens, out] and
+/// x [tokens, in] of one type, on the CPU, for few tokens (kernels/rank_update.h).
+void accumulate_outer(const at::Tensor& estimate, const at::Tensor& x, at::Tensor& gradient);
+
 /// gradient_of(weight) += addend.
 void add_to_gradient(const at::Tensor& weight, const at::Tensor& addend);
 

@@ -23,7 +23,7 @@ namespace twofour::sparse {
 enum class Product { kForward, kInputGradient, kWeightGradient, kDenseInputGradient };
 
 /// kDense: ATen. kOneDnn: oneDNN with a reordered weight (onednn.h), dense too. kPanel:
-/// kernels/product24.h. kFew: kernels/few24.h.
+/// kernels/product24.h. kFew: kernels/few24.h; of a weight gradient kernels/rank_update.h.
 enum class Implementation { kDense, kOneDnn, kPanel, kFew };
 
 inline bool is_dense(Implementation implementation) {

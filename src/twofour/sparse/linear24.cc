@@ -225,7 +225,9 @@ void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
       return;
     }
     const at::Tensor estimate = mvue24(dz, stream);
-    if (implementation == Implementation::kOneDnn) {
+    if (implementation == Implementation::kFew) {
+      accumulate_outer(estimate, x, sum);
+    } else if (implementation == Implementation::kOneDnn) {
       accumulate(onednn_linear(estimate.t(), x.t(), {}), sum);
     } else {
       add_weight_gradient_product(estimate, x, sum);
@@ -241,6 +243,7 @@ void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
     };
     add(Implementation::kDense);
     if (has_onednn(x.scalar_type())) add(Implementation::kOneDnn);
+    if (x.size(0) <= kernels::kFewTokens) add(Implementation::kFew);
     add(Implementation::kPanel);
     return all;
   };
