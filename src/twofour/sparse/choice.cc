@@ -89,8 +89,8 @@ Json entry_of(const Choice& choice) {
           {"sparse_ms", choice.sparse_ms}};
 }
 
-// The file's content; an empty object where there is none or it is damaged.
-Json read_choices(const std::filesystem::path& file) {
+// The file's content: an empty object where there is none, nothing where it is damaged.
+std::optional<Json> read_choices(const std::filesystem::path& file) {
   std::error_code error;
   if (file.empty() || !std::filesystem::exists(file, error)) return Json::object();
   try {
@@ -98,6 +98,11 @@ Json read_choices(const std::filesystem::path& file) {
     if (content.is_object()) return content;
   } catch (const std::exception&) {
   }
+  return {};
+}
+
+Json read_or_warn(const std::filesystem::path& file) {
+  if (auto content = read_choices(file)) return *content;
   spdlog::warn("\"{}\" is damaged: measuring anew which products are fastest", file.string());
   return Json::object();
 }
@@ -131,7 +136,7 @@ class Choices {
     const auto taken = taken_over_.find({machine_key(), key});
     if (taken != taken_over_.end()) return taken->second;
     if (tuning() != Tuning::kOn) return {};
-    if (!read_) file_ = read_choices(choices_file());
+    if (!read_) file_ = read_or_warn(choices_file());
     read_ = true;
     const auto machine = file_.find(machine_key());
     if (machine == file_.end() || !machine->is_object() || !machine->contains(key)) return {};
@@ -167,7 +172,7 @@ class Choices {
     if (path.empty() || !writable_) return;
     try {
       make_folder(path.parent_path());
-      Json content = read_choices(path);
+      Json content = read_choices(path).value_or(Json::object());
       content[machine_key()][describe(shape)] = entry_of(choice);
       write_file(path, content.dump(1) + "\n");
     } catch (const std::exception& error) {

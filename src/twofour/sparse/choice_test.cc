@@ -50,17 +50,17 @@ class ChoiceTest : public ::testing::Test {
 };
 
 TEST_F(ChoiceTest, of_a_weight_that_changes_every_step_is_another_choice) {
-  ProductShape training = shape(121);
+  ProductShape training = shape(161);
   training.in_training = true;
-  EXPECT_EQ(run(121, kLong, kShort), Implementation::kPanel);
+  EXPECT_EQ(run(161, kLong, kShort), Implementation::kPanel);
   EXPECT_FALSE(choice_made(training));
   const auto preparing_takes_long = [&]() -> std::vector<Candidate> {
     return {{Implementation::kDense, [] { work(kShort); }},
             {Implementation::kPanel, [] { work(kLong); }}};
   };
   EXPECT_EQ(choose(training, preparing_takes_long), Implementation::kDense);
-  EXPECT_EQ(choice_made(shape(121))->implementation, Implementation::kPanel);
-  EXPECT_EQ(describe(training), describe(shape(121)) + ", in training");
+  EXPECT_EQ(choice_made(shape(161))->implementation, Implementation::kPanel);
+  EXPECT_EQ(describe(training), describe(shape(161)) + ", in training");
 }
 
 TEST_F(ChoiceTest, takes_the_faster_one_and_measures_a_shape_once) {
