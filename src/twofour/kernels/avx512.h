@@ -37,6 +37,8 @@ inline void transpose16(__m512i (&rows)[16]) {
   }
 }
 
+constexpr int kAndThenOr = 0xea;  // of a ternary logic: (a & b) | c
+
 inline __mmask16 first_lanes(int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xffffu : (1u << (count < 0 ? 0 : count)) - 1u);
 }

@@ -23,7 +23,6 @@ inline __m512i lanes_index(uint32_t positions) {
   const __m512i groups =
       _mm512_setr_epi32(0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28);
   const __m512i shifted = _mm512_srlv_epi32(_mm512_set1_epi32(static_cast<int>(positions)), shifts);
-  constexpr int kAndThenOr = 0xea;  // (a & b) | c
   return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi32(3), groups, kAndThenOr);
 }
 

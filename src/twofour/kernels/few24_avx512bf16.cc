@@ -19,7 +19,6 @@ inline __m512i lanes_index(uint64_t positions) {
                        24, 20, 20, 16, 16, 12, 12, 8, 8, 4, 4, 0, 0);
   const __m512i words =
       _mm512_shuffle_epi8(_mm512_set1_epi64(static_cast<int64_t>(positions)), spread);
-  constexpr int kAndThenOr = 0xea;  // (a & b) | c
   return _mm512_ternarylogic_epi32(_mm512_srlv_epi16(words, shifts), _mm512_set1_epi16(3), groups,
                                    kAndThenOr);
 }

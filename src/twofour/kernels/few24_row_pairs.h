@@ -50,8 +50,6 @@ inline __m512i words_of(const RowPair<float16>& rows, int i) {
   return _mm512_castps_si512(_mm512_cvtph_ps(_mm256_set_m128i(load(1), load(0))));
 }
 
-constexpr int kAndThenOr = 0xea;  // (a & b) | c
-
 inline void read_places(const RowPair<bfloat16>& rows, __m512i (&places)[2]) {
   constexpr __mmask8 kUpperRow = 0xf0;
   const auto load = [&](int row) {
@@ -145,8 +143,9 @@ MultiplyRowPairs<T> row_pairs_of(int64_t tokens, std::index_sequence<kIndex...>)
 // Of `tokens` vectors the sums of their lower and of their upper eight lanes.
 inline void add_lanes(const float* sums, int64_t tokens, __m512i& lower, __m512i& upper) {
   __m512 v[16];
-  for (int t = 0; t < 16; ++t)
+  for (int t = 0; t < 16; ++t) {
     v[t] = t < tokens ? _mm512_load_ps(sums + 16 * t) : _mm512_setzero_ps();
+  }
   for (int t = 0; t < 8; ++t) {
     v[t] = _mm512_add_ps(_mm512_unpacklo_ps(v[2 * t], v[2 * t + 1]),
                          _mm512_unpackhi_ps(v[2 * t], v[2 * t + 1]));

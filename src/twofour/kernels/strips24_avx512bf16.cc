@@ -16,9 +16,8 @@ __m512i places_of(__m512i positions, int step) {
 }
 template <>
 __m512i places_of<bfloat16>(__m512i positions, int step) {
-  constexpr int kAndOr = 0xea;  // (a & b) | c
   return _mm512_ternarylogic_epi32(_mm512_srli_epi16(positions, 2 * step), _mm512_set1_epi16(3),
-                                   _mm512_set1_epi16(static_cast<int16_t>(4 * step)), kAndOr);
+                                   _mm512_set1_epi16(static_cast<int16_t>(4 * step)), kAndThenOr);
 }
 
 // Word i of 16 columns: what rows 2i and 2i + 1, or row i, hold there.
