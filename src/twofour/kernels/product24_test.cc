@@ -49,7 +49,12 @@ std::vector<Shape> shapes(std::mt19937& random) {
   all.push_back({70, 72, 1100});  // more rows than a task takes
   // More columns than a block has, with a tile of tokens or several; more tokens than are packed
   // at a time.
-  all.insert(all.end(), {{1, 1700, 130}, {7, 1700, 130}, {150, 1700, 40}, {1040, 36, 20}});
+  all.insert(all.end(), {{1, 1700, 130},
+                         {7, 1700, 130},
+                         {150, 1700, 40},
+                         {150, 2400, 20},
+                         {1040, 36, 20},
+                         {700, 1100, 20}});
   return all;
 }
 
