@@ -116,6 +116,15 @@ inline void prefetch_ahead(const void* x) {
   __builtin_prefetch(static_cast<const char*>(x) + 1024);
 }
 
+// The same for every line that holds kColumns columns of up to four rows.
+template <int64_t kColumns, class T>
+void prefetch_columns_ahead(const T* x, int64_t rows, int64_t stride) {
+  constexpr int64_t kOfLine = 64 / static_cast<int64_t>(sizeof(T));
+  for (int64_t r = 0; r < rows && r < 4; ++r) {
+    for (int64_t i = 0; i < kColumns; i += kOfLine) prefetch_ahead(x + r * stride + i);
+  }
+}
+
 inline bool any_lane(bool mask) { return mask; }
 
 // Half kHalf of the lanes, as doubles.

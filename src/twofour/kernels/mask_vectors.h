@@ -98,6 +98,7 @@ void transposable_vectors(const T* rows, int64_t columns, int64_t stride, uint8_
   int64_t i = 0;
   for (; i + kColumns <= columns; i += kColumns) {
     F block[4][4];
+    prefetch_columns_ahead<kColumns>(rows + i, 4, stride);
     for (int64_t r = 0; r < 4; ++r) load_columns(rows + r * stride + i, block[r]);
     const WordsOf<F> kept = transposable_pattern(block);
     for (int64_t r = 0; r < 4; ++r) {

@@ -310,21 +310,12 @@ bool draw32(const __m512i (&x)[4], const PhiloxLanes& numbers, __m512i (&drawn)[
   return true;
 }
 
-// Of up to four rows the lines that hold 32 columns further on.
-template <class T>
-void prefetch_columns_ahead(const T* in, int64_t rows, int64_t stride) {
-  constexpr int64_t kOfLine = 64 / static_cast<int64_t>(sizeof(T));
-  for (int64_t r = 0; r < rows && r < 4; ++r) {
-    for (int64_t i = 0; i < 32; i += kOfLine) prefetch_ahead(in + r * stride + i);
-  }
-}
-
 template <Mvue kKind>
 void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
             const PhiloxLanes& numbers, int64_t out_stride, bfloat16* out) {
   const __mmask32 lanes = first_of_32_lanes(columns);
   __m512i x[4], drawn[4];
-  prefetch_columns_ahead(in, rows, stride);
+  prefetch_columns_ahead<32>(in, rows, stride);
   load_bfloat16_rows(in, rows, lanes, stride, x);
   if (!draw32<kKind>(x, numbers, drawn)) {
     mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
@@ -338,7 +329,7 @@ void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
 template <Mvue kKind, class T>
 void mvue32(const T* in, int64_t rows, int64_t columns, int64_t stride, const PhiloxLanes& numbers,
             int64_t out_stride, T* out) {
-  prefetch_columns_ahead(in, rows, stride);
+  prefetch_columns_ahead<32>(in, rows, stride);
   mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
 }
 
@@ -559,7 +550,7 @@ void mvue_block_avx512(const T* in, int64_t tokens, int64_t stride, const Random
       for (int64_t g = first; g < last; ++g) {
         const T* const from = in + 4 * g * stride + row;
         const int64_t left = tokens - 4 * g;
-        prefetch_columns_ahead(from, left, stride);
+        prefetch_columns_ahead<32>(from, left, stride);
         draw_in_chunks(from, left, panel.rows() - row, stride, numbers_of(g, row), chunks);
       }
     }
