@@ -79,11 +79,9 @@ const at::Tensor& forward_weight(const sparse::Linear& linear) {
 }
 
 Implementation chosen(Product product, const Run& run, const sparse::Linear& linear) {
-  const bool counts_preparing =
-      product != Product::kWeightGradient && linear.weight24 && linear.weight24->in_training();
   const auto choice =
       sparse::choice_made({product, run.x.size(0), linear.weight.size(1), linear.weight.size(0),
-                           run.x.scalar_type(), counts_preparing});
+                           run.x.scalar_type(), /*in_training=*/true});
   return choice ? choice->implementation : Implementation::kDense;
 }
 

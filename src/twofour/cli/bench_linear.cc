@@ -153,11 +153,12 @@ Json measure(const LinearBenchOptions& options) {
         measure_input_gradient(layer.dz, layer.both, *layer.both24, options.rounds);
   }
   products["weight_gradient"] = measure_weight_gradient(layer, options.rounds);
-  choose_for_training(layer);
+  if (options.explain) choose_for_training(layer);
   const auto explain = [&](const char* name, Product product) {
     sparse::ProductShape shape = {product, options.tokens, options.in, options.out, dtype};
     products[name]["choice"] = explainer.explain(shape);
-    shape.in_training = product != Product::kWeightGradient;  // which has no weight to prepare
+    if (!options.explain) return;
+    shape.in_training = true;
     products[name]["choice_in_training"] = explainer.explain(shape);
   };
   explain("forward", Product::kForward);

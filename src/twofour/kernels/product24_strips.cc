@@ -17,16 +17,16 @@ struct Blocking {
 
 // `strips_are_lines`: the lines of memory that the product goes to belong to the strips' rows.
 Blocking blocking_of(int64_t chunks, bool strips_are_lines) {
-  constexpr int64_t kNarrow = 64;
+  constexpr int64_t kNarrow = 64, kTokens = 256;
   if (strips_are_lines && chunks <= kNarrow) {
     // All tokens stay in the second-level cache and strips pass one by one, so that this memory is
     // walked along its lines.
-    constexpr int64_t kBlock = 32, kTokens = 256, kTokenBytes = 512 << 10;
+    constexpr int64_t kBlock = 32, kTokenBytes = 512 << 10;
     return {std::max<int64_t>(1, (chunks + kBlock - 1) / kBlock), 1,
             chunks > 0 ? std::min(kTokens, kTokenBytes / (chunks * kLineBytes)) : kTokens};
   }
   // A tile of a block takes half of the first-level cache, and its strips stay in the second-level.
-  constexpr int64_t kBlock = 24, kTokens = 256, kStripBytes = 384 << 10;
+  constexpr int64_t kBlock = 24, kStripBytes = 384 << 10;
   const int64_t blocks = std::max<int64_t>(1, (chunks + kBlock - 1) / kBlock);
   const int64_t block_chunks = std::max<int64_t>(1, (chunks + blocks - 1) / blocks);
   return {blocks, kStripBytes / (block_chunks * kChunkBytes), kTokens};

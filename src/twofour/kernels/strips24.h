@@ -34,7 +34,7 @@ struct StripOperands {
   const std::byte* x;  ///< at the same columns
   int64_t tokens;
   const std::byte* next;  ///< the first strip of the next call, as `chunks` is: fetched meanwhile
-  StripTarget target;     ///< `lines` is null if more columns follow
+  StripTarget target;     ///< any line that is at hand if more columns follow
 };
 
 /// The rows and tokens of some sums.

@@ -107,6 +107,10 @@ Json read_or_warn(const std::filesystem::path& file) {
   return Json::object();
 }
 
+bool counts_preparing(const ProductShape& shape) {
+  return shape.in_training && shape.product != Product::kWeightGradient;
+}
+
 // The same, and the shape, as numbers: what a product looks up every time.
 using QuickKey = std::array<int64_t, 8>;
 
@@ -116,7 +120,7 @@ QuickKey quick_key(const ProductShape& shape) {
           shape.in,
           shape.out,
           static_cast<int64_t>(shape.dtype),
-          shape.in_training,
+          counts_preparing(shape),
           static_cast<int64_t>(kernels::instruction_set()),
           thread_count()};
 }
@@ -233,7 +237,7 @@ const char* name_of(Implementation implementation) {
 std::string describe(const ProductShape& shape) {
   return fmt::format("{}, {} tokens, {} -> {}, {}{}", name_of(shape.product), rounded(shape.tokens),
                      shape.in, shape.out, c10::toString(shape.dtype),
-                     shape.in_training ? ", in training" : "");
+                     counts_preparing(shape) ? ", in training" : "");
 }
 
 std::filesystem::path choices_file() {

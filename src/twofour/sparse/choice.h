@@ -37,7 +37,7 @@ struct ProductShape {
   int64_t tokens, in, out;
   c10::ScalarType dtype;
   /// The weight is another one in every step: what a product takes counts preparing the weight for
-  /// it.
+  /// it. Nothing to a weight gradient, which reads none.
   bool in_training = false;
 };
 

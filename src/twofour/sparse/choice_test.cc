@@ -61,6 +61,8 @@ TEST_F(ChoiceTest, of_a_weight_that_changes_every_step_is_another_choice) {
   EXPECT_EQ(choose(training, preparing_takes_long), Implementation::kDense);
   EXPECT_EQ(choice_made(shape(161))->implementation, Implementation::kPanel);
   EXPECT_EQ(describe(training), describe(shape(161)) + ", in training");
+  training.product = Product::kWeightGradient;  // reads no weight
+  EXPECT_EQ(describe(training).find("in training"), std::string::npos);
 }
 
 TEST_F(ChoiceTest, takes_the_faster_one_and_measures_a_shape_once) {
