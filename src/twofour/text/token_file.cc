@@ -1,5 +1,7 @@
 #include "twofour/text/token_file.h"
 
+#include <algorithm>
+#include <atomic>
 #include <bit>
 #include <cstring>
 #include <vector>
@@ -8,6 +10,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/hash.h"
+#include "twofour/base/parallel.h"
 
 namespace twofour::text {
 namespace {
@@ -54,33 +57,151 @@ TokenFileInfo read_info(const fs::path& path) {
   return info;
 }
 
+[[noreturn]] void refuse(const MappedFile& file, std::string_view reason) {
+  fail("cannot read \"{}\": {}", file.path().string(), reason);
+}
+
+constexpr size_t kLlmcHeader = 1024;
+
+// Without a .json the content has to say what it is. llm.c's header is 256 int32: a magic number
+// for each width of ids, a version, the number of ids. None of the numbers could begin a file of
+// GPT-2's ids, the lower half being above its vocabulary.
+bool read_llmc_header(const MappedFile& file, TokenFileInfo& info) {
+  constexpr int32_t kTwoBytes = 20240520, kFourBytes = 20240801, kChoices = 20240522;
+  int32_t header[3] = {};
+  if (file.size() < kLlmcHeader) return false;
+  std::memcpy(header, file.data(), sizeof(header));
+  const auto [magic, version, count] = header;
+  if (magic == kChoices) refuse(file, "it is a multiple-choice file of llm.c, which holds no text");
+  if (magic != kTwoBytes && magic != kFourBytes) return false;
+  if (version != (magic == kTwoBytes ? 1 : 7)) {
+    refuse(file, fmt::format("it has llm.c's header of an unknown version {}", version));
+  }
+  info.bytes_per_token = magic == kTwoBytes ? 2 : 4;
+  info.tokens = count;
+  const size_t bytes = file.size() - kLlmcHeader;
+  if (count < 1 || bytes != static_cast<uint64_t>(count) * info.bytes_per_token) {
+    refuse(file, fmt::format("llm.c's header says {} tokens of {} bytes, but {} bytes follow it",
+                             count, info.bytes_per_token, bytes));
+  }
+  return true;
+}
+
+void refuse_other_kinds(const MappedFile& file) {
+  using namespace std::string_view_literals;
+  constexpr std::pair<std::string_view, const char*> kKinds[] = {
+      {"\x93NUMPY"sv, "a NumPy array: write its ids with numpy's tofile"},
+      {"\x1f\x8b"sv, "compressed by gzip: decompress it"},
+      {"\x28\xb5\x2f\xfd"sv, "compressed by zstd: decompress it"},
+      {"PK\x03\x04"sv, "a zip archive: unpack it"},
+  };
+  for (const auto& [magic, kind] : kKinds) {
+    if (file.text().starts_with(magic)) refuse(file, fmt::format("it is {}", kind));
+  }
+}
+
+// The whole file in blocks that fit into a cache: each is checked by all threads, then hashed.
+constexpr size_t kBlock = size_t{8} << 20;
+
+// Where the first id of `ids` is that is not below `vocabulary`; ids.size() if there is none.
+template <class T>
+size_t find_beyond(std::span<const T> ids, uint64_t vocabulary) {
+  constexpr int64_t kGrain = 1 << 16;
+  std::atomic<bool> found = false;
+  parallel_for(0, static_cast<int64_t>(ids.size()), kGrain, [&](int64_t first, int64_t last) {
+    T largest = 0;
+    for (int64_t i = first; i < last; ++i) largest = std::max(largest, ids[static_cast<size_t>(i)]);
+    if (largest >= vocabulary) found = true;
+  });
+  if (!found) return ids.size();
+  const auto beyond = [&](T id) { return id >= vocabulary; };
+  return static_cast<size_t>(std::find_if(ids.begin(), ids.end(), beyond) - ids.begin());
+}
+
+// uint32 ids that are read as uint16: every second is the upper half of one, a zero or little more.
+class FourByteSigns {
+ public:
+  void add(std::span<const uint16_t> ids) {
+    for (size_t i = 0; i + 1 < ids.size() && holds_; i += 2) {
+      holds_ = ids[i + 1] <= kLargestUpperHalf;
+      lower_halves_differ_ |= ids[i] > kLargestUpperHalf;
+    }
+    count_ += ids.size();
+  }
+  bool found() const { return holds_ && lower_halves_differ_ && count_ >= kEnough; }
+
+ private:
+  static constexpr uint16_t kLargestUpperHalf = 31;  // no vocabulary has 2^21 ids
+  static constexpr size_t kEnough = 1024;
+  bool holds_ = true, lower_halves_differ_ = false;
+  size_t count_ = 0;
+};
+
 }  // namespace
 
 fs::path token_info_path(fs::path bin) { return bin.replace_extension(".json"); }
 
-TokenFile::TokenFile(MappedFile file, TokenFileInfo info)
-    : file_(std::move(file)), info_(std::move(info)) {}
+TokenFile::TokenFile(MappedFile file, TokenFileInfo info, size_t ids_begin)
+    : file_(std::move(file)), info_(std::move(info)), ids_begin_(ids_begin) {}
 
 TokenFile TokenFile::open(const fs::path& path) {
   MappedFile file(path);
   const auto bytes = static_cast<int64_t>(file.size());
-  if (bytes == 0) fail("cannot read \"{}\": the file is empty", path.string());
+  if (bytes == 0) refuse(file, "the file is empty");
   TokenFileInfo info;
+  size_t ids_begin = 0;
   if (fs::exists(token_info_path(path))) {
     info = read_info(token_info_path(path));
     if (info.tokens != bytes / info.bytes_per_token || bytes % info.bytes_per_token != 0) {
-      fail("cannot read \"{}\": it holds {} bytes, but \"{}\" says {} tokens of {} bytes",
-           path.string(), bytes, token_info_path(path).filename().string(), info.tokens,
-           info.bytes_per_token);
+      refuse(file, fmt::format("it holds {} bytes, but \"{}\" says {} tokens of {} bytes", bytes,
+                               token_info_path(path).filename().string(), info.tokens,
+                               info.bytes_per_token));
     }
+  } else if (read_llmc_header(file, info)) {
+    ids_begin = kLlmcHeader;
   } else {
+    refuse_other_kinds(file);
     if (bytes % 2 != 0) {
-      fail("cannot read \"{}\": {} bytes are no whole number of uint16 tokens", path.string(),
-           bytes);
+      refuse(file, fmt::format("{} bytes are no whole number of uint16 tokens", bytes));
     }
     info.tokens = bytes / 2;
   }
-  return TokenFile(std::move(file), std::move(info));
+  return TokenFile(std::move(file), std::move(info), ids_begin);
+}
+
+void TokenFile::check(int64_t vocabulary) {
+  const std::string_view all = ids();
+  const auto bytes_per_token = static_cast<size_t>(info_.bytes_per_token);
+  const auto check_block = [&]<class T>(T, size_t first, size_t size) {
+    const std::span block(reinterpret_cast<const T*>(all.data() + first), size / sizeof(T));
+    const size_t at = find_beyond(block, static_cast<uint64_t>(vocabulary));
+    if (at == block.size()) return;
+    refuse(file_, fmt::format("token {} (byte {}) is the id {}, beyond the vocabulary of {}",
+                              first / sizeof(T) + at, ids_begin_ + first + at * sizeof(T),
+                              block[at], vocabulary));
+  };
+  Hasher hasher;
+  FourByteSigns four_bytes;
+  for (size_t first = 0; first < all.size(); first += kBlock) {
+    const std::string_view block = all.substr(first, kBlock);
+    bytes_per_token == 2 ? check_block(uint16_t{}, first, block.size())
+                         : check_block(uint32_t{}, first, block.size());
+    four_bytes.add({reinterpret_cast<const uint16_t*>(block.data()), block.size() / 2});
+    hasher.add(block);
+  }
+  if (info_.vocabulary_size == 0 && bytes_per_token == 2 && four_bytes.found()) {
+    refuse(file_,
+           "every second uint16 is below 32, so its ids seem to be uint32: such a file needs a "
+           ".json beside it (docs/data-format.md)");
+  }
+  const std::string hash = hasher.digest();
+  if (!info_.content_hash.empty() && info_.content_hash != hash) {
+    const std::string json = token_info_path(path()).filename().string();
+    refuse(file_, fmt::format("it was changed after \"{}\" was written, whose content_hash says "
+                              "{} and not {}: make both again with \"twofour data\"",
+                              json, info_.content_hash, hash));
+  }
+  info_.content_hash = hash;
 }
 
 void TokenFile::read(int64_t first, std::span<int64_t> out) const {
@@ -88,7 +209,7 @@ void TokenFile::read(int64_t first, std::span<int64_t> out) const {
   if (first < 0 || first > size() - count) {
     fail("tokens {} to {} are outside \"{}\" of {}", first, first + count, path().string(), size());
   }
-  const std::byte* data = file_.data() + first * info_.bytes_per_token;
+  const std::byte* data = file_.data() + ids_begin_ + first * info_.bytes_per_token;
   const auto widen = [&]<class T>(T) {
     for (size_t i = 0; i < out.size(); ++i) {
       T token;
@@ -100,7 +221,7 @@ void TokenFile::read(int64_t first, std::span<int64_t> out) const {
 }
 
 std::string TokenFile::content_hash() const {
-  return info_.content_hash.empty() ? hash_of(file_.text()) : info_.content_hash;
+  return info_.content_hash.empty() ? hash_of(ids()) : info_.content_hash;
 }
 
 struct TokenFileWriter::State {

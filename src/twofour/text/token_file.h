@@ -1,6 +1,6 @@
 // Token files: NAME.bin, the ids as little-endian uint16 (uint32 above 65 536 ids) and nothing
-// else, with NAME.json beside it. A .bin without a .json is read as nanoGPT's flat uint16.
-// docs/data-format.md is the specification.
+// else, with NAME.json beside it. A .bin without a .json is read as llm.c's where it begins with
+// that program's header, else as nanoGPT's flat uint16. docs/data-format.md is the specification.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "twofour/base/file.h"
 
@@ -19,18 +20,19 @@ std::filesystem::path token_info_path(std::filesystem::path bin);
 /// What NAME.json says of NAME.bin.
 struct TokenFileInfo {
   int64_t tokens = 0;
-  int64_t documents = 0;        ///< 0 = unknown (nanoGPT)
+  int64_t documents = 0;        ///< 0 = unknown (no .json)
   int bytes_per_token = 2;      ///< 2 or 4
-  int32_t vocabulary_size = 0;  ///< 0 = unknown (nanoGPT)
+  int32_t vocabulary_size = 0;  ///< 0 = unknown (no .json)
   std::string tokenizer_hash;   ///< Tokenizer::hash(); empty = unknown
-  std::string content_hash;     ///< XXH3-128 of the .bin as 32 hexadecimal digits; empty = unknown
+  std::string content_hash;     ///< XXH3-128 of the ids as 32 hexadecimal digits; empty = unknown
 };
 
 /// A token file mapped read-only.
 class TokenFile {
  public:
-  /// `path` is the .bin. Throws Error for a missing, empty or truncated file and for a .json that
-  /// disagrees with it (both values are named).
+  /// `path` is the .bin. Throws Error for a missing, empty or truncated file, for a .json that
+  /// disagrees with it (both values are named), and for a file of another known kind. Reads no ids:
+  /// whoever computes with them calls check() first.
   static TokenFile open(const std::filesystem::path& path);
 
   const TokenFileInfo& info() const { return info_; }
@@ -40,13 +42,21 @@ class TokenFile {
   /// Copies tokens [first, first + out.size()) widened to 64 bits, as ATen's embedding takes them.
   void read(int64_t first, std::span<int64_t> out) const;
 
-  /// The hash of the ids themselves, from the .json or, without one, computed by reading all of it.
+  /// Reads all of it once, at the speed of memory. Throws Error for ids that are not below
+  /// `vocabulary` (the first is named, with its place), for content that is not what NAME.json's
+  /// hash says, and without NAME.json for what can only be uint32 ids. Afterwards content_hash()
+  /// costs nothing and is the hash of what is there.
+  void check(int64_t vocabulary);
+
+  /// The hash of the ids themselves: the .json's, or without one computed by reading all of it.
   std::string content_hash() const;
 
  private:
-  TokenFile(MappedFile file, TokenFileInfo info);
+  TokenFile(MappedFile file, TokenFileInfo info, size_t ids_begin);
+  std::string_view ids() const { return file_.text().substr(ids_begin_); }
   MappedFile file_;
   TokenFileInfo info_;
+  size_t ids_begin_;  // bytes of a header before them
 };
 
 /// Writes a token file piece by piece in constant memory; nothing appears before commit().

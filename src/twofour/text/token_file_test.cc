@@ -1,9 +1,11 @@
 #include "twofour/text/token_file.h"
 
-#include <fstream>
-#include <numeric>
+#include <cstring>
+#include <random>
 
 #include <gtest/gtest.h>
+
+#include "twofour/base/hash.h"
 
 #include "testing.h"
 
@@ -78,6 +80,89 @@ TEST(TokenFile, refuses_every_kind_of_damage_by_name) {
     write_file(json, damaged);
     EXPECT_THAT_ERROR(TokenFile::open(bin), message);
   }
+}
+
+// llm.c's data_common.py: 256 int32, of which the first three say magic, version, number of ids.
+std::string llmc(int32_t magic, int32_t version, int32_t count, const std::string& ids) {
+  std::string out(1024, '\0');
+  const int32_t header[] = {magic, version, count};
+  std::memcpy(out.data(), header, sizeof(header));
+  return out + ids;
+}
+
+TEST(TokenFile, reads_llmc_files_of_both_widths_and_refuses_what_only_looks_like_them) {
+  const TemporaryFolder folder;
+  const fs::path bin = folder / "a.bin";
+  write_file(bin, llmc(20240520, 1, 2, std::string("\1\0\xff\0", 4)));
+  TokenFile two = TokenFile::open(bin);
+  EXPECT_EQ(all_tokens(two), (std::vector<int64_t>{1, 255}));
+  EXPECT_THAT_ERROR(two.check(255), "token 1 (byte 1026) is the id 255");
+  write_tokens(folder / "b.bin", 256, {1, 255});
+  two.check(256);
+  EXPECT_EQ(two.content_hash(), TokenFile::open(folder / "b.bin").content_hash());
+  write_file(bin, llmc(20240801, 7, 1, std::string("\1\0\1\0", 4)));
+  EXPECT_EQ(all_tokens(TokenFile::open(bin)), (std::vector<int64_t>{65537}));
+  write_file(bin, llmc(20240520, 1, 3, "1234"));
+  EXPECT_THAT_ERROR(TokenFile::open(bin), "says 3 tokens of 2 bytes, but 4 bytes follow");
+  write_file(bin, llmc(20240520, 2, 2, "1234"));
+  EXPECT_THAT_ERROR(TokenFile::open(bin), "unknown version 2");
+  write_file(bin, llmc(20240522, 1, 2, "1234"));
+  EXPECT_THAT_ERROR(TokenFile::open(bin), "multiple-choice");
+  write_file(bin, "\x93NUMPY\1");
+  EXPECT_THAT_ERROR(TokenFile::open(bin), "it is a NumPy array");
+}
+
+TEST(TokenFile, check_names_the_first_id_beyond_the_vocabulary_wherever_it_is) {
+  const TemporaryFolder folder;
+  const fs::path bin = folder / "a.bin";
+  std::mt19937 random(5);
+  const size_t count = (10 << 20) + 3;  // more than one block
+  for (const int32_t vocabulary : {400, 70000}) {
+    for (const size_t at : {size_t{0}, size_t{4} << 20, count - 1, size_t{random() % count}}) {
+      std::vector<int32_t> ids(count);
+      for (int32_t& id : ids) id = static_cast<int32_t>(random() % 400);
+      ids[at] = vocabulary;
+      ids[std::min(at + 5, count - 1)] = vocabulary;
+      write_tokens(bin, vocabulary, ids);
+      TokenFile file = TokenFile::open(bin);
+      EXPECT_NO_THROW(file.check(vocabulary + 1));
+      EXPECT_THAT_ERROR(file.check(vocabulary),
+                        fmt::format("token {} (byte {}) is the id {}, beyond the vocabulary of {}",
+                                    at, at * (vocabulary == 400 ? 2 : 4), vocabulary, vocabulary));
+    }
+  }
+}
+
+TEST(TokenFile, check_notices_a_bin_that_was_changed_beside_its_json) {
+  const TemporaryFolder folder;
+  const fs::path bin = folder / "a.bin", json = folder / "a.json";
+  write_tokens(bin, 100, {1, 2, 3});
+  const std::string old_hash = TokenFile::open(bin).content_hash();
+  write_file(bin, std::string("\1\0\2\0\4\0", 6));
+  TokenFile changed = TokenFile::open(bin);
+  EXPECT_THAT_ERROR(changed.check(100), "it was changed after \"a.json\" was written");
+  std::string without_hash = read_file(json);
+  without_hash.replace(without_hash.find(old_hash), old_hash.size(), "");
+  write_file(json, without_hash);
+  TokenFile old_kind = TokenFile::open(bin);
+  EXPECT_NO_THROW(old_kind.check(100));
+  EXPECT_EQ(old_kind.content_hash(), hash_of(std::string("\1\0\2\0\4\0", 6)));
+}
+
+TEST(TokenFile, uint32_ids_without_a_json_are_no_uint16_ids) {
+  const TemporaryFolder folder;
+  const fs::path bin = folder / "a.bin";
+  std::vector<uint32_t> ids(2000);
+  std::mt19937 random(7);
+  const auto check = [&](uint32_t vocabulary) {
+    for (uint32_t& id : ids) id = random() % vocabulary;
+    write_file(bin, {reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(uint32_t)});
+    TokenFile file = TokenFile::open(bin);
+    file.check(1 << 16);
+  };
+  EXPECT_THAT_ERROR(check(50257), "seem to be uint32");
+  EXPECT_THAT_ERROR(check(128256), "seem to be uint32");
+  EXPECT_NO_THROW(check(20)) << "uint16 ids of a vocabulary so small are possible";
 }
 
 TEST(TokenFile, a_full_disk_leaves_the_old_file) {

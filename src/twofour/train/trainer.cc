@@ -213,10 +213,12 @@ TrainSummary Trainer::run(const std::string& config) {
 
 TrainSummary train(const TrainOptions& options, const std::string& config) {
   check_options(options);
-  const text::TokenFile data = text::TokenFile::open(options.data / "train.bin");
+  text::TokenFile data = text::TokenFile::open(options.data / "train.bin");
+  data.check(options.sizes.vocabulary);
   std::optional<text::TokenFile> validation_data;
   if (fs::exists(options.data / "val.bin")) {
     validation_data = text::TokenFile::open(options.data / "val.bin");
+    validation_data->check(options.sizes.vocabulary);
   }
   Trainer trainer(options, data, std::move(validation_data));
   return trainer.run(config);
