@@ -11,6 +11,12 @@
 
 #include "twofour/base/file.h"
 
+namespace twofour {
+
+std::string read_file(const std::filesystem::path& path) { return read_file(path, UINT64_MAX); }
+
+}  // namespace twofour
+
 namespace twofour::testing {
 
 TemporaryFolder::TemporaryFolder() {

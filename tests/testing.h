@@ -13,6 +13,13 @@
 
 #include "twofour/base/error.h"
 
+namespace twofour {
+
+/// A test knows what its files hold: read_file without a bound.
+std::string read_file(const std::filesystem::path& path);
+
+}  // namespace twofour
+
 namespace twofour::testing {
 
 namespace fs = std::filesystem;

@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::string_view kPartial = ".partial-";
 constexpr size_t kBufferBytes = 1 << 20;
+constexpr size_t kReadBytes = 1 << 12;
 
 // A sibling of `target` that names this process, so that remove_abandoned knows whose it is.
 fs::path temporary_name(const fs::path& target) {
@@ -54,6 +55,38 @@ int open_for_reading(const fs::path& path, struct stat& status, int flags = 0) {
     fail("cannot read \"{}\": it is a folder, expected a file", path.string());
   }
   return fd;
+}
+
+// Opening a pipe would wait for its writer.
+int open_regular(const fs::path& path, struct stat& status) {
+  const int fd = open_for_reading(path, status, O_NONBLOCK);
+  if (S_ISREG(status.st_mode)) return fd;
+  close(fd);
+  fail("cannot read \"{}\": it is not a regular file", path.string());
+}
+
+std::string read_all(const Descriptor& file, const fs::path& path, const struct stat& status,
+                     uint64_t limit) {
+  const auto fail_too_large = [&](uint64_t size, const char* more) {
+    fail("cannot read \"{}\": it holds {} bytes{}, expected at most {}", path.string(), size, more,
+         limit);
+  };
+  const auto size = static_cast<uint64_t>(S_ISREG(status.st_mode) ? status.st_size : 0);
+  if (size > limit) fail_too_large(size, "");
+  // A byte more than the file, to meet its end; files of /proc say that they are empty.
+  std::string text(std::max<size_t>(size + 1, kReadBytes), '\0');
+  size_t used = 0;
+  for (;;) {
+    if (used == text.size()) text.resize(2 * text.size());
+    const ssize_t got = ::read(file.get(), text.data() + used, text.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail("cannot read \"{}\": {}", path.string(), system_message(errno));
+    if (got == 0) break;
+    used += static_cast<size_t>(got);
+    if (used > limit) fail_too_large(limit, " and more");
+  }
+  text.resize(used);
+  return text;
 }
 
 void sync_path(const fs::path& path) {
@@ -97,11 +130,7 @@ void write_fully(int fd, const char* data, size_t size, const fs::path& path) {
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
   struct stat status;
-  // Opening a pipe would wait for its writer.
-  const Descriptor file(open_for_reading(path, status, O_NONBLOCK));
-  if (!S_ISREG(status.st_mode)) {
-    fail("cannot read \"{}\": it is not a regular file", path.string());
-  }
+  const Descriptor file(open_regular(path, status));
   size_ = static_cast<size_t>(status.st_size);
   if (size_ == 0) return;
   void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
@@ -133,27 +162,21 @@ void MappedFile::release(size_t first, size_t last) const {
   if (begin < end) madvise(data_ + begin, end - begin, MADV_DONTNEED);
 }
 
-std::string read_file(const fs::path& path) {
+std::string read_file(const fs::path& path, uint64_t limit) {
+  struct stat status;
+  const Descriptor file(open_regular(path, status));
+  return read_all(file, path, status, limit);
+}
+
+std::string read_file_or_pipe(const fs::path& path, uint64_t limit) {
   struct stat status;
   const Descriptor file(open_for_reading(path, status));
-  std::string text;
-  text.resize(S_ISREG(status.st_mode) ? static_cast<size_t>(status.st_size) + 1 : kBufferBytes);
-  size_t used = 0;
-  for (;;) {
-    if (used == text.size()) text.resize(2 * text.size());
-    const ssize_t got = ::read(file.get(), text.data() + used, text.size() - used);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail("cannot read \"{}\": {}", path.string(), system_message(errno));
-    if (got == 0) break;
-    used += static_cast<size_t>(got);
-  }
-  text.resize(used);
-  return text;
+  return read_all(file, path, status, limit);
 }
 
 void check_readable(const fs::path& path) {
   struct stat status;
-  close(open_for_reading(path, status));
+  close(open_regular(path, status));
 }
 
 AtomicFile::AtomicFile(const fs::path& path) : path_(path), temporary_(temporary_name(path)) {

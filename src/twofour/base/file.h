@@ -37,10 +37,21 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-/// The content of a file as bytes. Throws as MappedFile does.
-std::string read_file(const fs::path& path);
+/// What a whole file may hold, by its kind, so that a wrong name (a link to /dev/zero, a file of
+/// weights) is refused before it fills the memory. Each is ten times or more above public files.
+inline constexpr uint64_t kLargestSettings = uint64_t{64} << 20;     ///< config.json and the like
+inline constexpr uint64_t kLargestVocabulary = uint64_t{512} << 20;  ///< tokenizer.json: 34 MB
+inline constexpr uint64_t kLargestLog = uint64_t{4} << 30;           ///< of a run, 300 bytes a step
+inline constexpr uint64_t kLargestText = uint64_t{4} << 30;          ///< a text taken as a whole
 
-/// Throws unless `path` can be opened for reading as a regular file (or a pipe).
+/// The content of a regular file as bytes. Throws as MappedFile does, and for more than `limit`
+/// bytes.
+std::string read_file(const fs::path& path, uint64_t limit);
+
+/// The same of a file or a pipe, for what a shell may pass as <(…); waits for a pipe's writer.
+std::string read_file_or_pipe(const fs::path& path, uint64_t limit);
+
+/// Throws unless `path` can be opened for reading as a regular file.
 void check_readable(const fs::path& path);
 
 /// Writes a file beside its final place; commit() makes it appear there, flushed to the disk.

@@ -1,6 +1,7 @@
 #include "twofour/base/file.h"
 
 #include <fstream>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -68,6 +69,23 @@ TEST(MappedFile, refuses_a_pipe_without_waiting_for_its_writer) {
   const TemporaryFolder folder;
   ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
   EXPECT_THAT_ERROR(MappedFile(folder / "pipe"), "not a regular file");
+}
+
+TEST(ReadFile, takes_no_more_than_its_limit_and_no_device) {
+  const TemporaryFolder folder;
+  write_file(folder / "a", std::string(10000, 'x'));
+  EXPECT_EQ(read_file(folder / "a", 10000), std::string(10000, 'x'));
+  EXPECT_THAT_ERROR(read_file(folder / "a", 9999),
+                    "a\": it holds 10000 bytes, expected at most 9999");
+  EXPECT_THAT_ERROR(read_file_or_pipe("/dev/zero", 1 << 20), "holds 1048576 bytes and more");
+  fs::create_symlink("/dev/zero", folder / "zero");
+  EXPECT_THAT_ERROR(read_file(folder / "zero", 1 << 20), "not a regular file");
+  EXPECT_FALSE(read_file("/proc/self/status", 1 << 20).empty()) << "a file that says it is empty";
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT_ERROR(read_file(folder / "pipe", 1 << 20), "not a regular file");
+  std::thread writer([&] { std::ofstream(folder / "pipe") << std::string(100000, 'y'); });
+  EXPECT_EQ(read_file_or_pipe(folder / "pipe", 1 << 20), std::string(100000, 'y'));
+  writer.join();
 }
 
 TEST(RemoveAbandoned, takes_only_what_dead_processes_left) {

@@ -70,7 +70,7 @@ bool is_extra(const fs::directory_entry& entry) {
 
 void write_extras(const fs::path& folder, const fs::path& extras) {
   for (const std::string& name : extra_files(extras)) {
-    write_file(folder / name, read_file(extras / name));
+    write_file(folder / name, read_file(extras / name, kLargestVocabulary));
   }
 }
 
@@ -142,7 +142,7 @@ ModelSource open_folder(const fs::path& path) {
   const auto folder = std::make_shared<const ModelFolder>(path);
   const std::shared_ptr<const ModelWeights> weights(folder, &folder->weights());
   ModelSource source;
-  source.config = OrderedJson::parse(read_file(path / kConfig));
+  source.config = OrderedJson::parse(read_file(path / kConfig, kLargestSettings));
   source.config.erase("quantization_config");
   source.model = folder->config().model;
   source.shapes = parameter_shapes(source.model);

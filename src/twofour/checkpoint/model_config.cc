@@ -410,7 +410,7 @@ FolderConfig parse_config(std::string_view text, const std::string& path) {
 
 FolderConfig read_config(const fs::path& folder) {
   const fs::path path = folder / "config.json";
-  FolderConfig config = parse_config(read_file(path), path.string());
+  FolderConfig config = parse_config(read_file(path, kLargestSettings), path.string());
   const fs::path generation = folder / "generation_config.json";
   if (!fs::exists(generation)) return config;
   const Json json = read_json_object(generation);

@@ -61,7 +61,8 @@ SpecialIds special_of_tokenizer(const fs::path& tokenizer) {
   SpecialIds special;
   const fs::path path = tokenizer / "tokenizer.json";
   if (tokenizer.empty() || !fs::exists(path)) return special;
-  const auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  const auto json = nlohmann::json::parse(read_file(path, kLargestVocabulary), nullptr,
+                                          /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("added_tokens")) return special;
   for (const auto& token : json["added_tokens"]) {
     if (token.value("content", "") == "<|endoftext|>") {
@@ -74,7 +75,8 @@ SpecialIds special_of_tokenizer(const fs::path& tokenizer) {
 
 void copy_tokenizer(const fs::path& from, const fs::path& to) {
   for (const std::string& file : tokenizer_files()) {
-    if (!from.empty() && fs::exists(from / file)) write_file(to / file, read_file(from / file));
+    if (!from.empty() && fs::exists(from / file))
+      write_file(to / file, read_file(from / file, kLargestVocabulary));
   }
 }
 

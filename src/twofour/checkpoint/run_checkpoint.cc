@@ -67,7 +67,8 @@ RunState load_checkpoint(const fs::path& run, int64_t step) {
   const fs::path folder = checkpoint_path(run, step);
   const fs::path state_path = folder / kStateFile;
   RunState state;
-  state.state = nlohmann::ordered_json::parse(read_file(state_path), nullptr, false);
+  state.state =
+      nlohmann::ordered_json::parse(read_file(state_path, kLargestSettings), nullptr, false);
   if (!state.state.is_object() || !state.state.contains("files") ||
       !state.state["files"].is_object() || state.state.value("version", 0) != kVersion) {
     fail("cannot resume: \"{}\" is damaged; remove its folder to go on from an older checkpoint",

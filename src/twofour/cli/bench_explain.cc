@@ -28,7 +28,7 @@ bool holds(const nlohmann::json& file, const std::string& shape) {
 Explainer::Explainer() {
   std::error_code error;
   if (!std::filesystem::exists(sparse::choices_file(), error)) return;
-  before_ = nlohmann::json::parse(read_file(sparse::choices_file()), nullptr,
+  before_ = nlohmann::json::parse(read_file(sparse::choices_file(), kLargestSettings), nullptr,
                                   /*allow_exceptions=*/false);
 }
 

@@ -63,13 +63,12 @@ std::string without_comments(const std::string& text) {
 std::vector<CLI::ConfigItem> read_config(const std::string& path) {
   CLI::ConfigTOML parser;
   parser.comment('\x01');
-  std::istringstream text(without_comments(read_file(path)));
+  std::istringstream text(without_comments(read_file_or_pipe(path, kLargestSettings)));
   return parser.from_config(text);
 }
 
 // Sets every option that `path` names and the command line does not: flags win over the file.
 void apply_config(CLI::App& command, const std::string& path, GivenOptions& given) {
-  check_readable(path);
   std::vector<CLI::ConfigItem> items;
   try {
     items = read_config(path);

@@ -125,7 +125,7 @@ bool comes_again(const fs::directory_entry& entry, const fs::path& in,
                  const std::set<std::string>& extras) {
   const std::string name = entry.path().filename().string();
   return entry.is_regular_file() && extras.count(name) &&
-         read_file(entry.path()) == read_file(in / name);
+         read_file(entry.path(), kLargestVocabulary) == read_file(in / name, kLargestVocabulary);
 }
 
 // Replacing a folder deletes all that it holds, so it may hold a model only, and what comes again.
@@ -141,8 +141,9 @@ void check_replaceable(const fs::path& folder, const fs::path& in) {
         folder.string(), printable(entry.path().filename().string()));
   }
   const fs::path path = folder / "config.json";
-  const auto config =
-      fs::exists(path) ? nlohmann::json::parse(read_file(path), nullptr, false) : nlohmann::json();
+  const auto config = fs::exists(path)
+                          ? nlohmann::json::parse(read_file(path, kLargestSettings), nullptr, false)
+                          : nlohmann::json();
   if (config.is_object() && config.contains("model_type")) return;
   fail("\"{}\" holds no model (no config.json with a model_type): remove it or choose another OUT",
        folder.string());

@@ -45,7 +45,7 @@ EvalText read_data(const EvalFlags& flags) {
     file.read(0, data.ids);
     return data;
   }
-  const std::string text = read_file(flags.data);
+  const std::string text = read_file_or_pipe(flags.data, kLargestText);
   if (text.empty()) fail("cannot read \"{}\": the file is empty", flags.data);
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
   try {

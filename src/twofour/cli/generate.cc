@@ -128,7 +128,8 @@ Prompt read_prompt(const GenerateFlags& flags, const checkpoint::SpecialIds& spe
     return prompt;
   }
   prompt.tokenizer = text::Tokenizer::load(flags.model);
-  prompt.text = flags.prompt_file.empty() ? flags.prompt : read_file(flags.prompt_file);
+  prompt.text =
+      flags.prompt_file.empty() ? flags.prompt : read_file_or_pipe(flags.prompt_file, kLargestText);
   // As the model was trained: behind what its tokenizer puts before a text.
   const std::vector<int32_t>& before = prompt.tokenizer->prefix_ids();
   const std::vector<int32_t> ids = prompt.tokenizer->encode(prompt.text);

@@ -74,7 +74,7 @@ void run_encode(const TokenizerFlags& flags) {
     return flags.special ? tokenizer.encode_with_special(text) : tokenizer.encode(text);
   };
   if (!flags.jsonl) {
-    const std::string text = read_file(input_name(flags.file));
+    const std::string text = read_file_or_pipe(input_name(flags.file), kLargestText);
     try {
       write_line(to_json(encode(text)));
     } catch (const Error& error) {

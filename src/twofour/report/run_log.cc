@@ -77,7 +77,7 @@ class LogReader {
 std::map<std::string, std::string> read_config(const fs::path& path) {
   std::map<std::string, std::string> config;
   if (!fs::exists(path)) return config;
-  const std::string text = read_file(path);
+  const std::string text = read_file(path, kLargestLog);
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     const std::string line = text.substr(begin, end - begin);
@@ -98,7 +98,7 @@ RunLog read_run(const fs::path& run) {
   if (named.filename().empty()) named = named.parent_path();
   log.name = named.filename().string();
   const fs::path path = run / "log.jsonl";
-  const std::string text = read_file(path);
+  const std::string text = read_file(path, kLargestLog);
   LogReader reader(log);
   int64_t number = 0, records = 0;
   for (size_t begin = 0; begin < text.size();) {
@@ -117,7 +117,7 @@ RunLog read_run(const fs::path& run) {
   if (records == 0) fail("cannot read \"{}\": it is empty", path.string());
   reader.finish();
   log.config = read_config(run / "config.toml");
-  if (fs::exists(run / "samples.txt")) log.samples = read_file(run / "samples.txt");
+  if (fs::exists(run / "samples.txt")) log.samples = read_file(run / "samples.txt", kLargestLog);
   return log;
 }
 

@@ -94,7 +94,7 @@ std::optional<Json> read_choices(const std::filesystem::path& file) {
   std::error_code error;
   if (file.empty() || !std::filesystem::exists(file, error)) return Json::object();
   try {
-    Json content = Json::parse(read_file(file));
+    Json content = Json::parse(read_file(file, kLargestSettings));
     if (content.is_object()) return content;
   } catch (const std::exception&) {
   }

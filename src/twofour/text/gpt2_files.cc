@@ -44,7 +44,8 @@ Json added_token_json(const std::string& content, int32_t id) {
 
 MutableTokenizer read_vocabulary_and_merges(const fs::path& vocabulary, const fs::path& merges) {
   auto out = std::make_shared<Tokenizer::Implementation>();
-  const std::string vocabulary_text = read_file(vocabulary), merges_text = read_file(merges);
+  const std::string vocabulary_text = read_file(vocabulary, kLargestVocabulary),
+                    merges_text = read_file(merges, kLargestVocabulary);
   const std::string end = "<|endoftext|>";
   const Json json = parse_object(vocabulary, vocabulary_text);
   std::vector<std::string> pieces = read_vocabulary(vocabulary, json);
@@ -62,7 +63,7 @@ MutableTokenizer read_vocabulary_and_merges(const fs::path& vocabulary, const fs
   // Kept, so that the tokenizer as it is saved finds the same special token.
   for (const char* name : kSpecialTokenFiles) {
     const fs::path beside = vocabulary.parent_path() / name;
-    if (fs::exists(beside)) out->files[name] = read_file(beside);
+    if (fs::exists(beside)) out->files[name] = read_file(beside, kLargestVocabulary);
   }
   read_tokenizer_config(vocabulary, *out);
   return out;

@@ -100,7 +100,7 @@ std::vector<SentencePiece> pieces_of_json(const Tokenizer::Implementation& token
                                           const CharacterEncoder& encoder) {
   const std::vector<std::string>& texts = encoder.pieces();
   if (fs::exists(tokenizer.model_beside)) {
-    const std::string content = read_file(tokenizer.model_beside);
+    const std::string content = read_file(tokenizer.model_beside, kLargestVocabulary);
     auto pieces = parse_sentencepiece_model(tokenizer.model_beside, content).pieces;
     if (std::equal(texts.begin(), texts.end(), pieces.begin(), pieces.end(),
                    [](const auto& a, const SentencePiece& b) { return a == b.text; })) {
@@ -120,7 +120,7 @@ MutableTokenizer read_llama2c_tokenizer(const fs::path& path) {
   SentencePieceModel model;
   model.model_type = SentencePieceModel::kBpe;
   model.remove_extra_whitespaces = false;
-  model.pieces = read_pieces(path, read_file(path));
+  model.pieces = read_pieces(path, read_file(path, kLargestVocabulary));
   set_types(path, model);
   check_pieces(path, model.pieces);
   return make_sentencepiece_tokenizer(path, std::move(model),

@@ -187,7 +187,7 @@ MutableTokenizer make_sentencepiece_tokenizer(const fs::path& path, SentencePiec
 }
 
 MutableTokenizer read_sentencepiece_tokenizer(const fs::path& path) {
-  const std::string content = read_file(path);
+  const std::string content = read_file(path, kLargestVocabulary);
   auto out = make_sentencepiece_tokenizer(path, parse_sentencepiece_model(path, content));
   out->files["tokenizer.model"] = content;
   return out;

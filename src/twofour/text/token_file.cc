@@ -32,7 +32,7 @@ std::string optional_text(const nlohmann::json& json, const char* key) {
 }
 
 TokenFileInfo read_info(const fs::path& path) {
-  const std::string content = read_file(path);
+  const std::string content = read_file(path, kLargestSettings);
   const nlohmann::json json = nlohmann::json::parse(content, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object()) fail("cannot read \"{}\": it is not a JSON object", path.string());
   if (required_number(json, "version", path) != kVersion) {

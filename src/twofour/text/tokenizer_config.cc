@@ -30,7 +30,7 @@ void read_tokenizer_config(const fs::path& neighbour, Tokenizer::Implementation&
   const fs::path path = neighbour.parent_path() / "tokenizer_config.json";
   std::optional<int32_t> begin, end;
   if (!neighbour.empty() && fs::exists(path)) {
-    const std::string content = read_file(path);
+    const std::string content = read_file(path, kLargestSettings);
     const Json config = parse_object(path, content);
     begin = find_added(out, {token_content(path, config, "bos_token")});
     end = find_added(out, {token_content(path, config, "eos_token")});

@@ -121,7 +121,7 @@ std::unique_ptr<PartEncoder> read_character_model(const fs::path& path, const Js
 
 MutableTokenizer read_tokenizer_json(const fs::path& path) {
   auto out = std::make_shared<Tokenizer::Implementation>();
-  const std::string content = read_file(path);
+  const std::string content = read_file(path, kLargestVocabulary);
   const Json json = parse_object(path, content);
   if (!json.contains("model") || type_of(json["model"]) != "BPE") {
     refuse(path, "its model is not BPE, the only kind that is supported");
