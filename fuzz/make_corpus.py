@@ -124,6 +124,24 @@ def tokenizer_llama2c():
         yield from (with_text(content, text) for text in TEXTS)
 
 
+def json_text():
+    yield from (b'{"text": "a"}', b' {"n": [NaN, -Infinity, 1e999, 123456789012345678901234567890], "text": "b"}\r',
+                rb'{"text": "a", "t\u0065xt": "\ud83d\ude00\ud83d\n\\"}', b'{"a": {"b": [{}, [], "", null, true]}, "text": 1}', b"[01]")
+
+
+def documents():
+    import gzip
+
+    lines = b'{"text": "a"}\n{"text": "b"}\n'
+    for text in (b"one\n<|endoftext|>\ntwo\n", lines, b'[{"text": "a"},\n{"text": "b"}]', b'{\n"text": "a"\n}'):
+        yield from (text, gzip.compress(text), gzip.compress(text[:9]) + gzip.compress(text[9:]) + bytes(8) + b"x")
+        # zstd frames of one raw block (RFC 8878): with the content's size, with a window, a skippable one before.
+        block = struct.pack("<I", len(text) << 3 | 1)[:3] + text
+        yield from (b"\x28\xb5\x2f\xfd\x20" + bytes([len(text)]) + block, b"\x28\xb5\x2f\xfd\0\x58" + block,
+                    b"\x50\x2a\x4d\x18\1\0\0\0x\x28\xb5\x2f\xfd\0\0" + block)
+    yield from (b"\xef\xbb\xbfx", b"\xff\xfea\0", b"BZh91AY&SY", b"PK\3\4")
+
+
 def tokenizer_text():
     yield from TEXTS
     yield from (b"\xff", b" \xe2\x96\x81 ", b"a" * 100, b"line one\nline two\n")

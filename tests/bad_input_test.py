@@ -172,9 +172,9 @@ def test_full_disk_while_saving_damages_nothing(twofour, corpus, small, tmp_path
     twofour(*options)
     before = tree(run / "checkpoints")
     out = tmp_path / "data"
-    error = twofour("data", corpus / "text.txt", corpus / "text.txt", corpus / "text.txt", "--tokenizer",
-                    corpus / "tokenizer", "--out", out, "--val-fraction", 0, preexec_fn=limit_files,
-                    fails=1).stderr
+    copies = [shutil.copy(corpus / "text.txt", tmp_path / f"{i}.txt") for i in range(3)]
+    error = twofour("data", *copies, "--tokenizer", corpus / "tokenizer", "--out", out, "--val-fraction", 0,
+                    preexec_fn=limit_files, fails=1).stderr
     assert "cannot write" in error
     assert not list(out.glob("*.bin"))
     assert tree(run / "checkpoints") == before

@@ -28,7 +28,7 @@ struct Known {
   std::string tokenizer_hash;
 };
 
-Known find_out(const text::TokenFile& file, const std::optional<text::Tokenizer>& tokenizer) {
+Known find_out(text::TokenFile& file, const std::optional<text::Tokenizer>& tokenizer) {
   int64_t largest = 0, ends = 0;
   const int64_t end = tokenizer ? tokenizer->end_of_text().value_or(-1) : -1;
   for_pieces(file, [&](std::span<const int64_t> ids) {
@@ -48,10 +48,7 @@ Known find_out(const text::TokenFile& file, const std::optional<text::Tokenizer>
     known = {tokenizer->vocabulary_size(), ends, tokenizer->hash()};
   }
   if (known.vocabulary == 0) known.vocabulary = largest + 1;
-  if (largest >= known.vocabulary) {
-    fail("cannot read \"{}\": it holds the id {}, but the vocabulary has {}", file.path().string(),
-         largest, known.vocabulary);
-  }
+  file.check(known.vocabulary);
   return known;
 }
 
@@ -59,7 +56,7 @@ Known find_out(const text::TokenFile& file, const std::optional<text::Tokenizer>
 
 void convert_tokens(const fs::path& in, const fs::path& out, bool with_json,
                     const std::optional<text::Tokenizer>& tokenizer) {
-  const text::TokenFile file = text::TokenFile::open(in);
+  text::TokenFile file = text::TokenFile::open(in);
   const Known known = find_out(file, tokenizer);
   text::TokenFileWriter writer(out, static_cast<int32_t>(known.vocabulary), known.tokenizer_hash,
                                with_json);

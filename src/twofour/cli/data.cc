@@ -8,6 +8,7 @@
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/input_options.h"
 #include "twofour/text/prepare.h"
 
 namespace twofour::cli {
@@ -15,7 +16,8 @@ namespace {
 
 struct DataFlags {
   std::vector<std::string> inputs;
-  std::string tokenizer, out, format = "twofour", separator = "<|endoftext|>";
+  std::string tokenizer, out, format = "twofour";
+  text::DocumentOptions documents;
   double val_fraction = 0.05;
   uint64_t seed = 1;
   bool json = false;
@@ -45,12 +47,16 @@ void run_data(const DataFlags& flags) {
   options.val_fraction = flags.val_fraction;
   options.seed = flags.seed;
   options.nanogpt = flags.format == "nanogpt";
-  options.separator = unescape(flags.separator);
+  options.documents = flags.documents;
+  options.documents.separator = unescape(flags.documents.separator);
   ProgressBar bar("tokenising", 100);
   options.progress = [&](uint64_t done, uint64_t total, int64_t tokens) {
+    const double done_mb = static_cast<double>(done) / 1e6;
+    const double total_mb = static_cast<double>(total) / 1e6;
     bar.update(total == 0 ? 0 : 100 * done / total,
-               fmt::format("{:.1f} of {:.1f} MB · {} tokens", static_cast<double>(done) / 1e6,
-                           static_cast<double>(total) / 1e6, tokens));
+               total == 0
+                   ? fmt::format("{:.1f} MB · {} tokens", done_mb, tokens)
+                   : fmt::format("{:.1f} of {:.1f} MB · {} tokens", done_mb, total_mb, tokens));
   };
   const auto start = std::chrono::steady_clock::now();
   const text::PrepareSummary summary = text::prepare(tokenizer, options);
@@ -81,7 +87,8 @@ void add_data(CLI::App& program) {
   CLI::App& command = *program.add_subcommand("data", "text to the token files that train reads");
   auto flags = std::make_shared<DataFlags>();
   command
-      .add_option("inputs", flags->inputs, ".txt, .jsonl, .jsonl.gz, .jsonl.zst (field \"text\")")
+      .add_option("inputs", flags->inputs,
+                  "text or JSON lines, plain or compressed by gzip or zstd; - = the standard input")
       ->required()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("FILES");
@@ -100,9 +107,10 @@ void add_data(CLI::App& program) {
       ->check(CLI::IsMember({"twofour", "nanogpt"}))
       ->type_name("NAME");
   command
-      .add_option("--document-separator", flags->separator,
-                  "parts the documents of a .txt; \\n and \\t are understood, \"\" = one a file")
+      .add_option("--document-separator", flags->documents.separator,
+                  "parts the documents of a text; \\n and \\t are understood, \"\" = one a file")
       ->type_name("TEXT");
+  add_input_options(command, flags->documents);
   add_threads_option(command);
   command.add_flag("--json", flags->json, "print the summary as one JSON object");
   on_run(command, [flags] { run_data(*flags); });

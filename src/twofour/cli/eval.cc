@@ -11,8 +11,10 @@
 #include "twofour/base/progress.h"
 #include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/input_options.h"
 #include "twofour/eval/perplexity.h"
 #include "twofour/sparse/dtype.h"
+#include "twofour/text/document_encoder.h"
 #include "twofour/text/token_file.h"
 #include "twofour/text/tokenizer.h"
 
@@ -23,6 +25,7 @@ struct EvalFlags {
   std::string model, data, dtype = "float32", weights = "packed";
   int64_t context = 0, stride = 0, batch = 4;
   bool bare = false, json = false;
+  text::DocumentOptions documents;
 };
 
 struct EvalText {
@@ -37,42 +40,62 @@ int64_t count_words(const std::string& text) {
   return words;
 }
 
-EvalText read_data(const EvalFlags& flags) {
+EvalText read_token_file(const fs::path& path, const model::Model& model) {
+  text::TokenFile file = text::TokenFile::open(path);
+  file.check(model.output().weight.size(0));
   EvalText data;
-  if (fs::path(flags.data).extension() == ".bin") {
-    const text::TokenFile file = text::TokenFile::open(flags.data);
-    data.ids.resize(static_cast<size_t>(file.size()));
-    file.read(0, data.ids);
-    return data;
-  }
-  const std::string text = read_file_or_pipe(flags.data, kLargestText);
-  if (text.empty()) fail("cannot read \"{}\": the file is empty", flags.data);
-  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
-  try {
-    const std::vector<int32_t> ids =
-        flags.bare ? tokenizer.encode(text) : tokenizer.encode_with_special(text);
-    data.ids.assign(ids.begin(), ids.end());
-  } catch (const Error& error) {
-    fail("cannot read \"{}\": {}", flags.data, error.what());
-  }
-  data.words = count_words(text);
+  data.ids.resize(static_cast<size_t>(file.size()));
+  file.read(0, data.ids);
   return data;
+}
+
+// A text is one document, as it stands; documents in JSON follow each other as in a token file.
+EvalText read_text(const EvalFlags& flags) {
+  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
+  text::DocumentOptions options = flags.documents;
+  options.whole_texts = true;
+  text::DocumentFiles files({flags.data}, options);
+  EvalText data;
+  data.words = 0;
+  const auto append = [&](std::span<const int32_t> ids) {
+    data.ids.insert(data.ids.end(), ids.begin(), ids.end());
+  };
+  std::optional<text::DocumentEncoder> documents;
+  for (text::Part part; files.next(part);) {
+    *data.words += count_words(part.text);
+    if (files.kind() == text::ContentKind::kText) {
+      append(flags.bare ? tokenizer.encode(part.text) : tokenizer.encode_with_special(part.text));
+      continue;
+    }
+    if (!documents) documents.emplace(tokenizer, [&](auto ids, bool) { append(ids); });
+    documents->add(std::move(part));
+  }
+  if (documents) documents->finish();
+  if (data.ids.empty()) fail("cannot read \"{}\": it holds no text", flags.data);
+  return data;
+}
+
+EvalText read_data(const EvalFlags& flags, const model::Model& model) {
+  if (fs::path(flags.data).extension() == ".bin") return read_token_file(flags.data, model);
+  return read_text(flags);
 }
 
 void run_perplexity(const EvalFlags& flags) {
   model::Model model = checkpoint::load_model(flags.model, sparse::dtype_named(flags.dtype));
   if (flags.weights == "packed") model::use_24_kernels(model);
-  const EvalText data = read_data(flags);
-  ProgressBar bar("evaluating", 0);
+  const EvalText data = read_data(flags, model);
+  std::optional<ProgressBar> bar;
   eval::PerplexityOptions options{flags.context, flags.stride, flags.batch, {}};
   options.progress = [&](int64_t done, int64_t windows) {
-    bar.update(0, fmt::format("window {} of {}", done, windows));
+    if (!bar) bar.emplace("evaluating", static_cast<uint64_t>(windows));
+    bar->update(static_cast<uint64_t>(done), fmt::format("window {} of {}", done, windows));
   };
   const eval::PerplexityResult result = eval::perplexity(model, data.ids, options);
   ProgressBar::clear_line();
   nlohmann::ordered_json json = {{"perplexity", result.perplexity},
                                  {"nll", result.nll},
                                  {"tokens", result.tokens},
+                                 {"adjusted_perplexity", nullptr},
                                  {"seconds", result.seconds}};
   if (data.words && *data.words > 0) {
     json["adjusted_perplexity"] = std::exp(result.nll / static_cast<double>(*data.words));
@@ -82,7 +105,7 @@ void run_perplexity(const EvalFlags& flags) {
     return;
   }
   fmt::print("perplexity {:.4f} over {} tokens", result.perplexity, result.tokens);
-  if (json.contains("adjusted_perplexity")) {
+  if (!json["adjusted_perplexity"].is_null()) {
     fmt::print(", by words {:.2f}", json["adjusted_perplexity"].get<double>());
   }
   fmt::print("\n");
@@ -96,7 +119,11 @@ void add_eval(CLI::App& program) {
   CLI::App& command = *group.add_subcommand("perplexity", "on a text or a token file");
   auto flags = std::make_shared<EvalFlags>();
   command.add_option("--model", flags->model, "Hugging Face folder")->required()->type_name("DIR");
-  command.add_option("--data", flags->data, "text, or a .bin of tokens")
+  command
+      .add_option(
+          "--data", flags->data,
+          "text or JSON lines, plain or compressed by gzip or zstd; - = the standard input; "
+          "or a .bin of tokens")
       ->required()
       ->type_name("FILE");
   command.add_option("--context", flags->context, "tokens of a window; 0 = the model's")
@@ -106,6 +133,7 @@ void add_eval(CLI::App& program) {
   command.add_option("--batch", flags->batch, "windows at a time")
       ->check(CLI::Range(1, 1 << 20))
       ->type_name("N");
+  add_input_options(command, flags->documents);
   add_dtype_option(command, flags->dtype);
   command.add_flag("--no-special-tokens", flags->bare,
                    "of a text: without the tokens that its tokenizer puts around it (LLaMA's <s>)");

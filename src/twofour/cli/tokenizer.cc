@@ -11,8 +11,10 @@
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/input_options.h"
 #include "twofour/text/bpe_trainer.h"
 #include "twofour/text/documents.h"
+#include "twofour/text/lines.h"
 #include "twofour/text/splitter.h"
 
 namespace twofour::cli {
@@ -20,7 +22,8 @@ namespace {
 
 struct TokenizerFlags {
   std::vector<std::string> files, special_tokens = {"<|endoftext|>"};
-  std::string tokenizer, out, file = "-", separator = "<|endoftext|>";
+  std::string tokenizer, out, file = "-";
+  text::DocumentOptions documents;
   int32_t vocabulary_size = 0;
   bool jsonl = false, json = false, special = false;
 };
@@ -45,35 +48,13 @@ std::string to_json(const std::vector<int32_t>& ids) {
   return out + "]";
 }
 
-// Calls fn(line, line number) for each line of the file that is not empty.
-template <class Fn>
-void for_lines(const std::string& file, Fn&& fn) {
-  text::Input input(input_name(file));
-  std::string buffer;
-  int64_t number = 0;
-  for (bool ended = false; !ended;) {
-    const size_t used = buffer.size();
-    buffer.resize(used + (1 << 16));
-    const size_t got = input.read(std::span(buffer).subspan(used));
-    buffer.resize(used + got);
-    ended = got == 0;
-    if (ended && !buffer.empty()) buffer += '\n';
-    size_t begin = 0, from = used;  // what was there before holds no line end
-    for (size_t end; (end = buffer.find('\n', from)) != std::string::npos; begin = from = end + 1) {
-      ++number;
-      const std::string_view line = std::string_view(buffer).substr(begin, end - begin);
-      if (line.find_first_not_of(" \t\r") != std::string_view::npos) fn(line, number);
-    }
-    buffer.erase(0, begin);
-  }
-}
-
 void run_encode(const TokenizerFlags& flags) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
   const auto encode = [&](std::string_view text) {
     return flags.special ? tokenizer.encode_with_special(text) : tokenizer.encode(text);
   };
   if (!flags.jsonl) {
+    // To the byte: a byte-order mark or zeros are characters to a tokenizer.
     const std::string text = read_file_or_pipe(input_name(flags.file), kLargestText);
     try {
       write_line(to_json(encode(text)));
@@ -82,17 +63,14 @@ void run_encode(const TokenizerFlags& flags) {
     }
     return;
   }
-  for_lines(flags.file, [&](std::string_view line, int64_t number) {
-    const auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    if (!json.is_object() || !json.contains("text") || !json["text"].is_string()) {
-      fail("cannot encode \"{}\": line {} is not {{\"text\": \"…\"}}", flags.file, number);
-    }
+  text::JsonLines texts{text::LineReader(text::Input(flags.file)), flags.documents.text_field};
+  for (std::string text; texts.next(text);) {
     try {
-      write_line("{\"ids\":" + to_json(encode(json["text"].get_ref<const std::string&>())) + "}");
+      write_line("{\"ids\":" + to_json(encode(text)) + "}");
     } catch (const Error& error) {
-      fail("cannot encode \"{}\": line {}: {}", flags.file, number, error.what());
+      fail("cannot encode \"{}\": line {}: {}", flags.file, texts.lines().number(), error.what());
     }
-  });
+  }
 }
 
 std::vector<int32_t> read_ids(const nlohmann::json& json, const std::string& file, int64_t line) {
@@ -105,7 +83,9 @@ std::vector<int32_t> read_ids(const nlohmann::json& json, const std::string& fil
 
 void run_decode(const TokenizerFlags& flags) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
-  for_lines(flags.file, [&](std::string_view line, int64_t number) {
+  text::LineReader lines{text::Input(flags.file)};
+  for (std::string_view line; lines.next(line);) {
+    const int64_t number = lines.number();
     auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (flags.jsonl)
       json = json.is_object() && json.contains("ids") ? json["ids"] : nlohmann::json();
@@ -117,26 +97,25 @@ void run_decode(const TokenizerFlags& flags) {
     }
     if (!flags.jsonl) {
       std::fwrite(text.data(), 1, text.size(), stdout);
-      return;
+      continue;
     }
     write_line(nlohmann::json{{"text", text}}.dump(-1, ' ', false,
                                                    nlohmann::json::error_handler_t::replace));
-  });
+  }
 }
 
 void run_train(const TokenizerFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
   static const text::Splitter rule{std::string(text::kGpt2Rule)};
-  text::DocumentOptions options;
-  options.separator = flags.separator;
+  text::DocumentOptions options = flags.documents;
   options.safe_cut = [](std::string_view text, size_t begin) { return rule.safe_cut(text, begin); };
   text::BpeTrainer trainer;
-  for (const std::string& file : flags.files) {
-    text::DocumentReader reader(file, options);
-    ProgressBar bar("counting words", reader.input().file_size());
-    for (text::Part part; reader.next(part);) {
+  {
+    text::DocumentFiles files({flags.files.begin(), flags.files.end()}, options);
+    ProgressBar bar("counting words", files.bytes());
+    for (text::Part part; files.next(part);) {
       trainer.add(part.text);
-      bar.update(reader.input().file_position());
+      bar.update(files.bytes_done());
     }
   }
   text::Tokenizer tokenizer = [&] {
@@ -162,7 +141,8 @@ void run_train(const TokenizerFlags& flags) {
 
 void add_training(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags) {
   CLI::App& command = *group.add_subcommand("train", "learn byte-level BPE from text");
-  command.add_option("files", flags->files, ".txt, .jsonl, .jsonl.gz, .jsonl.zst")
+  command
+      .add_option("files", flags->files, "text or JSON lines, plain or compressed by gzip or zstd")
       ->required()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("FILES");
@@ -177,6 +157,7 @@ void add_training(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags)
                   "a token that no text is split into; the first ends a document")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("S");
+  add_input_options(command, flags->documents);
   command.add_flag("--json", flags->json, "print the summary as one JSON object");
   on_run(command, [flags] { run_train(*flags); });
 }

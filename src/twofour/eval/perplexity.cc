@@ -5,7 +5,9 @@
 #include <cmath>
 #include <vector>
 
+#include <ATen/ops/all.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/isfinite.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
@@ -30,6 +32,22 @@ std::vector<Window> windows_of(int64_t ids, int64_t context, int64_t stride) {
   }
 }
 
+// What to tell about a loss that is no number: the first of the model's tensors that holds none.
+[[noreturn]] void fail_not_finite(const model::Model& model, const Window& window, int64_t id,
+                                  float loss) {
+  std::string cause = "its weights are finite, so something overflows: try --dtype float32";
+  bool found = false;
+  model::Model visited = model;  // the same tensors
+  visited.visit([&](const std::string& name, const at::Tensor& tensor) {
+    if (found || !tensor.defined() || at::isfinite(tensor).all().item<bool>()) return;
+    found = true;
+    cause =
+        fmt::format("the model's \"{}\" holds nan or infinity: make or download it again", name);
+  });
+  fail("the loss of token {} (in the window from {} to {}) is {}: {}", id, window.begin,
+       window.end - 1, loss, cause);
+}
+
 // The windows of one batch have equal lengths.
 double batch_nll(const model::Model& model, std::span<const int64_t> ids,
                  std::span<const Window> windows) {
@@ -50,7 +68,9 @@ double batch_nll(const model::Model& model, std::span<const int64_t> ids,
   for (int64_t row = 0; row < rows; ++row) {
     const Window& window = windows[static_cast<size_t>(row)];
     for (int64_t id = window.first_new; id < window.end; ++id) {
-      total += values[row * length + id - window.begin - 1];
+      const float loss = values[row * length + id - window.begin - 1];
+      if (!std::isfinite(loss)) fail_not_finite(model, window, id, loss);
+      total += loss;
     }
   }
   return total;

@@ -26,7 +26,8 @@ struct PerplexityResult {
 /// Window k begins at k · stride and holds `context` ids. Inside a window every id but its first is
 /// predicted; of a later window only the ids that no earlier window covered count. The last window
 /// is the first that reaches the end. Throws Error for fewer than two ids, a context beyond the
-/// model's or below 2, or a stride that is not in [1, context].
+/// model's or below 2, a stride that is not in [1, context], or a loss that is not finite (with its
+/// place and, where a weight is to blame, its name).
 PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> ids,
                             const PerplexityOptions& options);
 

@@ -1,12 +1,16 @@
-// Documents from text and JSON-lines files, streamed: memory does not grow with the file.
+// Documents from text and JSON files, streamed: memory does not grow with the file.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
+#include "twofour/base/file.h"
+#include "twofour/text/content.h"
 #include "twofour/text/input.h"
 
 namespace twofour::text {
@@ -18,34 +22,66 @@ struct Part {
 };
 
 struct DocumentOptions {
-  /// What stands between the documents of a .txt file; line ends around it belong to no document.
+  std::string format = "auto";      ///< auto, text, jsonl, json: what the inputs hold
+  std::string text_field = "text";  ///< of a JSON object
+  /// What stands between the documents of a text; line ends around it belong to no document.
   /// Empty: a file is one document.
   std::string separator = "<|endoftext|>";
+  /// A text is one document to the last line end; `separator` does not count.
+  bool whole_texts = false;
   /// Where a text may be cut so that its parts encode as the whole (Tokenizer::safe_cut).
   std::function<size_t(std::string_view text, size_t begin)> safe_cut;
-  size_t part_bytes = size_t{4} << 20;    ///< a longer document of a .txt comes in parts
-  size_t largest_line = size_t{1} << 30;  ///< of a .jsonl, in bytes
+  size_t part_bytes = size_t{4} << 20;       ///< a longer document of a text comes in parts
+  uint64_t largest_document = kLargestText;  ///< of a text that cannot be cut, in bytes
+  size_t largest_record = size_t{1} << 30;   ///< a line of JSON lines or a value of JSON, in bytes
 };
 
-/// Reads .txt (any other name counts as .txt too), .jsonl, .jsonl.gz and .jsonl.zst (field "text").
-/// A UTF-8 byte-order mark at the start is skipped; empty documents are left out and counted.
+/// The documents of one input. Empty ones are left out and counted.
 class DocumentReader {
  public:
-  DocumentReader(const std::filesystem::path& path, DocumentOptions options);
+  DocumentReader(Input input, const DocumentOptions& options);
   ~DocumentReader();
 
-  /// The next part; false at the end. Throws Error naming file and line or byte for JSON that is
-  /// not
-  /// {"text": "…"}, text that is not UTF-8, damaged compression.
+  /// The next part; false at the end. Throws Error naming file and line, value or byte for JSON
+  /// without a text, text that is not UTF-8, damaged compression.
   bool next(Part& part);
 
+  const Content& content() const { return content_; }
   const Input& input() const;
   int64_t empty_documents() const;
 
   struct Reader;
 
  private:
+  Content content_;
   std::unique_ptr<Reader> reader_;
+};
+
+/// The documents of several inputs, one after another. Logs each decision on what inputs hold once.
+class DocumentFiles {
+ public:
+  /// Throws Error where one of them cannot be read, before the first is. "-" is the standard input,
+  /// which can be read only once. A file that is named twice is read twice, with a warning.
+  DocumentFiles(std::vector<std::filesystem::path> paths, DocumentOptions options);
+
+  /// As DocumentReader::next.
+  bool next(Part& part);
+
+  /// What the input that the last part came from holds.
+  ContentKind kind() const { return reader_->content().kind; }
+  /// Bytes of all files read so far and in all (0 = unknown: pipes), for a progress bar.
+  uint64_t bytes_done() const;
+  uint64_t bytes() const { return bytes_; }
+  int64_t empty_documents() const;
+
+ private:
+  std::vector<std::filesystem::path> paths_;
+  DocumentOptions options_;
+  size_t next_path_ = 0;
+  std::unique_ptr<DocumentReader> reader_;
+  std::set<std::string> said_;
+  uint64_t bytes_ = 0, bytes_before_ = 0;
+  int64_t empty_before_ = 0;
 };
 
 }  // namespace twofour::text

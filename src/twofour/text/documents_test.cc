@@ -1,10 +1,12 @@
 #include "twofour/text/documents.h"
 
+#include <fstream>
 #include <random>
+#include <set>
+#include <thread>
 
 #include <gtest/gtest.h>
-#include <zlib.h>
-#include <zstd.h>
+#include <sys/stat.h>
 
 #include "twofour/base/file.h"
 #include "twofour/text/bpe_trainer.h"
@@ -18,28 +20,10 @@ namespace {
 
 using testing::TemporaryFolder;
 
-std::string gzip(const std::string& text) {
-  z_stream stream{};
-  deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
-  std::string out(deflateBound(&stream, text.size()), '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  deflate(&stream, Z_FINISH);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
-}
-
-std::string zstd(const std::string& text) {
-  std::string out(ZSTD_compressBound(text.size()), '\0');
-  out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
-  return out;
-}
+constexpr auto kNone = std::string::npos;
 
 std::vector<std::string> documents_in(const fs::path& path, DocumentOptions options = {}) {
-  DocumentReader reader(path, options);
+  DocumentReader reader(Input(path), options);
   std::vector<std::string> documents;
   Part part;
   for (bool begins = true; reader.next(part); begins = part.ends_document) {
@@ -54,7 +38,9 @@ TEST(DocumentReader, parts_text_at_separators) {
   const fs::path path = folder / "a.txt";
   const auto read = [&](const std::string& text, const std::string& separator) {
     write_file(path, text);
-    return documents_in(path, {separator, {}, 1 << 20, 1 << 20});
+    DocumentOptions options;
+    options.separator = separator;
+    return documents_in(path, options);
   };
   using Texts = std::vector<std::string>;
   EXPECT_EQ(read("one\ntwo", "<|endoftext|>"), (Texts{"one\ntwo"}));
@@ -69,21 +55,65 @@ TEST(DocumentReader, parts_text_at_separators) {
   EXPECT_EQ(read("", ""), Texts{});
 }
 
-TEST(DocumentReader, reads_json_lines_compressed_or_not) {
+TEST(DocumentReader, keeps_a_whole_text_to_the_last_line_end) {
   const TemporaryFolder folder;
-  std::string lines;
-  std::vector<std::string> expected;
-  for (int i = 0; i < 5000; ++i) {
-    expected.push_back("document " + std::to_string(i) + " \xc3\xa9");
-    lines += R"({"url":"x","text":"document )" + std::to_string(i) + " \\u00e9\"}\n";
+  write_file(folder / "a.txt", "\n\none<|endoftext|>two\n\n");
+  DocumentOptions options;
+  options.whole_texts = true;
+  EXPECT_EQ(documents_in(folder / "a.txt", options),
+            (std::vector<std::string>{"\n\none<|endoftext|>two\n\n"}));
+}
+
+// What each content is taken for, whatever the name ends in, and what a name adds.
+TEST(DocumentReader, decides_by_content_what_a_file_holds) {
+  const TemporaryFolder folder;
+  using Texts = std::vector<std::string>;
+  const auto read = [&](const char* name, const std::string& content,
+                        const DocumentOptions& options = {}) {
+    write_file(folder / name, content);
+    return documents_in(folder / name, options);
+  };
+  const std::string long_line = R"({"id": ")" + std::string(200000, 'x') + R"(", "text": "long"})";
+  for (const char* name : {"a.json", "a.jsonl", "a.ndjson", "a.txt", "a", "a.JSON"}) {
+    EXPECT_EQ(read(name, "{\"text\":\"a\"}\n{\"text\":\"b\"}\n"), (Texts{"a", "b"})) << name;
+    EXPECT_EQ(read(name, "\xef\xbb\xbf\n {\"text\":\"a\"}\r\n\r\n{\"text\":\"\"}"), (Texts{"a"}));
+    EXPECT_EQ(read(name, long_line + "\n" + long_line), (Texts{"long", "long"})) << name;
+    EXPECT_EQ(read(name, "[{\"text\":\"a,]\\\"\"},\n {\"text\":\"b\"}]\n"), (Texts{"a,]\"", "b"}));
+    EXPECT_EQ(read(name, "{\n  \"text\": \"a\",\n  \"id\": [1]\n}\n"), (Texts{"a"})) << name;
   }
-  write_file(folder / "a.jsonl", lines + "\n{\"text\":\"\"}\n");
-  EXPECT_EQ(documents_in(folder / "a.jsonl"), expected);
-  const size_t half = lines.find('\n', lines.size() / 2) + 1;
-  write_file(folder / "a.jsonl.gz", gzip(lines.substr(0, half)) + gzip(lines.substr(half)));
-  EXPECT_EQ(documents_in(folder / "a.jsonl.gz"), expected) << "several gzip members";
-  write_file(folder / "a.jsonl.zst", zstd(lines.substr(0, half)) + zstd(lines.substr(half)));
-  EXPECT_EQ(documents_in(folder / "a.jsonl.zst"), expected) << "several zstd frames";
+  for (const std::string text :
+       {"{\"txt\":\"a\"}", "{", "[", "[Intro]", "[{", "{\\bf x}", "{}", "[1]"}) {
+    EXPECT_EQ(read("a.txt", text), (Texts{text}));
+    EXPECT_THAT_ERROR(read("a.json", text), "a.json\": ");
+    EXPECT_THAT_ERROR(read("a.jsonl", text), "a.jsonl\": line 1 ");
+  }
+  DocumentOptions options;
+  options.text_field = "content";
+  EXPECT_EQ(read("a.json", "{\"content\":\"a\",\"text\":\"b\"}\n", options), (Texts{"a"}));
+  options.format = "text";
+  EXPECT_EQ(read("a.jsonl", "{\"content\":\"a\"}\n", options), (Texts{"{\"content\":\"a\"}"}));
+  options.format = "jsonl";
+  EXPECT_THAT_ERROR(read("a.txt", "text", options), "line 1 is no valid JSON");
+  options.format = "xml";
+  EXPECT_THAT_ERROR(read("a.txt", "text", options), "choose auto, text, jsonl or json");
+}
+
+TEST(DocumentReader, says_what_it_decided_where_the_name_does_not) {
+  const TemporaryFolder folder;
+  const auto decision = [&](const char* name, const std::string& content) {
+    write_file(folder / name, content);
+    return DocumentReader(Input(folder / name), {}).content().decision;
+  };
+  EXPECT_EQ(decision("a.jsonl", "{\"text\":\"a\"}\n"), "");
+  EXPECT_EQ(decision("a.txt", "text"), "");
+  EXPECT_EQ(decision("a", ""), "");
+  EXPECT_NE(decision("a.json", "{\"text\":\"a\"}\n").find(".json files are read as JSON lines"),
+            kNone);
+  EXPECT_NE(decision("a", "{\"text\":\"a\"}\n").find("without a suffix are read as JSON lines"),
+            kNone);
+  EXPECT_NE(decision("a.jsonl", "[{\"text\":\"a\"}]").find("read as JSON values"), kNone);
+  EXPECT_NE(decision("a.txt", "{\"txt\":\"a\"}\n").find("read as text, though JSON without"),
+            kNone);
 }
 
 TEST(DocumentReader, names_file_and_place_of_bad_input) {
@@ -97,16 +127,43 @@ TEST(DocumentReader, names_file_and_place_of_bad_input) {
   EXPECT_THAT_ERROR(read("a.jsonl", "{\"text\":\"a\"}\n{\"text\":"), "line 2 is no valid JSON");
   EXPECT_THAT_ERROR(read("a.jsonl", "{\"txt\":\"a\"}"), "line 1 has no \"text\"");
   EXPECT_THAT_ERROR(read("a.jsonl", "{\"text\":3}"), "line 1 has no \"text\"");
-  EXPECT_THAT_ERROR(read("a.jsonl", "[1]"), "line 1 has no \"text\"");
-  EXPECT_THAT_ERROR(read("a.jsonl", "{\"text\":\"\xff\"}"), "line 1 is not valid UTF-8");
+  EXPECT_THAT_ERROR(read("a.jsonl", "{\"text\":\"a\"}\n[1]"), "line 2 has no \"text\"");
+  EXPECT_THAT_ERROR(read("a.jsonl", "{\"text\":\"\xff\"}"), "line 1 is not valid UTF-8 at byte 10");
   EXPECT_THAT_ERROR(read("a.jsonl", std::string(100000, '[')), "line 1 is no valid JSON");
-  const std::string good = "{\"text\":\"" + std::string(100000, 'x') + "\"}\n";
-  EXPECT_THAT_ERROR(read("a.jsonl.gz", gzip(good).substr(0, 100)), "ends early");
-  EXPECT_THAT_ERROR(read("a.jsonl.gz", good), "is damaged");
-  EXPECT_THAT_ERROR(read("a.jsonl.zst", zstd(good).substr(0, 20)), "ends early");
-  EXPECT_THAT_ERROR(read("a.jsonl.zst", good), "is damaged");
+  EXPECT_THAT_ERROR(read("a.json", "[{\"text\":\"a\"}\n{\"text\":\"b\"}]"),
+                    "behind value 1 \",\" or");
+  EXPECT_THAT_ERROR(read("a.json", "[{\"text\":\"a\"},"), "value 2 is no valid JSON");
+  EXPECT_THAT_ERROR(read("a.json", "[{\"text\":\"a\"}"), "the array ends early");
+  EXPECT_THAT_ERROR(read("a.json", "[{\"text\":\"a\"}]]"), "more follows");
+  EXPECT_THAT_ERROR(read("a.json", "[{\"text\":\"a\"},3]"), "value 2 has no \"text\"");
+  EXPECT_THAT_ERROR(read("a.json", "{\n\"text\":\"a\"}\n{\n\"text\":\"a\"}"), "another follows");
   EXPECT_THAT_ERROR(documents_in(folder / "none.txt"), "No such file");
   EXPECT_THAT_ERROR(documents_in(folder.path()), "it is a folder");
+  write_file(folder / "a.jsonl", "{\"text\":\"" + std::string(5000, 'x') + "\"}");
+  DocumentOptions options;
+  options.largest_record = 1000;
+  EXPECT_THAT_ERROR(documents_in(folder / "a.jsonl", options), "longer than 1000 bytes");
+  options.largest_document = 1000;
+  write_file(folder / "a.txt", std::string(300000, 'x'));
+  EXPECT_THAT_ERROR(documents_in(folder / "a.txt", options), "longer than 1000 bytes");
+}
+
+TEST(DocumentFiles, reads_one_after_another_and_refuses_before_the_first_what_cannot_be_read) {
+  const TemporaryFolder folder;
+  write_file(folder / "a.txt", "one");
+  write_file(folder / "b.jsonl", "{\"text\":\"two\"}\n{\"text\":\"\"}\n");
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(folder / "pipe") << "three"; });
+  DocumentFiles files({folder / "a.txt", folder / "b.jsonl", folder / "pipe"}, {});
+  std::vector<std::string> texts;
+  for (Part part; files.next(part);) texts.push_back(part.text);
+  writer.join();
+  EXPECT_EQ(texts, (std::vector<std::string>{"one", "two", "three"}));
+  EXPECT_EQ(files.empty_documents(), 1);
+  EXPECT_EQ(files.bytes(), 0u) << "a pipe's are not known";
+  EXPECT_EQ(DocumentFiles({folder / "a.txt"}, {}).bytes(), 3u);
+  EXPECT_THAT_ERROR(DocumentFiles({folder / "a.txt", folder / "none"}, {}), "none\": No such file");
+  EXPECT_THAT_ERROR(DocumentFiles({"-", "-"}, {}), "only once");
 }
 
 class PrepareTest : public ::testing::Test {
@@ -193,6 +250,25 @@ TEST_F(PrepareTest, nothing_appears_when_an_input_is_bad) {
   write_file(folder_ / "in.txt", "good");
   prepare(tokenizer_, chosen);
   EXPECT_FALSE(fs::exists(folder_ / "out/train.json"));
+}
+
+TEST_F(PrepareTest, nothing_of_an_earlier_call_stays_beside_the_new_files) {
+  write_file(folder_ / "in.txt", "one<|endoftext|>two<|endoftext|>three<|endoftext|>four");
+  auto chosen = options();
+  chosen.val_fraction = 0.5;
+  prepare(tokenizer_, chosen);
+  write_file(folder_ / "out/tokenizer/vocab.json", "{}");
+  write_file(folder_ / "out/notes.txt", "mine");
+  chosen.val_fraction = 0;
+  prepare(tokenizer_, chosen);
+  std::set<std::string> names;
+  for (const auto& entry : fs::recursive_directory_iterator(folder_ / "out")) {
+    names.insert(fs::relative(entry.path(), folder_ / "out").string());
+  }
+  EXPECT_EQ(names.count("val.bin") + names.count("val.json"), 0u);
+  EXPECT_EQ(names.count("tokenizer/vocab.json"), 0u);
+  EXPECT_EQ(names.count("notes.txt"), 1u);
+  EXPECT_EQ(Tokenizer::load(folder_ / "out/tokenizer").hash(), tokenizer_.hash());
 }
 
 }  // namespace

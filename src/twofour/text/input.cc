@@ -1,142 +1,79 @@
 #include "twofour/text/input.h"
 
-#include <cerrno>
-#include <string>
-#include <vector>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-#include <zlib.h>
-#include <zstd.h>
+#include <algorithm>
+#include <array>
 
 #include "twofour/base/error.h"
-#include "twofour/base/file.h"
+#include "twofour/base/log.h"
+#include "twofour/text/byte_source.h"
+#include "twofour/text/decompress.h"
 
 namespace twofour::text {
-
-struct Input::Source {
-  explicit Source(const fs::path& path) : path(path) {
-    check_readable(path);
-    fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) fail("cannot read \"{}\": {}", path.string(), system_message(errno));
-    struct stat status;
-    if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) {
-      size = static_cast<uint64_t>(status.st_size);
-    }
-  }
-  virtual ~Source() { close(fd); }
-
-  virtual size_t read(std::span<char> out) { return read_file(out); }
-
-  size_t read_file(std::span<char> out) {
-    for (;;) {
-      const ssize_t got = ::read(fd, out.data(), out.size());
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) fail("cannot read \"{}\": {}", path.string(), system_message(errno));
-      position += static_cast<uint64_t>(got);
-      return static_cast<size_t>(got);
-    }
-  }
-
-  [[noreturn]] void fail_damaged(const char* what) const {
-    fail("cannot read \"{}\": the compressed data {} near byte {}", path.string(), what, position);
-  }
-
-  fs::path path;
-  int fd = -1;
-  uint64_t size = 0, position = 0;
-};
-
 namespace {
 
-constexpr size_t kChunk = 1 << 16;
+using namespace std::string_view_literals;
 
-class GzipSource : public Input::Source {
- public:
-  explicit GzipSource(const fs::path& path) : Source(path), buffer_(kChunk) {
-    inflateInit2(&stream_, 15 + 16);  // 16: a gzip header is required
-  }
-  ~GzipSource() override { inflateEnd(&stream_); }
+std::string lower_case(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
 
-  size_t read(std::span<char> out) override {
-    stream_.next_out = reinterpret_cast<Bytef*>(out.data());
-    stream_.avail_out = static_cast<uInt>(out.size());
-    while (stream_.avail_out == out.size()) {
-      if (stream_.avail_in == 0) {
-        stream_.next_in = reinterpret_cast<Bytef*>(buffer_.data());
-        stream_.avail_in = static_cast<uInt>(read_file(buffer_));
-        if (stream_.avail_in == 0) {
-          if (inside_) fail_damaged("ends early");
-          return 0;
-        }
-      }
-      if (!inside_) inflateReset(&stream_);
-      inside_ = true;
-      const int status = inflate(&stream_, Z_NO_FLUSH);
-      if (status == Z_STREAM_END) {
-        inside_ = false;
-      } else if (status != Z_OK && status != Z_BUF_ERROR) {
-        fail_damaged("is damaged");
-      }
-    }
-    return out.size() - stream_.avail_out;
-  }
+bool names_compression(const std::string& extension) {
+  constexpr std::array kNames = {".gz", ".gzip", ".tgz", ".zst", ".zstd"};
+  return std::find(kNames.begin(), kNames.end(), extension) != kNames.end();
+}
 
- private:
-  std::vector<char> buffer_;
-  z_stream stream_{};
-  bool inside_ = false;
-};
+// Text in UTF-16 or UTF-32, by its byte-order mark or by the zeros that ASCII characters have there
+// (as Python's json tells them apart).
+const char* wide_encoding(std::string_view start) {
+  if (start.starts_with("\xff\xfe\0\0"sv) || start.starts_with("\0\0\xfe\xff"sv)) return "UTF-32";
+  if (start.starts_with("\xff\xfe"sv) || start.starts_with("\xfe\xff"sv)) return "UTF-16";
+  if (start.size() < 4) return nullptr;
+  const auto zeros = [&](bool a, bool b, bool c, bool d) {
+    return (start[0] == 0) == a && (start[1] == 0) == b && (start[2] == 0) == c &&
+           (start[3] == 0) == d;
+  };
+  if (zeros(true, false, true, false) || zeros(false, true, false, true)) return "UTF-16";
+  if (zeros(true, true, true, false) || zeros(false, true, true, true)) return "UTF-32";
+  return nullptr;
+}
 
-class ZstdSource : public Input::Source {
- public:
-  explicit ZstdSource(const fs::path& path)
-      : Source(path), buffer_(kChunk), stream_(ZSTD_createDStream()) {}
-  ~ZstdSource() override { ZSTD_freeDStream(stream_); }
-
-  size_t read(std::span<char> out) override {
-    ZSTD_outBuffer output{out.data(), out.size(), 0};
-    while (output.pos == 0) {
-      if (input_.pos == input_.size) {
-        input_ = {buffer_.data(), read_file(buffer_), 0};
-        if (input_.size == 0) {
-          if (inside_) fail_damaged("ends early");
-          return 0;
-        }
-      }
-      const size_t hint = ZSTD_decompressStream(stream_, &output, &input_);
-      if (ZSTD_isError(hint)) fail_damaged("is damaged");
-      inside_ = hint != 0;
-    }
-    return output.pos;
-  }
-
- private:
-  std::vector<char> buffer_;
-  ZSTD_DStream* stream_;
-  ZSTD_inBuffer input_{nullptr, 0, 0};
-  bool inside_ = false;
-};
+bool is_tar(std::string_view start) {
+  constexpr size_t kMagic = 257;
+  return start.size() > kMagic && start.substr(kMagic).starts_with("ustar");
+}
 
 }  // namespace
 
-Input::Input(const fs::path& path) {
-  const std::string extension = path.extension().string();
-  if (extension == ".gz") {
-    source_ = std::make_unique<GzipSource>(path);
-  } else if (extension == ".zst") {
-    source_ = std::make_unique<ZstdSource>(path);
-  } else {
-    source_ = std::make_unique<Source>(path);
+Input::Input(const std::filesystem::path& path)
+    : file_(std::make_unique<FileSource>(path)),
+      decompressed_(make_decompressor(*file_)),
+      text_(decompressed_ ? *decompressed_ : *file_) {
+  suffix_ = lower_case(path.extension().string());
+  if (names_compression(suffix_)) {
+    if (!decompressed_ && file_->size() > 0) {
+      spdlog::warn("{}: not compressed in spite of its name", name());
+    }
+    suffix_ = lower_case(path.stem().extension().string());
   }
+  const std::string_view start = peek(512);
+  if (is_tar(start)) {
+    fail("cannot read {}: it is a tar archive: tar -xOf FILE | twofour … -", name());
+  }
+  if (const char* encoding = wide_encoding(start)) {
+    fail("cannot read {}: it is {}, expected UTF-8: iconv -f {} -t UTF-8 FILE | twofour … -",
+         name(), encoding, encoding);
+  }
+  if (start.starts_with("\xef\xbb\xbf")) text_.skip(3);
 }
 
 Input::~Input() = default;
 Input::Input(Input&&) noexcept = default;
 
-size_t Input::read(std::span<char> out) { return source_->read(out); }
-uint64_t Input::file_position() const { return source_->position; }
-uint64_t Input::file_size() const { return source_->size; }
+size_t Input::read(std::span<char> out) { return text_.read(out); }
+std::string_view Input::peek(size_t size) { return text_.peek(size); }
+const std::string& Input::name() const { return file_->name(); }
+uint64_t Input::file_position() const { return file_->position(); }
+uint64_t Input::file_size() const { return file_->size(); }
 
 }  // namespace twofour::text

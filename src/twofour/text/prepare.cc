@@ -1,28 +1,23 @@
 #include "twofour/text/prepare.h"
 
-#include <optional>
-
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/log.h"
 #include "twofour/base/random.h"
-#include "twofour/text/documents.h"
+#include "twofour/text/document_encoder.h"
 #include "twofour/text/token_file.h"
 
 namespace twofour::text {
 namespace {
 
-constexpr size_t kBatchBytes = size_t{8} << 20;
-
 class Preparer {
  public:
   Preparer(const Tokenizer& tokenizer, const PrepareOptions& options)
-      : tokenizer_(tokenizer), options_(options) {
-    if (!tokenizer.end_of_text()) {
-      fail(
-          "the tokenizer has no end-of-text token (\"<|endoftext|>\", \"</s>\"), with which every "
-          "document must end");
-    }
-    end_of_text_ = *tokenizer.end_of_text();
+      : tokenizer_(tokenizer),
+        options_(options),
+        encoder_(tokenizer, [this](std::span<const int32_t> ids, bool ends_document) {
+          take(ids, ends_document);
+        }) {
     const auto open = [&](const char* name) {
       return std::make_unique<TokenFileWriter>(options.out / name, tokenizer.vocabulary_size(),
                                                tokenizer.hash(), !options.nanogpt);
@@ -32,55 +27,28 @@ class Preparer {
   }
 
   PrepareSummary run() {
-    for (const fs::path& input : options_.inputs) total_bytes_ += file_bytes(input);
+    DocumentOptions documents = options_.documents;
+    documents.safe_cut = [this](std::string_view text, size_t begin) {
+      return tokenizer_.safe_cut(text, begin);
+    };
+    DocumentFiles files(options_.inputs, documents);
+    for (Part part; files.next(part);) {
+      if (encoder_.add(std::move(part))) report(files);
+    }
+    encoder_.finish();
     PrepareSummary summary;
-    for (const fs::path& input : options_.inputs) summary.empty_documents += read_input(input);
-    flush();
+    summary.empty_documents = files.empty_documents();
     finish(summary);
     return summary;
   }
 
  private:
-  static uint64_t file_bytes(const fs::path& path) { return Input(path).file_size(); }
-
-  int64_t read_input(const fs::path& input) {
-    DocumentOptions options;
-    options.separator = options_.separator;
-    options.safe_cut = [this](std::string_view text, size_t begin) {
-      return tokenizer_.safe_cut(text, begin);
-    };
-    DocumentReader reader(input, options);
-    Part part;
-    while (reader.next(part)) {
-      batch_bytes_ += part.text.size();
-      batch_.push_back(std::move(part));
-      if (batch_bytes_ < kBatchBytes) continue;
-      flush();
-      report(reader.input().file_position());
-    }
-    done_bytes_ += reader.input().file_size();
-    return reader.empty_documents();
-  }
-
-  void flush() {
-    std::vector<std::string_view> texts;
-    std::vector<bool> continues;
-    for (const Part& part : batch_) {
-      texts.push_back(part.text);
-      continues.push_back(inside_document_);
-      inside_document_ = !part.ends_document;
-    }
-    auto encoded = tokenizer_.encode_batch(texts, continues);
-    for (size_t i = 0; i < batch_.size(); ++i) {
-      TokenFileWriter& file = goes_to_val(documents_) ? *val_ : *train_;
-      if (batch_[i].ends_document) encoded[i].push_back(end_of_text_);
-      file.append(encoded[i]);
-      if (!batch_[i].ends_document) continue;
-      file.end_document();
-      ++documents_;
-    }
-    batch_.clear();
-    batch_bytes_ = 0;
+  void take(std::span<const int32_t> ids, bool ends_document) {
+    TokenFileWriter& file = goes_to_val(documents_) ? *val_ : *train_;
+    file.append(ids);
+    if (!ends_document) return;
+    file.end_document();
+    ++documents_;
   }
 
   bool goes_to_val(int64_t document) const {
@@ -89,10 +57,10 @@ class Preparer {
     return uniform_from_bits(stream(static_cast<uint32_t>(document))[0]) < options_.val_fraction;
   }
 
-  void report(uint64_t position) const {
+  void report(const DocumentFiles& files) const {
     if (!options_.progress) return;
     const int64_t tokens = train_->tokens() + (val_ ? val_->tokens() : 0);
-    options_.progress(done_bytes_ + position, total_bytes_, tokens);
+    options_.progress(files.bytes_done(), files.bytes(), tokens);
   }
 
   void finish(PrepareSummary& summary) {
@@ -109,20 +77,27 @@ class Preparer {
           "--document-separator that parts the text into more documents",
           documents_, summary.train_documents == 0 ? "train" : "val");
     }
+    AtomicFolder tokenizer(options_.out / "tokenizer");
+    tokenizer_.save(tokenizer.path());
     train_->commit();
-    if (val_) val_->commit();
-    tokenizer_.save(options_.out / "tokenizer");
+    val_ ? val_->commit() : remove_validation();
+    tokenizer.commit();
+  }
+
+  // What an earlier call left would be validated on beside training data of this one.
+  void remove_validation() const {
+    const fs::path bin = options_.out / "val.bin";
+    if (!fs::exists(bin)) return;
+    fs::remove(token_info_path(bin));
+    fs::remove(bin);
+    spdlog::info("removed \"{}\", which belonged to other training data", bin.string());
   }
 
   const Tokenizer& tokenizer_;
   const PrepareOptions& options_;
-  int32_t end_of_text_;
   std::unique_ptr<TokenFileWriter> train_, val_;
-  std::vector<Part> batch_;
-  size_t batch_bytes_ = 0;
-  bool inside_document_ = false;  // behind the last part of the last batch
+  DocumentEncoder encoder_;
   int64_t documents_ = 0;
-  uint64_t total_bytes_ = 0, done_bytes_ = 0;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "twofour/text/documents.h"
 #include "twofour/text/tokenizer.h"
 
 namespace twofour::text {
@@ -16,8 +17,8 @@ struct PrepareOptions {
   std::filesystem::path out;
   double val_fraction = 0.05;  ///< share of the documents that goes to val.bin, chosen by `seed`
   uint64_t seed = 1;
-  bool nanogpt = false;  ///< bare uint16 files without .json
-  std::string separator = "<|endoftext|>";
+  bool nanogpt = false;       ///< bare uint16 files without .json
+  DocumentOptions documents;  ///< safe_cut is the tokenizer's
   std::function<void(uint64_t bytes_done, uint64_t bytes, int64_t tokens)> progress;
 };
 
@@ -29,8 +30,9 @@ struct PrepareSummary {
 
 /// Writes OUT/train.bin, OUT/val.bin (with val_fraction > 0) and OUT/tokenizer/. Every document
 /// ends with the end-of-text token; to which file a document goes depends on `seed` and its number
-/// alone. Nothing appears unless all inputs were read. Throws Error when a file cannot be read,
-/// when the tokenizer has no end-of-text token, or when no document is left for one of the files.
+/// alone. Nothing appears unless all inputs were read; without val_fraction an earlier val.bin
+/// goes. Throws Error when a file cannot be read, when the tokenizer has no end-of-text token, or
+/// when no document is left for one of the files.
 PrepareSummary prepare(const Tokenizer& tokenizer, const PrepareOptions& options);
 
 }  // namespace twofour::text

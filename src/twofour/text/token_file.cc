@@ -4,6 +4,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -11,6 +12,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/hash.h"
 #include "twofour/base/parallel.h"
+#include "twofour/base/progress.h"
 
 namespace twofour::text {
 namespace {
@@ -102,6 +104,7 @@ void refuse_other_kinds(const MappedFile& file) {
 
 // The whole file in blocks that fit into a cache: each is checked by all threads, then hashed.
 constexpr size_t kBlock = size_t{8} << 20;
+constexpr size_t kWorthABar = size_t{1} << 30;
 
 // Where the first id of `ids` is that is not below `vocabulary`; ids.size() if there is none.
 template <class T>
@@ -176,18 +179,21 @@ void TokenFile::check(int64_t vocabulary) {
     const std::span block(reinterpret_cast<const T*>(all.data() + first), size / sizeof(T));
     const size_t at = find_beyond(block, static_cast<uint64_t>(vocabulary));
     if (at == block.size()) return;
-    refuse(file_, fmt::format("token {} (byte {}) is the id {}, beyond the vocabulary of {}",
+    refuse(file_, fmt::format("token {} (byte {}) is the id {}, but the vocabulary has {}",
                               first / sizeof(T) + at, ids_begin_ + first + at * sizeof(T),
                               block[at], vocabulary));
   };
   Hasher hasher;
   FourByteSigns four_bytes;
+  std::optional<ProgressBar> bar;
+  if (all.size() >= kWorthABar) bar.emplace("checking " + path().filename().string(), all.size());
   for (size_t first = 0; first < all.size(); first += kBlock) {
     const std::string_view block = all.substr(first, kBlock);
     bytes_per_token == 2 ? check_block(uint16_t{}, first, block.size())
                          : check_block(uint32_t{}, first, block.size());
     four_bytes.add({reinterpret_cast<const uint16_t*>(block.data()), block.size() / 2});
     hasher.add(block);
+    if (bar) bar->update(first);
   }
   if (info_.vocabulary_size == 0 && bytes_per_token == 2 && four_bytes.found()) {
     refuse(file_,

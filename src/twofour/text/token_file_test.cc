@@ -127,7 +127,7 @@ TEST(TokenFile, check_names_the_first_id_beyond_the_vocabulary_wherever_it_is) {
       TokenFile file = TokenFile::open(bin);
       EXPECT_NO_THROW(file.check(vocabulary + 1));
       EXPECT_THAT_ERROR(file.check(vocabulary),
-                        fmt::format("token {} (byte {}) is the id {}, beyond the vocabulary of {}",
+                        fmt::format("token {} (byte {}) is the id {}, but the vocabulary has {}",
                                     at, at * (vocabulary == 400 ? 2 : 4), vocabulary, vocabulary));
     }
   }

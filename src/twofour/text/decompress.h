@@ -1,0 +1,17 @@
+// Inside text/: what compressed files hold, by their content and not by their names.
+#pragma once
+
+#include <memory>
+
+#include "twofour/text/byte_source.h"
+
+namespace twofour::text {
+
+/// What decompresses `file`: gzip (any number of members) or zstd (any number of frames, windows up
+/// to 2 GiB); null for content that is not compressed. `file` must outlive it. Throws Error for
+/// other kinds of compressed files and for archives, with the command that unpacks them. As the
+/// tools do, reading throws for damage of every kind and warns of what gzip ignores behind its last
+/// member.
+std::unique_ptr<ByteSource> make_decompressor(FileSource& file);
+
+}  // namespace twofour::text
