@@ -9,8 +9,8 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
-#include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/model_option.h"
 #include "twofour/eval/perplexity.h"
 #include "twofour/sparse/dtype.h"
 #include "twofour/text/token_file.h"
@@ -20,7 +20,8 @@ namespace twofour::cli {
 namespace {
 
 struct EvalFlags {
-  std::string model, data, dtype = "float32", weights = "packed";
+  ModelOption model;
+  std::string data, dtype = "float32", weights = "packed";
   int64_t context = 0, stride = 0, batch = 4;
   bool bare = false, json = false;
 };
@@ -37,7 +38,7 @@ int64_t count_words(const std::string& text) {
   return words;
 }
 
-EvalText read_data(const EvalFlags& flags) {
+EvalText read_data(const EvalFlags& flags, const fs::path& tokenizer_folder) {
   EvalText data;
   if (fs::path(flags.data).extension() == ".bin") {
     const text::TokenFile file = text::TokenFile::open(flags.data);
@@ -47,7 +48,7 @@ EvalText read_data(const EvalFlags& flags) {
   }
   const std::string text = read_file(flags.data);
   if (text.empty()) fail("cannot read \"{}\": the file is empty", flags.data);
-  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
+  const text::Tokenizer tokenizer = text::Tokenizer::load(tokenizer_folder);
   try {
     const std::vector<int32_t> ids =
         flags.bare ? tokenizer.encode(text) : tokenizer.encode_with_special(text);
@@ -60,9 +61,10 @@ EvalText read_data(const EvalFlags& flags) {
 }
 
 void run_perplexity(const EvalFlags& flags) {
-  model::Model model = checkpoint::load_model(flags.model, sparse::dtype_named(flags.dtype));
+  const checkpoint::ModelFolder folder = open_model(flags.model);
+  model::Model model = folder.load(sparse::dtype_named(flags.dtype));
   if (flags.weights == "packed") model::use_24_kernels(model);
-  const EvalText data = read_data(flags);
+  const EvalText data = read_data(flags, folder.place().tokenizer);
   ProgressBar bar("evaluating", 0);
   eval::PerplexityOptions options{flags.context, flags.stride, flags.batch, {}};
   options.progress = [&](int64_t done, int64_t windows) {
@@ -95,7 +97,7 @@ void add_eval(CLI::App& program) {
   group.require_subcommand(1);
   CLI::App& command = *group.add_subcommand("perplexity", "on a text or a token file");
   auto flags = std::make_shared<EvalFlags>();
-  command.add_option("--model", flags->model, "Hugging Face folder")->required()->type_name("DIR");
+  add_model_options(command, flags->model)->required();
   command.add_option("--data", flags->data, "text, or a .bin of tokens")
       ->required()
       ->type_name("FILE");
