@@ -1,4 +1,4 @@
-// model.safetensors.index.json beside two shards: an accepted one names each of their tensors.
+// model.safetensors.index.json beside two shards: an accepted one gives whole shards.
 #include <ATen/ops/arange.h>
 
 #include "twofour/checkpoint/weight_files.h"

@@ -40,6 +40,11 @@ int64_t ConfigReader::size_or(const std::string& name, int64_t otherwise) {
   return has(name) ? size(name) : otherwise;
 }
 
+int64_t ConfigReader::size_unless_absent(const std::string& name, int64_t otherwise) {
+  known_.insert(name);
+  return is_absent(name) ? otherwise : size(name);
+}
+
 double ConfigReader::positive(const std::string& name, std::optional<double> otherwise) {
   const Json& value = any(name);
   if (value.is_null() && otherwise) return *otherwise;
@@ -79,13 +84,27 @@ void ConfigReader::ignore(const std::vector<std::string>& names) {
   known_.insert(names.begin(), names.end());
 }
 
-void ConfigReader::finish() const {
+std::vector<std::string> ConfigReader::unknown() const {
+  std::vector<std::string> names;
   for (const auto& [name, value] : json_.items()) {
-    if (known_.count(name) || name.starts_with("_") || value.is_null()) continue;
-    refuse(
-        name,
-        "is not known here and might change what the model computes (if it does not, remove it)");
+    if (!known_.count(name) && !name.starts_with("_") && !value.is_null()) names.push_back(name);
   }
+  return names;
+}
+
+void ConfigReader::finish() const {
+  for (const std::string& name : unknown()) refuse_unknown(name);
+}
+
+void ConfigReader::refuse_unknown(const std::string& name) const {
+  refuse(name,
+         "is not known here and might change what the model computes (if it does not, remove it)");
+}
+
+bool is_empty_value(const Json& value) {
+  if (value.is_number()) return value == 0;
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.is_null() || value == false || (value.is_structured() && value.empty());
 }
 
 }  // namespace twofour::checkpoint

@@ -24,6 +24,8 @@ class ConfigReader {
   /// A whole number in [1, 2^31].
   int64_t size(const std::string& name);
   int64_t size_or(const std::string& name, int64_t otherwise);
+  /// The same where null does not stand for an absent field, and is refused.
+  int64_t size_unless_absent(const std::string& name, int64_t otherwise);
   /// A number above 0.
   double positive(const std::string& name, std::optional<double> otherwise = {});
   bool flag(const std::string& name, bool otherwise);
@@ -35,8 +37,11 @@ class ConfigReader {
   void require(const std::string& name, const std::vector<nlohmann::json>& supported);
   /// Fields that change no result.
   void ignore(const std::vector<std::string>& names);
-  /// Every field was read, required or ignored, or begins with "_".
+  /// The fields that were not read, required or ignored, are not null and do not begin with "_".
+  std::vector<std::string> unknown() const;
+  /// Refuses the first of unknown().
   void finish() const;
+  [[noreturn]] void refuse_unknown(const std::string& name) const;
 
   /// Refuses the value of a field.
   [[noreturn]] void refuse(const std::string& name, const std::string& reason) const;
@@ -46,5 +51,8 @@ class ConfigReader {
   std::string what_, prefix_;
   std::set<std::string> known_;
 };
+
+/// null, false, 0, "", [] or {}: what Python takes for false.
+bool is_empty_value(const nlohmann::json& value);
 
 }  // namespace twofour::checkpoint

@@ -9,7 +9,6 @@
 #include "twofour/base/error.h"
 #include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/llama2c.h"
-#include "twofour/checkpoint/model_folder.h"
 #include "twofour/model/model.h"
 #include "twofour/sparse/dtype.h"
 #include "twofour/sparse/pattern.h"
@@ -84,8 +83,9 @@ NamedTensors masks_of(const ModelFolder& folder, const WeightShapes& shapes) {
   NamedTensors masks;
   for (const auto& [name, shape] : shapes) {
     const std::string stored = folder.stored_name(name);
-    if (!folder.weights().entry(stored).compressed) continue;
-    masks.emplace_back(name, folder.weights().mask(stored));
+    const at::Tensor mask = folder.weights().mask(stored);
+    if (!mask.defined()) continue;
+    masks.emplace_back(name, mask);
     folder.weights().release(stored);
   }
   return masks;
@@ -138,15 +138,15 @@ WeightShapes parameter_shapes(const model::ModelConfig& config) {
   return shapes;
 }
 
-ModelSource open_folder(const fs::path& path) {
-  const auto folder = std::make_shared<const ModelFolder>(path);
+ModelSource open_folder(ModelFolder opened) {
+  const auto folder = std::make_shared<const ModelFolder>(std::move(opened));
   const std::shared_ptr<const ModelWeights> weights(folder, &folder->weights());
   ModelSource source;
-  source.config = OrderedJson::parse(read_file(path / kConfig, kLargestSettings));
+  source.config = folder->config_file();
   source.config.erase("quantization_config");
   source.model = folder->config().model;
   source.shapes = parameter_shapes(source.model);
-  source.extras = path;
+  source.extras = folder->place().tokenizer;
   for (const std::string& name : weights->names_as_stored()) {
     const ModelWeights::Weight& entry = weights->entry(name);
     source.tensors.push_back({name, entry.dtype, entry.shape, [weights, name] {

@@ -12,7 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "twofour/checkpoint/mask_files.h"
-#include "twofour/checkpoint/model_config.h"
+#include "twofour/checkpoint/model_folder.h"
 #include "twofour/checkpoint/safetensors.h"
 
 namespace twofour::checkpoint {
@@ -36,8 +36,8 @@ struct ModelSource {
 
 /// A Hugging Face folder, its weights plain or compressed by compressed-tensors as
 /// sparse-24-bitmask; the masks are those of masks.safetensors or of the bitmasks. Throws Error as
-/// ModelFolder, ModelWeights and read_masks do.
-ModelSource open_folder(const std::filesystem::path& folder);
+/// ModelWeights and read_masks do.
+ModelSource open_folder(ModelFolder folder);
 
 /// A llama2.c model (llama2c.h). `special` become config.json's bos_token_id and eos_token_id.
 ModelSource open_llama2c(const std::filesystem::path& path, const SpecialIds& special);

@@ -29,6 +29,10 @@ Json parse_json_object(std::string_view text, const fs::path& path, std::string_
     }
     return true;
   };
+  // Which the parser takes for the end of the text, whatever follows.
+  if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
+    fail("cannot read \"{}\": {} is no valid JSON at byte {}", path.string(), part, zero + 1);
+  }
   Json json;
   try {
     json = Json::parse(text, check);

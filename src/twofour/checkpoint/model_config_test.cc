@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "twofour/checkpoint/config_fields.h"
+
 #include "testing.h"
 
 namespace twofour::checkpoint {
@@ -56,11 +58,21 @@ TEST(ModelConfig, reads_rope_as_transformers_4_and_5_write_it) {
   EXPECT_EQ(four, five);
   EXPECT_EQ(four.rope_scaling.kind, model::RopeScaling::Kind::kLlama3);
   EXPECT_EQ(four.rope_theta, 500000.0);
-  const Json both = with(with(llama_json(), "rope_parameters", scaling), "rope_scaling", scaling);
-  EXPECT_THAT_ERROR(parse(both), "rope_scaling and rope_parameters are both there");
-  EXPECT_THAT_ERROR(parse(with(with(llama_json(), "rope_theta", 777.0), "rope_parameters",
-                               with(scaling, "rope_theta", 500000.0))),
-                    "rope_parameters.rope_theta differs from rope_theta");
+  // As in transformers, rope_scaling goes before rope_parameters, and they before what is beside
+  // them.
+  const Json linear = {{"rope_type", "linear"}, {"factor", 2.0}, {"rope_theta", 333.0}};
+  const model::LlamaConfig both =
+      parse(with(with(with(llama_json(), "rope_parameters", scaling), "rope_scaling", linear),
+                 "rope_theta", 9.0));
+  EXPECT_EQ(both.rope_scaling.kind, model::RopeScaling::Kind::kLinear);
+  EXPECT_EQ(both.rope_theta, 333.0);
+  EXPECT_EQ(parse(with(with(llama_json(), "rope_parameters", scaling),
+                       "original_max_position_embeddings", 8))
+                .rope_scaling.original_context,
+            8);
+  const Json dynamic = {{"type", "dynamic"}, {"factor", 2.0}};
+  EXPECT_EQ(parse(with(llama_json(), "rope_scaling", dynamic)).rope_scaling.kind,
+            model::RopeScaling::Kind::kNone);
   parse(with(with(llama_json(), "rope_parameters", scaling), "rope_scaling", nullptr));
   const Json older = {{"type", "linear"}, {"factor", 2.0}};
   EXPECT_EQ(parse(with(llama_json(), "rope_scaling", older)).rope_scaling.factor, 2.0);
@@ -94,7 +106,6 @@ TEST(ModelConfig, refuses_by_name_what_would_change_the_result) {
        std::vector<std::tuple<const char*, Json, const char*>>{
            {"model_type", "bert", "model_type \"bert\" is not supported"},
            {"model_type", 3, "model_type is no text"},
-           {"architectures", {"LlamaForSequenceClassification"}, "LlamaForSequenceClassification"},
            {"hidden_act", "gelu", "hidden_act \"gelu\""},
            {"sliding_window", 16, "sliding_window 16"},
            {"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}}, "rope_type \"yarn\""},
@@ -118,7 +129,6 @@ TEST(ModelConfig, refuses_by_name_what_would_change_the_result) {
            {"is_encoder_decoder", true, "is_encoder_decoder true"},
            {"pruned_heads", {{"0", {1}}}, "pruned_heads"},
            {"num_experts", 8, "num_experts is not known here"},
-           {"is_llama_config", false, "is_llama_config false"},
            {"rope_interleaved", true, "rope_interleaved true"},
            {"use_mrope", true, "use_mrope true"},
            {"logit_scale", 0.5, "logit_scale is not known here"}}) {
@@ -130,6 +140,55 @@ TEST(ModelConfig, refuses_by_name_what_would_change_the_result) {
   parse(with(llama_json(), "logit_scale", nullptr));
   EXPECT_THAT_ERROR(parse_config(std::string(100000, '['), "config.json"), "config.json");
   EXPECT_THAT_ERROR(parse_config("[]", "config.json"), "not a JSON object");
+}
+
+TEST(ModelConfig, every_field_of_the_table_is_known_and_those_that_are_used_are_read) {
+  Json gpt2 = {{"model_type", "gpt2"}};
+  for (const ConfigField& field : config_fields()) {
+    const Json nonsense = {{"no", "value"}};
+    if (field.role == FieldRole::kHarmless) {
+      EXPECT_TRUE(
+          parse_config(with(gpt2, field.name.c_str(), nonsense).dump(), "", true).warnings.empty())
+          << field.name;
+      continue;
+    }
+    // Whatever they hold, special ids and names of classes are no reason to refuse.
+    if (field.name.ends_with("_token_id") || field.name == "architectures" ||
+        field.name == "quantization_config") {
+      continue;
+    }
+    bool is_refused = false;
+    for (const char* family : {"gpt2", "llama", "qwen2"}) {
+      try {
+        parse_config(with({{"model_type", family}}, field.name.c_str(), nonsense).dump(), "");
+      } catch (const Error& error) {
+        const std::string message = error.what();
+        is_refused |= message.find(field.name) != std::string::npos &&
+                      message.find("is not known here") == std::string::npos;
+      }
+    }
+    EXPECT_TRUE(is_refused) << field.name;
+  }
+}
+
+TEST(ModelConfig, an_unknown_field_is_a_warning_unless_it_sounds_like_arithmetic) {
+  const Json json = with(with(llama_json(), "my_note", "x"), "trained_on", {1, 2});
+  const std::vector<std::string> warnings = parse_config(json.dump(), "m").warnings;
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("\"my_note\", \"trained_on\""), std::string::npos) << warnings[0];
+  EXPECT_THAT_ERROR(parse_config(json.dump(), "m", /*is_strict=*/true), "my_note is not known");
+  for (const char* name : {"embedding_scale", "qk_norm", "LogitSoftcap", "k_bias", "window_size",
+                           "num_local_experts", "hidden_activation", "residual_multiplier"}) {
+    EXPECT_TRUE(suggests_arithmetic(name)) << name;
+    EXPECT_THAT_ERROR(parse(with(llama_json(), name, 2)), "is not known here");
+    for (const Json& nothing : {Json(false), Json(0), Json(""), Json::array(), Json::object()}) {
+      EXPECT_EQ(parse_config(with(llama_json(), name, nothing).dump(), "m").warnings.size(), 1u);
+    }
+  }
+  for (const char* name : {"residual_dropout", "router_aux_loss_coef", "max_steps", "license",
+                           "properties", "layer_count", "tokenizer", "initializer_factor"}) {
+    EXPECT_FALSE(suggests_arithmetic(name)) << name;
+  }
 }
 
 TEST(ModelConfig, what_is_written_reads_the_same) {

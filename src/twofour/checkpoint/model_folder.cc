@@ -1,6 +1,7 @@
 #include "twofour/checkpoint/model_folder.h"
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 #include <set>
 
@@ -10,23 +11,23 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/checkpoint/mask_files.h"
+#include "twofour/checkpoint/run_weights.h"
+#include "twofour/sparse/dtype.h"
 
 namespace twofour::checkpoint {
 namespace {
 
 constexpr const char* kOutput = "lm_head.weight";
 
-// GPT-2's files hold their linears as [in, out] (Conv1D).
-bool is_transposed(const model::ModelConfig& config, const std::string& name) {
-  return std::holds_alternative<model::Gpt2Config>(config) &&
-         name.find(".h.") != std::string::npos && name.ends_with(".weight") &&
-         name.find(".ln_") == std::string::npos;
-}
-
-// What some files hold beside the parameters: the causal mask, RoPE's frequencies.
+// What some files hold beside the parameters: the causal mask, RoPE's frequencies and tables.
 bool is_buffer(const std::string& name) {
   return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") ||
-         name.ends_with(".rotary_emb.inv_freq");
+         name.find("rotary_emb.") != std::string::npos;
+}
+
+bool is_weight_type(at::ScalarType dtype) {
+  return dtype == at::kDouble || dtype == at::kFloat || dtype == at::kHalf ||
+         dtype == at::kBFloat16 || dtype == at::kFloat8_e4m3fn || dtype == at::kFloat8_e5m2;
 }
 
 std::string list(const std::set<std::string>& names) {
@@ -38,6 +39,14 @@ std::string list(const std::set<std::string>& names) {
     text += (text.empty() ? "\"" : ", \"") + printable(name) + "\"";
   }
   return text;
+}
+
+std::string type_text(at::ScalarType dtype) {
+  if (is_weight_type(dtype)) return sparse::dtype_name(dtype);
+  std::string name = c10::toString(dtype);
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return name;
 }
 
 std::string shape_text(at::IntArrayRef shape) { return fmt::format("{}", fmt::join(shape, "x")); }
@@ -54,6 +63,28 @@ std::string first_name(const model::ModelConfig& config) {
 bool is_tied(const model::ModelConfig& config) {
   const auto* llama = std::get_if<model::LlamaConfig>(&config);
   return !llama || llama->tied;
+}
+
+// What wrappers put in front of every name when their state is saved instead of the model's.
+std::string wrapper_of(const std::set<std::string>& missing, const std::set<std::string>& there) {
+  for (const char* wrapper : {"module.", "_orig_mod.", "base_model.model.", "model."}) {
+    const auto is_there = [&](const std::string& name) { return there.contains(wrapper + name); };
+    if (std::all_of(missing.begin(), missing.end(), is_there)) return wrapper;
+  }
+  return "";
+}
+
+[[noreturn]] void fail_missing(const fs::path& path, const std::set<std::string>& missing,
+                               const std::set<std::string>& unexpected) {
+  const std::string wrapper = wrapper_of(missing, unexpected);
+  if (wrapper.empty()) {
+    fail("cannot load \"{}\": missing tensors: {}; unexpected tensors: {}", path.string(),
+         list(missing), list(unexpected));
+  }
+  fail(
+      "cannot load \"{}\": the names of its tensors begin with \"{}\", which a wrapper around the "
+      "model put there: save the state of the model itself, or remove it from the names",
+      path.string(), wrapper);
 }
 
 // The id of "<|endoftext|>" in a tokenizer.json of this program's making, or none.
@@ -73,14 +104,14 @@ SpecialIds special_of_tokenizer(const fs::path& tokenizer) {
   return special;
 }
 
+}  // namespace
+
 void copy_tokenizer(const fs::path& from, const fs::path& to) {
   for (const std::string& file : tokenizer_files()) {
     if (!from.empty() && fs::exists(from / file))
       write_file(to / file, read_file(from / file, kLargestVocabulary));
   }
 }
-
-}  // namespace
 
 const std::set<std::string>& tokenizer_files() {
   static const std::set<std::string> kFiles = {
@@ -90,66 +121,111 @@ const std::set<std::string>& tokenizer_files() {
   return kFiles;
 }
 
-ModelFolder::ModelFolder(const fs::path& folder)
-    : config_(read_config(folder)), weights_(folder, config_.compression) {
-  const std::string prefix = prefix_of(config_.model), first = first_name(config_.model);
-  if (!weights_.contains(first) && weights_.contains(first.substr(prefix.size()))) {
-    left_out_ = prefix;
+ModelFolder::ModelFolder(const fs::path& path, bool is_strict) : place_(find_model(path)) {
+  open(path, is_strict);
+  warnings_ = config_.warnings;
+  const std::vector<std::string> of_files = weights_->warnings();
+  if (is_strict && !of_files.empty()) fail("cannot load {}", of_files[0]);
+  warnings_.insert(warnings_.end(), of_files.begin(), of_files.end());
+  check(is_strict);
+}
+
+// A run that goes on may remove a checkpoint between its being found and opened: then there is a
+// newer one.
+void ModelFolder::open(const fs::path& path, bool is_strict) {
+  if (!place_.step) {
+    config_ = read_config(place_.folder, is_strict);
+    weights_ = std::make_shared<FolderWeights>(place_.folder, config_.compression);
+    return;
   }
-  check();
+  for (;;) {
+    try {
+      const auto weights = std::make_shared<RunWeights>(place_.folder);
+      config_.model = weights->config();
+      config_.special = special_of_tokenizer(place_.tokenizer);
+      weights_ = weights;
+      return;
+    } catch (const Error&) {
+      if (fs::exists(place_.folder)) throw;
+      if (!place_.is_newest) {
+        fail("cannot load \"{}\": the run has removed it, as it keeps only the newest (--keep)",
+             path.string());
+      }
+      place_ = find_model(path);
+    }
+  }
 }
 
+nlohmann::ordered_json ModelFolder::config_file() const {
+  if (place_.step) return config_json(config_.model, config_.special, at::kFloat);
+  return nlohmann::ordered_json::parse(read_file(place_.folder / "config.json"));
+}
+
+// As transformers: each name may lack what stands in front, and an embedding that is tied to the
+// output may be there under the output's name alone.
 std::string ModelFolder::stored_name(const std::string& name) const {
-  return name.starts_with(left_out_) ? name.substr(left_out_.size()) : name;
+  if (weights_->contains(name)) return name;
+  const std::string prefix = prefix_of(config_.model);
+  if (name.starts_with(prefix) && weights_->contains(name.substr(prefix.size()))) {
+    return name.substr(prefix.size());
+  }
+  return is_tied(config_.model) && name == first_name(config_.model) ? kOutput : name;
 }
 
-void ModelFolder::check() const {
+void ModelFolder::check(bool is_strict) {
   std::set<std::string> unexpected, missing;
-  for (const std::string& name : weights_.names()) {
+  for (const std::string& name : weights_->names()) {
     if (!is_buffer(name)) unexpected.insert(name);
   }
   model::make_shapes(config_.model).visit([&](const std::string& full_name, at::Tensor& tensor) {
     const std::string name = stored_name(full_name);
     unexpected.erase(name);
-    if (!weights_.contains(name)) {
-      missing.insert(name);
-      return;
-    }
-    const ModelWeights::Weight& entry = weights_.entry(name);
-    std::vector<int64_t> shape = entry.shape;
-    if (is_transposed(config_.model, full_name)) std::reverse(shape.begin(), shape.end());
-    if (at::IntArrayRef(shape) != tensor.sizes() || !at::isFloatingType(entry.dtype)) {
-      fail("cannot load \"{}\": tensor \"{}\" is {} {}, config.json asks for floats {}",
-           path().string(), name, c10::toString(entry.dtype), shape_text(shape),
-           shape_text(tensor.sizes()));
+    if (weights_->contains(name)) {
+      check_shape(full_name, tensor);
+    } else {
+      missing.insert(full_name);
     }
   });
-  const bool has_tied_output =
-      is_tied(config_.model) && weights_.contains(kOutput) && missing.empty();
-  if (has_tied_output) unexpected.erase(kOutput);
-  if (!missing.empty() || !unexpected.empty()) {
-    fail("cannot load \"{}\": missing tensors: {}; unexpected tensors: {}", path().string(),
-         list(missing), list(unexpected));
+  if (!missing.empty()) fail_missing(path(), missing, unexpected);
+  if (is_tied(config_.model) && unexpected.erase(kOutput)) check_tied_output();
+  if (unexpected.empty()) return;
+  if (is_strict) {
+    fail("cannot load \"{}\": unexpected tensors: {}", path().string(), list(unexpected));
   }
-  if (has_tied_output) check_tied_output(first_name(config_.model));
+  warnings_.push_back(
+      fmt::format("\"{}\": tensors that config.json has no use for are ignored, as transformers "
+                  "ignores them: {} (--strict refuses)",
+                  path().string(), list(unexpected)));
 }
 
-void ModelFolder::check_tied_output(const std::string& embedding) const {
-  if (at::equal(weights_.view(kOutput), weights_.view(stored_name(embedding)))) return;
+void ModelFolder::check_shape(const std::string& name, const at::Tensor& expected) const {
+  const std::string stored = stored_name(name);
+  const ModelWeights::Weight& entry = weights_->entry(stored);
+  std::vector<int64_t> shape = entry.shape;
+  if (stores_transposed(config_.model, name)) std::reverse(shape.begin(), shape.end());
+  if (at::IntArrayRef(shape) == expected.sizes() && is_weight_type(entry.dtype)) return;
+  fail("cannot load \"{}\": tensor \"{}\" is {} {}, config.json asks for floats {}",
+       path().string(), stored, type_text(entry.dtype), shape_text(shape),
+       shape_text(expected.sizes()));
+}
+
+void ModelFolder::check_tied_output() const {
+  const std::string embedding = stored_name(first_name(config_.model));
+  if (at::equal(weights_->view(kOutput), weights_->view(embedding))) return;
   fail(
-      "cannot load \"{}\": its {} differs from the token embedding, but config.json says that they "
-      "are tied",
+      "cannot load \"{}\": its {} differs from the token embedding, but by config.json's "
+      "tie_word_embeddings they are one",
       path().string(), kOutput);
 }
 
 at::Tensor ModelFolder::stored(const std::string& name) const {
-  const at::Tensor tensor = weights_.view(stored_name(name));
-  return is_transposed(config_.model, name) ? tensor.t() : tensor;
+  const at::Tensor tensor = weights_->view(stored_name(name));
+  return stores_transposed(config_.model, name) ? tensor.t() : tensor;
 }
 
 void ModelFolder::fill(const std::string& name, at::Tensor& tensor) const {
   tensor.copy_(stored(name));
-  weights_.release(stored_name(name));
+  weights_->release(stored_name(name));
 }
 
 model::Model ModelFolder::load(at::ScalarType dtype) const {
@@ -176,7 +252,7 @@ void ModelFolder::for_each(
     const std::function<void(const std::string&, const at::Tensor&)>& fn) const {
   model::make_shapes(config_.model).visit([&](const std::string& name, at::Tensor&) {
     fn(name, stored(name));
-    weights_.release(stored_name(name));
+    weights_->release(stored_name(name));
   });
 }
 
@@ -193,7 +269,8 @@ void save_model(const fs::path& folder, const model::Model& model, const SaveOpt
   model::Model handles = model;  // the same tensors: visit is not const
   handles.visit([&](const std::string& name, at::Tensor& tensor) {
     const at::ScalarType dtype = options.dtype.value_or(tensor.scalar_type());
-    const at::Tensor stored = is_transposed(config, name) ? tensor.detach().t() : tensor.detach();
+    const at::Tensor stored =
+        stores_transposed(config, name) ? tensor.detach().t() : tensor.detach();
     tensors.push_back({name, dtype, stored.sizes().vec(),
                        [stored, dtype] { return stored.to(dtype).contiguous(); }});
     shapes[name] = tensor.sizes().vec();

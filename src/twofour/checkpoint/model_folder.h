@@ -10,8 +10,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "twofour/checkpoint/model_config.h"
+#include "twofour/checkpoint/model_place.h"
 #include "twofour/checkpoint/model_weights.h"
 #include "twofour/checkpoint/safetensors.h"
 #include "twofour/model/model.h"
@@ -22,16 +24,27 @@ namespace twofour::checkpoint {
 /// when asked for, one tensor at a time, so that a model needs its own memory and one tensor more.
 class ModelFolder {
  public:
-  /// Throws Error naming the field of config.json (read_config) or the tensor: missing and
-  /// unexpected ones are listed, and one of the wrong shape or no floating-point type is refused.
-  /// Names may lack the "transformer." or "model." in front.
-  explicit ModelFolder(const std::filesystem::path& folder);
+  /// Throws Error naming the field of config.json (read_config) or the tensor: missing ones are
+  /// listed, and one of the wrong shape or no floating-point type is refused. Names may lack the
+  /// "transformer." or "model." in front. Fields and tensors that transformers ignores are
+  /// warnings, or refused where `is_strict`.
+  ///
+  /// `path` may be what find_model takes: a run, of which the newest checkpoint is read while it is
+  /// not finished, or a checkpoint. Such a model is what the run would save now.
+  explicit ModelFolder(const std::filesystem::path& path, bool is_strict = false);
 
-  const std::filesystem::path& path() const { return weights_.folder(); }
+  /// Where it is, the steps of a checkpoint included.
+  const ModelPlace& place() const { return place_; }
+  const std::filesystem::path& path() const { return place_.folder; }
+  /// config.json as it is, or as the checkpoint's model would have it.
+  nlohmann::ordered_json config_file() const;
   const FolderConfig& config() const { return config_; }
 
+  /// What was ignored and might have meant something, one line each.
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
   /// The weights as they are stored, and the name of a parameter there.
-  const ModelWeights& weights() const { return weights_; }
+  const ModelWeights& weights() const { return *weights_; }
   std::string stored_name(const std::string& name) const;
 
   /// The whole model, each tensor converted to `dtype`.
@@ -47,18 +60,24 @@ class ModelFolder {
   void for_each(const std::function<void(const std::string&, const at::Tensor&)>& fn) const;
 
  private:
-  void check() const;
-  void check_tied_output(const std::string& output) const;
+  void open(const std::filesystem::path& path, bool is_strict);
+  void check(bool is_strict);
+  void check_shape(const std::string& name, const at::Tensor& expected) const;
+  void check_tied_output() const;
   at::Tensor stored(const std::string& name) const;
   void fill(const std::string& name, at::Tensor& tensor) const;
 
+  ModelPlace place_;
   FolderConfig config_;
-  ModelWeights weights_;
-  std::string left_out_;  ///< what the stored names lack in front
+  std::shared_ptr<const ModelWeights> weights_;
+  std::vector<std::string> warnings_;
 };
 
 /// The names of the files that a tokenizer may consist of.
 const std::set<std::string>& tokenizer_files();
+
+/// Copies them from one folder to another that is there.
+void copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to);
 
 /// ModelFolder(folder).load(dtype).
 model::Model load_model(const std::filesystem::path& folder, at::ScalarType dtype);

@@ -169,7 +169,6 @@ TEST(Gpt2Folder, refuses_by_name_what_it_cannot_compute) {
            {"\"n_head\": 4", "\"n_head\": \"4\"", "n_head is missing"},
            {"\"n_embd\": 16", "\"n_embd\": 32", "asks for floats"},
            {"\"n_layer\": 2", "\"n_layer\": 3", "missing tensors"},
-           {"\"n_layer\": 2", "\"n_layer\": 1", "unexpected tensors"},
            {"{", "", "no valid JSON"}}) {
     std::string changed = config;
     changed.replace(changed.find(from), from.size(), to);
@@ -177,6 +176,10 @@ TEST(Gpt2Folder, refuses_by_name_what_it_cannot_compute) {
     EXPECT_THAT_ERROR(load_model(path, at::kFloat), message);
   }
   EXPECT_THAT_ERROR(load_model(folder / "none", at::kFloat), "No such file");
+  write_file(path / "config.json",
+             std::string(config).replace(config.find("\"n_layer\": 2"), 12, "\"n_layer\": 1"));
+  EXPECT_EQ(ModelFolder(path).warnings().size(), 1u) << "tensors of the second layer";
+  EXPECT_THAT_ERROR(ModelFolder(path, /*is_strict=*/true), "unexpected tensors");
 }
 
 }  // namespace

@@ -4,6 +4,9 @@
 #include <set>
 #include <tuple>
 
+#include <ATen/ops/count_nonzero.h>
+#include <ATen/ops/isfinite.h>
+
 #include "twofour/base/error.h"
 #include "twofour/checkpoint/config_reader.h"
 
@@ -38,6 +41,19 @@ bool read_sparsity(const Json& sparsity, const std::string& what) {
 
 }  // namespace
 
+bool stores_transposed(const model::ModelConfig& config, const std::string& name) {
+  return std::holds_alternative<model::Gpt2Config>(config) &&
+         name.find(".h.") != std::string::npos && name.ends_with(".weight") &&
+         name.find(".ln_") == std::string::npos;
+}
+
+int64_t count_non_finite(const at::Tensor& tensor) {
+  if (!at::isFloatingType(tensor.scalar_type())) return 0;
+  // ATen asks nothing of 8-bit floats.
+  const at::Tensor values = tensor.element_size() == 1 ? tensor.to(at::kFloat) : tensor;
+  return values.numel() - at::count_nonzero(values.isfinite()).item<int64_t>();
+}
+
 bool is_sparse24_bitmask(const Json& quantization_config, const fs::path& path) {
   if (quantization_config.is_null()) return false;
   const std::string what = fmt::format("cannot load \"{}\"", path.string());
@@ -67,8 +83,8 @@ nlohmann::ordered_json sparse24_bitmask_config(const std::vector<std::string>& i
             {"ignore", ignored}}}};
 }
 
-ModelWeights::ModelWeights(const fs::path& folder, const Json& quantization_config)
-    : files_(folder) {
+FolderWeights::FolderWeights(const fs::path& folder, const Json& quantization_config)
+    : ModelWeights(folder), files_(folder) {
   const bool compressed = is_sparse24_bitmask(quantization_config, folder / "config.json");
   std::set<std::string> modules;
   for (const std::string& name : files_.names()) {
@@ -80,12 +96,12 @@ ModelWeights::ModelWeights(const fs::path& folder, const Json& quantization_conf
     }
     if (is_part) continue;
     const SafetensorsFile::Entry& entry = files_.entry(name);
-    weights_[name] = {entry.dtype, entry.shape, false};
+    weights_[name] = {entry.dtype, entry.shape};
   }
   for (const std::string& module : modules) add_compressed(module);
 }
 
-void ModelWeights::add_compressed(const std::string& module) {
+void FolderWeights::add_compressed(const std::string& module) {
   const std::string name = part(module, kWeight);
   for (const std::string_view suffix : {kShape, kCompressed, kBitmask}) {
     if (files_.contains(part(module, suffix))) continue;
@@ -102,7 +118,8 @@ void ModelWeights::add_compressed(const std::string& module) {
     const auto* sizes = shape.const_data_ptr<int64_t>();
     const std::vector<int64_t> matrix = {sizes[0], sizes[1]};
     check_sizes24(values.dtype, values.shape, bits.dtype, bits.shape, matrix);
-    weights_[name] = {values.dtype, matrix, true};
+    weights_[name] = {values.dtype, matrix};
+    compressed_.insert(name);
   } catch (const Error& error) {
     fail("cannot load \"{}\": compressed tensor \"{}\": {}",
          files_.file(part(module, kCompressed)).string(), printable(name), error.what());
@@ -115,11 +132,11 @@ std::vector<std::string> ModelWeights::names() const {
   return all;
 }
 
-std::vector<std::string> ModelWeights::names_as_stored() const {
+std::vector<std::string> FolderWeights::names_as_stored() const {
   std::vector<std::tuple<fs::path, uint64_t, std::string>> places;
   for (const auto& [name, weight] : weights_) {
     const std::string stored =
-        weight.compressed ? part(module_of(name, kWeight), kCompressed) : name;
+        is_compressed(name) ? part(module_of(name, kWeight), kCompressed) : name;
     places.emplace_back(files_.file(stored), files_.entry(stored).first, name);
   }
   std::sort(places.begin(), places.end());
@@ -136,14 +153,14 @@ const ModelWeights::Weight& ModelWeights::entry(const std::string& name) const {
   return found->second;
 }
 
-Sparse24Bitmask ModelWeights::parts_of(const std::string& name) const {
+Sparse24Bitmask FolderWeights::parts_of(const std::string& name) const {
   const std::string module = module_of(name, kWeight);
   return {files_.view(part(module, kCompressed)), files_.view(part(module, kBitmask)),
           files_.view(part(module, kShape))};
 }
 
-at::Tensor ModelWeights::view(const std::string& name) const {
-  if (!entry(name).compressed) return files_.view(name);
+at::Tensor FolderWeights::view(const std::string& name) const {
+  if (!is_compressed(name)) return files_.view(name);
   try {
     return decompress24(parts_of(name));
   } catch (const Error& error) {
@@ -153,12 +170,12 @@ at::Tensor ModelWeights::view(const std::string& name) const {
   }
 }
 
-at::Tensor ModelWeights::mask(const std::string& name) const {
-  return entry(name).compressed ? mask_of(parts_of(name)) : at::Tensor();
+at::Tensor FolderWeights::mask(const std::string& name) const {
+  return is_compressed(name) ? mask_of(parts_of(name)) : at::Tensor();
 }
 
-void ModelWeights::release(const std::string& name) const {
-  if (!entry(name).compressed) return files_.release(name);
+void FolderWeights::release(const std::string& name) const {
+  if (!is_compressed(name)) return files_.release(name);
   for (const std::string_view suffix : {kShape, kCompressed, kBitmask}) {
     files_.release(part(module_of(name, kWeight), suffix));
   }

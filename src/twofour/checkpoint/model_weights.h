@@ -6,16 +6,25 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "twofour/checkpoint/sparse24_bitmask.h"
 #include "twofour/checkpoint/weight_files.h"
+#include "twofour/model/model.h"
 
 namespace twofour::checkpoint {
+
+/// GPT-2's files hold their linears as [in, out] (transformers' Conv1D).
+bool stores_transposed(const model::ModelConfig& config, const std::string& name);
+
+/// Values that are infinite or not a number.
+int64_t count_non_finite(const at::Tensor& tensor);
 
 /// Whether config.json's quantization_config says that weights are stored as sparse-24-bitmask
 /// (false for null and for sparsity "dense"). Throws Error naming `path` and the field for every
@@ -26,40 +35,66 @@ bool is_sparse24_bitmask(const nlohmann::json& quantization_config,
 /// quantization_config for such a folder, in which every Linear but `ignored` is compressed.
 nlohmann::ordered_json sparse24_bitmask_config(const std::vector<std::string>& ignored);
 
-/// Takes WeightFiles' place where a folder may be compressed: the same functions, and a compressed
-/// weight looks like a plain one.
+/// The weights of a model by their parameters' names; a tensor is made or mapped when it is asked
+/// for.
 class ModelWeights {
+ public:
+  virtual ~ModelWeights() = default;
+
+  struct Weight {
+    at::ScalarType dtype;
+    std::vector<int64_t> shape;  ///< as stored: GPT-2's linears are [in, out]
+  };
+
+  const std::filesystem::path& folder() const { return folder_; }
+  bool contains(const std::string& name) const { return weights_.count(name) != 0; }
+  std::vector<std::string> names() const;  ///< sorted
+  /// Throws for an unknown name, as the next three.
+  const Weight& entry(const std::string& name) const;
+
+  virtual std::vector<std::string> names_as_stored() const = 0;  ///< in the order of the files
+  /// Often a view of the file: never write to it.
+  virtual at::Tensor view(const std::string& name) const = 0;
+  /// As mask_files.h has it; undefined for a weight without one.
+  virtual at::Tensor mask(const std::string& name) const = 0;
+  /// The tensor's pages may leave memory.
+  virtual void release(const std::string& name) const = 0;
+  /// What was odd about the files, one line each.
+  virtual std::vector<std::string> warnings() const { return {}; }
+
+ protected:
+  explicit ModelWeights(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  std::map<std::string, Weight> weights_;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+/// Takes WeightFiles' place where a folder may be compressed: a compressed weight looks like a
+/// plain one.
+class FolderWeights final : public ModelWeights {
  public:
   /// `quantization_config` is that of config.json, null for none. Throws Error naming file and
   /// tensor as WeightFiles does, and for a compressed weight of which a part is missing, that is
   /// there uncompressed too, or whose parts' types and sizes disagree.
-  ModelWeights(const std::filesystem::path& folder, const nlohmann::json& quantization_config);
+  FolderWeights(const std::filesystem::path& folder, const nlohmann::json& quantization_config);
 
-  const std::filesystem::path& folder() const { return files_.folder(); }
-  bool contains(const std::string& name) const { return weights_.count(name) != 0; }
-  std::vector<std::string> names() const;            ///< sorted
-  std::vector<std::string> names_as_stored() const;  ///< in the order of the files
-
-  struct Weight {
-    at::ScalarType dtype;
-    std::vector<int64_t> shape;
-    bool compressed = false;
-  };
-  /// Throws for an unknown name, as the next four.
-  const Weight& entry(const std::string& name) const;
-  /// The tensor, for a compressed weight made at each call (throws Error for a bitmask that does
-  /// not keep two of each four), else as WeightFiles::view: never write to it.
-  at::Tensor view(const std::string& name) const;
-  /// As mask_files.h has it; undefined for a weight that is not compressed.
-  at::Tensor mask(const std::string& name) const;
-  void release(const std::string& name) const;
+  std::vector<std::string> names_as_stored() const override;
+  /// A compressed weight is made at each call: throws Error for a bitmask that does not keep two of
+  /// each four.
+  at::Tensor view(const std::string& name) const override;
+  at::Tensor mask(const std::string& name) const override;
+  void release(const std::string& name) const override;
+  std::vector<std::string> warnings() const override { return files_.warnings(); }
 
  private:
   void add_compressed(const std::string& module);
+  bool is_compressed(const std::string& name) const { return compressed_.count(name) != 0; }
   Sparse24Bitmask parts_of(const std::string& name) const;
 
   WeightFiles files_;
-  std::map<std::string, Weight> weights_;
+  std::set<std::string> compressed_;
 };
 
 }  // namespace twofour::checkpoint

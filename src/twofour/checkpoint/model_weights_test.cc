@@ -29,16 +29,16 @@ NamedTensors parts(const std::string& module) {
           {module + ".shape", stored.shape}};
 }
 
-ModelWeights open_with(const TemporaryFolder& folder, NamedTensors tensors,
-                       const Json& config = kConfig) {
+FolderWeights open_with(const TemporaryFolder& folder, NamedTensors tensors,
+                        const Json& config = kConfig) {
   tensors.emplace_back("norm.weight", at::arange(3, at::kFloat));
   write_safetensors(folder / "model.safetensors", tensors);
-  return ModelWeights(folder.path(), config);
+  return FolderWeights(folder.path(), config);
 }
 
 TEST(ModelWeights, compressed_weights_look_like_plain_ones) {
   const TemporaryFolder folder;
-  const ModelWeights weights = open_with(folder, parts("up"));
+  const FolderWeights weights = open_with(folder, parts("up"));
   EXPECT_EQ(weights.names(), (std::vector<std::string>{"norm.weight", "up.weight"}));
   EXPECT_EQ(weights.entry("up.weight").shape, (std::vector<int64_t>{2, 12}));
   EXPECT_TRUE(weights.view("up.weight").equal(small24()));

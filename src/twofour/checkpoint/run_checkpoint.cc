@@ -14,8 +14,9 @@ constexpr int kVersion = 1;
 constexpr std::string_view kPrefix = "step-";
 constexpr const char* kStateFile = "state.json";
 
-fs::path checkpoint_path(const fs::path& run, int64_t step) {
-  return run / "checkpoints" / fmt::format("{}{:07}", kPrefix, step);
+[[noreturn]] void fail_damaged(const fs::path& path) {
+  fail("cannot use the checkpoint: \"{}\" is damaged; remove its folder to take an older one",
+       path.string());
 }
 
 // The steps of the complete checkpoints, oldest first.
@@ -38,6 +39,10 @@ std::vector<int64_t> steps_of(const fs::path& run) {
 }
 
 }  // namespace
+
+fs::path checkpoint_path(const fs::path& run, int64_t step) {
+  return run / "checkpoints" / fmt::format("{}{:07}", kPrefix, step);
+}
 
 void save_checkpoint(const fs::path& run, int64_t step, const RunState& state, int64_t keep) {
   AtomicFolder folder(checkpoint_path(run, step));
@@ -63,25 +68,34 @@ std::optional<int64_t> latest_checkpoint(const fs::path& run) {
   return steps.back();
 }
 
+nlohmann::ordered_json read_state(const fs::path& folder) {
+  const fs::path path = folder / kStateFile;
+  const auto state =
+      nlohmann::ordered_json::parse(read_file(path, kLargestSettings), nullptr, false);
+  if (!state.is_object() || !state.contains("files") || !state["files"].is_object() ||
+      state.value("version", 0) != kVersion) {
+    fail_damaged(path);
+  }
+  return state;
+}
+
+SafetensorsFile open_checkpoint_file(const fs::path& folder, const nlohmann::ordered_json& state,
+                                     const std::string& name) {
+  const fs::path path = folder / name;
+  const auto hash = state.at("files").find(name);
+  if (hash == state.at("files").end() || fs::path(name).filename() != name || !hash->is_string() ||
+      hash_of(MappedFile(path).text()) != hash->get<std::string>()) {
+    fail_damaged(path);
+  }
+  return SafetensorsFile(path);
+}
+
 RunState load_checkpoint(const fs::path& run, int64_t step) {
   const fs::path folder = checkpoint_path(run, step);
-  const fs::path state_path = folder / kStateFile;
   RunState state;
-  state.state =
-      nlohmann::ordered_json::parse(read_file(state_path, kLargestSettings), nullptr, false);
-  if (!state.state.is_object() || !state.state.contains("files") ||
-      !state.state["files"].is_object() || state.state.value("version", 0) != kVersion) {
-    fail("cannot resume: \"{}\" is damaged; remove its folder to go on from an older checkpoint",
-         state_path.string());
-  }
+  state.state = read_state(folder);
   for (const auto& [name, hash] : state.state["files"].items()) {
-    const fs::path path = folder / name;
-    if (fs::path(name).filename() != name || !hash.is_string() ||
-        hash_of(MappedFile(path).text()) != hash.get<std::string>()) {
-      fail("cannot resume: \"{}\" is damaged; remove its folder to go on from an older checkpoint",
-           path.string());
-    }
-    const SafetensorsFile file(path);
+    const SafetensorsFile file = open_checkpoint_file(folder, state.state, name);
     NamedTensors tensors;
     for (const auto& [tensor, entry] : file.entries())
       tensors.emplace_back(tensor, file.view(tensor));

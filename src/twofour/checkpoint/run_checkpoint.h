@@ -32,4 +32,15 @@ std::optional<int64_t> latest_checkpoint(const std::filesystem::path& run);
 /// first: throws Error naming a missing or damaged file.
 RunState load_checkpoint(const std::filesystem::path& run, int64_t step);
 
+/// RUN/checkpoints/step-NNNNNNN.
+std::filesystem::path checkpoint_path(const std::filesystem::path& run, int64_t step);
+
+/// The small values of the checkpoint in `folder`, and the files' hashes. Throws Error naming a
+/// missing or damaged state.json.
+nlohmann::ordered_json read_state(const std::filesystem::path& folder);
+
+/// One of its files, after its hash was compared. Throws Error naming a missing or damaged one.
+SafetensorsFile open_checkpoint_file(const std::filesystem::path& folder,
+                                     const nlohmann::ordered_json& state, const std::string& name);
+
 }  // namespace twofour::checkpoint

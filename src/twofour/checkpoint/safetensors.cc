@@ -26,7 +26,7 @@ struct TypeName {
   at::ScalarType dtype;
 };
 
-constexpr std::array<TypeName, 12> kTypes = {{{"F64", at::kDouble},
+constexpr std::array<TypeName, 19> kTypes = {{{"F64", at::kDouble},
                                               {"F32", at::kFloat},
                                               {"F16", at::kHalf},
                                               {"BF16", at::kBFloat16},
@@ -37,7 +37,14 @@ constexpr std::array<TypeName, 12> kTypes = {{{"F64", at::kDouble},
                                               {"U8", at::kByte},
                                               {"BOOL", at::kBool},
                                               {"F8_E4M3", at::kFloat8_e4m3fn},
-                                              {"F8_E5M2", at::kFloat8_e5m2}}};
+                                              {"F8_E5M2", at::kFloat8_e5m2},
+                                              {"F8_E4M3FNUZ", at::kFloat8_e4m3fnuz},
+                                              {"F8_E5M2FNUZ", at::kFloat8_e5m2fnuz},
+                                              {"F8_E8M0", at::kFloat8_e8m0fnu},
+                                              {"U16", at::kUInt16},
+                                              {"U32", at::kUInt32},
+                                              {"U64", at::kUInt64},
+                                              {"C64", at::kComplexFloat}}};
 
 const char* name_of(at::ScalarType dtype) {
   for (const TypeName& type : kTypes) {
@@ -101,6 +108,7 @@ void SafetensorsFile::read_header() {
       add_entry(name, &value);
       continue;
     }
+    if (value.is_null()) continue;
     if (!value.is_object()) fail("cannot read \"{}\": its metadata is no object", path);
     for (const auto& [key, text] : value.items()) {
       if (!text.is_string()) fail("cannot read \"{}\": its metadata holds more than text", path);

@@ -22,6 +22,39 @@ bool is_shard_name(const Json& value) {
          name.find('\0') == std::string::npos;
 }
 
+// Weights of another format or name than those that are looked for.
+[[noreturn]] void fail_without_weights(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    names.insert(entry.path().filename().string());
+  }
+  std::string reason = fmt::format("it holds no {}", kSingle);
+  for (const std::string& name : names) {
+    if (name.starts_with("pytorch_model") && (name.ends_with(".bin") || name.ends_with(".json"))) {
+      reason = fmt::format(
+          "its weights are pickled ({}); save them as safetensors, with save_pretrained of "
+          "transformers",
+          printable(name));
+    } else if (name.starts_with("tf_model") || name.starts_with("flax_model")) {
+      reason = fmt::format("its weights are TensorFlow's or Flax's ({}); save them as safetensors",
+                           printable(name));
+    } else if (name == "adapter_model.safetensors") {
+      reason =
+          "it holds an adapter (LoRA) without its model: merge them with merge_and_unload of "
+          "peft and save_pretrained";
+    } else if (name.ends_with(".safetensors") && name.find("-of-") != std::string::npos) {
+      reason = fmt::format("it holds shards, but no {} that lists them", kIndex);
+    } else if (name.ends_with(".safetensors") && name != "masks.safetensors") {
+      reason = fmt::format("it holds \"{}\", but weights are read from {}: rename it",
+                           printable(name), kSingle);
+    } else {
+      continue;
+    }
+    break;
+  }
+  fail("cannot load \"{}\": {}", folder.string(), reason);
+}
+
 using Shards = std::vector<std::vector<TensorToWrite>>;
 
 Shards split(std::span<const TensorToWrite> tensors, uint64_t largest_shard) {
@@ -47,17 +80,12 @@ Shards split(std::span<const TensorToWrite> tensors, uint64_t largest_shard) {
 }  // namespace
 
 WeightFiles::WeightFiles(const fs::path& folder) : folder_(folder) {
-  if (!fs::exists(folder / kSingle) && fs::exists(folder / kIndex)) {
+  if (fs::is_symlink(folder / kSingle) || fs::exists(folder / kSingle)) {
+    add_file(folder / kSingle);
+  } else if (fs::exists(folder / kIndex)) {
     read_index(folder / kIndex);
   } else {
-    if (!fs::exists(folder / kSingle) && (fs::exists(folder / "pytorch_model.bin") ||
-                                          fs::exists(folder / "pytorch_model.bin.index.json"))) {
-      fail(
-          "cannot load \"{}\": its weights are pickled (pytorch_model.bin); save them as "
-          "safetensors, with save_pretrained of transformers",
-          folder.string());
-    }
-    add_file(folder / kSingle);
+    fail_without_weights(folder);
   }
 }
 
@@ -88,18 +116,28 @@ void WeightFiles::read_index(const fs::path& path) {
     shards.insert(shard.get<std::string>());
   }
   for (const std::string& shard : shards) add_file(folder_ / shard);
-  for (const auto& [name, shard] : map->items()) {
+  compare(*map, path);
+}
+
+void WeightFiles::compare(const Json& map, const fs::path& path) {
+  std::vector<std::string> misplaced, left_out;
+  for (const auto& [name, shard] : map.items()) {
     const auto found = where_.find(name);
     if (found == where_.end() || files_[found->second].path().filename().string() != shard) {
-      fail("cannot read \"{}\": it places \"{}\" in \"{}\", which lacks it", path.string(),
-           printable(name), printable(shard.get<std::string>()));
+      misplaced.push_back(name);
     }
   }
   for (const auto& [name, index] : where_) {
-    if (map->contains(name)) continue;
-    fail("cannot load \"{}\": it holds the tensor \"{}\", which \"{}\" does not name",
-         files_[index].path().string(), printable(name), kIndex);
+    if (!map.contains(name)) left_out.push_back(name);
   }
+  const auto warn = [&](const std::vector<std::string>& names, const char* what) {
+    if (names.empty()) return;
+    warnings_.push_back(fmt::format(
+        "\"{}\" {} \"{}\"{}: its shards count", path.string(), what, printable(names[0]),
+        names.size() > 1 ? fmt::format(" and {} more tensors", names.size() - 1) : ""));
+  };
+  warn(misplaced, "does not say where to find");
+  warn(left_out, "leaves out");
 }
 
 std::vector<std::string> WeightFiles::names() const {

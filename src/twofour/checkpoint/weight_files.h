@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "twofour/checkpoint/safetensors.h"
 
 namespace twofour::checkpoint {
@@ -17,9 +19,10 @@ namespace twofour::checkpoint {
 ///
 /// Nothing is read before every file was validated in full. Throws Error naming file and tensor
 /// for what SafetensorsFile refuses, and for an index whose "weight_map" is missing, names a file
-/// that is not a plain name in this folder ending in .safetensors, names a tensor that its shard
-/// lacks, or leaves out a tensor that a shard holds; and for a tensor that two shards hold. Files
-/// may be symbolic links, as in the Hugging Face cache. metadata.total_size informs only.
+/// that is not a plain name in this folder ending in .safetensors; and for a tensor that two shards
+/// hold. Files may be symbolic links, as in the Hugging Face cache. As in transformers, an index
+/// says which files there are and no more: a tensor that it places elsewhere than it lies, or that
+/// it leaves out, is a warning; metadata informs only.
 class WeightFiles {
  public:
   explicit WeightFiles(const std::filesystem::path& folder);
@@ -39,15 +42,18 @@ class WeightFiles {
   void release(const std::string& name) const;
 
   uint64_t data_bytes() const;  ///< of all tensors
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   const SafetensorsFile& file_of(const std::string& name) const;
   void add_file(const std::filesystem::path& path);
   void read_index(const std::filesystem::path& path);
+  void compare(const nlohmann::json& map, const std::filesystem::path& path);
 
   std::filesystem::path folder_;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, size_t> where_;
+  std::vector<std::string> warnings_;
 };
 
 /// Writes model.safetensors or, for more than `largest_shard` bytes, shards named

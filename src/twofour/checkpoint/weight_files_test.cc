@@ -86,16 +86,28 @@ TEST(WeightFiles, shards_may_be_links_and_the_single_file_comes_first) {
   EXPECT_EQ(WeightFiles(folder.path()).names(), std::vector<std::string>{"only"});
 }
 
-TEST(WeightFiles, an_index_that_disagrees_with_its_shards_is_refused) {
+TEST(WeightFiles, an_index_says_which_files_there_are_and_no_more) {
   const TemporaryFolder folder;
   const fs::path& path = folder.path();
   const std::string one = "\"one.safetensors\"", two = "\"two.safetensors\"";
-  open_with(path, map_of(one, one, two));
-  EXPECT_THAT_ERROR(open_with(path, map_of(two, one, two)), "places \"a\" in \"two.safetensors\"");
+  EXPECT_TRUE(open_with(path, map_of(one, one, two)).warnings().empty());
+  for (const auto& [index, warning] : std::vector<std::pair<std::string, std::string>>{
+           {map_of(two, one, two), "does not say where to find \"a\""},
+           {R"({"weight_map":{"a":)" + one + ",\"c\":" + two + "}}", "leaves out \"b\""},
+           {R"({"weight_map":{"d":)" + one + ",\"c\":" + two + "}}",
+            "leaves out \"a\" and 1 more"}}) {
+    const WeightFiles files = open_with(path, index);
+    EXPECT_EQ(files.names(), (std::vector<std::string>{"a", "b", "c"}));
+    ASSERT_FALSE(files.warnings().empty()) << index;
+    EXPECT_NE(files.warnings().back().find(warning), std::string::npos) << files.warnings().back();
+  }
+}
+
+TEST(WeightFiles, an_index_that_names_no_set_of_files_is_refused) {
+  const TemporaryFolder folder;
+  const fs::path& path = folder.path();
+  const std::string one = "\"one.safetensors\"", two = "\"two.safetensors\"";
   EXPECT_THAT_ERROR(open_with(path, map_of(one, one, "\"none.safetensors\"")), "No such file");
-  EXPECT_THAT_ERROR(open_with(path, R"({"weight_map":{"a":)" + one + "}}"),
-                    "one.safetensors\": it holds the tensor \"b\"");
-  EXPECT_THAT_ERROR(open_with(path, R"({"weight_map":{"d":)" + one + "}}"), "places \"d\"");
   EXPECT_THAT_ERROR(open_with(path, R"({"weight_map":{"a":)" + one + ",\"a\":" + two + "}}"),
                     "names \"a\" twice");
   EXPECT_THAT_ERROR(open_with(path, "{}"), "\"weight_map\" is missing");
@@ -104,7 +116,11 @@ TEST(WeightFiles, an_index_that_disagrees_with_its_shards_is_refused) {
   fs::copy_file(path / "two.safetensors", path / "three.safetensors");
   EXPECT_THAT_ERROR(open_with(path, map_of(one, "\"three.safetensors\"", two)), "holds the tensor");
   fs::remove(path / kIndex);
-  EXPECT_THAT_ERROR(WeightFiles{path}, "model.safetensors\": No such file");
+  EXPECT_THAT_ERROR(WeightFiles{path}, "rename it");
+  fs::remove(path / "one.safetensors");
+  fs::remove(path / "two.safetensors");
+  fs::remove(path / "three.safetensors");
+  EXPECT_THAT_ERROR(WeightFiles{path}, "holds no model.safetensors");
 }
 
 TEST(WeightFiles, no_shard_leads_out_of_the_folder) {

@@ -9,13 +9,14 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/log.h"
 #include "twofour/base/progress.h"
 #include "twofour/checkpoint/conversion.h"
 #include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/llama2c.h"
-#include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/convert_tokens.h"
+#include "twofour/cli/model_option.h"
 #include "twofour/sparse/dtype.h"
 #include "twofour/text/llama2c_tokenizer.h"
 #include "twofour/text/token_file.h"
@@ -28,7 +29,7 @@ using checkpoint::ModelSource;
 
 struct ConvertFlags {
   std::string in, out, to, dtype, tokenizer, model, largest_shard;
-  bool force = false, json = false;
+  bool force = false, json = false, is_strict = false;
 };
 
 bool is_model(const std::string& format) {
@@ -43,7 +44,9 @@ bool is_folder(const std::string& format) {
 // become: so a damaged one is read as what was meant, and refused with the place of the damage.
 std::string format_of(const fs::path& in, const std::string& to) {
   if (fs::is_directory(in)) {
-    const auto config = checkpoint::read_json_object(in / "config.json");
+    const checkpoint::ModelPlace place = checkpoint::find_model(in);
+    if (place.step) return "hf";
+    const auto config = checkpoint::read_json_object(place.folder / "config.json");
     return config.contains("quantization_config") ? "compressed-tensors" : "hf";
   }
   if (is_model(to)) return "llama2c";
@@ -130,11 +133,12 @@ bool comes_again(const fs::directory_entry& entry, const fs::path& in,
 
 // Replacing a folder deletes all that it holds, so it may hold a model only, and what comes again.
 void check_replaceable(const fs::path& folder, const fs::path& in) {
+  const fs::path extras_in = fs::is_directory(in) ? checkpoint::find_model(in).tokenizer : in;
   const std::set<fs::directory_entry> entries(fs::directory_iterator(folder), {});
   if (entries.empty()) return;
-  const std::set<std::string> extras = checkpoint::extra_files(in);
+  const std::set<std::string> extras = checkpoint::extra_files(extras_in);
   for (const fs::directory_entry& entry : entries) {
-    if (is_model_file(entry) || comes_again(entry, in, extras)) continue;
+    if (is_model_file(entry) || comes_again(entry, extras_in, extras)) continue;
     fail(
         "\"{}\" holds \"{}\", no file of a model, which --force would delete: remove it or choose "
         "another OUT",
@@ -205,11 +209,20 @@ checkpoint::SpecialIds special_ids(const std::optional<text::Tokenizer>& tokeniz
   return special;
 }
 
+// What a model that computes nothing may have come from; its bits are kept.
+void warn_of_non_finite(const std::set<std::string>& names) {
+  if (names.empty()) return;
+  ProgressBar::clear_line();
+  spdlog::warn(
+      "\"{}\"{} values that are infinite or no number", printable(*names.begin()),
+      names.size() == 1 ? " holds" : fmt::format(" and {} more tensors hold", names.size() - 1));
+}
+
 void convert_model(const ConvertFlags& flags, const std::string& from) {
   const std::optional<text::Tokenizer> tokenizer = load_tokenizer(flags);
   ModelSource source = from == "llama2c"
                            ? checkpoint::open_llama2c(flags.in, special_ids(tokenizer))
-                           : checkpoint::open_folder(flags.in);
+                           : checkpoint::open_folder(open_model({flags.in, flags.is_strict}));
   const int64_t vocabulary =
       std::visit([](const auto& config) { return config.vocabulary; }, source.model);
   if (tokenizer && tokenizer->vocabulary_size() > vocabulary) {
@@ -224,11 +237,14 @@ void convert_model(const ConvertFlags& flags, const std::string& from) {
   if (!flags.dtype.empty()) checkpoint::convert_dtype(source, sparse::dtype_named(flags.dtype));
   uint64_t total = 0, done = 0;
   for (const auto& tensor : source.tensors) total += tensor.bytes();
+  std::set<std::string> non_finite;
   ProgressBar bar("converting", total);
   for (auto& tensor : source.tensors) {
-    tensor.make = [&, make = tensor.make, bytes = tensor.bytes()] {
+    tensor.make = [&, make = tensor.make, name = tensor.name, bytes = tensor.bytes()] {
       bar.update(std::min(total, done += bytes));
-      return make();
+      at::Tensor values = make();
+      if (checkpoint::count_non_finite(values) > 0) non_finite.insert(name);
+      return values;
     };
   }
   if (flags.to == "llama2c") {
@@ -239,10 +255,11 @@ void convert_model(const ConvertFlags& flags, const std::string& from) {
   } else {
     save_folder(flags, source, tokenizer);
   }
+  warn_of_non_finite(non_finite);
 }
 
 void convert_masks(const ConvertFlags& flags) {
-  const checkpoint::ModelFolder folder(flags.model);
+  const checkpoint::ModelFolder folder = open_model({flags.model, flags.is_strict});
   const checkpoint::WeightShapes shapes = checkpoint::parameter_shapes(folder.config().model);
   checkpoint::write_masks(flags.out, checkpoint::read_masks(flags.in, shapes), shapes);
 }
@@ -334,6 +351,7 @@ void add_convert(CLI::App& program) {
                   "llama2c as tokenizer.bin beside OUT); for twofour: what made the tokens")
       ->type_name("PATH");
   command.add_option("--model", flags->model, "the model whose masks IN holds")->type_name("DIR");
+  add_strict_option(command, flags->is_strict);
   command.add_flag("--force", flags->force, "replace OUT");
   add_threads_option(command);
   command.add_flag("--json", flags->json, "print the summary as one JSON object");

@@ -9,9 +9,9 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
-#include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/input_options.h"
+#include "twofour/cli/model_option.h"
 #include "twofour/eval/perplexity.h"
 #include "twofour/sparse/dtype.h"
 #include "twofour/text/document_encoder.h"
@@ -22,7 +22,8 @@ namespace twofour::cli {
 namespace {
 
 struct EvalFlags {
-  std::string model, data, dtype = "float32", weights = "packed";
+  ModelOption model;
+  std::string data, dtype = "float32", weights = "packed";
   int64_t context = 0, stride = 0, batch = 4;
   bool bare = false, json = false;
   text::DocumentOptions documents;
@@ -50,8 +51,8 @@ EvalText read_token_file(const fs::path& path, const model::Model& model) {
 }
 
 // A text is one document, as it stands; documents in JSON follow each other as in a token file.
-EvalText read_text(const EvalFlags& flags) {
-  const text::Tokenizer tokenizer = text::Tokenizer::load(flags.model);
+EvalText read_text(const EvalFlags& flags, const fs::path& tokenizer_folder) {
+  const text::Tokenizer tokenizer = text::Tokenizer::load(tokenizer_folder);
   text::DocumentOptions options = flags.documents;
   options.whole_texts = true;
   text::DocumentFiles files({flags.data}, options);
@@ -75,15 +76,17 @@ EvalText read_text(const EvalFlags& flags) {
   return data;
 }
 
-EvalText read_data(const EvalFlags& flags, const model::Model& model) {
+EvalText read_data(const EvalFlags& flags, const model::Model& model,
+                   const fs::path& tokenizer_folder) {
   if (fs::path(flags.data).extension() == ".bin") return read_token_file(flags.data, model);
-  return read_text(flags);
+  return read_text(flags, tokenizer_folder);
 }
 
 void run_perplexity(const EvalFlags& flags) {
-  model::Model model = checkpoint::load_model(flags.model, sparse::dtype_named(flags.dtype));
+  const checkpoint::ModelFolder folder = open_model(flags.model);
+  model::Model model = folder.load(sparse::dtype_named(flags.dtype));
   if (flags.weights == "packed") model::use_24_kernels(model);
-  const EvalText data = read_data(flags, model);
+  const EvalText data = read_data(flags, model, folder.place().tokenizer);
   std::optional<ProgressBar> bar;
   eval::PerplexityOptions options{flags.context, flags.stride, flags.batch, {}};
   options.progress = [&](int64_t done, int64_t windows) {
@@ -118,7 +121,7 @@ void add_eval(CLI::App& program) {
   group.require_subcommand(1);
   CLI::App& command = *group.add_subcommand("perplexity", "on a text or a token file");
   auto flags = std::make_shared<EvalFlags>();
-  command.add_option("--model", flags->model, "Hugging Face folder")->required()->type_name("DIR");
+  add_model_options(command, flags->model)->required();
   command
       .add_option(
           "--data", flags->data,

@@ -11,8 +11,8 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/log.h"
-#include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/model_option.h"
 #include "twofour/cli/text_stream.h"
 #include "twofour/sparse/dtype.h"
 #include "twofour/text/decoder.h"
@@ -25,7 +25,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct GenerateFlags {
-  std::string model, prompt, prompt_file, prompt_ids, dtype = "float32", weights = "auto";
+  ModelOption model;
+  std::string prompt, prompt_file, prompt_ids, dtype = "float32", weights = "auto";
   std::vector<std::string> stops;
   model::GenerateOptions options;
   bool json = false, stats = false;
@@ -67,7 +68,7 @@ Weights weights_of(model::Model& model) {
 model::Model load(const GenerateFlags& flags, const checkpoint::ModelFolder& folder) {
   model::Model model = folder.load(sparse::dtype_named(flags.dtype));
   if (flags.weights == "packed" && model::keep_packed(model, model::Pack::kAlways) == 0) {
-    fail("\"{}\" has no 2:4 sparse layer to pack: use --weights auto or dense", flags.model);
+    fail("\"{}\" has no 2:4 sparse layer to pack: use --weights auto or dense", flags.model.path);
   }
   if (flags.weights == "auto") model::keep_packed(model, model::Pack::kWhereItPays);
   return model;
@@ -119,7 +120,8 @@ struct Prompt {
   std::optional<text::Tokenizer> tokenizer;
 };
 
-Prompt read_prompt(const GenerateFlags& flags, const checkpoint::SpecialIds& special) {
+Prompt read_prompt(const GenerateFlags& flags, const checkpoint::ModelFolder& folder) {
+  const checkpoint::SpecialIds& special = folder.config().special;
   Prompt prompt;
   if (!flags.prompt_ids.empty()) {
     const text::TokenFile file = text::TokenFile::open(flags.prompt_ids);
@@ -127,7 +129,7 @@ Prompt read_prompt(const GenerateFlags& flags, const checkpoint::SpecialIds& spe
     file.read(0, prompt.ids);
     return prompt;
   }
-  prompt.tokenizer = text::Tokenizer::load(flags.model);
+  prompt.tokenizer = text::Tokenizer::load(folder.place().tokenizer);
   prompt.text =
       flags.prompt_file.empty() ? flags.prompt : read_file_or_pipe(flags.prompt_file, kLargestText);
   // As the model was trained: behind what its tokenizer puts before a text.
@@ -177,12 +179,12 @@ void check_sampling(const model::GenerateOptions& options) {
 
 void run_generate(const GenerateFlags& flags) {
   check_sampling(flags.options);
-  const checkpoint::ModelFolder folder(flags.model);
+  const checkpoint::ModelFolder folder = open_model(flags.model);
   for (const std::string& name : folder.config().not_applied) {
     spdlog::warn("generation_config.json sets {}, which is not applied here", name);
   }
   const checkpoint::SpecialIds& special = folder.config().special;
-  const Prompt prompt = read_prompt(flags, special);
+  const Prompt prompt = read_prompt(flags, folder);
   model::Model model = load(flags, folder);
   const Weights weights = weights_of(model);
   const bool prints = !flags.json && prompt.tokenizer;
@@ -239,7 +241,7 @@ void add_sampling_options(CLI::App& command, model::GenerateOptions& options) {
 void add_generate(CLI::App& program) {
   CLI::App& command = *program.add_subcommand("generate", "continue a text");
   auto flags = std::make_shared<GenerateFlags>();
-  command.add_option("--model", flags->model, "Hugging Face folder")->required()->type_name("DIR");
+  add_model_options(command, flags->model)->required();
   command.add_option("--prompt", flags->prompt, "text to continue")->type_name("TEXT");
   command.add_option("--prompt-file", flags->prompt_file, "file with the text to continue")
       ->excludes("--prompt")

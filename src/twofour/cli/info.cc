@@ -7,10 +7,12 @@
 #include <ATen/ops/count_nonzero.h>
 #include <torch/headeronly/version.h>
 
+#include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
-#include "twofour/checkpoint/model_folder.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/model_option.h"
 #include "twofour/kernels/dispatch.h"
+#include "twofour/sparse/dtype.h"
 #include "twofour/sparse/pattern.h"
 
 namespace twofour::cli {
@@ -40,8 +42,8 @@ Json machine() {
 }
 
 // One tensor at a time: a model need not fit into memory to be looked at.
-Json describe_model(const std::string& path) {
-  const checkpoint::ModelFolder folder(path);
+Json describe_model(const ModelOption& model) {
+  const checkpoint::ModelFolder folder = open_model(model);
   Json layers = Json::array();
   int64_t entries = 0, zeros = 0, bytes = 0;
   folder.for_each([&](const std::string& name, const at::Tensor& tensor) {
@@ -50,8 +52,9 @@ Json describe_model(const std::string& path) {
     const int64_t zero = tensor.numel() - at::count_nonzero(countable).item<int64_t>();
     Json layer = {{"name", name},
                   {"shape", tensor.sizes().vec()},
-                  {"dtype", c10::toString(tensor.scalar_type())},
-                  {"zeros", zero}};
+                  {"dtype", sparse::dtype_name(tensor.scalar_type())},
+                  {"zeros", zero},
+                  {"non_finite", checkpoint::count_non_finite(tensor)}};
     const bool groups = tensor.dim() == 2 && tensor.size(1) % 4 == 0;
     layer["violations_2_4"] = groups ? Json(sparse::violations24(tensor)) : Json();
     layers.push_back(std::move(layer));
@@ -60,9 +63,11 @@ Json describe_model(const std::string& path) {
     bytes += tensor.numel() * static_cast<int64_t>(tensor.element_size());
   });
   const auto* llama = std::get_if<model::LlamaConfig>(&folder.config().model);
-  return {{"model", path},         {"architecture", llama ? llama->family : "gpt2"},
-          {"parameters", entries}, {"memory_bytes", bytes},
-          {"zeros", zeros},        {"tensors", layers}};
+  Json info = {{"model", model.path},   {"architecture", llama ? llama->family : "gpt2"},
+               {"parameters", entries}, {"memory_bytes", bytes},
+               {"zeros", zeros},        {"tensors", layers}};
+  if (const auto& step = folder.place().step) info["step"] = *step;
+  return info;
 }
 
 void print_model(const Json& model) {
@@ -84,14 +89,18 @@ void print_model(const Json& model) {
     fmt::print("{:<44} {:>16} {:>6.1f} %  {}\n", layer["name"].get<std::string>(),
                fmt::format("{}", fmt::join(shape, " x ")),
                100 * layer["zeros"].get<double>() / static_cast<double>(entries), pattern);
+    if (layer["non_finite"] != 0) {
+      spdlog::warn("\"{}\" holds {} values that are no finite number",
+                   layer["name"].get<std::string>(), layer["non_finite"].dump());
+    }
   }
 }
 
-void run_info(const std::string& model, bool json) {
-  Json info = model.empty() ? machine() : describe_model(model);
+void run_info(const ModelOption& model, bool json) {
+  Json info = model.path.empty() ? machine() : describe_model(model);
   if (json) {
     fmt::print("{}\n", info.dump());
-  } else if (!model.empty()) {
+  } else if (!model.path.empty()) {
     print_model(info);
   } else {
     for (const auto& [key, value] : info.items()) {
@@ -105,9 +114,9 @@ void run_info(const std::string& model, bool json) {
 void add_info(CLI::App& program) {
   CLI::App& command = *program.add_subcommand(
       "info", "this machine and build; with --model, its layers and sparsity");
-  auto model = std::make_shared<std::string>();
+  auto model = std::make_shared<ModelOption>();
   auto json = std::make_shared<bool>(false);
-  command.add_option("--model", *model, "Hugging Face folder")->type_name("DIR");
+  add_model_options(command, *model);
   command.add_flag("--json", *json, "print one JSON object");
   add_threads_option(command);
   on_run(command, [model, json] { run_info(*model, *json); });

@@ -21,8 +21,12 @@ const char* dtype_name(at::ScalarType dtype) {
       return "bfloat16";
     case at::kHalf:
       return "float16";
+    case at::kFloat8_e4m3fn:
+      return "float8_e4m3fn";
+    case at::kFloat8_e5m2:
+      return "float8_e5m2";
     default:
-      fail("{} has no name among float64, float32, bfloat16 and float16", c10::toString(dtype));
+      fail("{} is no type of weights", c10::toString(dtype));
   }
 }
 

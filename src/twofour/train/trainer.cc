@@ -72,6 +72,7 @@ class Trainer {
   StepMetrics metrics_of(int64_t steps_done, const StepResult& result, double rate) const;
   void save_if_due(int64_t steps_done, bool stops);
   double validate();
+  void keep_tokenizer() const;
   void finish();
 
   int64_t tokens_per_step() const {
@@ -96,6 +97,7 @@ int64_t Trainer::start(const std::string& config) {
   if (options_.resume) {
     remove_abandoned(options_.out / "checkpoints");
     const int64_t step = load_run(options_, fingerprint_, stepper_.state());
+    keep_tokenizer();
     spdlog::info("going on after step {} of {}", step, options_.steps);
     return step;
   }
@@ -105,6 +107,7 @@ int64_t Trainer::start(const std::string& config) {
   }
   make_folder(options_.out / "checkpoints");
   write_file(options_.out / "config.toml", config);
+  keep_tokenizer();
   stepper_.initialise();
   return 0;
 }
@@ -138,6 +141,15 @@ double Trainer::validate() {
   if (!validation_data_) return std::numeric_limits<double>::quiet_NaN();
   return validation_loss(stepper_.model(), *validation_data_, options_.batch,
                          options_.validation_windows);
+}
+
+// Beside the checkpoints, so that what they hold can be sampled while the run goes on.
+void Trainer::keep_tokenizer() const {
+  const fs::path from = options_.data / "tokenizer", to = options_.out / "tokenizer";
+  if (!fs::is_directory(from) || fs::exists(to)) return;
+  AtomicFolder folder(to);
+  checkpoint::copy_tokenizer(from, folder.path());
+  folder.commit();
 }
 
 void Trainer::finish() {

@@ -1,0 +1,152 @@
+#include "twofour/checkpoint/model_place.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "twofour/base/error.h"
+#include "twofour/base/file.h"
+#include "twofour/checkpoint/llama2c.h"
+#include "twofour/checkpoint/run_checkpoint.h"
+
+namespace twofour::checkpoint {
+namespace {
+
+constexpr const char *kConfig = "config.json", *kState = "state.json";
+
+[[noreturn]] void refuse(const fs::path& path, const std::string& reason) {
+  fail("cannot load \"{}\": {}", path.string(), reason);
+}
+
+// Without the slash at the end, which would make a folder its own parent.
+fs::path plain(const fs::path& path) {
+  const fs::path whole = fs::absolute(path).lexically_normal();
+  return whole.has_filename() ? whole : whole.parent_path();
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string first_ending(const std::vector<std::string>& names, std::string_view end) {
+  const auto found = std::find_if(names.begin(), names.end(),
+                                  [&](const std::string& name) { return name.ends_with(end); });
+  return found == names.end() ? "" : *found;
+}
+
+// Files that name themselves by how they begin, and what becomes of them.
+std::string kind_of_file(const fs::path& path) {
+  const MappedFile file(path);
+  const std::string_view text = file.text();
+  const std::string extension = path.extension().string();
+  if (text.starts_with("GGUF")) {
+    return "it is a GGUF file of llama.cpp, which is not read: take the model's Hugging Face "
+           "folder";
+  }
+  if (extension == ".npz") return "it is a file of masks or arrays, not a model";
+  if (text.starts_with("PK") || text.starts_with("\x80\x02")) {
+    return "it is pickled by PyTorch, which is not read: save it with save_pretrained of "
+           "transformers";
+  }
+  if (is_llama2c(path)) {
+    return fmt::format(
+        "it is a llama2.c model: make a folder of it with twofour convert {} DIR --to hf "
+        "--tokenizer tokenizer.bin",
+        path.string());
+  }
+  if (extension == ".safetensors") {
+    return "it is a file of weights: a model is a folder that holds it as model.safetensors beside "
+           "its config.json";
+  }
+  if (extension == ".bin")
+    return "it is no model, but may be a file of tokens or of pickled weights";
+  return "it is a file, expected a model's folder";
+}
+
+[[noreturn]] void refuse_file(const fs::path& path) {
+  const fs::path folder = plain(path).parent_path();
+  const bool is_in_model = fs::exists(folder / kConfig);
+  const std::string kind = kind_of_file(path);
+  if (!is_in_model) refuse(path, kind);
+  const fs::path named = path.parent_path().empty() ? fs::path(".") : path.parent_path();
+  refuse(path, fmt::format("it is a file of a model's folder: take --model {}", named.string()));
+}
+
+[[noreturn]] void refuse_absent(const fs::path& path) {
+  const std::string name = path.string();
+  const bool is_hub_name = !path.is_absolute() && std::count(name.begin(), name.end(), '/') <= 1 &&
+                           !name.starts_with(".") && !name.empty();
+  if (!is_hub_name) refuse(path, "No such file or directory");
+  refuse(path, fmt::format("No such file or directory; a model of the Hugging Face hub is fetched "
+                           "first: hf download {} --local-dir DIR",
+                           name));
+}
+
+[[noreturn]] void refuse_folder(const fs::path& path) {
+  const std::vector<std::string> names = names_in(path);
+  const auto holds = [&](const char* name) {
+    return std::binary_search(names.begin(), names.end(), std::string(name));
+  };
+  if (names.empty()) refuse(path, "the folder is empty");
+  if (holds("adapter_config.json")) {
+    refuse(path,
+           "it holds an adapter (LoRA) without its model: merge them with merge_and_unload of peft "
+           "and save_pretrained");
+  }
+  if (holds("model_index.json")) refuse(path, "it is a pipeline of diffusers, no language model");
+  if (holds("params.json")) {
+    refuse(path,
+           "it has Meta's own format: transformers' convert_llama_weights_to_hf.py makes a Hugging "
+           "Face folder of it");
+  }
+  if (holds("train.bin")) refuse(path, "it is a folder of token files, no model");
+  if (holds("checkpoints")) refuse(path, "the run has no checkpoint yet");
+  const std::string gguf = first_ending(names, ".gguf");
+  if (!gguf.empty()) kind_of_file(path / gguf);
+  if (!gguf.empty()) refuse(path, kind_of_file(path / gguf));
+  for (const std::string& name : names) {
+    if (fs::exists(path / name / kConfig)) {
+      refuse(path, fmt::format("it holds no {}, but \"{}\" in it does", kConfig, printable(name)));
+    }
+  }
+  refuse(path, fmt::format("it holds no {}", kConfig));
+}
+
+fs::path tokenizer_of_run(const fs::path& run) {
+  const bool has_own = fs::is_directory(run / "tokenizer") || !fs::is_directory(run / "model");
+  return run / (has_own ? "tokenizer" : "model");
+}
+
+// RUN/model counts unless the run goes on after it was written.
+bool is_last(const fs::path& checkpoint, int64_t step) {
+  const auto state = read_state(checkpoint);
+  return state.contains("options") && state["options"].value("steps", step) <= step;
+}
+
+}  // namespace
+
+ModelPlace find_model(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) refuse_absent(path);
+  if (!fs::is_directory(path)) refuse_file(path);
+  if (fs::exists(path / kConfig)) return {path, path, {}, false};
+  if (fs::exists(path / kState) && plain(path).parent_path().filename() == "checkpoints") {
+    const fs::path run = plain(path).parent_path().parent_path();
+    return {path, tokenizer_of_run(run), read_state(path).value("step", int64_t{0}), false};
+  }
+  const std::optional<int64_t> newest = latest_checkpoint(path);
+  if (fs::exists(path / "model" / kConfig) &&
+      (!newest || is_last(checkpoint_path(path, *newest), *newest))) {
+    return {path / "model", path / "model", {}, false};
+  }
+  if (!newest) refuse_folder(path);
+  return {checkpoint_path(path, *newest), tokenizer_of_run(path), newest, true};
+}
+
+}  // namespace twofour::checkpoint
