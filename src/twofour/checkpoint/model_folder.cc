@@ -158,7 +158,7 @@ void ModelFolder::open(const fs::path& path, bool is_strict) {
 
 nlohmann::ordered_json ModelFolder::config_file() const {
   if (place_.step) return config_json(config_.model, config_.special, at::kFloat);
-  return nlohmann::ordered_json::parse(read_file(place_.folder / "config.json"));
+  return nlohmann::ordered_json::parse(read_file(place_.folder / "config.json", kLargestSettings));
 }
 
 // As transformers: each name may lack what stands in front, and an embedding that is tied to the
