@@ -1,6 +1,7 @@
 #include "twofour/text/json_reader.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "twofour/base/error.h"
 
@@ -29,16 +30,11 @@ bool is_too_deep(std::string_view content) {
   return false;
 }
 
-}  // namespace
-
-void refuse(const fs::path& path, const std::string& reason) {
-  fail("cannot read \"{}\": {}", path.string(), reason);
-}
-
-Json parse_object(const fs::path& path, const std::string& content) {
+Json parse_with(const fs::path& path, const std::string& content,
+                const Json::parser_callback_t& callback) {
   if (is_too_deep(content)) refuse(path, "its JSON is nested too deeply");
   try {
-    Json json = Json::parse(content);
+    Json json = Json::parse(content, callback);
     if (json.is_object()) return json;
   } catch (const Json::parse_error& error) {
     refuse(path, fmt::format("no valid JSON at byte {}", error.byte));
@@ -46,6 +42,29 @@ Json parse_object(const fs::path& path, const std::string& content) {
     refuse(path, "it holds a number that no type can represent");
   }
   refuse(path, "it is not a JSON object");
+}
+
+}  // namespace
+
+void refuse(const fs::path& path, const std::string& reason) {
+  fail("cannot read \"{}\": {}", path.string(), reason);
+}
+
+Json parse_object(const fs::path& path, const std::string& content) {
+  return parse_with(path, content, nullptr);
+}
+
+Json parse_object(const fs::path& path, const std::string& content,
+                  std::vector<std::string>& keys) {
+  keys.clear();
+  std::unordered_set<std::string> known;
+  return parse_with(path, content, [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth == 1 && event == Json::parse_event_t::key) {
+      const auto& key = parsed.get_ref<const std::string&>();
+      if (known.insert(key).second) keys.push_back(key);
+    }
+    return true;
+  });
 }
 
 void require(const fs::path& path, const Json& object, const char* field,

@@ -22,6 +22,9 @@ inline constexpr int32_t kLargestId = (1 << 21) - 1;
 /// A JSON object, nested at most 100 deep.
 Json parse_object(const fs::path& path, const std::string& content);
 
+/// The same; `keys` gets the names of its members in the order in which they stand there.
+Json parse_object(const fs::path& path, const std::string& content, std::vector<std::string>& keys);
+
 /// Throws unless the field has one of the given values or is absent or null.
 void require(const fs::path& path, const Json& object, const char* field,
              const std::vector<Json>& supported);

@@ -143,6 +143,15 @@ void parse_trainer(const fs::path& path, std::string_view content, SentencePiece
       case 43:
         out.padding_id = message.integer();
         break;
+      case 45:
+        out.unknown_piece = message.bytes();
+        break;
+      case 46:
+        out.begin_piece = message.bytes();
+        break;
+      case 47:
+        out.end_piece = message.bytes();
+        break;
       default:
         break;
     }
@@ -177,6 +186,11 @@ void parse_normalizer(const fs::path& path, std::string_view content, SentencePi
 }
 
 }  // namespace
+
+const char* model_type_name(SentencePieceModel::ModelType type) {
+  static constexpr const char* kNames[] = {"", "Unigram", "BPE", "Word", "Char"};
+  return kNames[type];
+}
 
 void check_pieces(const fs::path& path, const std::vector<SentencePiece>& pieces) {
   if (pieces.empty()) refuse(path, "it holds no pieces");

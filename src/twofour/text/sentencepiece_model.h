@@ -24,6 +24,7 @@ struct SentencePieceModel {
   ModelType model_type = kUnigram;
   bool byte_fallback = false, suffix_whitespace = false;
   int32_t unknown_id = 0, begin_id = 1, end_id = 2, padding_id = -1;  ///< -1: none
+  std::string unknown_piece = "<unk>", begin_piece = "<s>", end_piece = "</s>";
   std::string normalizer_name, normalizer_table, normalizer_rules;
   bool add_dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true;
 };
@@ -33,6 +34,8 @@ struct SentencePieceModel {
 /// UTF-8, has a score that is no number, or is there twice.
 SentencePieceModel parse_sentencepiece_model(const std::filesystem::path& path,
                                              std::string_view content);
+
+const char* model_type_name(SentencePieceModel::ModelType type);
 
 /// Throws for the faults of pieces that are named above.
 void check_pieces(const std::filesystem::path& path, const std::vector<SentencePiece>& pieces);

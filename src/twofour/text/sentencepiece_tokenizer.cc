@@ -94,10 +94,9 @@ CharacterBpeParts make_parts(const fs::path& path, const SentencePieceModel& mod
 }
 
 void check_supported(const fs::path& path, const SentencePieceModel& model) {
-  static constexpr const char* kTypes[] = {"", "Unigram", "BPE", "Word", "Char"};
   if (model.model_type != SentencePieceModel::kBpe) {
-    refuse(path,
-           fmt::format("its model type is {}, only BPE is supported", kTypes[model.model_type]));
+    refuse(path, fmt::format("its model type is {}, only BPE is supported",
+                             model_type_name(model.model_type)));
   }
   const bool identity = model.normalizer_name.empty() || model.normalizer_name == "identity";
   if (!identity || !model.normalizer_table.empty() || !model.normalizer_rules.empty()) {

@@ -13,6 +13,7 @@
 #include "twofour/text/llama2c_tokenizer.h"
 #include "twofour/text/sentencepiece_tokenizer.h"
 #include "twofour/text/tokenizer_files.h"
+#include "twofour/text/tokenizer_folder.h"
 #include "twofour/text/word_cache.h"
 
 namespace twofour::text {
@@ -107,6 +108,19 @@ void append_parts(const Implementation& self, std::string_view text, Place place
   if (!text.empty()) append_parts(self, text, place, lists.subspan(1), parts);
 }
 
+// Adds the content of those of the files that count. A tokenizer.json that is made counts alone: so
+// a tokenizer has the same hash as what is read from where save() has put it.
+void add_files(const Implementation& self, const std::set<std::string>& counting, Hasher& hasher) {
+  std::map<std::string, std::string> files = self.files;
+  if (self.make_tokenizer_json) files = {{"tokenizer.json", self.make_tokenizer_json()}};
+  const bool has_json = files.contains("tokenizer.json");
+  for (const auto& [name, content] : files) {
+    if (!counting.contains(name) || (has_json && name != "tokenizer.json")) continue;
+    hasher.add(name);
+    hasher.add(content);
+  }
+}
+
 }  // namespace
 
 Tokenizer::Implementation::Implementation() {
@@ -123,23 +137,7 @@ Tokenizer Tokenizer::load(const fs::path& path) {
     if (path.extension() == ".bin") return Tokenizer(read_llama2c_tokenizer(path));
     return Tokenizer(read_tokenizer_json(path));
   }
-  if (fs::exists(path / "tokenizer.json")) {
-    return Tokenizer(read_tokenizer_json(path / "tokenizer.json"));
-  }
-  for (const char* vocabulary : {"vocab.json", "encoder.json"}) {
-    for (const char* merges : {"merges.txt", "vocab.bpe"}) {
-      if (fs::exists(path / vocabulary) && fs::exists(path / merges)) {
-        return Tokenizer(read_vocabulary_and_merges(path / vocabulary, path / merges));
-      }
-    }
-  }
-  if (fs::exists(path / "tokenizer.model")) {
-    return Tokenizer(read_sentencepiece_tokenizer(path / "tokenizer.model"));
-  }
-  fail(
-      "\"{}\" holds no tokenizer: expected tokenizer.json, tokenizer.model, or vocab.json and "
-      "merges.txt",
-      path.string());
+  return Tokenizer(read_tokenizer_folder(path));
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
@@ -223,16 +221,23 @@ std::optional<int32_t> Tokenizer::end_of_text() const { return implementation_->
 
 std::string Tokenizer::hash() const {
   const Implementation& self = *implementation_;
-  std::map<std::string, std::string> files = self.files;
-  // The same whether it was made here or read from where save() has put it.
-  if (self.make_tokenizer_json) files = {{"tokenizer.json", self.make_tokenizer_json()}};
   Hasher hasher;
-  for (const auto& [name, content] : files) {
-    if (name == "tokenizer_config.json") continue;
-    hasher.add(name);
-    hasher.add(content);
+  add_files(self, {"merges.txt", "tokenizer.json", "tokenizer.model", "vocab.json"}, hasher);
+  hasher.add(self.changes);
+  for (const auto& id : {self.begin_of_text, self.end_of_text}) {
+    hasher.add(fmt::format("{} ", id.value_or(-1)));
   }
   return hasher.digest();
+}
+
+bool Tokenizer::has_hash(std::string_view recorded) const {
+  if (recorded == hash()) return true;
+  Hasher files_alone;
+  add_files(*implementation_,
+            {"added_tokens.json", "merges.txt", "special_tokens_map.json", "tokenizer.json",
+             "tokenizer.model", "vocab.json"},
+            files_alone);
+  return recorded == files_alone.digest();
 }
 
 void Tokenizer::save(const fs::path& folder) const {

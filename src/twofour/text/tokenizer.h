@@ -19,14 +19,14 @@ namespace twofour::text {
 /// An immutable tokenizer; all const functions may be called from several threads at once.
 class Tokenizer {
  public:
-  /// Reads a folder that holds tokenizer.json, or vocab.json / encoder.json with merges.txt /
-  /// vocab.bpe, or sentencepiece's tokenizer.model (the first of them that is there); or the path
-  /// of a tokenizer.json or a .model itself. tokenizer_config.json beside it is read too.
+  /// Reads a folder as AutoTokenizer of transformers 5 does: tokenizer.json, vocab.json with
+  /// merges.txt, or sentencepiece's tokenizer.model, changed as the class of the tokenizer and the
+  /// small files beside them say (docs/model-format.md). Or the path of a tokenizer.json, of a
+  /// .model, of llama2.c's tokenizer.bin: such a file is read as the library reads it that it
+  /// belongs to.
   ///
-  /// "<|endoftext|>" in a text is a special token with GPT-2's pair of files where
-  /// tokenizer_config.json, special_tokens_map.json or added_tokens.json lies beside them (a folder
-  /// of transformers); beside none of these it is plain text, as in the files that GPT-2 was
-  /// published with.
+  /// GPT-2's pair of files beside nothing that transformers writes, also as encoder.json and
+  /// vocab.bpe, is read as it was published: "<|endoftext|>" in a text is plain text.
   ///
   /// Throws Error naming the file and the place in it for anything missing or malformed, and for a
   /// component that would change the ids and is not known (its name is in the message).
@@ -69,9 +69,13 @@ class Tokenizer {
   std::optional<int32_t> begin_of_text() const;
   std::optional<int32_t> end_of_text() const;
 
-  /// 32 hexadecimal digits that change with anything that could change an id (XXH3-128 of the
-  /// files' content): token files record it.
+  /// 32 hexadecimal digits that change with anything that could change an id of a text or of a
+  /// document's end (XXH3-128): token files record it.
   std::string hash() const;
+
+  /// Whether `recorded` is this tokenizer's: hash(), or what versions to 0.3 recorded, which saw
+  /// the files of the vocabulary alone.
+  bool has_hash(std::string_view recorded) const;
 
   /// Writes the files that Hugging Face reads into `folder`: those that it was loaded from, or for
   /// a trained one tokenizer.json and tokenizer_config.json.

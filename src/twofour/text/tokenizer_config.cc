@@ -49,6 +49,11 @@ void read_tokenizer_config(const fs::path& neighbour, Tokenizer::Implementation&
     }
     out.files["tokenizer_config.json"] = content;
   }
+  set_usual_tokens(begin, end, out);
+}
+
+void set_usual_tokens(std::optional<int32_t> begin, std::optional<int32_t> end,
+                      Tokenizer::Implementation& out) {
   if (begin) out.begin_of_text = begin;
   if (end) out.end_of_text = end;
   if (!out.begin_of_text) out.begin_of_text = find_added(out, {"<|begin_of_text|>", "<s>"});

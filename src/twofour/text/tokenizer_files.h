@@ -10,6 +10,7 @@
 
 #include "twofour/text/added_tokens.h"
 #include "twofour/text/bpe.h"
+#include "twofour/text/json_reader.h"
 #include "twofour/text/part_encoder.h"
 #include "twofour/text/sentencepiece_model.h"
 #include "twofour/text/tokenizer.h"
@@ -32,6 +33,8 @@ struct Tokenizer::Implementation {
   std::vector<int32_t> prefix_ids, suffix_ids;
   int32_t vocabulary_size = 0;
   std::map<std::string, std::string> files;  ///< file name -> content, as save() writes them
+  /// What decides ids and does not stand in the vocabulary's files: for hash().
+  std::string changes;
   std::shared_ptr<const SentencePieceModel> sentencepiece;  ///< what it was made of, if of that
   std::filesystem::path model_beside;  ///< where tokenizer.model would lie beside tokenizer.json
   /// tokenizer.json where it is made only when it is asked for, else empty.
@@ -40,12 +43,12 @@ struct Tokenizer::Implementation {
 
 using MutableTokenizer = std::shared_ptr<Tokenizer::Implementation>;
 
-/// tokenizer.json.
-MutableTokenizer read_tokenizer_json(const std::filesystem::path& path);
+/// What a document in the format of tokenizer.json means, whatever lies beside it; `path` is named
+/// in errors. Sets neither files nor the tokens that begin and end a text.
+MutableTokenizer read_tokenizer_json(const std::filesystem::path& path, const Json& json);
 
-/// GPT-2's pair of files.
-MutableTokenizer read_vocabulary_and_merges(const std::filesystem::path& vocabulary,
-                                            const std::filesystem::path& merges);
+/// A tokenizer.json, with the tokenizer_config.json beside it.
+MutableTokenizer read_tokenizer_json(const std::filesystem::path& path);
 
 /// A tokenizer with GPT-2's rule from pieces by id (special tokens as their text) and merges by
 /// rank.
@@ -53,8 +56,13 @@ Tokenizer make_tokenizer(const std::vector<std::string>& pieces,
                          const std::vector<Bpe::Merge>& merges,
                          const std::vector<std::string>& special_tokens);
 
-/// What every reader ends with: begin_of_text, end_of_text and the ids around a text from the
-/// tokenizer_config.json beside the file `neighbour` if there is one, else from the usual names.
+/// begin_of_text and end_of_text, or the usual names for either that is not given.
+void set_usual_tokens(std::optional<int32_t> begin, std::optional<int32_t> end,
+                      Tokenizer::Implementation& out);
+
+/// What a reader of a single file ends with: begin_of_text, end_of_text and the ids around a text
+/// from the tokenizer_config.json beside the file `neighbour` if there is one, else from the usual
+/// names.
 void read_tokenizer_config(const std::filesystem::path& neighbour, Tokenizer::Implementation& out);
 
 }  // namespace twofour::text

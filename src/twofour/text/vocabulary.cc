@@ -116,20 +116,6 @@ std::vector<Bpe::Merge> read_merges(const fs::path& path, const Json& merges,
   return reader.merges();
 }
 
-std::vector<Bpe::Merge> read_merge_lines(const fs::path& path, const std::string& content,
-                                         const std::vector<std::string>& pieces) {
-  MergeReader reader(path, pieces, /*byte_level=*/true);
-  for (size_t begin = 0; begin < content.size();) {
-    const size_t newline = std::min(content.find('\n', begin), content.size());
-    std::string line = content.substr(begin, newline - begin);
-    if (line.ends_with('\r')) line.pop_back();
-    const bool is_comment = begin == 0 && line.starts_with("#version");
-    if (!line.empty() && !is_comment) reader.add_line(line);
-    begin = newline + 1;
-  }
-  return reader.merges();
-}
-
 std::string byte_piece(int byte) { return fmt::format("<0x{:02X}>", byte); }
 
 std::array<int32_t, 256> find_byte_pieces(const fs::path& path, const PieceIds& ids) {

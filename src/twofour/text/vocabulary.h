@@ -41,11 +41,6 @@ void pieces_to_bytes(const std::filesystem::path& path, const std::set<std::stri
 std::vector<Bpe::Merge> read_merges(const std::filesystem::path& path, const Json& merges,
                                     const std::vector<std::string>& pieces, bool byte_level);
 
-/// The same from merges.txt, one a line behind an optional line "#version…".
-std::vector<Bpe::Merge> read_merge_lines(const std::filesystem::path& path,
-                                         const std::string& content,
-                                         const std::vector<std::string>& pieces);
-
 /// How pieces for single bytes are written: "<0x0A>".
 std::string byte_piece(int byte);
 

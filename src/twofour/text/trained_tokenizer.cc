@@ -1,4 +1,4 @@
-// GPT-2's own pair of files, and the tokenizers that are trained here.
+// The tokenizers that are trained here.
 #include <algorithm>
 #include <iterator>
 
@@ -12,9 +12,6 @@
 namespace twofour::text {
 namespace {
 
-// What transformers writes beside its tokenizer_config.json, older versions even without it.
-constexpr const char* kSpecialTokenFiles[] = {"special_tokens_map.json", "added_tokens.json"};
-
 void set_gpt2_encoder(const fs::path& path, std::vector<std::string> pieces,
                       const std::vector<Bpe::Merge>& merges, Tokenizer::Implementation& out) {
   out.vocabulary_size = static_cast<int32_t>(pieces.size());
@@ -27,47 +24,12 @@ void set_gpt2_encoder(const fs::path& path, std::vector<std::string> pieces,
   }
 }
 
-// In a folder that transformers wrote the special token is one wherever it stands in a text;
-// GPT-2's files as they were published say nothing of special tokens, there it is plain text.
-bool is_of_transformers(const fs::path& folder) {
-  return fs::exists(folder / "tokenizer_config.json") ||
-         std::any_of(std::begin(kSpecialTokenFiles), std::end(kSpecialTokenFiles),
-                     [&](const char* name) { return fs::exists(folder / name); });
-}
-
 Json added_token_json(const std::string& content, int32_t id) {
   return {{"id", id},        {"content", content},  {"single_word", false}, {"lstrip", false},
           {"rstrip", false}, {"normalized", false}, {"special", true}};
 }
 
 }  // namespace
-
-MutableTokenizer read_vocabulary_and_merges(const fs::path& vocabulary, const fs::path& merges) {
-  auto out = std::make_shared<Tokenizer::Implementation>();
-  const std::string vocabulary_text = read_file(vocabulary, kLargestVocabulary),
-                    merges_text = read_file(merges, kLargestVocabulary);
-  const std::string end = "<|endoftext|>";
-  const Json json = parse_object(vocabulary, vocabulary_text);
-  std::vector<std::string> pieces = read_vocabulary(vocabulary, json);
-  pieces_to_bytes(vocabulary, {end}, pieces);
-  if (json.contains(end)) {
-    const auto id = json[end].get<int32_t>();
-    out->added_content[id] = end;
-    out->special.insert(id);
-    if (is_of_transformers(vocabulary.parent_path())) out->raw_tokens.add(end, id);
-  }
-  const auto ranked = read_merge_lines(merges, merges_text, pieces);
-  set_gpt2_encoder(merges, std::move(pieces), ranked, *out);
-  out->files["vocab.json"] = vocabulary_text;
-  out->files["merges.txt"] = merges_text;
-  // Kept, so that the tokenizer as it is saved finds the same special token.
-  for (const char* name : kSpecialTokenFiles) {
-    const fs::path beside = vocabulary.parent_path() / name;
-    if (fs::exists(beside)) out->files[name] = read_file(beside, kLargestVocabulary);
-  }
-  read_tokenizer_config(vocabulary, *out);
-  return out;
-}
 
 Tokenizer make_tokenizer(const std::vector<std::string>& pieces,
                          const std::vector<Bpe::Merge>& merges,
@@ -120,7 +82,9 @@ Tokenizer make_tokenizer(const std::vector<std::string>& pieces,
   set_gpt2_encoder("tokenizer.json", pieces, merges, *out);
   out->files["tokenizer.json"] = json.dump() + "\n";
   out->files["tokenizer_config.json"] = config.dump(2) + "\n";
-  read_tokenizer_config({}, *out);
+  std::optional<int32_t> first;
+  if (!special_tokens.empty()) first = 0;
+  set_usual_tokens(first, first, *out);
   return Tokenizer(out);
 }
 

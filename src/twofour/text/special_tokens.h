@@ -1,0 +1,67 @@
+// The tokens that a folder's small files name beside its vocabulary, as AutoTokenizer of
+// transformers 5 gathers them: tokenizer_config.json, special_tokens_map.json, added_tokens.json.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "twofour/text/added_vocabulary.h"
+#include "twofour/text/json_reader.h"
+#include "twofour/text/tokenizer_class.h"
+
+namespace twofour::text {
+
+/// A token named by its text, or with flags.
+struct NamedToken {
+  std::string content;
+  std::optional<AddedToken> flags = {};
+};
+
+/// bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token: this order is the
+/// one in which new ones get their ids.
+extern const std::vector<std::string> kTokenRoles;
+
+struct SpecialTokens {
+  /// By role. A role that is absent has its class's default, one without a token has none.
+  std::map<std::string, std::optional<NamedToken>> roles;
+  /// Other fields "…_token", in the files' order.
+  std::vector<std::pair<std::string, NamedToken>> own_roles;
+  /// extra_special_tokens, and additional_special_tokens where it counts only if the former is not
+  /// there.
+  std::optional<std::vector<NamedToken>> extra, additional;
+  /// added_tokens_decoder, or what stands for it: by the id that the file says, which gives the
+  /// order.
+  std::map<int64_t, AddedToken> added;
+
+  /// The token of a role if there is one.
+  const NamedToken* find(const std::string& role) const;
+  /// All of them but `added`, in the order in which new ones get their ids.
+  std::vector<NamedToken> all() const;
+  /// Sets a role that no file names.
+  void set_default(const std::string& role, const std::string& content);
+};
+
+/// The files as they were parsed; null where there is none.
+struct SpecialTokenFiles {
+  std::filesystem::path folder;
+  Json config, map, added;  ///< tokenizer_config.json, special_tokens_map.json, added_tokens.json
+  std::vector<std::string> config_keys, map_keys;  ///< in the files' order
+
+  bool is_empty() const { return config.is_null() && map.is_null() && added.is_null(); }
+};
+
+/// `listed`: "added_tokens" of tokenizer.json, null without one. A tokenizer_config.json with
+/// added_tokens_decoder makes the two other files and `listed` count for nothing.
+SpecialTokens read_special_tokens(const SpecialTokenFiles& files, const Json& listed);
+
+/// The tokens that a class has where no file names them.
+void set_class_tokens(TokenizerClass type, SpecialTokens& tokens);
+
+/// Adds them all to the vocabulary, in the order in which transformers does.
+void add_special_tokens(const SpecialTokens& tokens, AddedVocabulary& vocabulary);
+
+}  // namespace twofour::text
