@@ -37,7 +37,7 @@ TEST(DocumentReader, parts_text_at_separators) {
   const TemporaryFolder folder;
   const fs::path path = folder / "a.txt";
   const auto read = [&](const std::string& text, const std::string& separator) {
-    write_file(path, text);
+    testing::overwrite(path, text);
     DocumentOptions options;
     options.separator = separator;
     return documents_in(path, options);
@@ -70,7 +70,7 @@ TEST(DocumentReader, decides_by_content_what_a_file_holds) {
   using Texts = std::vector<std::string>;
   const auto read = [&](const char* name, const std::string& content,
                         const DocumentOptions& options = {}) {
-    write_file(folder / name, content);
+    testing::overwrite(folder / name, content);
     return documents_in(folder / name, options);
   };
   const std::string long_line = R"({"id": ")" + std::string(200000, 'x') + R"(", "text": "long"})";
@@ -101,7 +101,7 @@ TEST(DocumentReader, decides_by_content_what_a_file_holds) {
 TEST(DocumentReader, says_what_it_decided_where_the_name_does_not) {
   const TemporaryFolder folder;
   const auto decision = [&](const char* name, const std::string& content) {
-    write_file(folder / name, content);
+    testing::overwrite(folder / name, content);
     return DocumentReader(Input(folder / name), {}).content().decision;
   };
   EXPECT_EQ(decision("a.jsonl", "{\"text\":\"a\"}\n"), "");
@@ -119,7 +119,7 @@ TEST(DocumentReader, says_what_it_decided_where_the_name_does_not) {
 TEST(DocumentReader, names_file_and_place_of_bad_input) {
   const TemporaryFolder folder;
   const auto read = [&](const char* name, const std::string& content) {
-    write_file(folder / name, content);
+    testing::overwrite(folder / name, content);
     return documents_in(folder / name);
   };
   EXPECT_THAT_ERROR(read("a.txt", "abc\xff"), "a.txt\": not valid UTF-8 at byte 3");

@@ -52,7 +52,7 @@ class InputTest : public ::testing::Test {
   // The text of a file with this content, read in pieces of `piece` bytes.
   std::string text_of(const std::string& content, size_t piece = 1 << 16,
                       const char* name = "a.txt") {
-    write_file(folder_ / name, content);
+    testing::overwrite(folder_ / name, content);
     Input input(folder_ / name);
     std::string text, buffer(piece, '\0');
     for (size_t got; (got = input.read(buffer)) > 0;) text.append(buffer, 0, got);

@@ -102,8 +102,9 @@ void refuse_other_kinds(const MappedFile& file) {
   }
 }
 
-// The whole file in blocks that fit into a cache: each is checked by all threads, then hashed.
-constexpr size_t kBlock = size_t{8} << 20;
+// A block of the file is checked by all threads, which also brings it in from the disk, then hashed
+// by one. Smaller blocks would let the threads wait for each other more often.
+constexpr size_t kBlock = size_t{64} << 20;
 constexpr size_t kWorthABar = size_t{1} << 30;
 
 // Where the first id of `ids` is that is not below `vocabulary`; ids.size() if there is none.

@@ -1,6 +1,7 @@
 #include "twofour/text/token_file.h"
 
 #include <cstring>
+#include <fstream>
 #include <random>
 
 #include <gtest/gtest.h>
@@ -112,23 +113,35 @@ TEST(TokenFile, reads_llmc_files_of_both_widths_and_refuses_what_only_looks_like
   EXPECT_THAT_ERROR(TokenFile::open(bin), "it is a NumPy array");
 }
 
+// A file of zeros but for the id `id` at two places, without memory or room on the disk for them.
+void write_zeros_and(const fs::path& bin, size_t count, int bytes, int32_t id,
+                     std::initializer_list<size_t> places) {
+  testing::overwrite(bin, "");
+  fs::resize_file(bin, count * static_cast<size_t>(bytes));
+  std::fstream file(bin, std::ios::binary | std::ios::in | std::ios::out);
+  for (const size_t at : places) {
+    file.seekp(static_cast<std::streamoff>(at) * bytes);
+    file.write(reinterpret_cast<const char*>(&id), bytes);
+  }
+  testing::overwrite(
+      token_info_path(bin),
+      fmt::format("{{\"version\":1,\"tokens\":{},\"dtype\":\"uint{}\",\"documents\":1,"
+                  "\"vocabulary_size\":9}}",
+                  count, 8 * bytes));
+}
+
 TEST(TokenFile, check_names_the_first_id_beyond_the_vocabulary_wherever_it_is) {
   const TemporaryFolder folder;
   const fs::path bin = folder / "a.bin";
-  std::mt19937 random(5);
-  const size_t count = (10 << 20) + 3;  // more than one block
-  for (const int32_t vocabulary : {400, 70000}) {
-    for (const size_t at : {size_t{0}, size_t{4} << 20, count - 1, size_t{random() % count}}) {
-      std::vector<int32_t> ids(count);
-      for (int32_t& id : ids) id = static_cast<int32_t>(random() % 400);
-      ids[at] = vocabulary;
-      ids[std::min(at + 5, count - 1)] = vocabulary;
-      write_tokens(bin, vocabulary, ids);
+  const size_t count = (size_t{33} << 20) + 3;  // more than one block
+  for (const auto& [bytes, vocabulary] : {std::pair{2, 65535}, std::pair{4, 70000}}) {
+    for (const size_t at : {size_t{0}, size_t{12345}, size_t{16} << 20, count - 1}) {
+      write_zeros_and(bin, count, bytes, vocabulary, {at, std::min(at + 5, count - 1)});
       TokenFile file = TokenFile::open(bin);
       EXPECT_NO_THROW(file.check(vocabulary + 1));
       EXPECT_THAT_ERROR(file.check(vocabulary),
                         fmt::format("token {} (byte {}) is the id {}, but the vocabulary has {}",
-                                    at, at * (vocabulary == 400 ? 2 : 4), vocabulary, vocabulary));
+                                    at, at * static_cast<size_t>(bytes), vocabulary, vocabulary));
     }
   }
 }
