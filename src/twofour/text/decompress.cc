@@ -120,16 +120,17 @@ class ZstdSource : public ByteSource {
   size_t produce(std::span<char> out) override {
     ZSTD_outBuffer output{out.data(), out.size(), 0};
     while (output.pos == 0) {
-      // Also without new input: the last call may have left output behind.
-      const size_t consumed = input_.pos;
+      if (input_.pos == input_.size) {
+        input_ = {buffer_.data(), file_.read(buffer_), 0};
+        if (input_.size == 0) {
+          if (inside_) refuse("ends early");
+          break;
+        }
+      }
+      // Takes its last byte of input only when all output has found room.
       const size_t hint = ZSTD_decompressStream(stream_, &output, &input_);
       if (ZSTD_isError(hint)) fail_zstd(ZSTD_getErrorCode(hint));
-      if (input_.pos > consumed || output.pos > 0) inside_ = hint != 0;
-      if (output.pos > 0 || input_.pos < input_.size) continue;
-      input_ = {buffer_.data(), file_.read(buffer_), 0};
-      if (input_.size > 0) continue;
-      if (inside_) refuse("ends early");
-      break;
+      inside_ = hint != 0;
     }
     return output.pos;
   }

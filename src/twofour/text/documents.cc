@@ -23,10 +23,31 @@ namespace {
 
 constexpr auto kNone = std::string_view::npos;
 
+// By the first line end, where there is one soon.
+bool has_windows_line_ends(Input& input) {
+  constexpr size_t kLook = size_t{64} << 10;
+  const std::string_view seen = input.peek(kLook);
+  const size_t at = seen.find('\n');
+  return at != kNone && at > 0 && seen[at - 1] == '\r';
+}
+
+std::string with_windows_line_ends(const std::string& separator) {
+  std::string out;
+  for (const char c : separator) {
+    if (c == '\n' && !out.ends_with('\r')) out += '\r';
+    out += c;
+  }
+  return out;
+}
+
 class TextReader : public DocumentReader::Reader {
  public:
   TextReader(Input input, const DocumentOptions& options)
-      : input_(std::move(input)), options_(options) {}
+      : input_(std::move(input)), options_(options) {
+    if (has_windows_line_ends(input_)) {
+      options_.separator = with_windows_line_ends(options_.separator);
+    }
+  }
 
   const Input& input() const override { return input_; }
 

@@ -48,6 +48,8 @@ TEST(DocumentReader, parts_text_at_separators) {
             (Texts{"one", "two"}));
   EXPECT_EQ(read("a\n\nb\n\n\n\nc", "\n\n"), (Texts{"a", "b", "c"}));
   EXPECT_EQ(read("a\n\nb", ""), (Texts{"a\n\nb"}));
+  EXPECT_EQ(read("a\r\nb\r\n\r\nc\r\n", "\n\n"), (Texts{"a\r\nb", "c"}));
+  EXPECT_EQ(read("a\nb\r\n\r\nc", "\n\n"), (Texts{"a\nb\r\n\r\nc"})) << "the first decides";
   EXPECT_EQ(read("\xef\xbb\xbf"
                  "bom",
                  ""),
