@@ -70,7 +70,6 @@ void add_training_options(CLI::App& command, TrainFlags& flags) {
   add("--warmup", options.warmup, "steps of rising learning rate", "Training");
   add("--weight-decay", options.weight_decay, "AdamW's, on matrices only", "Training");
   add("--beta1", options.beta1, "AdamW's first moment", "Training");
-  add("--beta2", options.beta2, "AdamW's second moment", "Training");
   add("--epsilon", options.epsilon, "AdamW's", "Training");
   add("--clip", options.clip, "largest gradient norm, 0 = no clipping", "Training");
   add("--loss-scale", options.loss_scale,
@@ -150,6 +149,18 @@ void scale_to_budget(CLI::App& command, const TrainFlags& flags, const train::Me
   if (method.dense_end >= 1) shrink("dense-end", method.dense_end);
 }
 
+// Another method on the command line than the one whose values the config file or the recipe brings
+// has its own. A value that goes with every method stays, unless it is only the other method's.
+bool is_replaced(const train::Axis& axis, const train::Method& configured,
+                 const GivenOptions& given) {
+  if (given.on_command_line.contains(axis.name)) return false;
+  const auto in_config = given.in_config.find(axis.name);
+  if (!axis.goes_with_every_method || in_config == given.in_config.end()) return true;
+  train::Method of_config = configured;
+  axis.set(of_config, in_config->second);
+  return axis.get(of_config) == axis.get(configured);
+}
+
 // From the strongest to the weakest: the command line, the config file, the recipe, the method.
 void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
   std::string configured;  // the method whose values the config file or the recipe brings
@@ -161,10 +172,9 @@ void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
   }
   if (given.in_config.contains("method")) configured = given.in_config.at("method");
   const train::Method& preset = train::method_named(flags.method);
-  // Another method on the command line brings its own values.
   const bool is_other = !configured.empty() && configured != flags.method;
   for (const train::Axis& axis : train::axes()) {
-    if (is_other && !given.on_command_line.contains(axis.name)) {
+    if (is_other && is_replaced(axis, train::method_named(configured), given)) {
       set_option(command, axis.name, axis.get(preset));
     } else {
       set_option_if_unset(command, axis.name, axis.get(preset));
@@ -214,6 +224,13 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   const double share = options.method.feed_forward_share;
   options.sizes.feed_forward =
       static_cast<int64_t>(4.0 * static_cast<double>(options.sizes.width) * share);
+  if (flags.feed_forward.value_or(options.sizes.feed_forward) != options.sizes.feed_forward &&
+      share != 1.0) {
+    fail_usage(
+        "--feed-forward {} contradicts --method {}, whose feed-forward width is {}: --method dense "
+        "takes any",
+        *flags.feed_forward, options.method.name, options.sizes.feed_forward);
+  }
   set(options.sizes.feed_forward, flags.feed_forward);
   options.sizes.vocabulary = flags.vocabulary;
   if (flags.vocabulary == 0) {

@@ -60,6 +60,7 @@ class Tuner {
     train::TrainOptions options = options_;
     const train::Method& sparse = options_.method;
     options.method = train::method_named("dense");
+    options.method.beta2 = sparse.beta2;
     options.method.mask_interval = sparse.mask_interval;
     options.method.layers = sparse.layers;
     options.method.watched_masks = sparse.forward_weight == train::ForwardWeight::kTransposable

@@ -37,7 +37,7 @@ struct TrainOptions {
   double min_learning_rate = 6e-5;  ///< where the cosine ends
   int64_t warmup = 100;             ///< steps over which the learning rate rises from 0
   double weight_decay = 0.1;
-  double beta1 = 0.9, beta2 = 0.95;
+  double beta1 = 0.9;  ///< β2 is the method's
   double epsilon = 1e-8;
   double clip = 1.0;  ///< largest norm of the whole gradient; 0 = no clipping
 
@@ -57,7 +57,8 @@ struct TrainOptions {
   // they may differ on resume.
   int64_t log_every = 10;
   int64_t validate_every = 100;
-  int64_t validation_windows = 64;  ///< windows of `context` tokens, spread over val.bin
+  /// Windows of `context` tokens, spread over val.bin; 0 = no validation.
+  int64_t validation_windows = 64;
   int64_t checkpoint_every = 250;
   int64_t keep = 2;  ///< newest checkpoints that stay
   int64_t stop_after =

@@ -8,11 +8,11 @@
 
 namespace twofour::train {
 
-Phases::Phases(const Method& method, int64_t steps, double beta2)
+Phases::Phases(const Method& method, int64_t steps)
     : method_(method),
       earliest_(dense_steps(method.switch_earliest, steps)),
       latest_(dense_steps(method.switch_latest, steps)),
-      window_(std::max<int64_t>(1, std::llround(1.0 / std::max(1e-9, 1.0 - beta2)))),
+      window_(std::max<int64_t>(1, std::llround(1.0 / std::max(1e-9, 1.0 - method.beta2)))),
       dense_again_(steps - dense_steps(method.dense_end, steps)) {
   const bool is_auto = method.has_auto_switch();
   const int64_t start = is_auto ? -1 : dense_steps(method.dense_start, steps);

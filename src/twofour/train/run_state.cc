@@ -34,10 +34,16 @@ void restore(const NamedTensors& live, const NamedTensors& stored, const std::st
   }
 }
 
+// An axis' number is kept as its text.
+std::string as_text(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
 void check_fingerprint(const Json& now, const Json& then, const std::filesystem::path& run) {
   for (const auto& [key, value] : now.items()) {
-    const Json stored = then.contains(key) ? then[key] : Json();
-    if (stored == value) continue;
+    Json stored = then.contains(key) ? then[key] : Json();
+    if (stored.is_null() && key == "freeze") stored = "all";  // before there was a choice
+    if (as_text(stored) == as_text(value)) continue;
     fail("cannot resume \"{}\": {} was {} and is now {}; use the same value, or another --out",
          run.string(), key, stored.dump(), value.dump());
   }
@@ -63,13 +69,13 @@ Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
                  {"warmup", options.warmup},
                  {"weight-decay", options.weight_decay},
                  {"beta1", options.beta1},
-                 {"beta2", options.beta2},
                  {"epsilon", options.epsilon},
                  {"clip", options.clip},
                  {"loss-scale", options.first_loss_scale()},
                  {"loss-scale-growth", options.loss_scale_growth},
                  {"divergence-factor", options.divergence_factor}};
   for (const Axis& axis : axes()) values[axis.name] = axis.get(options.method);
+  if (options.method.second_moment == SecondMoment::kAdapt) values.erase("freeze");  // without use
   values["number of training tokens"] = data.size();
   values["training data (content hash)"] = data.content_hash();
   return values;

@@ -26,7 +26,14 @@ checkpoint::NamedTensors parameters_of(model::Gpt2& model) {
 }
 
 AdamWOptions optimizer_options(const TrainOptions& options) {
-  return {options.beta1, options.beta2, options.epsilon, options.weight_decay, options.clip};
+  return {options.beta1, options.method.beta2, options.epsilon, options.weight_decay, options.clip};
+}
+
+// Whether the second moment of the weight of that name freezes when one does; none = all do.
+std::function<bool(const std::string&)> freezes(const Method& method,
+                                                const SparseWeights& weights) {
+  if (method.second_moment == SecondMoment::kAdapt || method.freeze == Freeze::kAll) return {};
+  return [&weights](const std::string& name) { return weights.has(name); };
 }
 
 }  // namespace
@@ -35,9 +42,10 @@ Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data)
     : options_(options),
       batches_(data, options.sizes.context, options.seed),
       model_(model::make_random(options.sizes, options.seed)),
-      optimizer_(parameters_of(model_), optimizer_options(options)),
       weights_(model_, options.method, sparse::dtype_named(options.dtype), options.seed),
-      phases_(options.method, options.steps, options.beta2),
+      optimizer_(parameters_of(model_), optimizer_options(options),
+                 freezes(options.method, weights_)),
+      phases_(options.method, options.steps),
       scaler_(options.first_loss_scale(), options.loss_scale_growth),
       divergence_(options.divergence_factor) {}
 

@@ -62,8 +62,8 @@ class Stepper {
   const TrainOptions& options_;
   text::Batches batches_;
   model::Gpt2 model_;
-  AdamW optimizer_;
   SparseWeights weights_;
+  AdamW optimizer_;
   Phases phases_;
   LossScaler scaler_;
   DivergenceWatch divergence_;

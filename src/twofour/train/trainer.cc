@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <optional>
 
 #include "twofour/base/error.h"
@@ -37,10 +36,16 @@ void check_options(const TrainOptions& options) {
   at_least("accumulate", options.accumulate, 1);
   at_least("keep", options.keep, 1);
   at_least("warmup", options.warmup, 0);
+  at_least("validation-windows", options.validation_windows, 0);
   at_least("loss-scale-growth", options.loss_scale_growth, 1);
   if (!(options.learning_rate > 0)) fail_usage("--lr must be positive");
-  if (!(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1)) {
-    fail_usage("--beta1 {} and --beta2 {} must lie in [0, 1)", options.beta1, options.beta2);
+  if (!(options.beta1 >= 0 && options.beta1 < 1)) {
+    fail_usage("--beta1 {} must lie in [0, 1)", options.beta1);
+  }
+  const int64_t unset = TrainOptions().loss_scale_growth;
+  if (options.first_loss_scale() == 0 && options.loss_scale_growth != unset) {
+    fail_usage("--loss-scale-growth {} makes no sense without a --loss-scale",
+               options.loss_scale_growth);
   }
   const double scale = options.loss_scale.value_or(0);
   if (!(scale >= 0 && scale <= 0x1p126)) {
@@ -71,7 +76,7 @@ class Trainer {
   RunDescription description(int64_t first_step) const;
   StepMetrics metrics_of(int64_t steps_done, const StepResult& result, double rate) const;
   void save_if_due(int64_t steps_done, bool stops);
-  double validate();
+  std::optional<double> validate();
   void keep_tokenizer() const;
   void finish();
 
@@ -137,8 +142,8 @@ StepMetrics Trainer::metrics_of(int64_t steps_done, const StepResult& result, do
   return metrics;
 }
 
-double Trainer::validate() {
-  if (!validation_data_) return std::numeric_limits<double>::quiet_NaN();
+std::optional<double> Trainer::validate() {
+  if (!validation_data_ || options_.validation_windows == 0) return std::nullopt;
   return validation_loss(stepper_.model(), *validation_data_, options_.batch,
                          options_.validation_windows);
 }
@@ -196,9 +201,9 @@ TrainSummary Trainer::run(const std::string& config) {
       last_recorded_step = done;
     }
     const auto pause = Clock::now();  // what follows is no part of the training speed
-    if (is_due(options_.validate_every, done) && validation_data_) {
+    if (is_due(options_.validate_every, done)) {
       summary.validation_loss = validate();
-      metrics.record_validation(done, summary.validation_loss);
+      if (summary.validation_loss) metrics.record_validation(done, *summary.validation_loss);
     }
     const bool stop = StopSignal::requested() && done < last_step();
     save_if_due(done, stop);
@@ -210,11 +215,13 @@ TrainSummary Trainer::run(const std::string& config) {
   }
   summary.steps = last_step();
   summary.seconds = seconds_since(begin);
-  summary.tokens_per_second =
-      static_cast<double>((last_step() - first_step) * tokens_per_step()) / summary.seconds;
+  if (first_step < last_step()) {
+    summary.tokens_per_second =
+        static_cast<double>((last_step() - first_step) * tokens_per_step()) / summary.seconds;
+  }
   const SparsityStatistics sparsity = stepper_.weights().statistics();
-  summary.flip_rate = sparsity.flip_rate;
-  summary.zeros = sparsity.zeros;
+  if (options_.method.has_masks()) summary.flip_rate = sparsity.flip_rate;
+  if (options_.method.is_sparse()) summary.zeros = sparsity.zeros;
   if (first_step >= last_step()) summary.validation_loss = validate();
   metrics.record_end(last_step(), summary.seconds);
   if (last_step() == options_.steps) finish();

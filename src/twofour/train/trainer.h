@@ -1,6 +1,7 @@
 // Pre-training from a folder of token files to a run folder with a Hugging Face model in it.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "twofour/train/options.h"
@@ -10,12 +11,14 @@ namespace twofour::train {
 struct TrainSummary {
   int64_t steps = 0;  ///< steps done, those of earlier parts of the run included
   int64_t parameters = 0;
-  double train_loss = 0;       ///< of the last step
-  double validation_loss = 0;  ///< after the last step; NaN without val.bin
-  double seconds = 0;          ///< of this part of the run
-  double tokens_per_second = 0;
-  double flip_rate = 0, zeros = 0;
   int64_t skipped = 0;  ///< steps of this part whose scaled gradients overflowed
+  double seconds = 0;   ///< of this part of the run
+  // None where it was not measured.
+  std::optional<double> train_loss;         ///< of this part's last step
+  std::optional<double> tokens_per_second;  ///< of this part's steps
+  std::optional<double> validation_loss;    ///< after the last step, with val.bin
+  std::optional<double> flip_rate;          ///< where there are masks
+  std::optional<double> zeros;              ///< of W̃, for a sparse method
 };
 
 /// Trains as `options` say. `config` is the effective configuration, kept as RUN/config.toml.
