@@ -300,9 +300,10 @@ def test_a_config_keeps_what_is_quoted_and_drops_comments(twofour, tmp_path, pat
 def test_a_default_that_is_written_out_does_not_keep_a_run_from_resuming(twofour, corpus, small, tmp_path):
     run = ["--data", corpus / "data", "--out", tmp_path / "r", *small, "--dtype", "float16", "--steps", 4]
     twofour("train", *run, "--stop-after", 2)
-    error = twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 1024, fails=1).stderr
-    assert "loss-scale" in error
-    twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 65536)
+    done = twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 65536, "--stop-after", 3)
+    assert "from here on" not in done.stderr
+    done = twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 1024)
+    assert "from here on loss-scale is 1024.0 (was 65536.0)" in done.stderr
 
 
 def test_a_checkpoint_that_is_due_in_a_suspicious_moment_waits(twofour, corpus, small, tmp_path):

@@ -6,6 +6,7 @@
 
 #include "twofour/cli/command.h"
 #include "twofour/cli/train_flags.h"
+#include "twofour/train/stop_signal.h"
 #include "twofour/train/trainer.h"
 
 namespace twofour::cli {
@@ -45,8 +46,9 @@ void add_train(CLI::App& program) {
   on_run(command, [flags, json, &command] {
     train::TrainOptions options = complete_options(*flags);
     options.quiet = *json;
-    const train::TrainSummary summary =
-        train::train(options, effective_config(command, {"out", "threads"}));
+    // To the end of the process: after the last step there is nothing left that a stop could save.
+    static const train::StopSignal stop_signal;
+    const train::TrainSummary summary = train::train(options, kept_config(command, options));
     if (*json) {
       fmt::print("{}\n", to_json(summary, options).dump());
     } else if (summary.steps < options.steps) {

@@ -1,7 +1,9 @@
 #include "twofour/cli/train_flags.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -84,6 +86,10 @@ void add_training_options(CLI::App& command, TrainFlags& flags) {
   add("--validation-windows", options.validation_windows, "windows of val.bin", "Output");
   add("--checkpoint-every", options.checkpoint_every, "steps, 0 = only at the end", "Output");
   add("--keep", options.keep, "newest checkpoints that stay", "Output");
+  add("--sample-every", options.sample_every,
+      "steps after which the model continues --sample-prompt, 0 = never", "Output");
+  add("--sample-prompt", options.sample_prompt, "text to continue", "Output")->type_name("TEXT");
+  add("--sample-tokens", options.sample_tokens, "tokens of a sample at most", "Output");
   add("--stop-after", options.stop_after, "stop with a checkpoint after this step, 0 = at the end",
       "Output")
       ->configurable(false);
@@ -184,23 +190,72 @@ void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
   if (!flags.budget.empty()) scale_to_budget(command, flags, method, given);
 }
 
+// What was typed for something that is off. A config may keep it for a part of a run that has it
+// on.
+void check_use(const train::TrainOptions& options, const GivenOptions& given) {
+  const auto is_typed = [&](const char* name) { return given.on_command_line.contains(name); };
+  if (options.sample_every == 0 && (is_typed("sample-prompt") || is_typed("sample-tokens"))) {
+    fail_usage("--sample-prompt and --sample-tokens make no sense without --sample-every");
+  }
+  if (options.first_loss_scale() == 0 && is_typed("loss-scale-growth")) {
+    fail_usage("--loss-scale-growth {} makes no sense without a --loss-scale",
+               options.loss_scale_growth);
+  }
+}
+
+// "step-250" or "250", where it was given, which says --resume as well.
+void read_resume_from(TrainFlags& flags) {
+  if (flags.resume_from.empty()) return;
+  std::string_view number = flags.resume_from;
+  if (number.starts_with("step-")) number.remove_prefix(5);
+  int64_t step = 0;
+  const char* const end = number.data() + number.size();
+  const auto parsed = std::from_chars(number.data(), end, step);
+  if (parsed.ec != std::errc() || parsed.ptr != end || step < 0) {
+    fail_usage("--resume-from must name a checkpoint as step-250, not \"{}\"",
+               printable(flags.resume_from));
+  }
+  flags.options.resume = true;
+  flags.options.resume_from = step;
+}
+
+// RUN/config.toml of a run that can be resumed.
+std::string config_of_run(const fs::path& run) {
+  if (run.empty()) fail_usage("--out is missing: the folder of the run to resume");
+  const fs::path kept = run / "config.toml";
+  if (!fs::exists(kept)) {
+    fail("there is no run in \"{}\": leave --resume out to start one", run.string());
+  }
+  return kept.string();
+}
+
 }  // namespace
 
 void add_train_flags(CLI::App& command, TrainFlags& flags) {
   command.add_option("--data", flags.data, "folder of train.bin and val.bin")->type_name("DIR");
   command.add_option("--out", flags.out, "folder of this run")->type_name("RUN");
-  command.add_flag("--resume", flags.options.resume, "go on from the newest checkpoint of --out")
+  command
+      .add_flag("--resume", flags.options.resume,
+                "go on from the newest checkpoint of --out, with its options but for those given")
       ->configurable(false);
+  command
+      .add_option("--resume-from", flags.resume_from,
+                  "… from this one; newer checkpoints are set aside")
+      ->configurable(false)
+      ->type_name("step-N");
   add_size_options(command, flags);
   add_method_options(command, flags);
   add_training_options(command, flags);
   add_threads_option(command);
   ConfigHooks hooks;
   hooks.implicit_file = [&flags] {
-    const fs::path kept = fs::path(flags.out) / "config.toml";
-    return flags.options.resume && fs::exists(kept) ? kept.string() : std::string();
+    read_resume_from(flags);
+    return flags.options.resume ? config_of_run(flags.out) : std::string();
   };
   hooks.complete = [&command, &flags](const GivenOptions& given) {
+    flags.options.keeps_threads =
+        given.on_command_line.contains("threads") || given.in_config.contains("threads");
+    check_use(flags.options, given);
     fill_in(command, flags, given);
   };
   add_config_options(command, hooks);
@@ -210,7 +265,7 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   train::TrainOptions options = flags.options;
   if (flags.data.empty()) fail_usage("--data is missing: a folder that \"twofour data\" wrote");
   if (flags.out.empty()) fail_usage("--out is missing: the folder of this run");
-  options.data = flags.data;
+  options.data = fs::absolute(flags.data);
   options.out = flags.out;
   options.sizes = model::preset(flags.model);
   const auto set = [](int64_t& size, const std::optional<int64_t>& flag) {
@@ -233,6 +288,12 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   }
   set(options.sizes.feed_forward, flags.feed_forward);
   options.sizes.vocabulary = flags.vocabulary;
+  if (options.resume && !fs::exists(options.data / "train.bin")) {
+    fail(
+        "the run's data is not in \"{}\" any more: say with --data where it is now (its content is "
+        "compared)",
+        options.data.string());
+  }
   if (flags.vocabulary == 0) {
     const auto data = text::TokenFile::open(options.data / "train.bin");
     options.sizes.vocabulary = data.info().vocabulary_size;
@@ -242,6 +303,11 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   }
   options.min_learning_rate = flags.min_learning_rate.value_or(options.learning_rate / 10);
   return options;
+}
+
+std::string kept_config(CLI::App& command, const train::TrainOptions& options) {
+  set_option(command, "data", options.data.string());
+  return effective_config(command, {"out", "threads"});
 }
 
 }  // namespace twofour::cli

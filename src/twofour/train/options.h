@@ -18,6 +18,13 @@ struct TrainOptions {
   std::filesystem::path
       out;              ///< run folder: config.toml, log.jsonl, events.*, checkpoints/, model/
   bool resume = false;  ///< go on from the newest checkpoint of `out`
+  /// … from the checkpoint of this step; newer ones are set aside.
+  std::optional<int64_t> resume_from;
+  /// What differs from the checkpoint's options is taken on, where a run may change it (see
+  /// changeable_options()); else refused.
+  bool may_change = true;
+  /// Go on with this process' threads, not with the run's.
+  bool keeps_threads = false;
 
   // What is trained. `sizes.vocabulary` comes from the data, `sizes.feed_forward` is 4 · width.
   model::Gpt2Config sizes;
@@ -64,6 +71,10 @@ struct TrainOptions {
   int64_t stop_after =
       0;               ///< stop with a checkpoint after this step, as if asked to; 0 = at the end
   bool quiet = false;  ///< no metrics on stdout (for --json)
+  /// Every so many steps the model continues `sample_prompt` by `sample_tokens` tokens.
+  int64_t sample_every = 0;
+  std::string sample_prompt;
+  int64_t sample_tokens = 64;
 };
 
 }  // namespace twofour::train

@@ -53,6 +53,19 @@ bool Stepper::is_sparse(int64_t step) const {
   return phases_.is_sparse(std::min(step, options_.steps - 1));
 }
 
+void Stepper::take_over(const std::vector<Change>& changes) {
+  const auto has_changed = [&](const char* option) {
+    return std::any_of(changes.begin(), changes.end(),
+                       [&](const Change& change) { return change.option == option; });
+  };
+  if (has_changed("loss-scale")) scaler_.restart();
+  const bool is_undecided = options_.method.has_auto_switch() && phases_.sparse_from() < 0;
+  if (has_changed("steps") && is_undecided) {
+    fail_usage(
+        "--steps cannot change before AutoSwitch has decided, whose bounds are shares of them");
+  }
+}
+
 void Stepper::prepare(int64_t step) { weights_.prepare(optimizer_.steps_taken(), is_sparse(step)); }
 
 double Stepper::accumulate_gradients(int64_t step) {
@@ -133,9 +146,10 @@ void Stepper::check_divergence(int64_t step, const StepResult& result) const {
     return;
   }
   const auto last = checkpoint::latest_checkpoint(options_.out);
-  fail("{} at step {}: the run diverges; {}; try a lower --lr{}", what, step + 1,
+  fail("{} at step {}: the run diverges; {}; try {}a lower --lr{}", what, step + 1,
        last ? fmt::format("the checkpoint of step {} is kept", *last)
             : std::string("there is no checkpoint yet"),
+       last ? "--resume with " : "",
        options_.dtype == "float32" ? " or a longer --warmup"
                                    : ", a longer --warmup or --dtype float32");
 }

@@ -24,14 +24,17 @@ struct TrainSummary {
 /// Trains as `options` say. `config` is the effective configuration, kept as RUN/config.toml.
 ///
 /// The run folder appears with the first checkpoint and always holds `keep` complete ones. A run
-/// that is resumed equals one that never stopped, bit for bit, on the same machine with as many
-/// threads.
+/// that is resumed without changes equals one that never stopped, bit for bit, on the same machine
+/// with as many threads. What a resumed run changes (see changeable_options()) is in config.toml
+/// and, with the step, in log.jsonl.
 ///
 /// Throws Error, leaving the last checkpoint as it was: for sizes or data that cannot be trained
-/// on; for a run folder that already holds a run (without resume) or was made with other options
-/// (with resume; the first difference is named); when the run diverges (see Stepper::take); after a
-/// requested stop (SIGINT, SIGTERM), once the checkpoint of that step is written. `stop_after` ends
-/// a run likewise, but without an error; RUN/model appears only after the last step.
+/// on; for a run folder that already holds a run (without resume), was made with other options that
+/// must stay (with resume; the first difference is named), or in which another process is at work;
+/// when the run diverges (see Stepper::take); after a requested stop (StopSignal, which the caller
+/// makes) and when stdout cannot be written any more, once the checkpoint of that step is written.
+/// `stop_after` ends a run likewise, but without an error; RUN/model appears, or is replaced, only
+/// after the last step.
 TrainSummary train(const TrainOptions& options, const std::string& config);
 
 }  // namespace twofour::train
