@@ -1,12 +1,15 @@
 """The evidence on the pre-training methods: every method, several seeds, one small GPT-2 on real text.
 
 Trains them (finished runs are used again, cut ones go on), then writes the tables of docs/results/pretraining.md
-between its two marks and the curves beside it as SVG. `make results-pretraining` runs it.
+between its two marks and the curves beside it as SVG. `make results-pretraining` runs it. With --print the paired
+differences go to the terminal and the page stays: for variants, as
+`--methods ste step step-all ste-999 --threads 1 --print`.
 """
 
 import argparse
 import json
 import math
+import os
 import pathlib
 import platform
 import re
@@ -14,7 +17,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-TWOFOUR = ROOT / "build/twofour"
+TWOFOUR = os.environ.get("TWOFOUR", ROOT / "build/twofour")
 METHODS = {
     "dense": ["--watch-masks", "magnitude"],
     "half": [],
@@ -24,10 +27,21 @@ METHODS = {
     "fst": ["--decay", "6e-3", "--mask-interval", "10"],
     "s-ste": [],
 }
+VARIANTS = {  # the method and what differs from its row
+    "step-all": ("step", ["--freeze", "all"]),
+    "step-adapt": ("step", ["--second-moment", "adapt"]),
+    "step-95": ("step", ["--beta2", "0.95"]),
+    "step-95-all": ("step", ["--beta2", "0.95", "--freeze", "all"]),
+    "ste-999": ("ste", ["--beta2", "0.999"]),
+}
 SIZE = ["--layers", 4, "--heads", 4, "--width", 256, "--context", 128]
 # (better, worse) as the papers have them: S-STE (arXiv 2409.09099), FST (arXiv 2404.01847).
 ORDERINGS = [("dense", "half"), ("s-ste", "sr-ste"), ("fst", "sr-ste"), ("sr-ste", "ste"), ("step", "ste"),
              ("s-ste", "half"), ("fst", "half"), ("dense", "fst"), ("dense", "s-ste")]
+# Printed with --print, of what was trained.
+COMPARISONS = [("step", "ste"), ("step", "ste-999"), ("step-all", "ste"), ("step-all", "ste-999"),
+               ("step", "step-all"), ("step-adapt", "step"), ("step-95", "ste"), ("step-95-all", "ste"),
+               ("ste-999", "ste")]
 
 
 def run(*command, **options):
@@ -42,15 +56,17 @@ def prepare(texts, out, vocabulary):
             "--document-separator", "<|endoftext|>", "--val-fraction", 0.05)
 
 
-def train(out, method, seed, args):
-    folder = out / f"{method}-{seed}"
+def train(out, name, seed, args):
+    folder = out / f"{name}-{seed}"
+    method, options = VARIANTS[name] if name in VARIANTS else (name, METHODS[name])
+    threads = ["--threads", args.threads] if args.threads else []
     if not (folder / "model/config.json").exists():
         resume = ["--resume"] if any(folder.glob("checkpoints/step-*/state.json")) else []
-        print(f"== {method}, seed {seed}", flush=True)
-        run(TWOFOUR, "train", "--data", out / "data", "--out", folder, "--method", method, *METHODS[method], *SIZE,
+        print(f"== {name}, seed {seed}", flush=True)
+        run(TWOFOUR, "train", "--data", out / "data", "--out", folder, "--method", method, *options, *SIZE,
             "--seed", seed, "--steps", args.steps, "--batch", 16, "--lr", args.lr, "--warmup", args.steps // 10,
             "--dtype", "bfloat16", "--validate-every", args.steps // 20, "--validation-windows", 256,
-            "--checkpoint-every", 500, "--keep", 1, "--log-every", 20, *resume, stdout=subprocess.DEVNULL)
+            "--checkpoint-every", 500, "--keep", 1, "--log-every", 20, *threads, *resume, stdout=subprocess.DEVNULL)
     return folder
 
 
@@ -62,10 +78,10 @@ def losses(folders):
     return [entry["validation_loss"] for entry in json.loads(report(folders, "--json"))["runs"]]
 
 
-def orderings(by_method):
+def orderings(pairs, by_method):
     """The paired differences: runs of one seed share initial weights and data."""
     lines = ["| expected | difference of the validation loss | |", "|---|--:|---|"]
-    for better, worse in ORDERINGS:
+    for better, worse in pairs:
         if better not in by_method or worse not in by_method:
             continue
         gaps = [w - b for b, w in zip(by_method[better], by_method[worse])]
@@ -100,7 +116,10 @@ def main():
                         help="text files, documents parted by <|endoftext|> (default: ../shared's TinyStories)")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/results/pretraining")
     parser.add_argument("--page", type=pathlib.Path, default=ROOT / "docs/results/pretraining.md")
-    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS))
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=[*METHODS, *VARIANTS])
+    parser.add_argument("--threads", type=int, help="of each run (default: all cores)")
+    parser.add_argument("--print", action="store_true", dest="prints",
+                        help="print the table and the differences, variants' too, and leave the page alone")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--lr", type=float, default=3e-3)
@@ -116,12 +135,17 @@ def main():
         for method in args.methods:
             folders[method].append(train(args.out, method, seed, args))
     everything = [folder for group in folders.values() for folder in group]
+    by_method = {method: losses(group) for method, group in folders.items()}
+    if args.prints:
+        print(f"{machine()}\n\n{report(everything, '--average-seeds', '--markdown')}")
+        print(orderings([*ORDERINGS, *COMPARISONS], by_method))
+        return
     sparse = [folder for method, group in folders.items() if method != "half" for folder in group]
     for curve, chosen in [("validation", everything), ("flip_rate", sparse)]:
         chart = args.page.parent / f"{args.page.stem}-{curve.replace('_', '-')}.svg"
         report(chosen, "--average-seeds", "--chart", curve, "--out", chart)
     tables = report(everything, "--average-seeds", "--markdown")
-    write_page(args.page, f"\nMeasured on: {machine()}.\n\n{tables}\n{orderings({m: losses(f) for m, f in folders.items()})}\n")
+    write_page(args.page, f"\nMeasured on: {machine()}.\n\n{tables}\n{orderings(ORDERINGS, by_method)}\n")
     print(f"written: {args.page}")
 
 

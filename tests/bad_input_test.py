@@ -157,8 +157,6 @@ def test_nan_loss_stops_with_the_last_checkpoint_kept(twofour, corpus, small, tm
 
 
 def limit_files():
-    import signal
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
 
 

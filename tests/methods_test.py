@@ -144,6 +144,14 @@ SENSELESS = [
     (["--method", "s-ste", "--mask-interval", "40"], "follows the weights in every step"),
     (["--method", "ste", "--second-moment", "freeze"], "would freeze it at zero"),
     (["--method", "ste", "--watch-masks", "magnitude"], "the masks in use are watched"),
+    (["--method", "ste", "--switch-threshold", "1"], "makes no sense with --switch fixed"),
+    (["--method", "ste", "--freeze", "all"], "no moment freezes"),
+    (["--method", "ste", "--decay-on", "weight"], "nothing decays"),
+    (["--method", "dense", "--sparse-layers", "mlp("], "where every layer is dense"),
+    (["--method", "dense", "--sparse-layers", "mlp(", "--watch-masks", "magnitude"], "is no regular expression"),
+    (["--method", "half", "--feed-forward", "256"], "contradicts --method half, whose feed-forward width is 64"),
+    (["--loss-scale-growth", "5"], "makes no sense without a --loss-scale"),
+    (["--beta2", "1"], "must be below 1"),
     (["--method", "s-ste", "--precision", "fp8", "--dtype", "float16"], "does not go with"),
     (["--method", "ste", "--sparse-layers", "mlp("], "is no regular expression"),
     (["--method", "ste", "--sparse-layers", "norm"], "matches no layer"),
@@ -153,7 +161,7 @@ SENSELESS = [
     (["--mask-interval", "1.5"], "whole number"),
     (["--dtype", "float16", "--loss-scale", "0"], "would vanish"),
     (["--loss-scale", "1e60"], "must lie in"),
-    (["--loss-scale-growth", "0"], "must be at least 1"),
+    (["--loss-scale", "2", "--loss-scale-growth", "0"], "must be at least 1"),
     (["--method", "sste"], "unknown method"),
     (["--recipe", "gpt2-124m-sste"], "unknown recipe"),
     (["--scale-to-budget", "lots"], "must be a number of tokens"),
@@ -178,8 +186,8 @@ SIZES = {"gpt2-124m": "6e-5", "gpt2-350m": "2e-4", "gpt2-774m": "6e-5", "gpt2-15
 def test_recipes_are_the_published_runs(config, model, method):
     run = config("--recipe", f"{model}-{method}")
     expected = {"model": model, "method": method, "dtype": "float16", "context": 1024, "steps": 300000,
-                "warmup": 3000, "lr": 1.5e-4, "min-lr": 1e-5, "beta1": 0.9, "beta2": 0.95,
-                "weight-decay": 0.1, "clip": 1}
+                "warmup": 3000, "lr": 1.5e-4, "min-lr": 1e-5, "beta1": 0.9,
+                "beta2": 0.999 if method == "step" else 0.95, "weight-decay": 0.1, "clip": 1}
     assert {key: run[key] for key in expected} == expected
     assert run["batch"] * run["accumulate"] == 512
     decay = {"fst": float(SIZES[model]), "sr-ste": 2e-4}.get(method, 0)
@@ -219,6 +227,28 @@ def test_a_method_on_the_command_line_beats_the_axes_of_a_config(twofour, config
     assert config("--config", file, "--decay", "1e-3")["decay"] == 1e-3
 
 
+def test_beta2_is_the_methods_unless_something_stronger_says_it(twofour, config, tmp_path):
+    file = tmp_path / "c.toml"
+
+    def beta2(content, *options):
+        file.write_text(content)
+        return config("--config", file, *options)["beta2"]
+
+    assert config("--method", "ste")["beta2"] == 0.95
+    assert config("--method", "step")["beta2"] == 0.999
+    assert config("--method", "step", "--beta2", 0.9)["beta2"] == 0.9
+    assert config("--recipe", "gpt2-124m-step", "--beta2", 0.9)["beta2"] == 0.9
+    assert beta2('method = "step"\n') == 0.999
+    assert beta2('method = "step"\nbeta2 = 0.98\n') == 0.98
+    assert beta2("beta2 = 0.98\n", "--method", "step") == 0.98
+    assert beta2("beta2 = 0.98\n", "--recipe", "gpt2-124m-step") == 0.98
+    assert beta2("beta2 = 0.98\n", "--method", "step", "--beta2", 0.9) == 0.9
+    # Another method on the command line: what the config chose itself stays.
+    assert beta2('method = "ste"\nbeta2 = 0.98\n', "--method", "step") == 0.98
+    printed = twofour("train", "--method", "ste", "--print-config").stdout
+    assert beta2(printed, "--method", "step") == 0.999
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_a_run_that_becomes_nan_stops_and_says_what_to_try(twofour, corpus, small, tmp_path, dtype):
     run = tmp_path / "run"
@@ -229,6 +259,25 @@ def test_a_run_that_becomes_nan_stops_and_says_what_to_try(twofour, corpus, smal
     kept = int(re.search(r"the checkpoint of step (\d+) is kept", error).group(1))
     assert all(tensor.isfinite().all() for tensor in
                load_file(run / "checkpoints" / f"step-{kept:07}" / "model.safetensors").values())
+
+
+def test_what_was_not_measured_is_null(twofour, corpus, small, tmp_path):
+    data = tmp_path / "data"
+    twofour("data", corpus / "text.txt", "--tokenizer", corpus / "tokenizer", "--out", data, "--val-fraction", 0)
+    run = ["train", "--data", data, "--out", tmp_path / "run", *small, "--steps", 2, "--json"]
+    summary = json.loads(twofour(*run).stdout)
+    unknown = ["validation_loss", "validation_perplexity", "flip_rate", "zeros"]
+    assert all(summary[key] is None for key in unknown)
+    assert all(isinstance(summary[key], float) for key in ("train_loss", "tokens_per_second", "seconds"))
+    assert "validation" not in (tmp_path / "run" / "log.jsonl").read_text()
+    again = json.loads(twofour(*run, "--resume").stdout)  # no step is left
+    assert all(again[key] is None for key in [*unknown, "train_loss", "tokens_per_second"])
+    report = json.loads(twofour("report", tmp_path / "run", "--json").stdout)["runs"][0]
+    assert all(report[key] is None for key in unknown)
+    # There is data, but nobody wants it validated.
+    run[2:5] = [corpus / "data", "--out", tmp_path / "other"]
+    other = json.loads(twofour(*run, "--validation-windows", 0, "--method", "ste").stdout)
+    assert [other[key] is None for key in unknown] == [True, True, False, False]
 
 
 def test_a_budget_that_makes_no_run_is_refused(twofour):
@@ -251,9 +300,10 @@ def test_a_config_keeps_what_is_quoted_and_drops_comments(twofour, tmp_path, pat
 def test_a_default_that_is_written_out_does_not_keep_a_run_from_resuming(twofour, corpus, small, tmp_path):
     run = ["--data", corpus / "data", "--out", tmp_path / "r", *small, "--dtype", "float16", "--steps", 4]
     twofour("train", *run, "--stop-after", 2)
-    error = twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 1024, fails=1).stderr
-    assert "loss-scale" in error
-    twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 65536)
+    done = twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 65536, "--stop-after", 3)
+    assert "from here on" not in done.stderr
+    done = twofour("train", "--out", tmp_path / "r", "--resume", "--loss-scale", 1024)
+    assert "from here on loss-scale is 1024.0 (was 65536.0)" in done.stderr
 
 
 def test_a_checkpoint_that_is_due_in_a_suspicious_moment_waits(twofour, corpus, small, tmp_path):

@@ -14,18 +14,13 @@ constexpr int kVersion = 1;
 constexpr std::string_view kPrefix = "step-";
 constexpr const char* kStateFile = "state.json";
 
-[[noreturn]] void fail_damaged(const fs::path& path) {
-  fail("cannot use the checkpoint: \"{}\" is damaged; remove its folder to take an older one",
-       path.string());
-}
-
-// The steps of the complete checkpoints, oldest first.
-std::vector<int64_t> steps_of(const fs::path& run) {
+// The steps of all folders that are named as a checkpoint, oldest first.
+std::vector<int64_t> named_steps(const fs::path& run) {
   std::vector<int64_t> steps;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(run / "checkpoints", error)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(kPrefix) || !fs::exists(entry.path() / kStateFile)) continue;
+    if (!name.starts_with(kPrefix)) continue;
     int64_t step = 0;
     const char *first = name.data() + kPrefix.size(), *last = name.data() + name.size();
     const auto parsed = std::from_chars(first, last, step);
@@ -38,10 +33,49 @@ std::vector<int64_t> steps_of(const fs::path& run) {
   return steps;
 }
 
+// `file` of a checkpoint's folder.
+[[noreturn]] void fail_damaged(const fs::path& file) {
+  const fs::path folder = file.parent_path(), run = folder.parent_path().parent_path();
+  std::string remedy = "there is no older one: start again with another --out";
+  for (const int64_t step : checkpoint_steps(run)) {
+    if (checkpoint_path(run, step).filename() == folder.filename()) break;
+    remedy = fmt::format("train --resume-from {}{} goes on from the one before", kPrefix, step);
+  }
+  fail("cannot use the checkpoint: \"{}\" is {}; {}", file.string(),
+       fs::exists(file) ? "damaged" : "missing", remedy);
+}
+
 }  // namespace
 
 fs::path checkpoint_path(const fs::path& run, int64_t step) {
   return run / "checkpoints" / fmt::format("{}{:07}", kPrefix, step);
+}
+
+std::vector<int64_t> checkpoint_steps(const fs::path& run) {
+  std::vector<int64_t> steps = named_steps(run);
+  std::erase_if(steps,
+                [&](int64_t step) { return !fs::exists(checkpoint_path(run, step) / kStateFile); });
+  return steps;
+}
+
+std::optional<fs::path> set_aside_after(const fs::path& run, int64_t step) {
+  std::vector<int64_t> steps = named_steps(run);
+  std::erase_if(steps, [&](int64_t each) { return each <= step; });
+  if (steps.empty()) return std::nullopt;
+  fs::path aside;
+  for (int number = 1; aside.empty() || fs::exists(aside); ++number) {
+    aside = run / "checkpoints" / fmt::format("aside-{}", number);
+  }
+  make_folder(aside);
+  for (const int64_t each : steps) {
+    const fs::path from = checkpoint_path(run, each);
+    std::error_code error;
+    fs::rename(from, aside / from.filename(), error);
+    if (error) {
+      fail("cannot move \"{}\" into \"{}\": {}", from.string(), aside.string(), error.message());
+    }
+  }
+  return aside;
 }
 
 void save_checkpoint(const fs::path& run, int64_t step, const RunState& state, int64_t keep) {
@@ -54,7 +88,7 @@ void save_checkpoint(const fs::path& run, int64_t step, const RunState& state, i
   }
   write_file(folder.path() / kStateFile, json.dump(2) + "\n");
   folder.commit();
-  std::vector<int64_t> steps = steps_of(run);
+  std::vector<int64_t> steps = checkpoint_steps(run);
   while (static_cast<int64_t>(steps.size()) > keep) {
     std::error_code ignored;
     fs::remove_all(checkpoint_path(run, steps.front()), ignored);
@@ -63,7 +97,7 @@ void save_checkpoint(const fs::path& run, int64_t step, const RunState& state, i
 }
 
 std::optional<int64_t> latest_checkpoint(const fs::path& run) {
-  const std::vector<int64_t> steps = steps_of(run);
+  const std::vector<int64_t> steps = checkpoint_steps(run);
   if (steps.empty()) return std::nullopt;
   return steps.back();
 }
@@ -84,7 +118,7 @@ SafetensorsFile open_checkpoint_file(const fs::path& folder, const nlohmann::ord
   const fs::path path = folder / name;
   const auto hash = state.at("files").find(name);
   if (hash == state.at("files").end() || fs::path(name).filename() != name || !hash->is_string() ||
-      hash_of(MappedFile(path).text()) != hash->get<std::string>()) {
+      !fs::exists(path) || hash_of(MappedFile(path).text()) != hash->get<std::string>()) {
     fail_damaged(path);
   }
   return SafetensorsFile(path);

@@ -25,11 +25,20 @@ struct RunState {
 void save_checkpoint(const std::filesystem::path& run, int64_t step, const RunState& state,
                      int64_t keep);
 
+/// The steps of the complete checkpoints, oldest first.
+std::vector<int64_t> checkpoint_steps(const std::filesystem::path& run);
+
+/// Moves every checkpoint after `step`, complete or not, into a new folder
+/// RUN/checkpoints/aside-N and returns that; none when there is nothing to move. So a run can go on
+/// from an older checkpoint without losing what came after it.
+std::optional<std::filesystem::path> set_aside_after(const std::filesystem::path& run,
+                                                     int64_t step);
+
 /// The newest complete checkpoint's step; none for a folder without any.
 std::optional<int64_t> latest_checkpoint(const std::filesystem::path& run);
 
 /// Reads a checkpoint back; the tensors are views of the files. Every file's hash is compared
-/// first: throws Error naming a missing or damaged file.
+/// first: throws Error naming a missing or damaged file and the checkpoint before this one.
 RunState load_checkpoint(const std::filesystem::path& run, int64_t step);
 
 /// RUN/checkpoints/step-NNNNNNN.

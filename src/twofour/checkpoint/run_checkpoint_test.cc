@@ -69,9 +69,35 @@ TEST(RunCheckpoint, any_changed_byte_is_found_and_the_file_named) {
     EXPECT_THAT_ERROR(load_checkpoint(run.path(), 1), "model.safetensors\" is damaged");
   }
   fs::remove(file);
-  EXPECT_THAT_ERROR(load_checkpoint(run.path(), 1), "model.safetensors\": No such file");
+  EXPECT_THAT_ERROR(load_checkpoint(run.path(), 1), "model.safetensors\" is missing");
   write_file(run / "checkpoints/step-0000001/state.json", "{\"files\": 3}");
   EXPECT_THAT_ERROR(load_checkpoint(run.path(), 1), "state.json\" is damaged");
+}
+
+TEST(RunCheckpoint, damage_is_told_with_the_checkpoint_before) {
+  const TemporaryFolder run;
+  for (const int64_t step : {3, 20, 100}) save_checkpoint(run.path(), step, make_state(1), 3);
+  const auto damage = [&](const char* step) {
+    overwrite(run / "checkpoints" / step / "model.safetensors", "x");
+  };
+  damage("step-0000100");
+  EXPECT_THAT_ERROR(load_checkpoint(run.path(), 100), "--resume-from step-20 goes on");
+  damage("step-0000003");
+  EXPECT_THAT_ERROR(load_checkpoint(run.path(), 3), "there is no older one");
+}
+
+TEST(RunCheckpoint, newer_ones_are_set_aside_whole) {
+  const TemporaryFolder run;
+  EXPECT_FALSE(set_aside_after(run.path(), 0));
+  for (const int64_t step : {1, 2, 3}) save_checkpoint(run.path(), step, make_state(1), 9);
+  fs::remove(run / "checkpoints/step-0000003/state.json");
+  EXPECT_EQ(set_aside_after(run.path(), 1), run / "checkpoints/aside-1");
+  EXPECT_EQ(checkpoint_steps(run.path()), std::vector<int64_t>{1});
+  EXPECT_TRUE(fs::exists(run / "checkpoints/aside-1/step-0000002/state.json"));
+  EXPECT_TRUE(fs::exists(run / "checkpoints/aside-1/step-0000003/model.safetensors"));
+  EXPECT_FALSE(set_aside_after(run.path(), 1));
+  save_checkpoint(run.path(), 2, make_state(1), 9);
+  EXPECT_EQ(set_aside_after(run.path(), 1), run / "checkpoints/aside-2");
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "twofour/cli/command.h"
 #include "twofour/cli/train_flags.h"
+#include "twofour/train/stop_signal.h"
 #include "twofour/train/trainer.h"
 
 namespace twofour::cli {
@@ -13,19 +14,24 @@ namespace {
 
 nlohmann::ordered_json to_json(const train::TrainSummary& summary,
                                const train::TrainOptions& options) {
-  const bool validated = std::isfinite(summary.validation_loss);
-  nlohmann::ordered_json json = {
-      {"run", options.out.string()},      {"method", options.method.name},
-      {"parameters", summary.parameters}, {"steps", summary.steps},
-      {"train_loss", summary.train_loss}, {"validation_loss", nullptr},
-      {"validation_perplexity", nullptr}, {"tokens_per_second", summary.tokens_per_second},
-      {"seconds", summary.seconds},       {"flip_rate", summary.flip_rate},
-      {"zeros", summary.zeros},           {"skipped", summary.skipped}};
-  if (validated) {
-    json["validation_loss"] = summary.validation_loss;
-    json["validation_perplexity"] = std::exp(summary.validation_loss);
-  }
-  return json;
+  // null where nothing was measured.
+  const auto figure = [](const std::optional<double>& value) {
+    return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+  };
+  std::optional<double> perplexity;
+  if (summary.validation_loss) perplexity = std::exp(*summary.validation_loss);
+  return {{"run", options.out.string()},
+          {"method", options.method.name},
+          {"parameters", summary.parameters},
+          {"steps", summary.steps},
+          {"train_loss", figure(summary.train_loss)},
+          {"validation_loss", figure(summary.validation_loss)},
+          {"validation_perplexity", figure(perplexity)},
+          {"tokens_per_second", figure(summary.tokens_per_second)},
+          {"seconds", summary.seconds},
+          {"flip_rate", figure(summary.flip_rate)},
+          {"zeros", figure(summary.zeros)},
+          {"skipped", summary.skipped}};
 }
 
 }  // namespace
@@ -40,8 +46,9 @@ void add_train(CLI::App& program) {
   on_run(command, [flags, json, &command] {
     train::TrainOptions options = complete_options(*flags);
     options.quiet = *json;
-    const train::TrainSummary summary =
-        train::train(options, effective_config(command, {"out", "threads"}));
+    // To the end of the process: after the last step there is nothing left that a stop could save.
+    static const train::StopSignal stop_signal;
+    const train::TrainSummary summary = train::train(options, kept_config(command, options));
     if (*json) {
       fmt::print("{}\n", to_json(summary, options).dump());
     } else if (summary.steps < options.steps) {

@@ -1,7 +1,9 @@
 #include "twofour/cli/train_flags.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -70,7 +72,6 @@ void add_training_options(CLI::App& command, TrainFlags& flags) {
   add("--warmup", options.warmup, "steps of rising learning rate", "Training");
   add("--weight-decay", options.weight_decay, "AdamW's, on matrices only", "Training");
   add("--beta1", options.beta1, "AdamW's first moment", "Training");
-  add("--beta2", options.beta2, "AdamW's second moment", "Training");
   add("--epsilon", options.epsilon, "AdamW's", "Training");
   add("--clip", options.clip, "largest gradient norm, 0 = no clipping", "Training");
   add("--loss-scale", options.loss_scale,
@@ -85,6 +86,10 @@ void add_training_options(CLI::App& command, TrainFlags& flags) {
   add("--validation-windows", options.validation_windows, "windows of val.bin", "Output");
   add("--checkpoint-every", options.checkpoint_every, "steps, 0 = only at the end", "Output");
   add("--keep", options.keep, "newest checkpoints that stay", "Output");
+  add("--sample-every", options.sample_every,
+      "steps after which the model continues --sample-prompt, 0 = never", "Output");
+  add("--sample-prompt", options.sample_prompt, "text to continue", "Output")->type_name("TEXT");
+  add("--sample-tokens", options.sample_tokens, "tokens of a sample at most", "Output");
   add("--stop-after", options.stop_after, "stop with a checkpoint after this step, 0 = at the end",
       "Output")
       ->configurable(false);
@@ -150,6 +155,18 @@ void scale_to_budget(CLI::App& command, const TrainFlags& flags, const train::Me
   if (method.dense_end >= 1) shrink("dense-end", method.dense_end);
 }
 
+// Another method on the command line than the one whose values the config file or the recipe brings
+// has its own. A value that goes with every method stays, unless it is only the other method's.
+bool is_replaced(const train::Axis& axis, const train::Method& configured,
+                 const GivenOptions& given) {
+  if (given.on_command_line.contains(axis.name)) return false;
+  const auto in_config = given.in_config.find(axis.name);
+  if (!axis.goes_with_every_method || in_config == given.in_config.end()) return true;
+  train::Method of_config = configured;
+  axis.set(of_config, in_config->second);
+  return axis.get(of_config) == axis.get(configured);
+}
+
 // From the strongest to the weakest: the command line, the config file, the recipe, the method.
 void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
   std::string configured;  // the method whose values the config file or the recipe brings
@@ -161,10 +178,9 @@ void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
   }
   if (given.in_config.contains("method")) configured = given.in_config.at("method");
   const train::Method& preset = train::method_named(flags.method);
-  // Another method on the command line brings its own values.
   const bool is_other = !configured.empty() && configured != flags.method;
   for (const train::Axis& axis : train::axes()) {
-    if (is_other && !given.on_command_line.contains(axis.name)) {
+    if (is_other && is_replaced(axis, train::method_named(configured), given)) {
       set_option(command, axis.name, axis.get(preset));
     } else {
       set_option_if_unset(command, axis.name, axis.get(preset));
@@ -174,23 +190,72 @@ void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
   if (!flags.budget.empty()) scale_to_budget(command, flags, method, given);
 }
 
+// What was typed for something that is off. A config may keep it for a part of a run that has it
+// on.
+void check_use(const train::TrainOptions& options, const GivenOptions& given) {
+  const auto is_typed = [&](const char* name) { return given.on_command_line.contains(name); };
+  if (options.sample_every == 0 && (is_typed("sample-prompt") || is_typed("sample-tokens"))) {
+    fail_usage("--sample-prompt and --sample-tokens make no sense without --sample-every");
+  }
+  if (options.first_loss_scale() == 0 && is_typed("loss-scale-growth")) {
+    fail_usage("--loss-scale-growth {} makes no sense without a --loss-scale",
+               options.loss_scale_growth);
+  }
+}
+
+// "step-250" or "250", where it was given, which says --resume as well.
+void read_resume_from(TrainFlags& flags) {
+  if (flags.resume_from.empty()) return;
+  std::string_view number = flags.resume_from;
+  if (number.starts_with("step-")) number.remove_prefix(5);
+  int64_t step = 0;
+  const char* const end = number.data() + number.size();
+  const auto parsed = std::from_chars(number.data(), end, step);
+  if (parsed.ec != std::errc() || parsed.ptr != end || step < 0) {
+    fail_usage("--resume-from must name a checkpoint as step-250, not \"{}\"",
+               printable(flags.resume_from));
+  }
+  flags.options.resume = true;
+  flags.options.resume_from = step;
+}
+
+// RUN/config.toml of a run that can be resumed.
+std::string config_of_run(const fs::path& run) {
+  if (run.empty()) fail_usage("--out is missing: the folder of the run to resume");
+  const fs::path kept = run / "config.toml";
+  if (!fs::exists(kept)) {
+    fail("there is no run in \"{}\": leave --resume out to start one", run.string());
+  }
+  return kept.string();
+}
+
 }  // namespace
 
 void add_train_flags(CLI::App& command, TrainFlags& flags) {
   command.add_option("--data", flags.data, "folder of train.bin and val.bin")->type_name("DIR");
   command.add_option("--out", flags.out, "folder of this run")->type_name("RUN");
-  command.add_flag("--resume", flags.options.resume, "go on from the newest checkpoint of --out")
+  command
+      .add_flag("--resume", flags.options.resume,
+                "go on from the newest checkpoint of --out, with its options but for those given")
       ->configurable(false);
+  command
+      .add_option("--resume-from", flags.resume_from,
+                  "… from this one; newer checkpoints are set aside")
+      ->configurable(false)
+      ->type_name("step-N");
   add_size_options(command, flags);
   add_method_options(command, flags);
   add_training_options(command, flags);
   add_threads_option(command);
   ConfigHooks hooks;
   hooks.implicit_file = [&flags] {
-    const fs::path kept = fs::path(flags.out) / "config.toml";
-    return flags.options.resume && fs::exists(kept) ? kept.string() : std::string();
+    read_resume_from(flags);
+    return flags.options.resume ? config_of_run(flags.out) : std::string();
   };
   hooks.complete = [&command, &flags](const GivenOptions& given) {
+    flags.options.keeps_threads =
+        given.on_command_line.contains("threads") || given.in_config.contains("threads");
+    check_use(flags.options, given);
     fill_in(command, flags, given);
   };
   add_config_options(command, hooks);
@@ -200,7 +265,7 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   train::TrainOptions options = flags.options;
   if (flags.data.empty()) fail_usage("--data is missing: a folder that \"twofour data\" wrote");
   if (flags.out.empty()) fail_usage("--out is missing: the folder of this run");
-  options.data = flags.data;
+  options.data = fs::absolute(flags.data);
   options.out = flags.out;
   options.sizes = model::preset(flags.model);
   const auto set = [](int64_t& size, const std::optional<int64_t>& flag) {
@@ -214,8 +279,21 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   const double share = options.method.feed_forward_share;
   options.sizes.feed_forward =
       static_cast<int64_t>(4.0 * static_cast<double>(options.sizes.width) * share);
+  if (flags.feed_forward.value_or(options.sizes.feed_forward) != options.sizes.feed_forward &&
+      share != 1.0) {
+    fail_usage(
+        "--feed-forward {} contradicts --method {}, whose feed-forward width is {}: --method dense "
+        "takes any",
+        *flags.feed_forward, options.method.name, options.sizes.feed_forward);
+  }
   set(options.sizes.feed_forward, flags.feed_forward);
   options.sizes.vocabulary = flags.vocabulary;
+  if (options.resume && !fs::exists(options.data / "train.bin")) {
+    fail(
+        "the run's data is not in \"{}\" any more: say with --data where it is now (its content is "
+        "compared)",
+        options.data.string());
+  }
   if (flags.vocabulary == 0) {
     const auto data = text::TokenFile::open(options.data / "train.bin");
     options.sizes.vocabulary = data.info().vocabulary_size;
@@ -225,6 +303,11 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   }
   options.min_learning_rate = flags.min_learning_rate.value_or(options.learning_rate / 10);
   return options;
+}
+
+std::string kept_config(CLI::App& command, const train::TrainOptions& options) {
+  set_option(command, "data", options.data.string());
+  return effective_config(command, {"out", "threads"});
 }
 
 }  // namespace twofour::cli

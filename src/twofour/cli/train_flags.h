@@ -16,7 +16,7 @@ namespace twofour::cli {
 /// What the flags say before the method and the model's sizes are put together.
 struct TrainFlags {
   train::TrainOptions options;
-  std::string data, out, model = "gpt2-124m", method = "dense", recipe, budget;
+  std::string data, out, resume_from, model = "gpt2-124m", method = "dense", recipe, budget;
   std::map<std::string, std::string> axes;  ///< train::axes() by their names
   std::optional<int64_t> layers, heads, width, context, feed_forward;
   std::optional<double> min_learning_rate;
@@ -28,5 +28,8 @@ void add_train_flags(CLI::App& command, TrainFlags& flags);
 
 /// The options that the flags make. Throws Error (usage) for what is missing or unknown.
 train::TrainOptions complete_options(const TrainFlags& flags);
+
+/// What a run keeps as config.toml: readable from any folder, so that paths are absolute.
+std::string kept_config(CLI::App& command, const train::TrainOptions& options);
 
 }  // namespace twofour::cli

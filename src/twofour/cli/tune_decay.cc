@@ -9,10 +9,12 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/folder_lock.h"
 #include "twofour/base/log.h"
 #include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/report/run_log.h"
+#include "twofour/train/stop_signal.h"
 #include "twofour/train/trainer.h"
 
 namespace twofour::cli {
@@ -34,8 +36,16 @@ struct Probe {
 // Runs the first `stop_after` steps in OUT/name, or what is left of them.
 void run_probe(train::TrainOptions options, const std::string& name, const std::string& config) {
   options.out /= name;
-  options.resume = checkpoint::latest_checkpoint(options.out).has_value();
+  const auto done = checkpoint::latest_checkpoint(options.out);
+  if (done.value_or(0) > options.stop_after) {
+    fail_usage("--probe-steps {} is less than the {} that \"{}\" has done: choose another --out",
+               options.stop_after, *done, options.out.string());
+  }
+  options.resume = done.has_value();
   options.quiet = true;
+  options.may_change = false;  // a probe made with other options is no probe of these
+  options.sample_every = 0;
+  options.sample_prompt.clear();
   train::train(options, config);
 }
 
@@ -43,10 +53,17 @@ void run_probe(train::TrainOptions options, const std::string& name, const std::
 double mean_of(const report::RunLog& run, const std::string& curve, int64_t first_step) {
   double sum = 0.0;
   int64_t count = 0;
-  for (const report::Point& point : run.curves.at(curve)) {
-    if (point.step < static_cast<double>(first_step)) continue;
-    sum += point.value;
-    ++count;
+  const auto found = run.curves.find(curve);
+  if (found != run.curves.end()) {
+    for (const report::Point& point : found->second) {
+      if (point.step < static_cast<double>(first_step)) continue;
+      sum += point.value;
+      ++count;
+    }
+  }
+  if (count == 0) {
+    fail("the log of the probe \"{}\" has no {} from step {} on: remove its folder to repeat it",
+         run.name, curve, first_step);
   }
   return sum / static_cast<double>(count);
 }
@@ -60,6 +77,7 @@ class Tuner {
     train::TrainOptions options = options_;
     const train::Method& sparse = options_.method;
     options.method = train::method_named("dense");
+    options.method.beta2 = sparse.beta2;
     options.method.mask_interval = sparse.mask_interval;
     options.method.layers = sparse.layers;
     options.method.watched_masks = sparse.forward_weight == train::ForwardWeight::kTransposable
@@ -171,9 +189,11 @@ void print_json(const Tuner& tuner) {
   fmt::print("{}\n", json.dump());
 }
 
-void tune(const TuneFlags& flags, const std::string& config) {
+void tune(const TuneFlags& flags, CLI::App& command) {
   const train::TrainOptions options = probe_options(flags);
-  Tuner tuner(options, config, flags.most_runs);
+  static const train::StopSignal stop_signal;
+  const FolderLock lock(options.out);
+  Tuner tuner(options, kept_config(command, options), flags.most_runs);
   spdlog::info("{} dense steps with masks watched", options.stop_after);
   tuner.watch_dense();
   tuner.search(options.method.decay);
@@ -206,9 +226,7 @@ void add_tune_decay(CLI::App& program) {
       ->check(CLI::PositiveNumber);
   command.add_flag("--json", flags->json, "print one JSON object")->configurable(false);
   add_train_flags(command, flags->train);
-  on_run(command, [flags, &command] {
-    tune(*flags, effective_config(command, {"out", "threads"}));
-  });
+  on_run(command, [flags, &command] { tune(*flags, command); });
 }
 
 }  // namespace twofour::cli

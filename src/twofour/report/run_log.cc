@@ -31,6 +31,7 @@ class LogReader {
       run_.parameters = static_cast<int64_t>(number(line, "parameters").value_or(0));
       run_.steps = static_cast<int64_t>(number(line, "steps").value_or(0));
       run_.tokens_per_step = static_cast<int64_t>(number(line, "tokens_per_step").value_or(0));
+      forget_after(number(line, "step").value_or(0));
       return true;
     }
     if (event == "end") {
@@ -40,6 +41,10 @@ class LogReader {
     const auto step = number(line, "step");
     if (!step) return false;
     if (event == "validation") add("validation", *step, number(line, "loss"));
+    if (event == "sample") {
+      run_.samples += fmt::format("after step {}: {}{}\n\n", *step, text(line, "prompt"),
+                                  text(line, "continuation"));
+    }
     if (event == "step") {
       for (const char* field : kStepFields) add(field, *step, number(line, field));
       if (line.contains("seconds") && line["seconds"].is_object()) {
@@ -64,6 +69,11 @@ class LogReader {
   }
   static std::string text(const Json& line, const char* key) {
     return line.contains(key) && line[key].is_string() ? line[key].get<std::string>() : "";
+  }
+  // What an earlier part of the run did after the checkpoint from which this part goes on is no
+  // part of the run any more.
+  void forget_after(double step) {
+    for (auto& [curve, points] : points_) points.erase(points.upper_bound(step), points.end());
   }
   void add(const std::string& curve, double step, std::optional<double> value) {
     if (value && std::isfinite(*value)) points_[curve][step] = *value;

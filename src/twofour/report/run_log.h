@@ -26,7 +26,7 @@ struct RunLog {
   int64_t runs = 1;                           ///< that this is the mean of (average.h)
   std::map<std::string, double> deviations;   ///< of the curves' last values, where runs > 1
   std::map<std::string, std::string> config;  ///< key -> value as config.toml writes them
-  std::string samples;                        ///< RUN/samples.txt, if it exists
+  std::string samples;  ///< RUN/samples.txt, if it exists, else those of the log
 };
 
 /// Reads a run. Of a step that was taken twice, because the run was resumed, the later line counts.

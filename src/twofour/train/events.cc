@@ -46,8 +46,19 @@ class Message {
 };
 
 // The numbers of tensorflow.Event's and tensorflow.Summary's fields.
-enum EventField : uint32_t { kWallTime = 1, kStep = 2, kFileVersion = 3, kSummary = 5 };
-enum SummaryField : uint32_t { kValue = 1, kTag = 1, kSimpleValue = 2 };
+enum EventField : uint32_t {
+  kWallTime = 1,
+  kStep = 2,
+  kFileVersion = 3,
+  kSummary = 5,
+  kSessionLog = 7
+};
+enum SummaryField : uint32_t { kValue = 1, kTag = 1, kSimpleValue = 2, kTensor = 8, kMetadata = 9 };
+enum TensorField : uint32_t { kDtype = 1, kShape = 2, kStrings = 8 };
+enum ShapeField : uint32_t { kDim = 2, kSize = 1 };
+enum MetadataField : uint32_t { kPluginData = 1, kPluginName = 1 };
+enum SessionLogField : uint32_t { kStatus = 1 };
+constexpr uint64_t kStringType = 7, kSessionStart = 1;  // tensorflow.DataType and SessionStatus
 
 double unix_time() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -80,7 +91,7 @@ uint32_t crc32c(std::string_view bytes) {
   return ~crc;
 }
 
-EventWriter::EventWriter(const std::filesystem::path& folder) {
+EventWriter::EventWriter(const std::filesystem::path& folder, int64_t first_step) {
   const double now = unix_time();
   path_ = folder / fmt::format("events.out.tfevents.{:.0f}.twofour.{}", now, getpid());
   file_.open(path_, std::ios::binary);
@@ -88,14 +99,43 @@ EventWriter::EventWriter(const std::filesystem::path& folder) {
   version.number(kWallTime, now);
   version.bytes(kFileVersion, "brain.Event:2");
   write_record(version.text());
+  // Of several such marks in a folder every one but the first makes TensorBoard forget what is
+  // written for its step and later ones.
+  Message session, start;
+  session.varint(kStatus, kSessionStart);
+  start.number(kWallTime, now);
+  start.varint(kStep, static_cast<uint64_t>(first_step) + 1);
+  start.bytes(kSessionLog, session.text());
+  write_record(start.text());
   flush();
 }
 
 void EventWriter::scalar(std::string_view tag, int64_t step, double value, double wall_time) {
-  Message point, summary, event;
+  Message point;
   point.bytes(kTag, tag);
   point.number(kSimpleValue, static_cast<float>(value));
-  summary.bytes(kValue, point.text());
+  write_summary(step, point.text(), wall_time);
+}
+
+void EventWriter::text(std::string_view tag, int64_t step, std::string_view value,
+                       double wall_time) {
+  Message dim, shape, tensor, plugin, metadata, point;
+  dim.varint(kSize, 1);
+  shape.bytes(kDim, dim.text());
+  tensor.varint(kDtype, kStringType);
+  tensor.bytes(kShape, shape.text());
+  tensor.bytes(kStrings, value);
+  plugin.bytes(kPluginName, "text");
+  metadata.bytes(kPluginData, plugin.text());
+  point.bytes(kTag, tag);
+  point.bytes(kTensor, tensor.text());
+  point.bytes(kMetadata, metadata.text());
+  write_summary(step, point.text(), wall_time);
+}
+
+void EventWriter::write_summary(int64_t step, std::string_view value, double wall_time) {
+  Message summary, event;
+  summary.bytes(kValue, value);
   event.number(kWallTime, wall_time);
   event.varint(kStep, static_cast<uint64_t>(step));
   event.bytes(kSummary, summary.text());

@@ -10,16 +10,21 @@
 namespace twofour::train {
 
 /// Writes one new file events.out.tfevents.… into `folder`; a resumed run adds another, as
-/// TensorBoard expects. Throws Error when it cannot be written.
+/// TensorBoard expects, which then forgets the points of later steps in older files. Throws Error
+/// when it cannot be written.
 class EventWriter {
  public:
-  explicit EventWriter(const std::filesystem::path& folder);
+  /// `first_step`: the steps that were done before, 0 for a new run.
+  EventWriter(const std::filesystem::path& folder, int64_t first_step);
 
   /// One point of the curve `tag`. `wall_time` in seconds since 1970.
   void scalar(std::string_view tag, int64_t step, double value, double wall_time);
+  /// One text of the sequence `tag`, UTF-8.
+  void text(std::string_view tag, int64_t step, std::string_view value, double wall_time);
   void flush();
 
  private:
+  void write_summary(int64_t step, std::string_view value, double wall_time);
   void write_record(std::string_view event);
   std::filesystem::path path_;
   std::ofstream file_;

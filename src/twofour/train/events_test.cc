@@ -13,7 +13,7 @@ TEST(Crc32c, equals_the_published_check_value) {
 }
 
 TEST(EventWriter, a_folder_that_cannot_be_written_is_named) {
-  EXPECT_THAT_ERROR(EventWriter("/nowhere/at/all"), "/nowhere/at/all");
+  EXPECT_THAT_ERROR(EventWriter("/nowhere/at/all", 0), "/nowhere/at/all");
 }
 
 }  // namespace

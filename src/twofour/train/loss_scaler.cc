@@ -7,8 +7,17 @@
 namespace twofour::train {
 
 LossScaler::LossScaler(double initial, int64_t growth_interval)
-    : is_on_(initial > 0), growth_interval_(growth_interval), state_(at::zeros({2}, at::kDouble)) {
-  state_.mutable_data_ptr<double>()[0] = is_on_ ? initial : 1.0;
+    : initial_(initial),
+      is_on_(initial > 0),
+      growth_interval_(growth_interval),
+      state_(at::zeros({2}, at::kDouble)) {
+  restart();
+}
+
+void LossScaler::restart() {
+  double* state = state_.mutable_data_ptr<double>();
+  state[0] = is_on_ ? initial_ : 1.0;
+  state[1] = 0;
 }
 
 double LossScaler::scale() const { return state_.const_data_ptr<double>()[0]; }

@@ -16,6 +16,8 @@ class LossScaler {
   LossScaler(double initial, int64_t growth_interval);
 
   bool is_on() const { return is_on_; }
+  /// Begins again with the initial scale.
+  void restart();
   double scale() const;
 
   /// What the last step's gradients were. An overflow means that the step is skipped.
@@ -28,6 +30,7 @@ class LossScaler {
   const at::Tensor& state() const { return state_; }
 
  private:
+  double initial_;
   bool is_on_;
   int64_t growth_interval_;
   at::Tensor state_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -32,6 +33,7 @@ const Names<SwitchRule> kSwitchRules = {{SwitchRule::kFixed, "fixed"},
                                         {SwitchRule::kGeometric, "geometric"}};
 const Names<SecondMoment> kSecondMoments = {{SecondMoment::kAdapt, "adapt"},
                                             {SecondMoment::kFreeze, "freeze"}};
+const Names<Freeze> kFreeze = {{Freeze::kMasked, "masked"}, {Freeze::kAll, "all"}};
 const Names<WatchedMasks> kWatchedMasks = {{WatchedMasks::kNone, "none"},
                                            {WatchedMasks::kMagnitude, "magnitude"},
                                            {WatchedMasks::kTransposable, "transposable"}};
@@ -65,10 +67,11 @@ Axis choice_axis(std::string name, const std::string& help, E Method::*field,
 }
 
 template <class Number>
-Axis number_axis(std::string name, std::string help, Number Method::*field) {
+Axis number_axis(std::string name, std::string help, Number Method::*field,
+                 double below = std::numeric_limits<double>::infinity()) {
   return {name, std::move(help),
           [field](const Method& method) { return fmt::format("{}", method.*field); },
-          [name, field](Method& method, const std::string& text) {
+          [name, field, below](Method& method, const std::string& text) {
             Number value{};
             const char* end = text.data() + text.size();
             const auto parsed = std::from_chars(text.data(), end, value);
@@ -79,8 +82,19 @@ Axis number_axis(std::string name, std::string help, Number Method::*field) {
                          std::is_integral_v<Number> ? " whole" : "", printable(text));
             }
             if (value < 0) fail_usage("--{} must not be negative, but is {}", name, text);
+            if (static_cast<double>(value) >= below) {
+              fail_usage("--{} must be below {}, but is {}", name, below, text);
+            }
             method.*field = value;
           }};
+}
+
+// AdamW's β2 is an axis because a method may need another than the rest of the run asks for.
+Axis beta2_axis() {
+  Axis axis = number_axis("beta2", "AdamW's second moment averages over 1 / (1 - β2) steps",
+                          &Method::beta2, 1.0);
+  axis.goes_with_every_method = true;
+  return axis;
 }
 
 Method preset(std::string name, std::string summary, const std::function<void(Method&)>& differs) {
@@ -110,6 +124,7 @@ const std::vector<Method>& methods() {
                m.forward_weight = ForwardWeight::kMagnitude;
                m.switch_rule = SwitchRule::kArithmetic;
                m.second_moment = SecondMoment::kFreeze;
+               m.beta2 = 0.999;
              }),
       preset("fst", "transposable masks, MVUE weight gradients, masked decay, a dense end",
              [](Method& m) {
@@ -158,6 +173,9 @@ const std::vector<Axis>& axes() {
       number_axis("switch-latest", "AutoSwitch: share of the steps", &Method::switch_latest),
       choice_axis("second-moment", "AdamW's, after the dense start", &Method::second_moment,
                   kSecondMoments),
+      choice_axis("freeze", "weights whose second moment a freeze concerns", &Method::freeze,
+                  kFreeze),
+      beta2_axis(),
       choice_axis("watch-masks", "masks of a dense run to watch", &Method::watched_masks,
                   kWatchedMasks),
       {"sparse-layers", "regular expression that the names of the layers' weights contain",
@@ -174,6 +192,38 @@ int64_t dense_steps(double share_or_steps, int64_t steps) {
 }
 
 namespace {
+
+// A value that something else would have to be on for. Values that are the default cannot be told
+// from ones that were not given.
+void check_has_use(const Method& method) {
+  const Method unset;
+  if (!method.has_auto_switch()) {
+    const auto refuse = [](const char* flag, double value) {
+      fail_usage("--{} {} makes no sense with --switch fixed: it is one of AutoSwitch's bounds",
+                 flag, value);
+    };
+    if (method.switch_threshold != unset.switch_threshold) {
+      refuse("switch-threshold", method.switch_threshold);
+    }
+    if (method.switch_earliest != unset.switch_earliest) {
+      refuse("switch-earliest", method.switch_earliest);
+    }
+    if (method.switch_latest != unset.switch_latest) refuse("switch-latest", method.switch_latest);
+  }
+  if (method.second_moment == SecondMoment::kAdapt && method.freeze != unset.freeze) {
+    fail_usage("--freeze all makes no sense with --second-moment adapt: no moment freezes");
+  }
+  if (method.decay == 0 && method.decay_on != unset.decay_on) {
+    fail_usage("--decay-on weight makes no sense with --decay 0: nothing decays");
+  }
+  if (!method.has_chosen_layers() && method.layers != unset.layers) {
+    fail_usage(
+        "--sparse-layers \"{}\" makes no sense where every layer is dense: choose a sparse "
+        "--method, "
+        "or --watch-masks",
+        printable(method.layers));
+  }
+}
 
 void check_dense_phases(const Method& method, int64_t steps) {
   const bool is_auto = method.has_auto_switch();
@@ -214,6 +264,9 @@ void check_without_sparse_weights(const Method& method) {
   if (method.watched_masks == WatchedMasks::kNone && method.mask_interval != 1) {
     refuse("mask-interval", "there are no masks (--watch-masks watches some)");
   }
+  if (method.watched_masks != WatchedMasks::kNone && method.mask_interval == 0) {
+    fail_usage("--watch-masks makes no sense with --mask-interval 0: masks that stay never flip");
+  }
 }
 
 }  // namespace
@@ -224,7 +277,11 @@ void check_method(const Method& method, int64_t steps, c10::ScalarType dtype) {
         "--precision fp8 does not go with --dtype float16, whose range the scaled products leave: "
         "use bfloat16 or float32");
   }
-  if (!method.is_sparse()) return check_without_sparse_weights(method);
+  if (!method.is_sparse()) {
+    check_without_sparse_weights(method);
+    return check_has_use(method);
+  }
+  check_has_use(method);
   check_dense_phases(method, steps);
   if (method.watched_masks != WatchedMasks::kNone) {
     fail_usage(

@@ -41,6 +41,10 @@ enum class SwitchRule {
 /// Whether AdamW's second moment goes on after the dense start.
 enum class SecondMoment { kAdapt, kFreeze };
 
+/// Which weights' second moments a freeze concerns: a weight that is never masked keeps a gradient
+/// whose moment means what it meant before, so that the freeze has no use there.
+enum class Freeze { kMasked, kAll };
+
 struct Method {
   std::string name = "dense";
   std::string summary;
@@ -61,7 +65,11 @@ struct Method {
   /// AutoSwitch: the mean change of the second moment below which the sparse phase begins, not
   /// before and not after these shares of the steps.
   double switch_threshold = 1e-8, switch_earliest = 0.1, switch_latest = 0.5;
+  /// Of AdamW's second moment, which averages over 1 / (1 - β2) steps. What is frozen must average
+  /// over many: STEP's paper has 0.999.
+  double beta2 = 0.95;
   SecondMoment second_moment = SecondMoment::kAdapt;
+  Freeze freeze = Freeze::kMasked;
   WatchedMasks watched_masks = WatchedMasks::kNone;
   /// A regular expression (ECMAScript) that the names of the chosen layers' weights contain.
   std::string layers = "[.]mlp[.]";
@@ -69,6 +77,11 @@ struct Method {
   bool is_sparse() const { return forward_weight != ForwardWeight::kDense; }
   bool has_auto_switch() const { return switch_rule != SwitchRule::kFixed; }
   bool has_masks() const { return is_sparse() || watched_masks != WatchedMasks::kNone; }
+  /// Whether any layer is treated differently from the others, so that `layers` says something.
+  bool has_chosen_layers() const {
+    return has_masks() || precision != sparse::Precision::kNative ||
+           weight_gradient != sparse::WeightGradient::kExact;
+  }
 };
 
 /// The presets: dense, half, ste, sr-ste, step, fst, s-ste.
@@ -83,6 +96,8 @@ struct Axis {
   std::string help;
   std::function<std::string(const Method&)> get;
   std::function<void(Method&, const std::string&)> set;  ///< throws Error (usage) for a bad value
+  /// Not part of what makes the method: a config's own value outlives another method's name.
+  bool goes_with_every_method = false;
 };
 const std::vector<Axis>& axes();
 

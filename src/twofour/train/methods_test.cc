@@ -38,13 +38,22 @@ void check(const std::string& name, const Values& values, int64_t steps = 100,
 
 // METHODS, section 3.
 TEST(Methods, every_preset_is_its_row_of_the_table) {
-  const Values dense = {{"forward-weight", "dense"},   {"weight-gradient", "exact"},
-                        {"precision", "native"},       {"decay", "0"},
-                        {"decay-on", "gradient"},      {"mask-interval", "1"},
-                        {"dense-start", "0"},          {"dense-end", "0"},
-                        {"switch", "fixed"},           {"switch-threshold", "1e-08"},
-                        {"switch-earliest", "0.1"},    {"switch-latest", "0.5"},
-                        {"second-moment", "adapt"},    {"watch-masks", "none"},
+  const Values dense = {{"forward-weight", "dense"},
+                        {"weight-gradient", "exact"},
+                        {"precision", "native"},
+                        {"decay", "0"},
+                        {"decay-on", "gradient"},
+                        {"mask-interval", "1"},
+                        {"dense-start", "0"},
+                        {"dense-end", "0"},
+                        {"switch", "fixed"},
+                        {"switch-threshold", "1e-08"},
+                        {"switch-earliest", "0.1"},
+                        {"switch-latest", "0.5"},
+                        {"second-moment", "adapt"},
+                        {"freeze", "masked"},
+                        {"beta2", "0.95"},
+                        {"watch-masks", "none"},
                         {"sparse-layers", "[.]mlp[.]"}};
   const std::map<std::string, Values> differences = {
       {"dense", {}},
@@ -52,7 +61,10 @@ TEST(Methods, every_preset_is_its_row_of_the_table) {
       {"ste", {{"forward-weight", "magnitude"}}},
       {"sr-ste", {{"forward-weight", "magnitude"}, {"decay", "0.0002"}}},
       {"step",
-       {{"forward-weight", "magnitude"}, {"switch", "arithmetic"}, {"second-moment", "freeze"}}},
+       {{"forward-weight", "magnitude"},
+        {"switch", "arithmetic"},
+        {"second-moment", "freeze"},
+        {"beta2", "0.999"}}},
       {"fst",
        {{"forward-weight", "transposable"},
         {"weight-gradient", "mvue"},
@@ -86,8 +98,9 @@ std::vector<std::string> examples_of(const Axis& axis) {
     const std::string what = error.what(), listing = "choose one of ";
     const size_t list = what.find(listing);
     if (list == std::string::npos) {
-      return axis.name == "mask-interval" ? std::vector<std::string>{"0", "40", "9000000000"}
-                                          : std::vector<std::string>{"0", "0.3", "1e-08", "17.25"};
+      if (axis.name == "mask-interval") return {"0", "40", "9000000000"};
+      if (axis.name == "beta2") return {"0", "0.5", "0.999999"};
+      return {"0", "0.3", "1e-08", "17.25"};
     }
     std::string rest = what.substr(list + listing.size());
     for (size_t comma; (comma = rest.find(", ")) != std::string::npos;) {
@@ -134,6 +147,7 @@ TEST(Axes, a_bad_value_is_refused_and_changes_nothing) {
   Method method;
   EXPECT_THAT_ERROR(set(method, "mask-interval", "1.5"), "must be a whole number, not \"1.5\"");
   EXPECT_THAT_ERROR(set(method, "decay", "-1"), "--decay must not be negative");
+  EXPECT_THAT_ERROR(set(method, "beta2", "1"), "--beta2 must be below 1, but is 1");
 }
 
 TEST(DenseSteps, are_a_share_below_one_and_a_number_from_there) {
@@ -188,6 +202,31 @@ TEST(CheckMethod, refuses_to_freeze_a_second_moment_of_zeros) {
   EXPECT_THAT_ERROR(check("ste", {{"second-moment", "freeze"}, {"dense-start", "0.004"}}),
                     "would freeze it at zero");
   check("ste", {{"second-moment", "freeze"}, {"dense-start", "1"}});
+}
+
+TEST(CheckMethod, refuses_a_value_that_nothing_uses) {
+  for (const char* name : {"ste", "s-ste", "dense"}) {
+    EXPECT_THAT_ERROR(check(name, {{"switch-threshold", "1"}}),
+                      "--switch-threshold 1 makes no sense");
+    EXPECT_THAT_ERROR(check(name, {{"switch-earliest", "0.2"}}),
+                      "makes no sense with --switch fixed");
+    EXPECT_THAT_ERROR(check(name, {{"switch-latest", "0.2"}}),
+                      "makes no sense with --switch fixed");
+    EXPECT_THAT_ERROR(check(name, {{"freeze", "all"}}), "no moment freezes");
+    EXPECT_THAT_ERROR(check(name, {{"decay-on", "weight"}}), "nothing decays");
+  }
+  for (const char* name : {"dense", "half"}) {
+    for (const char* layers : {"c_attn", "mlp(", "norm"}) {
+      EXPECT_THAT_ERROR(check(name, {{"sparse-layers", layers}}), "where every layer is dense");
+      check(name,
+            {{"sparse-layers", layers}, {"watch-masks", "magnitude"}});  // read with the model
+      check(name, {{"sparse-layers", layers}, {"precision", "fp8"}});
+    }
+    EXPECT_THAT_ERROR(check(name, {{"watch-masks", "magnitude"}, {"mask-interval", "0"}}),
+                      "masks that stay never flip");
+  }
+  check("step", {{"switch-threshold", "1"}, {"switch-earliest", "0.2"}, {"freeze", "all"}});
+  check("sr-ste", {{"decay-on", "weight"}});
 }
 
 TEST(CheckMethod, refuses_what_cannot_go_together) {

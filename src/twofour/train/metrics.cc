@@ -1,5 +1,6 @@
 #include "twofour/train/metrics.h"
 
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
@@ -44,7 +45,7 @@ Metrics::Metrics(const std::filesystem::path& run, const RunDescription& descrip
     : description_(description),
       quiet_(quiet),
       log_path_(run / "log.jsonl"),
-      events_(run),
+      events_(run, description.first_step),
       bar_("training", static_cast<uint64_t>(description.steps)) {
   end_last_line(log_path_);
   log_.open(log_path_, std::ios::app);
@@ -80,7 +81,7 @@ void Metrics::record_step(const StepMetrics& metrics) {
   for (const auto& [layer, rate] : metrics.flip_rates) line["flip_rates"][layer] = rate;
   write_line(line.dump());
   write_events(metrics, time);
-  if (!quiet_) print_step(metrics);
+  print_step(metrics);
 }
 
 void Metrics::write_events(const StepMetrics& metrics, double time) {
@@ -98,16 +99,29 @@ void Metrics::write_events(const StepMetrics& metrics, double time) {
   events_.flush();
 }
 
-void Metrics::print_step(const StepMetrics& metrics) const {
+// log.jsonl is the record: a terminal that is gone must not cost a run what it has learnt.
+void Metrics::print(const std::string& line) {
+  if (quiet_) return;
   ProgressBar::clear_line();
-  fmt::print("step {:>{}}/{}  loss {:.4f}  lr {:.2e}  grad norm {:.3f}  {} tokens/s", metrics.step,
-             fmt::formatted_size("{}", description_.steps), description_.steps, metrics.loss,
-             metrics.learning_rate, metrics.gradient_norm, short_count(metrics.tokens_per_second));
-  if (metrics.flip_rate) fmt::print("  flip rate {:.4f}", *metrics.flip_rate);
-  if (metrics.zeros) fmt::print("  zeros {:.3f}", *metrics.zeros);
-  if (metrics.loss_scale) fmt::print("  loss scale {:g}", *metrics.loss_scale);
-  fmt::print("\n");
-  std::fflush(stdout);
+  errno = 0;
+  if (std::fputs(line.c_str(), stdout) < 0 || std::fflush(stdout) != 0) {
+    output_error_ = system_message(errno);
+  }
+}
+
+std::string Metrics::step_label(int64_t step) const {
+  return fmt::format("step {:>{}}/{}", step, fmt::formatted_size("{}", description_.steps),
+                     description_.steps);
+}
+
+void Metrics::print_step(const StepMetrics& metrics) {
+  std::string line = fmt::format("{}  loss {:.4f}  lr {:.2e}  grad norm {:.3f}  {} tokens/s",
+                                 step_label(metrics.step), metrics.loss, metrics.learning_rate,
+                                 metrics.gradient_norm, short_count(metrics.tokens_per_second));
+  if (metrics.flip_rate) line += fmt::format("  flip rate {:.4f}", *metrics.flip_rate);
+  if (metrics.zeros) line += fmt::format("  zeros {:.3f}", *metrics.zeros);
+  if (metrics.loss_scale) line += fmt::format("  loss scale {:g}", *metrics.loss_scale);
+  print(line + "\n");
 }
 
 void Metrics::record_validation(int64_t step, double loss) {
@@ -120,12 +134,36 @@ void Metrics::record_validation(int64_t step, double loss) {
                  .dump());
   events_.scalar("loss/validation", step, loss, time);
   events_.flush();
-  if (quiet_) return;
-  ProgressBar::clear_line();
-  fmt::print("step {:>{}}/{}  validation loss {:.4f}  perplexity {:.2f}\n", step,
-             fmt::formatted_size("{}", description_.steps), description_.steps, loss,
-             std::exp(loss));
-  std::fflush(stdout);
+  print(fmt::format("{}  validation loss {:.4f}  perplexity {:.2f}\n", step_label(step), loss,
+                    std::exp(loss)));
+}
+
+void Metrics::record_change(int64_t step, const Change& change) {
+  write_line(Json{{"event", "change"},
+                  {"step", step},
+                  {"time", unix_time()},
+                  {"option", change.option},
+                  {"before", change.before},
+                  {"after", change.after}}
+                 .dump());
+}
+
+void Metrics::record_sample(int64_t step, const std::string& prompt,
+                            const std::string& continuation) {
+  const double time = unix_time();
+  const Json line = {{"event", "sample"},
+                     {"step", step},
+                     {"time", time},
+                     {"prompt", prompt},
+                     {"continuation", continuation}};
+  // A character may be cut where the tokens end.
+  write_line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
+  const auto replaced =
+      Json::parse(Json(prompt + continuation).dump(-1, ' ', false, Json::error_handler_t::replace));
+  events_.text("sample", step, replaced.get<std::string>(), time);
+  events_.flush();
+  print(fmt::format("{}  {}\n", step_label(step),
+                    printable(prompt + continuation, std::string::npos)));
 }
 
 void Metrics::record_end(int64_t step, double seconds) {

@@ -15,6 +15,7 @@
 #include "twofour/base/parts.h"
 #include "twofour/base/progress.h"
 #include "twofour/train/events.h"
+#include "twofour/train/run_state.h"
 
 namespace twofour::train {
 
@@ -47,15 +48,25 @@ class Metrics {
 
   void record_step(const StepMetrics& metrics);
   void record_validation(int64_t step, double loss);
+  /// An option that changed where the run was resumed.
+  void record_change(int64_t step, const Change& change);
+  void record_sample(int64_t step, const std::string& prompt, const std::string& continuation);
   void record_end(int64_t step, double seconds);
   void update_progress(int64_t step, double loss, double tokens_per_second);
 
+  /// Why the last line for stdout could not be written, as "Broken pipe" (nobody reads it any
+  /// more); empty where all could.
+  const std::string& output_error() const { return output_error_; }
+
  private:
   void write_line(const std::string& json);
+  void print(const std::string& line);
+  std::string step_label(int64_t step) const;
   void write_events(const StepMetrics& metrics, double time);
-  void print_step(const StepMetrics& metrics) const;
+  void print_step(const StepMetrics& metrics);
   RunDescription description_;
   bool quiet_;
+  std::string output_error_;
   std::filesystem::path log_path_;
   std::ofstream log_;
   EventWriter events_;

@@ -18,12 +18,15 @@
 namespace twofour::train {
 
 AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters,
-             const AdamWOptions& options)
+             const AdamWOptions& options,
+             const std::function<bool(const std::string& name)>& freezes)
     : options_(options), counters_(at::zeros({2}, at::kLong)) {
   counters_.mutable_data_ptr<int64_t>()[1] = -1;
-  groups_[0].weight_decay = options.weight_decay;
+  groups_[0].weight_decay = groups_[2].weight_decay = options.weight_decay;
+  groups_[2].freezes = groups_[3].freezes = false;
   for (auto& [name, parameter] : parameters) {
-    Group& group = groups_[parameter.dim() >= 2 ? 0 : 1];
+    const bool can_freeze = !freezes || freezes(name);
+    Group& group = groups_[(can_freeze ? 0 : 2) + (parameter.dim() >= 2 ? 0 : 1)];
     group.names.push_back(name);
     group.gradients.push_back(sparse::gradient_of(parameter));
     group.exp_avg.push_back(at::zeros_like(parameter.detach()));
@@ -54,30 +57,30 @@ double AdamW::step(double learning_rate, double loss_scale,
   const double excess = options_.clip > 0 ? std::max(1.0, (norm + kEpsilon) / options_.clip) : 1.0;
   const double divisor = loss_scale * excess;
   if (before_update) before_update(divisor);
-  if (has_frozen_second_moment()) {
-    update_with_frozen_moment(learning_rate, divisor);
-  } else {
-    update(learning_rate, divisor);
+  for (Group& group : groups_) {
+    if (group.parameters.empty()) continue;
+    if (group.freezes && has_frozen_second_moment()) {
+      update_with_frozen_moment(group, learning_rate, divisor);
+    } else {
+      update(group, learning_rate, divisor);
+    }
   }
   clear_gradients();
   return norm;
 }
 
-void AdamW::update(double learning_rate, double divisor) {
+void AdamW::update(Group& group, double learning_rate, double divisor) {
   // The fused update divides the gradient by this, so that clipping costs no pass of its own.
   std::optional<at::Tensor> scale;
   if (divisor != 1.0) scale = at::scalar_tensor(divisor, at::kFloat);
-  for (Group& group : groups_) {
-    if (group.parameters.empty()) continue;
-    for (at::Tensor& count : group.steps) count.fill_(static_cast<double>(steps_taken()));
-    at::_fused_adamw_(group.parameters, group.gradients, group.exp_avg, group.exp_avg_sq, {},
-                      group.steps, learning_rate, options_.beta1, options_.beta2,
-                      group.weight_decay, options_.epsilon, /*amsgrad=*/false, /*maximize=*/false,
-                      scale, /*found_inf=*/{});
-  }
+  for (at::Tensor& count : group.steps) count.fill_(static_cast<double>(steps_taken()));
+  at::_fused_adamw_(group.parameters, group.gradients, group.exp_avg, group.exp_avg_sq, {},
+                    group.steps, learning_rate, options_.beta1, options_.beta2, group.weight_decay,
+                    options_.epsilon, /*amsgrad=*/false, /*maximize=*/false, scale,
+                    /*found_inf=*/{});
 }
 
-void AdamW::update_with_frozen_moment(double learning_rate, double divisor) {
+void AdamW::update_with_frozen_moment(Group& group, double learning_rate, double divisor) {
   const auto correction = [](double beta, int64_t steps) {
     return 1.0 - std::pow(beta, static_cast<double>(steps));
   };
@@ -88,14 +91,12 @@ void AdamW::update_with_frozen_moment(double learning_rate, double divisor) {
   options.gradient_divisor = divisor;
   options.bias_correction1 = correction(options_.beta1, steps_taken());
   options.bias_correction2 = correction(options_.beta2, frozen_at());
-  for (Group& group : groups_) {
-    options.weight_decay = group.weight_decay;
-    for (size_t i = 0; i < group.parameters.size(); ++i) {
-      kernels::frozen_adamw(
-          group.parameters[i].mutable_data_ptr<float>(), group.gradients[i].const_data_ptr<float>(),
-          group.exp_avg[i].mutable_data_ptr<float>(), group.exp_avg_sq[i].const_data_ptr<float>(),
-          group.parameters[i].numel(), options);
-    }
+  options.weight_decay = group.weight_decay;
+  for (size_t i = 0; i < group.parameters.size(); ++i) {
+    kernels::frozen_adamw(
+        group.parameters[i].mutable_data_ptr<float>(), group.gradients[i].const_data_ptr<float>(),
+        group.exp_avg[i].mutable_data_ptr<float>(), group.exp_avg_sq[i].const_data_ptr<float>(),
+        group.parameters[i].numel(), options);
   }
 }
 

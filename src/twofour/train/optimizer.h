@@ -22,7 +22,9 @@ struct AdamWOptions {
 /// Works on the parameters' own float32 memory and on .grad(), which it clears after a step.
 class AdamW {
  public:
-  AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const AdamWOptions& options);
+  /// `freezes`: whether freeze_second_moment() concerns the parameter of that name; empty = all.
+  AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const AdamWOptions& options,
+        const std::function<bool(const std::string& name)>& freezes = {});
 
   /// One update. The gradients are `loss_scale` times too large. Returns their true norm before
   /// clipping; when that is not finite, nothing is updated.
@@ -38,8 +40,9 @@ class AdamW {
   /// How much the next update would change the second moment; for use in `before_update`.
   SecondMomentChange second_moment_change(double divisor) const;
 
-  /// From now on the second moment stays as it is, bias correction included (STEP, arXiv
-  /// 2302.01172, algorithm 1): w -= learning rate · m̂ / (sqrt(v̂*) + epsilon).
+  /// From now on the second moment stays as it is, bias correction included, where it was said
+  /// that it can freeze (STEP, arXiv 2302.01172, algorithm 1): w -= learning rate · m̂ / (sqrt(v̂*) +
+  /// epsilon).
   void freeze_second_moment();
   bool has_frozen_second_moment() const { return frozen_at() >= 0; }
 
@@ -55,14 +58,15 @@ class AdamW {
     std::vector<at::Tensor> parameters, gradients, exp_avg, exp_avg_sq, steps;
     std::vector<std::string> names;
     double weight_decay = 0;
+    bool freezes = true;
   };
   int64_t frozen_at() const;
   double gradient_norm() const;
-  void update(double learning_rate, double divisor);
-  void update_with_frozen_moment(double learning_rate, double divisor);
+  void update(Group& group, double learning_rate, double divisor);
+  void update_with_frozen_moment(Group& group, double learning_rate, double divisor);
 
   AdamWOptions options_;
-  Group groups_[2];      // with decay, without
+  Group groups_[4];      // with decay and without; then the same for what never freezes
   at::Tensor counters_;  // int64: steps taken, those of them before the freeze (-1: none)
 };
 

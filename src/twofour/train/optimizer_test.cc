@@ -178,6 +178,31 @@ TEST(AdamW, with_a_frozen_second_moment_equals_its_definition) {
   EXPECT_LT(largest_difference(moment_of(optimizer, "exp_avg_sq.w"), v), 1e-6);
 }
 
+TEST(AdamW, freezes_the_named_parameters_only) {
+  const auto start = [] { return at::full({3, 5}, 0.5); };
+  at::Tensor frozen = start(), adapting = start(), alone = start();
+  AdamW both({{"a", frozen}, {"b", adapting}}, {0.9, 0.95, 1e-8, 0.1, /*clip=*/0.0},
+             [](const std::string& name) { return name == "a"; });
+  AdamW plain({{"b", alone}}, {0.9, 0.95, 1e-8, 0.1, /*clip=*/0.0});
+  at::Tensor held;
+  for (int step = 0; step < 10; ++step) {
+    if (step == 4) {
+      both.freeze_second_moment();
+      held = moment_of(both, "exp_avg_sq.a").clone();
+    }
+    const at::Tensor gradient = at::randn({3, 5});
+    for (const at::Tensor& weight : {frozen, adapting, alone}) {
+      sparse::add_to_gradient(weight, gradient);
+    }
+    both.step(1e-2);
+    plain.step(1e-2);
+    EXPECT_TRUE(adapting.equal(alone)) << step;
+  }
+  EXPECT_TRUE(moment_of(both, "exp_avg_sq.a").equal(held));
+  EXPECT_TRUE(moment_of(both, "exp_avg_sq.b").equal(moment_of(plain, "exp_avg_sq.b")));
+  EXPECT_FALSE(frozen.equal(adapting));
+}
+
 // Of a constant gradient the second moment no longer changes: freezing it must not show.
 TEST(AdamW, goes_on_evenly_where_the_second_moment_freezes) {
   at::Tensor weight = at::randn({9, 7}), other = weight.clone();

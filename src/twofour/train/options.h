@@ -18,6 +18,13 @@ struct TrainOptions {
   std::filesystem::path
       out;              ///< run folder: config.toml, log.jsonl, events.*, checkpoints/, model/
   bool resume = false;  ///< go on from the newest checkpoint of `out`
+  /// … from the checkpoint of this step; newer ones are set aside.
+  std::optional<int64_t> resume_from;
+  /// What differs from the checkpoint's options is taken on, where a run may change it (see
+  /// changeable_options()); else refused.
+  bool may_change = true;
+  /// Go on with this process' threads, not with the run's.
+  bool keeps_threads = false;
 
   // What is trained. `sizes.vocabulary` comes from the data, `sizes.feed_forward` is 4 · width.
   model::Gpt2Config sizes;
@@ -37,7 +44,7 @@ struct TrainOptions {
   double min_learning_rate = 6e-5;  ///< where the cosine ends
   int64_t warmup = 100;             ///< steps over which the learning rate rises from 0
   double weight_decay = 0.1;
-  double beta1 = 0.9, beta2 = 0.95;
+  double beta1 = 0.9;  ///< β2 is the method's
   double epsilon = 1e-8;
   double clip = 1.0;  ///< largest norm of the whole gradient; 0 = no clipping
 
@@ -57,12 +64,17 @@ struct TrainOptions {
   // they may differ on resume.
   int64_t log_every = 10;
   int64_t validate_every = 100;
-  int64_t validation_windows = 64;  ///< windows of `context` tokens, spread over val.bin
+  /// Windows of `context` tokens, spread over val.bin; 0 = no validation.
+  int64_t validation_windows = 64;
   int64_t checkpoint_every = 250;
   int64_t keep = 2;  ///< newest checkpoints that stay
   int64_t stop_after =
       0;               ///< stop with a checkpoint after this step, as if asked to; 0 = at the end
   bool quiet = false;  ///< no metrics on stdout (for --json)
+  /// Every so many steps the model continues `sample_prompt` by `sample_tokens` tokens.
+  int64_t sample_every = 0;
+  std::string sample_prompt;
+  int64_t sample_tokens = 64;
 };
 
 }  // namespace twofour::train

@@ -7,18 +7,24 @@
 #include <ATen/ops/zeros.h>
 
 namespace twofour::train {
+namespace {
 
-Phases::Phases(const Method& method, int64_t steps, double beta2)
+constexpr double kMostChanges = 1e6;  // that are averaged; no run's β2 asks for more
+
+}  // namespace
+
+Phases::Phases(const Method& method, int64_t steps)
     : method_(method),
       earliest_(dense_steps(method.switch_earliest, steps)),
       latest_(dense_steps(method.switch_latest, steps)),
-      window_(std::max<int64_t>(1, std::llround(1.0 / std::max(1e-9, 1.0 - beta2)))),
+      window_(std::max<int64_t>(
+          1, std::llround(1.0 / std::max(1.0 / kMostChanges, 1.0 - method.beta2)))),
       dense_again_(steps - dense_steps(method.dense_end, steps)) {
   const bool is_auto = method.has_auto_switch();
   const int64_t start = is_auto ? -1 : dense_steps(method.dense_start, steps);
   sparse_from_ = at::full({}, start, at::kLong);
+  changes_ = at::zeros({is_auto ? window_ : 0}, at::kDouble);  // as long for any number of steps
   window_ = std::min(window_, std::max<int64_t>(1, latest_));
-  changes_ = at::zeros({is_auto ? window_ : 0}, at::kDouble);
   recorded_ = at::zeros({}, at::kLong);
 }
 

@@ -26,7 +26,7 @@ struct SecondMomentChange {
 /// bounds that the method sets.
 class Phases {
  public:
-  Phases(const Method& method, int64_t steps, double beta2);
+  Phases(const Method& method, int64_t steps);
 
   /// False for every step of a dense method.
   bool is_sparse(int64_t step) const;

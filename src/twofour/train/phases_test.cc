@@ -24,7 +24,7 @@ TEST(Phases, fixed_shares_and_numbers_are_the_dense_steps) {
                {0.25, 0.25, 15, 45}, {1, 1, 1, 59},       {7, 0.5, 7, 30},
                {0, 59, 0, 1},        {59, 0, 59, 60},     {0.004, 0.004, 0, 60}};
   for (const auto& each : cases) {
-    const Phases phases(method_with(each.start, each.end), 60, 0.95);
+    const Phases phases(method_with(each.start, each.end), 60);
     EXPECT_TRUE(phases.state().empty());
     EXPECT_EQ(phases.sparse_from(), each.first);
     for (int64_t step = 0; step < 60; ++step) {
@@ -36,7 +36,7 @@ TEST(Phases, fixed_shares_and_numbers_are_the_dense_steps) {
 }
 
 TEST(Phases, no_step_of_a_dense_method_is_sparse) {
-  const Phases phases(method_named("dense"), 10, 0.95);
+  const Phases phases(method_named("dense"), 10);
   for (int64_t step = 0; step < 10; ++step) EXPECT_FALSE(phases.is_sparse(step));
 }
 
@@ -49,6 +49,7 @@ Method auto_switch(SwitchRule rule, double threshold) {
   Method method = method_named("step");
   method.switch_rule = rule;
   method.switch_threshold = threshold;
+  method.beta2 = kBeta2;
   return method;
 }
 
@@ -65,7 +66,7 @@ void take(Phases& phases, int64_t step, const std::optional<double>& change, Swi
 }
 
 int64_t decision(const Changes& changes, SwitchRule rule, double threshold) {
-  Phases phases(auto_switch(rule, threshold), kSteps, kBeta2);
+  Phases phases(auto_switch(rule, threshold), kSteps);
   for (int64_t step = 0; step < kSteps; ++step) {
     const int64_t from = phases.sparse_from();
     EXPECT_EQ(phases.is_sparse(step), from >= 0);
@@ -132,9 +133,9 @@ TEST(AutoSwitch, equals_its_definition_on_random_sequences_and_resumes_at_any_st
     const int64_t expected = expected_decision(changes, threshold);
     ASSERT_EQ(decision(changes, rule, threshold), expected) << "seed " << seed;
     for (int64_t cut = 0; cut <= expected + 1; ++cut) {
-      Phases before(auto_switch(rule, threshold), kSteps, kBeta2);
+      Phases before(auto_switch(rule, threshold), kSteps);
       for (int64_t step = 0; step < cut; ++step) take(before, step, changes[step], rule);
-      Phases after(auto_switch(rule, threshold), kSteps, kBeta2);
+      Phases after(auto_switch(rule, threshold), kSteps);
       const auto saved = before.state(), live = after.state();
       ASSERT_EQ(saved.size(), live.size());
       for (size_t i = 0; i < live.size(); ++i) live[i].second.copy_(saved[i].second);
@@ -147,7 +148,7 @@ TEST(AutoSwitch, equals_its_definition_on_random_sequences_and_resumes_at_any_st
 TEST(AutoSwitch, has_a_dense_end_as_well) {
   Method method = auto_switch(SwitchRule::kArithmetic, 1.0);
   method.dense_end = 0.25;
-  Phases phases(method, kSteps, kBeta2);
+  Phases phases(method, kSteps);
   for (int64_t step = 0; step < kSteps; ++step) take(phases, step, 0.0, method.switch_rule);
   for (int64_t step = 0; step < kSteps; ++step) {
     EXPECT_EQ(phases.is_sparse(step), step >= 10 && step < 75) << step;
@@ -155,7 +156,7 @@ TEST(AutoSwitch, has_a_dense_end_as_well) {
 }
 
 TEST(AutoSwitch, watches_no_longer_than_it_must) {
-  Phases phases(auto_switch(SwitchRule::kArithmetic, 1.0), kSteps, kBeta2);
+  Phases phases(auto_switch(SwitchRule::kArithmetic, 1.0), kSteps);
   for (int64_t step = 0; step < kSteps; ++step) {
     EXPECT_EQ(phases.watches(step), step >= 5 && step < 50) << step;
     take(phases, step, 2.0, SwitchRule::kArithmetic);
@@ -164,7 +165,9 @@ TEST(AutoSwitch, watches_no_longer_than_it_must) {
 
 // β2 = 0.999 means a window of 1000 steps, which a run of 40 never fills.
 TEST(AutoSwitch, with_a_window_longer_than_the_run_begins_at_the_latest) {
-  Phases phases(auto_switch(SwitchRule::kArithmetic, 1.0), 40, 0.999);
+  Method method = auto_switch(SwitchRule::kArithmetic, 1.0);
+  method.beta2 = 0.999;
+  Phases phases(method, 40);
   for (int64_t step = 0; step < 40; ++step) take(phases, step, 0.0, SwitchRule::kArithmetic);
   EXPECT_EQ(phases.sparse_from(), 20);
 }

@@ -36,7 +36,6 @@ Recipe recipe_named(std::string_view name) {
                        {"lr", "1.5e-4"},
                        {"min-lr", "1e-5"},
                        {"beta1", "0.9"},
-                       {"beta2", "0.95"},
                        {"weight-decay", "0.1"},
                        {"clip", "1"}};
       if (method.name == "fst") recipe.emplace_back("decay", size.fst_decay);

@@ -1,6 +1,10 @@
 #include "twofour/train/run_state.h"
 
+#include <algorithm>
+#include <thread>
 #include <unordered_map>
+
+#include <fmt/ranges.h>
 
 #include <torch/csrc/autograd/grad_mode.h>
 
@@ -34,13 +38,63 @@ void restore(const NamedTensors& live, const NamedTensors& stored, const std::st
   }
 }
 
-void check_fingerprint(const Json& now, const Json& then, const std::filesystem::path& run) {
+// An axis' number is kept as its text.
+std::string as_text(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+std::vector<Change> changes_between(const Json& then, const Json& now) {
+  std::vector<Change> changes;
   for (const auto& [key, value] : now.items()) {
-    const Json stored = then.contains(key) ? then[key] : Json();
-    if (stored == value) continue;
-    fail("cannot resume \"{}\": {} was {} and is now {}; use the same value, or another --out",
-         run.string(), key, stored.dump(), value.dump());
+    Json stored = then.contains(key) ? then[key] : Json();
+    if (stored.is_null() && key == "freeze") stored = "all";  // before there was a choice
+    if (as_text(stored) != as_text(value)) changes.push_back({key, stored, value});
   }
+  return changes;
+}
+
+void check_changes(const TrainOptions& options, const Resumed& resumed) {
+  const std::vector<std::string>& may_change = changeable_options();
+  for (const Change& change : resumed.changes) {
+    if (options.may_change &&
+        std::find(may_change.begin(), may_change.end(), change.option) != may_change.end())
+      continue;
+    fail("cannot resume \"{}\": {} was {} and is now {}; use the same value, or another --out",
+         options.out.string(), change.option, change.before.dump(), change.after.dump());
+  }
+  if (options.steps < resumed.step) {
+    fail("cannot resume \"{}\": {} steps are done, more than --steps {}", options.out.string(),
+         resumed.step, options.steps);
+  }
+  if (options.stop_after > 0 && options.stop_after < resumed.step) {
+    fail("cannot resume \"{}\": {} steps are done, more than --stop-after {}", options.out.string(),
+         resumed.step, options.stop_after);
+  }
+}
+
+// The step of the checkpoint that is asked for.
+int64_t step_to_resume(const TrainOptions& options) {
+  const std::vector<int64_t> steps = checkpoint::checkpoint_steps(options.out);
+  if (steps.empty()) {
+    fail("cannot resume \"{}\": it holds no checkpoint; leave --resume out to start",
+         options.out.string());
+  }
+  if (!options.resume_from) return steps.back();
+  if (std::find(steps.begin(), steps.end(), *options.resume_from) == steps.end()) {
+    fail("cannot resume \"{}\" from step {}: it holds checkpoints of the steps {}",
+         options.out.string(), *options.resume_from, fmt::join(steps, ", "));
+  }
+  return *options.resume_from;
+}
+
+// A run's bits depend on its number of threads, so that it goes on with those that it has had.
+void use_threads(const TrainOptions& options, int threads) {
+  const auto most = static_cast<int>(std::thread::hardware_concurrency());
+  if (!options.keeps_threads && threads > 0 && threads <= most) set_thread_count(threads);
+  if (threads == thread_count()) return;
+  spdlog::warn("the number of threads was {} and is now {}: the run goes on, but not bit for bit{}",
+               threads, thread_count(),
+               options.keeps_threads ? "" : fmt::format(" (--threads {} would)", threads));
 }
 
 }  // namespace
@@ -63,13 +117,13 @@ Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
                  {"warmup", options.warmup},
                  {"weight-decay", options.weight_decay},
                  {"beta1", options.beta1},
-                 {"beta2", options.beta2},
                  {"epsilon", options.epsilon},
                  {"clip", options.clip},
                  {"loss-scale", options.first_loss_scale()},
                  {"loss-scale-growth", options.loss_scale_growth},
                  {"divergence-factor", options.divergence_factor}};
   for (const Axis& axis : axes()) values[axis.name] = axis.get(options.method);
+  if (options.method.second_moment == SecondMoment::kAdapt) values.erase("freeze");  // without use
   values["number of training tokens"] = data.size();
   values["training data (content hash)"] = data.content_hash();
   return values;
@@ -86,22 +140,32 @@ void save_run(const TrainOptions& options, const Json& fingerprint, int64_t step
   checkpoint::save_checkpoint(options.out, step, state, options.keep);
 }
 
-int64_t load_run(const TrainOptions& options, const Json& fingerprint, const StateFiles& files) {
-  const auto newest = checkpoint::latest_checkpoint(options.out);
-  if (!newest) {
-    fail("cannot resume \"{}\": it holds no checkpoint; leave --resume out to start",
-         options.out.string());
-  }
-  const checkpoint::RunState stored = checkpoint::load_checkpoint(options.out, *newest);
-  check_fingerprint(fingerprint, stored.state.at("options"), options.out);
-  if (stored.state.at("threads") != thread_count()) {
-    spdlog::warn("the run used {} threads and now uses {}: it goes on, but not bit for bit",
-                 stored.state.at("threads").dump(), thread_count());
-  }
+const std::vector<std::string>& changeable_options() {
+  static const std::vector<std::string> kNames = {"steps",
+                                                  "lr",
+                                                  "min-lr",
+                                                  "warmup",
+                                                  "weight-decay",
+                                                  "clip",
+                                                  "decay",
+                                                  "dtype",
+                                                  "loss-scale",
+                                                  "loss-scale-growth",
+                                                  "divergence-factor",
+                                                  "seed"};
+  return kNames;
+}
+
+Resumed load_run(const TrainOptions& options, const Json& fingerprint, const StateFiles& files) {
+  const int64_t step = step_to_resume(options);
+  const checkpoint::RunState stored = checkpoint::load_checkpoint(options.out, step);
+  const Resumed resumed{step, changes_between(stored.state.at("options"), fingerprint)};
+  check_changes(options, resumed);
+  use_threads(options, stored.state.at("threads").get<int>());
   std::unordered_map<std::string, NamedTensors> by_file(stored.files.begin(), stored.files.end());
   for (const auto& [file, tensors] : files) restore(tensors, by_file[file], file);
   if (stored.state.contains("products")) sparse::use_choices(stored.state.at("products"));
-  return stored.state.at("step");
+  return resumed;
 }
 
 }  // namespace twofour::train

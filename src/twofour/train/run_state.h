@@ -1,6 +1,10 @@
 // Everything that the next step of a run depends on, and what must not change between its parts.
 #pragma once
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include <nlohmann/json.hpp>
 
 #include "twofour/checkpoint/safetensors.h"
@@ -20,9 +24,25 @@ using StateFiles = std::vector<std::pair<std::string, checkpoint::NamedTensors>>
 void save_run(const TrainOptions& options, const nlohmann::ordered_json& fingerprint, int64_t step,
               const StateFiles& files);
 
-/// Fills the tensors of `files` from the newest checkpoint and returns its step. Throws Error when
-/// there is none, when it is damaged, or when its fingerprint differs (the difference is named).
-int64_t load_run(const TrainOptions& options, const nlohmann::ordered_json& fingerprint,
+/// The names in a fingerprint that may differ from a checkpoint on: what a diverged run needs, and
+/// `steps`, so that a finished run can be extended.
+const std::vector<std::string>& changeable_options();
+
+/// One of them that does.
+struct Change {
+  std::string option;
+  nlohmann::ordered_json before, after;
+};
+
+struct Resumed {
+  int64_t step = 0;  ///< steps done
+  std::vector<Change> changes;
+};
+
+/// Fills the tensors of `files` from the newest checkpoint, or the one of `resume_from`, and goes
+/// on with the run's threads. Throws Error when there is no such checkpoint, when it is damaged, or
+/// when its fingerprint differs in what must stay (the difference is named).
+Resumed load_run(const TrainOptions& options, const nlohmann::ordered_json& fingerprint,
                  const StateFiles& files);
 
 }  // namespace twofour::train

@@ -44,9 +44,7 @@ SparseWeights::SparseWeights(model::Gpt2& model, const Method& method, at::Scala
 }
 
 void SparseWeights::choose_layers() {
-  const bool is_plain = !method_.has_masks() && method_.precision == sparse::Precision::kNative &&
-                        method_.weight_gradient == WeightGradient::kExact;
-  if (is_plain) return;
+  if (!method_.has_chosen_layers()) return;
   std::regex pattern;
   try {
     pattern = std::regex(method_.layers);
@@ -93,6 +91,11 @@ MaskSearch SparseWeights::mask_search() const {
   const bool is_transposable = method_.forward_weight == ForwardWeight::kTransposable ||
                                method_.watched_masks == WatchedMasks::kTransposable;
   return is_transposable ? MaskSearch::kTransposable : MaskSearch::kMagnitude;
+}
+
+bool SparseWeights::has(const std::string& name) const {
+  return std::any_of(layers_.begin(), layers_.end(),
+                     [&](const Layer& layer) { return layer.name == name; });
 }
 
 void SparseWeights::initialise() {

@@ -29,6 +29,9 @@ class SparseWeights {
   SparseWeights(model::Gpt2& model, const Method& method, at::ScalarType compute_dtype,
                 uint64_t seed);
 
+  /// Whether `name` is the weight of a chosen layer.
+  bool has(const std::string& name) const;
+
   /// The start of a run: each layer's frozen scale β and the first masks, from the initial weights.
   /// A resumed run restores them through state() instead.
   void initialise();

@@ -26,7 +26,14 @@ checkpoint::NamedTensors parameters_of(model::Gpt2& model) {
 }
 
 AdamWOptions optimizer_options(const TrainOptions& options) {
-  return {options.beta1, options.beta2, options.epsilon, options.weight_decay, options.clip};
+  return {options.beta1, options.method.beta2, options.epsilon, options.weight_decay, options.clip};
+}
+
+// Whether the second moment of the weight of that name freezes when one does; none = all do.
+std::function<bool(const std::string&)> freezes(const Method& method,
+                                                const SparseWeights& weights) {
+  if (method.second_moment == SecondMoment::kAdapt || method.freeze == Freeze::kAll) return {};
+  return [&weights](const std::string& name) { return weights.has(name); };
 }
 
 }  // namespace
@@ -35,14 +42,28 @@ Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data)
     : options_(options),
       batches_(data, options.sizes.context, options.seed),
       model_(model::make_random(options.sizes, options.seed)),
-      optimizer_(parameters_of(model_), optimizer_options(options)),
       weights_(model_, options.method, sparse::dtype_named(options.dtype), options.seed),
-      phases_(options.method, options.steps, options.beta2),
+      optimizer_(parameters_of(model_), optimizer_options(options),
+                 freezes(options.method, weights_)),
+      phases_(options.method, options.steps),
       scaler_(options.first_loss_scale(), options.loss_scale_growth),
       divergence_(options.divergence_factor) {}
 
 bool Stepper::is_sparse(int64_t step) const {
   return phases_.is_sparse(std::min(step, options_.steps - 1));
+}
+
+void Stepper::take_over(const std::vector<Change>& changes) {
+  const auto has_changed = [&](const char* option) {
+    return std::any_of(changes.begin(), changes.end(),
+                       [&](const Change& change) { return change.option == option; });
+  };
+  if (has_changed("loss-scale")) scaler_.restart();
+  const bool is_undecided = options_.method.has_auto_switch() && phases_.sparse_from() < 0;
+  if (has_changed("steps") && is_undecided) {
+    fail_usage(
+        "--steps cannot change before AutoSwitch has decided, whose bounds are shares of them");
+  }
 }
 
 void Stepper::prepare(int64_t step) { weights_.prepare(optimizer_.steps_taken(), is_sparse(step)); }
@@ -125,9 +146,10 @@ void Stepper::check_divergence(int64_t step, const StepResult& result) const {
     return;
   }
   const auto last = checkpoint::latest_checkpoint(options_.out);
-  fail("{} at step {}: the run diverges; {}; try a lower --lr{}", what, step + 1,
+  fail("{} at step {}: the run diverges; {}; try {}a lower --lr{}", what, step + 1,
        last ? fmt::format("the checkpoint of step {} is kept", *last)
             : std::string("there is no checkpoint yet"),
+       last ? "--resume with " : "",
        options_.dtype == "float32" ? " or a longer --warmup"
                                    : ", a longer --warmup or --dtype float32");
 }

@@ -32,6 +32,10 @@ class Stepper {
   /// The start of a run, instead of filling the tensors of state().
   void initialise() { weights_.initialise(); }
 
+  /// After state() was filled from a checkpoint: what options that have changed since then ask for.
+  /// Throws Error (usage) for a change that the state does not allow.
+  void take_over(const std::vector<Change>& changes);
+
   /// Makes the forward weights of `step`. Before the first step of a process.
   void prepare(int64_t step);
 
@@ -62,8 +66,8 @@ class Stepper {
   const TrainOptions& options_;
   text::Batches batches_;
   model::Gpt2 model_;
-  AdamW optimizer_;
   SparseWeights weights_;
+  AdamW optimizer_;
   Phases phases_;
   LossScaler scaler_;
   DivergenceWatch divergence_;

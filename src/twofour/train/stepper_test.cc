@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <regex>
 
 #include <gtest/gtest.h>
 
@@ -140,16 +141,25 @@ TEST(Stepper, a_second_moment_of_zeros_is_never_frozen) {
 }
 
 TEST(Stepper, step_freezes_the_second_moment_at_the_switch) {
-  SmallRun run(small_run(method_named("step")));
-  at::Tensor frozen;
-  for (int64_t step = 0; step < 10; ++step) {
-    const bool is_sparse = run.stepper.take(step).is_sparse;
-    EXPECT_EQ(is_sparse, step >= 5) << "a change of 1e-8 is not reached";
-    const at::Tensor moment =
-        tensor_of(run.state(), "optimizer.safetensors/exp_avg_sq.transformer.wte.weight");
-    if (step == 4) frozen = moment;
-    if (step > 4) {
-      EXPECT_TRUE(moment.equal(frozen)) << step;
+  const std::string moment = "optimizer.safetensors/exp_avg_sq.transformer.";
+  for (const Freeze freeze : {Freeze::kMasked, Freeze::kAll}) {
+    Method method = method_named("step");
+    method.freeze = freeze;
+    SmallRun run(small_run(method));
+    Snapshot frozen;
+    for (int64_t step = 0; step < 10; ++step) {
+      const bool is_sparse = run.stepper.take(step).is_sparse;
+      EXPECT_EQ(is_sparse, step >= 5) << "a change of 1e-8 is not reached";
+      if (step == 4) frozen = run.state();
+      if (step <= 4) continue;
+      const Snapshot now = run.state();
+      for (const char* name : {"h.0.mlp.c_fc.weight", "h.1.mlp.c_proj.weight", "h.0.mlp.c_fc.bias",
+                               "h.0.attn.c_attn.weight", "wte.weight", "ln_f.weight"}) {
+        const bool freezes =
+            freeze == Freeze::kAll || std::regex_search(name, std::regex("mlp.*weight"));
+        EXPECT_EQ(tensor_of(now, moment + name).equal(tensor_of(frozen, moment + name)), freezes)
+            << step << " " << name;
+      }
     }
   }
 }

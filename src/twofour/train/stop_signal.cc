@@ -1,30 +1,101 @@
 #include "twofour/train/stop_signal.h"
 
+#include <atomic>
+#include <cerrno>
+#include <charconv>
 #include <csignal>
+#include <cstring>
+#include <string_view>
+
+#include <unistd.h>
 
 namespace twofour::train {
 namespace {
 
-volatile std::sig_atomic_t stop_requested = 0;
+constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
+constexpr int kSignals = 4;  // these and SIGPIPE
 
-void request_stop(int signal) {
-  stop_requested = 1;
-  std::signal(signal, SIG_DFL);
+std::atomic<bool> stop_requested = false;
+std::atomic<int64_t> saved_step = 0;
+bool is_on_terminal = false;
+struct sigaction before[kSignals];
+
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free,
+              "a signal handler must not wait");
+
+// What a signal handler may do: no allocation, no stdio.
+class Line {
+ public:
+  Line& operator<<(std::string_view text) {
+    const size_t size = std::min(text.size(), sizeof text_ - size_);
+    std::memcpy(text_ + size_, text.data(), size);
+    size_ += size;
+    return *this;
+  }
+  Line& operator<<(int64_t number) {
+    const auto end = std::to_chars(text_ + size_, text_ + sizeof text_, number).ptr;
+    size_ = static_cast<size_t>(end - text_);
+    return *this;
+  }
+  void write_to_stderr() const {
+    if (write(STDERR_FILENO, text_, size_) < 0) return;  // there is nobody left to tell
+  }
+
+ private:
+  char text_[256];
+  size_t size_ = 0;
+};
+
+void on_stop(int signal) {
+  const int error = errno;
+  Line line;
+  if (is_on_terminal) line << "\r\x1b[K";  // a progress bar's line, or the terminal's ^C
+  if (!stop_requested.exchange(true)) {
+    line << "twofour: stopping after this step, with a checkpoint; once more to stop at once\n";
+  } else {
+    const int64_t step = saved_step;
+    line << "twofour: stopped at once: ";
+    if (step > 0) {
+      line << "the steps after step " << step << ", which the last checkpoint holds, are lost\n";
+    } else {
+      line << "there is no checkpoint yet, so that all steps are lost\n";
+    }
+    std::signal(signal, SIG_DFL);
+    raise(signal);  // comes when this handler returns
+  }
+  line.write_to_stderr();
+  errno = error;
 }
 
 }  // namespace
 
 StopSignal::StopSignal() {
-  stop_requested = 0;
-  std::signal(SIGINT, request_stop);
-  std::signal(SIGTERM, request_stop);
+  stop_requested = false;
+  saved_step = 0;
+  is_on_terminal = isatty(STDERR_FILENO) == 1;
+  struct sigaction action = {};
+  sigemptyset(&action.sa_mask);
+  for (const int signal : kStopSignals) sigaddset(&action.sa_mask, signal);
+  action.sa_flags = SA_RESTART;
+  int next = 0;
+  for (const int signal : kStopSignals) {
+    sigaction(signal, nullptr, &before[next]);
+    action.sa_handler = before[next].sa_handler == SIG_IGN ? SIG_IGN : on_stop;
+    sigaction(signal, &action, nullptr);
+    ++next;
+  }
+  action.sa_handler = SIG_IGN;
+  sigaction(SIGPIPE, &action, &before[next]);
 }
 
 StopSignal::~StopSignal() {
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
+  int next = 0;
+  for (const int signal : kStopSignals) sigaction(signal, &before[next++], nullptr);
+  sigaction(SIGPIPE, &before[next], nullptr);
 }
 
-bool StopSignal::requested() { return stop_requested != 0; }
+bool StopSignal::requested() { return stop_requested; }
+
+void StopSignal::set_saved(int64_t step) { saved_step = step; }
 
 }  // namespace twofour::train

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
 #include <optional>
 
 #include "twofour/base/error.h"
+#include "twofour/base/folder_lock.h"
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
 #include "twofour/base/parts.h"
@@ -14,6 +14,7 @@
 #include "twofour/sparse/dtype.h"
 #include "twofour/train/metrics.h"
 #include "twofour/train/run_state.h"
+#include "twofour/train/sampler.h"
 #include "twofour/train/stepper.h"
 #include "twofour/train/stop_signal.h"
 #include "twofour/train/validation.h"
@@ -37,10 +38,13 @@ void check_options(const TrainOptions& options) {
   at_least("accumulate", options.accumulate, 1);
   at_least("keep", options.keep, 1);
   at_least("warmup", options.warmup, 0);
+  at_least("validation-windows", options.validation_windows, 0);
+  at_least("sample-every", options.sample_every, 0);
+  at_least("sample-tokens", options.sample_tokens, 1);
   at_least("loss-scale-growth", options.loss_scale_growth, 1);
   if (!(options.learning_rate > 0)) fail_usage("--lr must be positive");
-  if (!(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1)) {
-    fail_usage("--beta1 {} and --beta2 {} must lie in [0, 1)", options.beta1, options.beta2);
+  if (!(options.beta1 >= 0 && options.beta1 < 1)) {
+    fail_usage("--beta1 {} must lie in [0, 1)", options.beta1);
   }
   const double scale = options.loss_scale.value_or(0);
   if (!(scale >= 0 && scale <= 0x1p126)) {
@@ -62,17 +66,22 @@ class Trainer {
       : options_(options),
         validation_data_(std::move(validation_data)),
         fingerprint_(fingerprint(options, data)),
-        stepper_(options, data) {}
+        stepper_(options, data) {
+    if (options.sample_every > 0) sampler_.emplace(options);
+  }
 
   TrainSummary run(const std::string& config);
 
  private:
-  int64_t start(const std::string& config);
+  Resumed start(const std::string& config);
   RunDescription description(int64_t first_step) const;
   StepMetrics metrics_of(int64_t steps_done, const StepResult& result, double rate) const;
   void save_if_due(int64_t steps_done, bool stops);
-  double validate();
+  std::optional<double> validate();
   void keep_tokenizer() const;
+  void sample_if_due(int64_t steps_done, Metrics& metrics);
+  void do_what_is_due(int64_t steps_done, Metrics& metrics, TrainSummary& summary);
+  [[noreturn]] void fail_stopped(int64_t steps_done, const Metrics& metrics) const;
   void finish();
 
   int64_t tokens_per_step() const {
@@ -87,29 +96,39 @@ class Trainer {
 
   const TrainOptions& options_;
   std::optional<text::TokenFile> validation_data_;
+  std::optional<Sampler> sampler_;
   nlohmann::ordered_json fingerprint_;
   Stepper stepper_;
   bool is_checkpoint_due_ = false;
 };
 
-// Returns the number of steps already done.
-int64_t Trainer::start(const std::string& config) {
+Resumed Trainer::start(const std::string& config) {
+  const fs::path kept = options_.out / "config.toml";
+  remove_abandoned(options_.out / "checkpoints");
   if (options_.resume) {
-    remove_abandoned(options_.out / "checkpoints");
-    const int64_t step = load_run(options_, fingerprint_, stepper_.state());
+    Resumed resumed = load_run(options_, fingerprint_, stepper_.state());
     keep_tokenizer();
-    spdlog::info("going on after step {} of {}", step, options_.steps);
-    return step;
+    stepper_.take_over(resumed.changes);
+    if (const auto aside = checkpoint::set_aside_after(options_.out, resumed.step)) {
+      spdlog::info("newer checkpoints are now in \"{}\"", aside->string());
+    }
+    write_file(kept, config);  // with what has changed
+    spdlog::info("going on after step {} of {}", resumed.step, options_.steps);
+    for (const Change& change : resumed.changes) {
+      spdlog::info("from here on {} is {} (was {})", change.option, change.after.dump(),
+                   change.before.dump());
+    }
+    return resumed;
   }
   if (checkpoint::latest_checkpoint(options_.out)) {
     fail("\"{}\" already holds a run: go on with --resume, or choose another --out",
          options_.out.string());
   }
   make_folder(options_.out / "checkpoints");
-  write_file(options_.out / "config.toml", config);
+  write_file(kept, config);
   keep_tokenizer();
   stepper_.initialise();
-  return 0;
+  return {};
 }
 
 RunDescription Trainer::description(int64_t first_step) const {
@@ -137,8 +156,8 @@ StepMetrics Trainer::metrics_of(int64_t steps_done, const StepResult& result, do
   return metrics;
 }
 
-double Trainer::validate() {
-  if (!validation_data_) return std::numeric_limits<double>::quiet_NaN();
+std::optional<double> Trainer::validate() {
+  if (!validation_data_ || options_.validation_windows == 0) return std::nullopt;
   return validation_loss(stepper_.model(), *validation_data_, options_.batch,
                          options_.validation_windows);
 }
@@ -150,6 +169,27 @@ void Trainer::keep_tokenizer() const {
   AtomicFolder folder(to);
   checkpoint::copy_tokenizer(from, folder.path());
   folder.commit();
+}
+
+void Trainer::sample_if_due(int64_t steps_done, Metrics& metrics) {
+  if (!sampler_ || !is_due(options_.sample_every, steps_done)) return;
+  std::string continuation;
+  try {
+    continuation = sampler_->continuation(stepper_.model(), steps_done);
+  } catch (const Error& error) {  // weights that are no numbers: the run itself will say so
+    spdlog::warn("no sample after step {}: {}", steps_done, error.what());
+    return;
+  }
+  metrics.record_sample(steps_done, options_.sample_prompt, continuation);
+}
+
+void Trainer::fail_stopped(int64_t steps_done, const Metrics& metrics) const {
+  const std::string after = fmt::format(
+      "after step {} of {}, with a checkpoint: go on with --resume", steps_done, options_.steps);
+  if (!metrics.output_error().empty()) {
+    fail("the standard output cannot be written ({}): stopped {}", metrics.output_error(), after);
+  }
+  fail("stopped as asked {}", after);
 }
 
 void Trainer::finish() {
@@ -169,20 +209,41 @@ void Trainer::save_if_due(int64_t steps_done, bool stops) {
   if (!ends && !(is_checkpoint_due_ && stepper_.is_worth_saving())) return;
   is_checkpoint_due_ = false;
   save_run(options_, fingerprint_, steps_done, stepper_.state());
+  StopSignal::set_saved(steps_done);
+}
+
+void Trainer::do_what_is_due(int64_t steps_done, Metrics& metrics, TrainSummary& summary) {
+  const bool is_wanted = !StopSignal::requested() && metrics.output_error().empty();
+  const bool stops = !is_wanted && steps_done < last_step();
+  const bool ends = stops || steps_done == last_step();
+  if (ends) save_if_due(steps_done, stops);  // first: a second signal must not cost the steps
+  if (is_due(options_.validate_every, steps_done)) {
+    summary.validation_loss = validate();
+    if (summary.validation_loss) metrics.record_validation(steps_done, *summary.validation_loss);
+  }
+  sample_if_due(steps_done, metrics);
+  if (!ends) save_if_due(steps_done, stops);
+  if (stops) fail_stopped(steps_done, metrics);
 }
 
 TrainSummary Trainer::run(const std::string& config) {
-  const StopSignal stop_signal;
-  const int64_t first_step = start(config);
+  const FolderLock lock(options_.out);
+  const Resumed resumed = start(config);
+  const int64_t first_step = resumed.step;
+  StopSignal::set_saved(first_step);
   TrainSummary summary;
   summary.parameters = options_.sizes.parameters();
   Metrics metrics(options_.out, description(first_step), options_.quiet);
+  for (const Change& change : resumed.changes) metrics.record_change(first_step, change);
   stepper_.prepare(first_step);
   take_part_seconds();
   const auto begin = Clock::now();
   auto last_record = begin;
   int64_t last_recorded_step = first_step;
   for (int64_t step = first_step; step < last_step(); ++step) {
+    if (step == first_step && StopSignal::requested()) {
+      fail("stopped as asked before step {}", step + 1);
+    }
     const StepResult result = stepper_.take(step);
     const int64_t done = step + 1;
     summary.train_loss = result.loss;
@@ -196,26 +257,22 @@ TrainSummary Trainer::run(const std::string& config) {
       last_recorded_step = done;
     }
     const auto pause = Clock::now();  // what follows is no part of the training speed
-    if (is_due(options_.validate_every, done) && validation_data_) {
-      summary.validation_loss = validate();
-      metrics.record_validation(done, summary.validation_loss);
-    }
-    const bool stop = StopSignal::requested() && done < last_step();
-    save_if_due(done, stop);
+    do_what_is_due(done, metrics, summary);
     last_record += Clock::now() - pause;
-    if (stop) {
-      fail("stopped as asked after step {} of {}, with a checkpoint: go on with --resume", done,
-           options_.steps);
-    }
   }
   summary.steps = last_step();
   summary.seconds = seconds_since(begin);
-  summary.tokens_per_second =
-      static_cast<double>((last_step() - first_step) * tokens_per_step()) / summary.seconds;
+  if (first_step < last_step()) {
+    summary.tokens_per_second =
+        static_cast<double>((last_step() - first_step) * tokens_per_step()) / summary.seconds;
+  }
   const SparsityStatistics sparsity = stepper_.weights().statistics();
-  summary.flip_rate = sparsity.flip_rate;
-  summary.zeros = sparsity.zeros;
-  if (first_step >= last_step()) summary.validation_loss = validate();
+  if (options_.method.has_masks()) summary.flip_rate = sparsity.flip_rate;
+  if (options_.method.is_sparse()) summary.zeros = sparsity.zeros;
+  if (first_step >= last_step()) {
+    summary.validation_loss = validate();
+    if (summary.validation_loss) metrics.record_validation(first_step, *summary.validation_loss);
+  }
   metrics.record_end(last_step(), summary.seconds);
   if (last_step() == options_.steps) finish();
   return summary;
