@@ -44,9 +44,10 @@ std::string listed(const Names<E>& names) {
 }
 
 template <class E>
-Axis choice_axis(std::string name, const std::string& help, E Method::*field,
-                 const Names<E>& names) {
-  return {name, help + ": " + listed(names),
+Axis choice_axis(std::string name, std::string help, E Method::*field, const Names<E>& names) {
+  std::vector<std::string> choices;
+  for (const auto& [value, known] : names) choices.push_back(known);
+  return {name, std::move(help),
           [field, &names](const Method& method) {
             for (const auto& [value, text] : names) {
               if (value == method.*field) return text;
@@ -61,12 +62,16 @@ Axis choice_axis(std::string name, const std::string& help, E Method::*field,
             }
             fail_usage("unknown --{} \"{}\": choose one of {}", name, printable(text),
                        listed(names));
-          }};
+          },
+          std::move(choices)};
 }
+
+constexpr const char* kRange = "0 or more";  // of every number
 
 template <class Number>
 Axis number_axis(std::string name, std::string help, Number Method::*field) {
-  return {name, std::move(help),
+  return {name,
+          std::move(help),
           [field](const Method& method) { return fmt::format("{}", method.*field); },
           [name, field](Method& method, const std::string& text) {
             Number value{};
@@ -74,13 +79,14 @@ Axis number_axis(std::string name, std::string help, Number Method::*field) {
             const auto parsed = std::from_chars(text.data(), end, value);
             const bool is_number = parsed.ec == std::errc() && parsed.ptr == end &&
                                    std::isfinite(static_cast<double>(value));
-            if (!is_number) {
-              fail_usage("--{} must be a{} number, not \"{}\"", name,
-                         std::is_integral_v<Number> ? " whole" : "", printable(text));
+            if (!is_number || value < 0) {
+              fail_usage("--{} must be a {}number, {}, but is \"{}\"", name,
+                         std::is_integral_v<Number> ? "whole " : "", kRange, printable(text));
             }
-            if (value < 0) fail_usage("--{} must not be negative, but is {}", name, text);
             method.*field = value;
-          }};
+          },
+          {},
+          kRange};
 }
 
 Method preset(std::string name, std::string summary, const std::function<void(Method&)>& differs) {
