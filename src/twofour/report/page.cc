@@ -27,7 +27,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 10
 th, td { padding: .45rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 tbody tr:last-child td { border-bottom: 0; } tbody tr:hover { background: var(--line); }
 th { font-weight: 600; font-size: .85rem; color: var(--soft); }
-th:first-child, td:first-child { text-align: left; }
+th:first-child, td:first-child, .runs :nth-child(2) { text-align: left; }
 .scroll { overflow-x: auto; border: 1px solid var(--edge); border-radius: 8px; background: var(--card); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1.1rem; }
 figure { margin: 0; padding: .9rem 1rem .5rem; position: relative; break-inside: avoid;
@@ -45,7 +45,7 @@ svg { width: 100%; height: auto; display: block; }
 pre { white-space: pre-wrap; border: 1px solid var(--edge); border-radius: 8px; background: var(--card);
   padding: .9rem 1.1rem; font: inherit; margin: 0; }
 .key { display: inline-block; width: .75em; height: .75em; border-radius: 50%; margin-right: .45em; }
-.legend span { margin-right: 1.4em; }
+.legend > span { margin-right: 1.4em; }
 )";
 
 std::string key(size_t run) {
