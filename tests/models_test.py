@@ -134,9 +134,9 @@ def test_options_of_generate_that_cannot_be_meant_are_refused(twofour, tmp_path)
                   ["--prompt", "x"]):
         twofour(*run, *wrong, fails=2)
     twofour("generate", "--model", tmp_path / "m", "--prompt", "x", "--prompt-file", prompt, fails=2)
-    (tmp_path / "m" / "generation_config.json").write_text('{"repetition_penalty": 1.5, "num_beams": 1}')
+    (tmp_path / "m" / "generation_config.json").write_text('{"no_repeat_ngram_size": 3, "num_beams": 1}')
     warned = twofour(*run, "--max-tokens", 2)
-    assert "repetition_penalty, which is not applied" in warned.stderr and "num_beams" not in warned.stderr
+    assert "no_repeat_ngram_size, which is not applied" in warned.stderr and "num_beams" not in warned.stderr
 
 
 def test_weights_that_are_not_there_are_named(twofour, tmp_path):

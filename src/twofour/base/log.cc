@@ -1,6 +1,5 @@
 #include "twofour/base/log.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -8,6 +7,7 @@
 #include <spdlog/sinks/base_sink.h>
 
 #include "twofour/base/progress.h"
+#include "twofour/base/streams.h"
 
 namespace twofour {
 namespace {
@@ -16,14 +16,13 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
     ProgressBar::clear_line();
-    const char* label = message.level >= spdlog::level::err     ? "error: "
-                        : message.level == spdlog::level::warn  ? "warning: "
-                        : message.level <= spdlog::level::debug ? "debug: "
-                                                                : "";
-    std::fprintf(stderr, "twofour: %s%.*s\n", label, static_cast<int>(message.payload.size()),
-                 message.payload.data());
+    const char* label = message.level >= spdlog::level::err    ? "error: "
+                        : message.level == spdlog::level::warn ? "warning: "
+                                                               : "";
+    const std::string_view text(message.payload.data(), message.payload.size());
+    write_message(fmt::format("twofour: {}{}\n", label, text));
   }
-  void flush_() override { std::fflush(stderr); }
+  void flush_() override {}
 };
 
 }  // namespace
@@ -33,6 +32,10 @@ void start_log() {
   const char* level = std::getenv("TWOFOUR_LOG");
   logger->set_level(level ? spdlog::level::from_str(level) : spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
+}
+
+void log_details() {
+  if (spdlog::get_level() > spdlog::level::debug) spdlog::set_level(spdlog::level::debug);
 }
 
 }  // namespace twofour

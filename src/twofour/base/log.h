@@ -10,4 +10,7 @@ namespace twofour {
 /// is drawn, log lines appear above it.
 void start_log();
 
+/// Adds what explains a run (spdlog::debug), such as which products run dense and why.
+void log_details();
+
 }  // namespace twofour

@@ -1,11 +1,12 @@
 #include "twofour/base/progress.h"
 
 #include <algorithm>
-#include <cstdio>
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+
+#include "twofour/base/streams.h"
 
 namespace twofour {
 namespace {
@@ -70,15 +71,13 @@ void ProgressBar::update(uint64_t done, const std::string& detail) {
     line += fmt::format(" · {} left", format_duration(left));
   }
   if (!detail.empty()) line += " · " + detail;
-  fmt::print(stderr, "\r\x1b[K{}", cut(line, terminal_columns() - 1));
-  std::fflush(stderr);
+  write_message("\r\x1b[K" + cut(line, terminal_columns() - 1));
   line_is_drawn = true;
 }
 
 void ProgressBar::clear_line() {
   if (!line_is_drawn) return;
-  std::fputs("\r\x1b[K", stderr);
-  std::fflush(stderr);
+  write_message("\r\x1b[K");
   line_is_drawn = false;
 }
 

@@ -32,6 +32,7 @@ void Race::run(int64_t least, int64_t most, double seconds) {
       runner.work();
       runner.seconds = std::min(runner.seconds, now() - start);
     }
+    if (on_round_) on_round_(round + 1);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace twofour {
@@ -14,6 +15,9 @@ namespace twofour {
 class Race {
  public:
   void add(std::string name, std::function<void()> work);
+
+  /// Calls fn(rounds done) after every round, outside of all times.
+  void on_round(std::function<void(int64_t done)> fn) { on_round_ = std::move(fn); }
 
   /// At least `least` rounds, then more until `most` or until `seconds` have passed.
   void run(int64_t least, int64_t most, double seconds);
@@ -29,6 +33,7 @@ class Race {
     double seconds;
   };
   std::vector<Runner> runners_;
+  std::function<void(int64_t)> on_round_;
 };
 
 }  // namespace twofour

@@ -37,7 +37,7 @@ SpecialIds special_ids(const Json& json) {
 // Settings of generation_config.json that change even greedy text, and the value that does nothing.
 std::vector<std::string> settings_not_applied(const Json& json) {
   const std::vector<std::pair<const char*, Json>> settings = {
-      {"repetition_penalty", 1.0},      {"no_repeat_ngram_size", 0},
+      {"no_repeat_ngram_size", 0},
       {"bad_words_ids", nullptr},       {"suppress_tokens", nullptr},
       {"forced_bos_token_id", nullptr}, {"begin_suppress_tokens", nullptr},
       {"forced_eos_token_id", nullptr}, {"min_length", 0},
@@ -159,6 +159,14 @@ FolderConfig read_config(const fs::path& folder, bool is_strict) {
   const Json json = read_json_object(generation);
   const SpecialIds special = special_ids(json);
   config.not_applied = settings_not_applied(json);
+  const auto penalty = json.find("repetition_penalty");
+  if (penalty != json.end() && !penalty->is_null() && *penalty != 1.0) {
+    if (!penalty->is_number() || !(penalty->get<double>() > 0)) {
+      fail("cannot use \"{}\": repetition_penalty is {}, not a number above 0", generation.string(),
+           printable(penalty->dump()));
+    }
+    config.repetition_penalty = penalty->get<double>();
+  }
   if (special.begin) config.special.begin = special.begin;
   if (!special.end.empty()) config.special.end = special.end;
   return config;

@@ -24,8 +24,10 @@ struct FolderConfig {
   SpecialIds special;
   /// quantization_config, where there is one: how the weights are stored. Not interpreted here.
   nlohmann::json compression;
-  /// Settings of generation_config.json, such as repetition_penalty, that transformers' generate
-  /// would apply and this program's does not.
+  /// generation_config.json's, where it sets one.
+  std::optional<double> repetition_penalty;
+  /// Settings of generation_config.json, such as num_beams, that transformers' generate would apply
+  /// and this program's does not.
   std::vector<std::string> not_applied;
   /// What was ignored and might have meant something, one line each.
   std::vector<std::string> warnings;

@@ -10,6 +10,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/progress.h"
 #include "twofour/checkpoint/mask_files.h"
 #include "twofour/checkpoint/run_weights.h"
 #include "twofour/sparse/dtype.h"
@@ -18,6 +19,14 @@ namespace twofour::checkpoint {
 namespace {
 
 constexpr const char* kOutput = "lm_head.weight";
+
+uint64_t entries_of(model::Model& model) {
+  uint64_t entries = 0;
+  model.visit([&](const std::string&, at::Tensor& tensor) {
+    entries += static_cast<uint64_t>(tensor.numel());
+  });
+  return entries;
+}
 
 // What some files hold beside the parameters: the causal mask, RoPE's frequencies and tables.
 bool is_buffer(const std::string& name) {
@@ -231,7 +240,12 @@ void ModelFolder::fill(const std::string& name, at::Tensor& tensor) const {
 model::Model ModelFolder::load(at::ScalarType dtype) const {
   const at::NoGradGuard no_gradients;
   model::Model model = model::make_empty(config_.model, dtype);
-  model.visit([&](const std::string& name, at::Tensor& tensor) { fill(name, tensor); });
+  ProgressBar bar("loading", entries_of(model));
+  uint64_t done = 0;
+  model.visit([&](const std::string& name, at::Tensor& tensor) {
+    fill(name, tensor);
+    bar.update(done += static_cast<uint64_t>(tensor.numel()));
+  });
   return model;
 }
 
@@ -250,9 +264,13 @@ void ModelFolder::load_block(model::Model& model, int64_t i, at::ScalarType dtyp
 
 void ModelFolder::for_each(
     const std::function<void(const std::string&, const at::Tensor&)>& fn) const {
-  model::make_shapes(config_.model).visit([&](const std::string& name, at::Tensor&) {
+  model::Model shapes = model::make_shapes(config_.model);
+  ProgressBar bar("reading", entries_of(shapes));
+  uint64_t done = 0;
+  shapes.visit([&](const std::string& name, at::Tensor& tensor) {
     fn(name, stored(name));
     weights_->release(stored_name(name));
+    bar.update(done += static_cast<uint64_t>(tensor.numel()));
   });
 }
 

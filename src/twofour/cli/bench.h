@@ -11,7 +11,11 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/help.h"
+#include "twofour/cli/values.h"
+#include "twofour/sparse/dtype.h"
 
 namespace twofour::cli {
 
@@ -34,19 +38,17 @@ struct BenchOptions {
 void add_bench_options(CLI::App& command, BenchOptions& options);
 
 /// Declares a size of at least 1.
-CLI::Option* add_size(CLI::App& command, const char* name, int64_t& value, const char* help);
+CLI::Option* add_size(CLI::App& command, const char* name, int64_t& value, const char* help,
+                      double most = kLargestSize);
 
-/// float32, bfloat16 or float16. Throws Error (usage) otherwise.
-at::ScalarType bench_dtype(const std::string& name);
+/// Declares --model: the published model whose feed-forward layers are meant.
+CLI::Option* add_bench_model(CLI::App& command, std::string& model, const char* help);
 
-/// The feed-forward layers of a published model: [feed_forward, width] and back.
+/// The feed-forward layers of such a model: [feed_forward, width] and back.
 struct FeedForward {
   int64_t width, feed_forward;
 };
-
-/// Of gpt2-124m, gpt2-350m, gpt2-774m, gpt2-1558m and llama2-7b. Throws Error (usage) listing them.
 FeedForward feed_forward_of(const std::string& model);
-std::string bench_model_names();
 
 /// CPU, threads, instruction set and dtype: how every report begins.
 Json report_head(const BenchOptions& options);

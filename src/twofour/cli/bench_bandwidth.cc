@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "twofour/base/parallel.h"
+#include "twofour/base/progress.h"
 #include "twofour/base/random.h"
 #include "twofour/kernels/types.h"
 
@@ -87,6 +88,8 @@ void BandwidthTable::add(const std::string& name, double bytes, std::function<vo
 }
 
 Json BandwidthTable::run(int64_t rounds) {
+  ProgressBar bar("measuring", static_cast<uint64_t>(rounds));
+  race_.on_round([&](int64_t done) { bar.update(static_cast<uint64_t>(done)); });
   race_.run(rounds);
   const double copy = 2.0 * static_cast<double>(from_.size()) / race_.seconds(kCopy);
   Json kernels = Json::object();
@@ -99,15 +102,15 @@ Json BandwidthTable::run(int64_t rounds) {
 }
 
 void print_bandwidth(const Json& report) {
-  fmt::print("a copy moves {:.1f} GB/s\n", report["copy_gb_per_s"].get<double>());
-  fmt::print("{:<28} {:>10} {:>8} {:>8}\n", "", "ms", "GB/s", "share");
+  print_output("a copy moves {:.1f} GB/s\n", report["copy_gb_per_s"].get<double>());
+  print_output("{:<28} {:>10} {:>8} {:>8}\n", "", "ms", "GB/s", "share");
   for (const auto& [name, row] : report["kernels"].items()) {
-    fmt::print("{:<28} {:>10.3f} {:>8.1f} {:>8.2f}\n", name, row["ms"].get<double>(),
-               row["gb_per_s"].get<double>(), row["share"].get<double>());
+    print_output("{:<28} {:>10.3f} {:>8.1f} {:>8.2f}\n", name, row["ms"].get<double>(),
+                 row["gb_per_s"].get<double>(), row["share"].get<double>());
   }
   for (const auto& [name, row] : report["kernels"].items()) {
     if (row["share"].get<double>() < 0.7) {
-      fmt::print("not bound by memory here: {} moves less than 0.7 of a copy\n", name);
+      print_output("not bound by memory here: {} moves less than 0.7 of a copy\n", name);
     }
   }
 }

@@ -48,7 +48,7 @@ struct Run {
 
 std::unique_ptr<Run> make_run(const std::string& name, const BlockBenchOptions& options,
                               BlockActivation activation) {
-  const at::ScalarType dtype = bench_dtype(options.dtype);
+  const at::ScalarType dtype = sparse::dtype_named(options.dtype);
   const auto random = [&](int64_t columns) {
     return at::randn({options.tokens, columns}).to(dtype);
   };
@@ -240,24 +240,24 @@ Json measure(const BlockBenchOptions& options, BlockActivation activation) {
 
 void print(const Json& report) {
   print_head(report);
-  fmt::print("{} tokens, {} -> {} -> {}, {}: ms of a step, forward and backward\n",
-             report["tokens"].dump(), report["width"].dump(), report["feed_forward"].dump(),
-             report["width"].dump(), report["activation"].get<std::string>());
+  print_output("{} tokens, {} -> {} -> {}, {}: ms of a step, forward and backward\n",
+               report["tokens"].dump(), report["width"].dump(), report["feed_forward"].dump(),
+               report["width"].dump(), report["activation"].get<std::string>());
   const Json& methods = report["methods"];
   for (const auto& [name, method] : methods.items()) {
-    fmt::print("{:<6} {:>9.3f} ms {:>6.2f}x ", name, method["ms"].get<double>(),
-               method["ratio"].get<double>());
+    print_output("{:<6} {:>9.3f} ms {:>6.2f}x ", name, method["ms"].get<double>(),
+                 method["ratio"].get<double>());
     for (const auto& [part, ms] : method["parts_ms"].items()) {
-      fmt::print(" {} {:.3f}", part, ms.get<double>());
+      print_output(" {} {:.3f}", part, ms.get<double>());
     }
-    fmt::print("\n");
+    print_output("\n");
   }
   for (const auto& [name, method] : methods.items()) {
     for (const auto& [product, layers] : method["chosen"].items()) {
-      fmt::print("{}: {} runs on {}\n", name, product, layers.dump());
+      print_output("{}: {} runs on {}\n", name, product, layers.dump());
     }
     if (method["ratio"].get<double>() < 1.0) {
-      fmt::print("2:4 does not pay here: a step of {} is slower than a dense one\n", name);
+      print_output("2:4 does not pay here: a step of {} is slower than a dense one\n", name);
     }
   }
 }
@@ -272,14 +272,15 @@ void add_bench_block(CLI::App& bench) {
   CLI::Option* width = add_size(command, "--width", options->width, "a multiple of 4");
   CLI::Option* feed_forward =
       add_size(command, "--feed-forward", options->feed_forward, "a multiple of 4");
-  command.add_option("--model", options->model, "the sizes of: " + bench_model_names())
+  add_bench_model(command, options->model, "the sizes of a published model")
       ->excludes(width)
       ->excludes(feed_forward);
-  command.add_option("--activation", options->activation,
-                     "gelu (GPT-2) or swiglu (LLaMA); default: the model's, else gelu");
-  command.add_option("--method", options->method, "s-ste, fst, dense, or all; dense always runs")
-      ->capture_default_str();
+  add_choice(command, "--activation", options->activation, {"gelu", "swiglu"},
+             "gelu (GPT-2) or swiglu (LLaMA); default: the model's, else gelu");
+  add_choice(command, "--method", options->method, {"s-ste", "fst", "dense", "all"},
+             "s-ste, fst, dense, or all; dense always runs");
   add_bench_options(command, *options);
+  set_example(command, "twofour bench block --model gpt2-124m --tokens 2048");
   on_run(command, [options] {
     if (!options->model.empty()) {
       const FeedForward sizes = feed_forward_of(options->model);
@@ -288,21 +289,13 @@ void add_bench_block(CLI::App& bench) {
     }
     check_groups("--width", options->width);
     check_groups("--feed-forward", options->feed_forward);
-    if (options->method != "all" && !kMethods.contains(options->method)) {
-      fail_usage("unknown method \"{}\": choose one of dense, s-ste, fst, all",
-                 printable(options->method));
-    }
     if (options->activation.empty()) {
       options->activation = options->model.starts_with("llama") ? "swiglu" : "gelu";
-    }
-    if (options->activation != "gelu" && options->activation != "swiglu") {
-      fail_usage("unknown activation \"{}\": choose gelu or swiglu",
-                 printable(options->activation));
     }
     const Json report = measure(*options, options->activation == "gelu" ? BlockActivation::kGelu
                                                                         : BlockActivation::kSwiglu);
     if (options->json) {
-      fmt::print("{}\n", report.dump());
+      print_output("{}\n", report.dump());
     } else {
       print(report);
     }

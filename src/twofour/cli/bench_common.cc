@@ -17,6 +17,8 @@
 namespace twofour::cli {
 namespace {
 
+constexpr const char* kLlama2 = "llama2-7b";
+
 std::string cpu_name() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -28,38 +30,28 @@ std::string cpu_name() {
 }  // namespace
 
 void add_bench_options(CLI::App& command, BenchOptions& options) {
-  command.add_option("--dtype", options.dtype, "float32, bfloat16 or float16")
-      ->capture_default_str();
+  add_dtype(command, "--dtype", options.dtype, "of weights and activations");
   add_size(command, "--rounds", options.rounds,
            "every piece runs at least so often, the fastest counts");
   add_threads_option(command);
   command.add_flag("--json", options.json, "print one JSON object");
 }
 
-CLI::Option* add_size(CLI::App& command, const char* name, int64_t& value, const char* help) {
-  return command.add_option(name, value, help)
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24))
-      ->type_name("N")
-      ->capture_default_str();
+CLI::Option* add_size(CLI::App& command, const char* name, int64_t& value, const char* help,
+                      double most) {
+  return add_number(command, name, value, between(1, most), help);
 }
 
-at::ScalarType bench_dtype(const std::string& name) {
-  if (name == "float32") return at::kFloat;
-  if (name == "bfloat16") return at::kBFloat16;
-  if (name == "float16") return at::kHalf;
-  fail_usage("unknown dtype \"{}\": choose float32, bfloat16 or float16", printable(name));
+CLI::Option* add_bench_model(CLI::App& command, std::string& model, const char* help) {
+  std::vector<std::string> names = model::preset_names();
+  names.emplace_back(kLlama2);
+  return add_choice(command, "--model", model, names, help);
 }
-
-std::string bench_model_names() { return model::preset_names() + ", llama2-7b"; }
 
 FeedForward feed_forward_of(const std::string& model) {
-  if (model == "llama2-7b") return {4096, 11008};  // Touvron et al. 2023, arXiv 2307.09288
-  try {
-    const model::Gpt2Config config = model::preset(model);
-    return {config.width, config.feed_forward};
-  } catch (const Error&) {
-    fail_usage("unknown model \"{}\": choose one of {}", printable(model), bench_model_names());
-  }
+  if (model == kLlama2) return {4096, 11008};  // Touvron et al. 2023, arXiv 2307.09288
+  const model::Gpt2Config config = model::preset(model);
+  return {config.width, config.feed_forward};
 }
 
 Json report_head(const BenchOptions& options) {
@@ -71,9 +63,9 @@ Json report_head(const BenchOptions& options) {
 }
 
 void print_head(const Json& report) {
-  fmt::print("{}, {}, {} threads, {}\n", report["dtype"].get<std::string>(),
-             report["cpu"].get<std::string>(), report["threads"].get<int>(),
-             report["instruction_set"].get<std::string>());
+  print_output("{}, {}, {} threads, {}\n", report["dtype"].get<std::string>(),
+               report["cpu"].get<std::string>(), report["threads"].get<int>(),
+               report["instruction_set"].get<std::string>());
 }
 
 void check_groups(const char* name, int64_t value) {

@@ -3,11 +3,15 @@
 #include <limits>
 #include <utility>
 
+#include "twofour/base/progress.h"
+
 namespace twofour::cli {
 
 using Json = nlohmann::ordered_json;
 
 void run_race(Race& race, int64_t rounds) {
+  ProgressBar bar("measuring", static_cast<uint64_t>(rounds));
+  race.on_round([&](int64_t done) { bar.update(static_cast<uint64_t>(done)); });
   race.run(rounds, /*most=*/100 * rounds, /*seconds=*/0.02 * static_cast<double>(rounds));
 }
 

@@ -87,7 +87,7 @@ Race make_race(const Weights& weights, const at::Tensor& x, Json& left_out,
 }
 
 Json measure(const DecodeBenchOptions& options) {
-  const at::ScalarType dtype = bench_dtype(options.dtype);
+  const at::ScalarType dtype = sparse::dtype_named(options.dtype);
   const Weights weights = make_weights(options, dtype);
   const at::Tensor x = at::randn({options.tokens, options.in}).to(dtype);
   Json left_out, dense = Json::object();
@@ -131,18 +131,19 @@ Json measure(const DecodeBenchOptions& options) {
 void print(const Json& report) {
   const auto number = [&](const char* key) { return report[key].get<double>(); };
   print_head(report);
-  fmt::print("{} tokens, {} weights of {} -> {} in turn; a plain read moves {:.1f} GB/s\n",
-             report["tokens"].dump(), report["weights"].dump(), report["in"].dump(),
-             report["out"].dump(), number("read_gb_per_s"));
-  fmt::print("2:4       {:>8.3f} ms  {:>6.1f} GB/s, {:.2f} of the read\n", number("sparse_ms"),
-             number("sparse_gb_per_s"), number("share_of_read"));
-  fmt::print("dense     {:>8.3f} ms  {:>6.1f} GB/s  2:4 is {:.2f}x ({})\n", number("dense_ms"),
-             number("dense_gb_per_s"), number("ratio"), report["fastest_dense"].get<std::string>());
-  fmt::print("row-wise  {:>8.3f} ms  {:>13}2:4 is {:.2f}x\n", number("rowwise_ms"), "",
-             number("ratio_to_rowwise"));
+  print_output("{} tokens, {} weights of {} -> {} in turn; a plain read moves {:.1f} GB/s\n",
+               report["tokens"].dump(), report["weights"].dump(), report["in"].dump(),
+               report["out"].dump(), number("read_gb_per_s"));
+  print_output("2:4       {:>8.3f} ms  {:>6.1f} GB/s, {:.2f} of the read\n", number("sparse_ms"),
+               number("sparse_gb_per_s"), number("share_of_read"));
+  print_output("dense     {:>8.3f} ms  {:>6.1f} GB/s  2:4 is {:.2f}x ({})\n", number("dense_ms"),
+               number("dense_gb_per_s"), number("ratio"),
+               report["fastest_dense"].get<std::string>());
+  print_output("row-wise  {:>8.3f} ms  {:>13}2:4 is {:.2f}x\n", number("rowwise_ms"), "",
+               number("ratio_to_rowwise"));
   for (const auto& [name, key] :
        {std::pair{"the dense product", "ratio"}, {"row-wise dot products", "ratio_to_rowwise"}}) {
-    if (number(key) < 1.0) fmt::print("2:4 does not pay here: it is slower than {}\n", name);
+    if (number(key) < 1.0) print_output("2:4 does not pay here: it is slower than {}\n", name);
   }
 }
 
@@ -153,17 +154,17 @@ void add_bench_decode(CLI::App& bench) {
       "decode", "one or few tokens, bound by reading the weights: against dense and row-wise dots");
   auto options = std::make_shared<DecodeBenchOptions>();
   options->rounds = 7;
-  add_size(command, "--tokens", options->tokens, "rows of x, at most 64")->check(CLI::Range(1, 64));
+  add_size(command, "--tokens", options->tokens, "rows of x", 64);
   CLI::Option* in =
       add_size(command, "--in", options->in, "columns of the weight, a multiple of 4");
   CLI::Option* out = add_size(command, "--out", options->out, "rows of the weight");
-  command
-      .add_option("--model", options->model, "the feed-forward layer of: " + bench_model_names())
+  add_bench_model(command, options->model, "the feed-forward layer of a published model")
       ->excludes(in)
       ->excludes(out);
   add_size(command, "--megabytes", options->megabytes,
            "packed weights that take turns: more than the caches hold");
   add_bench_options(command, *options);
+  set_example(command, "twofour bench decode --model llama2-7b");
   on_run(command, [options] {
     if (!options->model.empty()) {
       const FeedForward sizes = feed_forward_of(options->model);
@@ -173,7 +174,7 @@ void add_bench_decode(CLI::App& bench) {
     check_groups("--in", options->in);
     const Json report = measure(*options);
     if (options->json) {
-      fmt::print("{}\n", report.dump());
+      print_output("{}\n", report.dump());
     } else {
       print(report);
     }

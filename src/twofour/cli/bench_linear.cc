@@ -42,7 +42,7 @@ struct Layer {
 bool has_input_gradient(const LinearBenchOptions& options) { return options.out % 4 == 0; }
 
 Layer random_layer(const LinearBenchOptions& options) {
-  const at::ScalarType dtype = bench_dtype(options.dtype);
+  const at::ScalarType dtype = sparse::dtype_named(options.dtype);
   const auto [tokens, in, out] = std::tuple(options.tokens, options.in, options.out);
   Layer layer;
   layer.rows = weight24_along_rows(out, in, dtype);
@@ -142,7 +142,7 @@ void choose_for_training(const Layer& layer) {
 }
 
 Json measure(const LinearBenchOptions& options) {
-  const at::ScalarType dtype = bench_dtype(options.dtype);
+  const at::ScalarType dtype = sparse::dtype_named(options.dtype);
   const Explainer explainer;
   const Layer layer = random_layer(options);
   Json products = {{"forward", measure_forward(layer, options.rounds)}};
@@ -187,8 +187,8 @@ const char* title_of(const std::string& product) {
 }
 
 void print_products(const Json& products) {
-  fmt::print("{:<32} {:>10} {:>10} {:>8} {:>10} {:>8}  {}\n", "", "dense ms", "2:4 ms", "ratio",
-             "chosen ms", "ratio", "fastest");
+  print_output("{:<32} {:>10} {:>10} {:>8} {:>10} {:>8}  {}\n", "", "dense ms", "2:4 ms", "ratio",
+               "chosen ms", "ratio", "fastest");
   for (const auto& [name, product] : products.items()) {
     const auto number = [&, &one = product](const char* key, const char* unit) {
       return one[key].is_null() ? std::string("-")
@@ -196,46 +196,46 @@ void print_products(const Json& products) {
     };
     const std::string sparse_name =
         product["fastest_sparse"].is_null() ? "no 2:4 kernel" : product["fastest_sparse"];
-    fmt::print("{:<32} {:>10} {:>10} {:>8} {:>10} {:>8}  {}, {}\n", title_of(name),
-               number("dense_ms", ""), number("sparse_ms", ""), number("ratio", "x"),
-               number("chosen_ms", ""), number("chosen_ratio", "x"),
-               product["fastest_dense"].get<std::string>(), sparse_name);
+    print_output("{:<32} {:>10} {:>10} {:>8} {:>10} {:>8}  {}, {}\n", title_of(name),
+                 number("dense_ms", ""), number("sparse_ms", ""), number("ratio", "x"),
+                 number("chosen_ms", ""), number("chosen_ratio", "x"),
+                 product["fastest_dense"].get<std::string>(), sparse_name);
   }
 }
 
 void print_packing(const Json& packing) {
-  fmt::print(
+  print_output(
       "packing the weight: panel {:.3f} ms, for few tokens {:.3f} ms; forward with it {:.2f}x\n",
       packing["panel_ms"].get<double>(), packing["packed_ms"].get<double>(),
       packing["forward_ratio"].get<double>());
   if (packing.contains("transposed_panel_ms")) {
-    fmt::print("  transposed panel {:.3f} ms; input gradient (transposable) with it {:.2f}x\n",
-               packing["transposed_panel_ms"].get<double>(),
-               packing["input_gradient_ratio"].get<double>());
+    print_output("  transposed panel {:.3f} ms; input gradient (transposable) with it {:.2f}x\n",
+                 packing["transposed_panel_ms"].get<double>(),
+                 packing["input_gradient_ratio"].get<double>());
   }
 }
 
 void print(const Json& report, bool explain) {
   print_head(report);
-  fmt::print("{} tokens, {} -> {}; the fastest dense product reaches {:.0f} Gflop/s\n",
-             report["tokens"].dump(), report["in"].dump(), report["out"].dump(),
-             report["dense_gflops"].get<double>());
+  print_output("{} tokens, {} -> {}; the fastest dense product reaches {:.0f} Gflop/s\n",
+               report["tokens"].dump(), report["in"].dump(), report["out"].dump(),
+               report["dense_gflops"].get<double>());
   const Json& products = report["products"];
   print_products(products);
   print_packing(report["packing"]);
   for (const auto& [name, product] : products.items()) {
     if (!explain) continue;
-    fmt::print("{}: {}\n", title_of(name), explanation_of(product["choice"]));
+    print_output("{}: {}\n", title_of(name), explanation_of(product["choice"]));
     if (product["choice"]["shape"] == product["choice_in_training"]["shape"]) continue;
-    fmt::print("{}, in training, where the weight is prepared anew in every step: {}\n",
-               title_of(name), explanation_of(product["choice_in_training"]));
+    print_output("{}, in training, where the weight is prepared anew in every step: {}\n",
+                 title_of(name), explanation_of(product["choice_in_training"]));
   }
   for (const auto& [name, product] : products.items()) {
     if (product["ratio"].is_null()) {
-      fmt::print("2:4 does not pay here: the {} has no 2:4 kernel on this CPU, it runs dense\n",
-                 title_of(name));
+      print_output("2:4 does not pay here: the {} has no 2:4 kernel on this CPU, it runs dense\n",
+                   title_of(name));
     } else if (product["ratio"].get<double>() < 1.0) {
-      fmt::print("2:4 does not pay here: the {} is slower than dense\n", title_of(name));
+      print_output("2:4 does not pay here: the {} is slower than dense\n", title_of(name));
     }
   }
 }
@@ -250,17 +250,16 @@ void add_bench_linear(CLI::App& bench) {
   CLI::Option* in =
       add_size(command, "--in", options->in, "columns of x and of the weight, a multiple of 4");
   CLI::Option* out = add_size(command, "--out", options->out, "rows of the weight");
-  command.add_option("--model", options->model, "a feed-forward layer of: " + bench_model_names())
+  add_bench_model(command, options->model, "a feed-forward layer of a published model")
       ->excludes(in)
       ->excludes(out);
-  command
-      .add_option("--layer", options->layer, "which of --model: up (width to feed-forward), down")
-      ->check(CLI::IsMember({"up", "down"}))
-      ->capture_default_str();
+  add_choice(command, "--layer", options->layer, {"up", "down"},
+             "which of --model: up (width to feed-forward) or down");
   command.add_flag(
       "--explain", options->explain,
       "say for each product what runs, with a weight that stays and in training, and why");
   add_bench_options(command, *options);
+  set_example(command, "twofour bench linear --in 4096 --out 11008 --dtype bfloat16");
   on_run(command, [options] {
     if (!options->model.empty()) {
       const FeedForward sizes = feed_forward_of(options->model);
@@ -270,7 +269,7 @@ void add_bench_linear(CLI::App& bench) {
     check_groups("--in", options->in);
     const Json report = measure(*options);
     if (options->json) {
-      fmt::print("{}\n", report.dump());
+      print_output("{}\n", report.dump());
     } else {
       print(report, options->explain);
     }

@@ -146,14 +146,14 @@ Json measure(const BandwidthOptions& options) {
   const at::NoGradGuard no_gradients;
   const size_t bytes = static_cast<size_t>(options.megabytes) << 20;
   Json report = report_head(options);
-  sparse::with_type(bench_dtype(options.dtype), [&](auto* type) {
+  sparse::with_type(sparse::dtype_named(options.dtype), [&](auto* type) {
     using T = sparse::Pointee<decltype(type)>;
     const int64_t row_bytes = options.columns * static_cast<int64_t>(sizeof(T));
     const int64_t rows = std::max<int64_t>(4, static_cast<int64_t>(bytes / 2) / row_bytes / 4 * 4);
     Matrices<T> matrices(rows, options.columns);
     BandwidthTable table(bytes);
     add_masks(table, matrices);
-    add_values(table, matrices, bench_dtype(options.dtype));
+    add_values(table, matrices, sparse::dtype_named(options.dtype));
     report["rows"] = rows;
     report["columns"] = options.columns;
     report.update(table.run(options.rounds));
@@ -169,19 +169,20 @@ void add_bench_mask(CLI::App& bench) {
       "mask", "masks, soft threshold, packing and FP8 rounding against a copy of the same bytes");
   auto options = std::make_shared<BandwidthOptions>();
   add_bandwidth_options(command, "--in", "columns of the matrix, a multiple of 8", *options);
+  set_example(command, "twofour bench mask --dtype float32");
   on_run(command, [options] {
     if (options->columns % 8 != 0) {
       fail_usage("--in {} is not a multiple of 8, as 4:8 needs", options->columns);
     }
     const Json report = measure(*options);
     if (options->json) {
-      fmt::print("{}\n", report.dump());
+      print_output("{}\n", report.dump());
       return;
     }
     print_head(report);
     print_bandwidth(report);
     const Json& search = report["transposable_search"];
-    fmt::print(
+    print_output(
         "transposable search: {:.1f}x a convolution with the 90 patterns ({:.1f} ms, {:.2f} ms)\n",
         search["ratio"].get<double>(), search["convolution_ms"].get<double>(),
         search["kernel_ms"].get<double>());

@@ -48,13 +48,14 @@ void add_bench_mvue(CLI::App& bench) {
       "mvue", "the 2:4 estimates of a gradient against a copy of the same bytes");
   auto options = std::make_shared<BandwidthOptions>();
   add_bandwidth_options(command, "--features", "columns of the gradient", *options);
+  set_example(command, "twofour bench mvue --features 4096");
   on_run(command, [options] {
     Json report = report_head(*options);
-    sparse::with_type(bench_dtype(options->dtype), [&](auto* type) {
+    sparse::with_type(sparse::dtype_named(options->dtype), [&](auto* type) {
       report.update(measure_type<sparse::Pointee<decltype(type)>>(*options));
     });
     if (options->json) {
-      fmt::print("{}\n", report.dump());
+      print_output("{}\n", report.dump());
     } else {
       print_head(report);
       print_bandwidth(report);

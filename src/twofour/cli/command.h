@@ -1,5 +1,5 @@
-// How a subcommand is declared: once, through CLI11, which parses flags and TOML config files,
-// prints help and --print-config from the same declaration.
+// How a subcommand is declared: once, through CLI11. Parsing flags and TOML config files, their
+// checks (values.h), --help (help.h), --print-config and shell completion come from it.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,7 @@ namespace twofour::cli {
 
 // One function a file of this folder: adds the subcommand, its options and its action to `program`.
 void add_bench(CLI::App& program);
+void add_completion(CLI::App& program);
 void add_convert(CLI::App& program);
 void add_data(CLI::App& program);
 void add_eval(CLI::App& program);
@@ -27,10 +28,11 @@ void add_tune_decay(CLI::App& program);
 /// Runs `action` when `command` was chosen, after all options were parsed.
 void on_run(CLI::App& command, std::function<void()> action);
 
-/// --threads N: declared by every command that computes; takes effect before the action.
+/// --threads N and --verbose: declared by every command that computes; they take effect before the
+/// action.
 void add_threads_option(CLI::App& command);
 
-/// --dtype float32|bfloat16|float16: of weights and activations.
+/// --dtype: of weights and activations.
 void add_dtype_option(CLI::App& command, std::string& dtype);
 
 /// --weights packed|dense: whether layers that are 2:4 may run on the 2:4 kernels.

@@ -1,14 +1,14 @@
 // --config and --print-config.
 #include <algorithm>
-#include <cstdio>
-#include <sstream>
 
 #include <CLI/CLI.hpp>
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/nearest.h"
+#include "twofour/cli/toml.h"
 
 namespace twofour::cli {
 namespace {
@@ -30,6 +30,7 @@ bool is_configurable(const CLI::App& command, const std::string& key) {
   return std::find(known.begin(), known.end(), key) != known.end();
 }
 
+// Takes the values and runs the option's checks and its callback.
 void set_results(CLI::Option& option, const std::vector<std::string>& values) {
   if (option.get_expected_max() == 0) {
     option.add_result(option.get_flag_value("--" + option.get_lnames().front(), values.at(0)));
@@ -39,58 +40,65 @@ void set_results(CLI::Option& option, const std::vector<std::string>& values) {
   option.run_callback();
 }
 
-// CLI11 takes a "#" inside quotes for a comment too. So comments go first, those outside quotes.
-std::string without_comments(const std::string& text) {
-  std::string out;
-  char quote = '\0';
-  bool in_comment = false;
-  for (const char c : text) {
-    if (c == '\n') {
-      quote = '\0';
-      in_comment = false;
-    } else if (quote != '\0') {
-      if (c == quote) quote = '\0';
-    } else if (c == '"' || c == '\'') {
-      if (!in_comment) quote = c;
-    } else if (c == '#') {
-      in_comment = true;
-    }
-    if (!in_comment) out += c;
+// The message of an option's check without the option's name before it.
+std::string reason_of(const CLI::Error& error) {
+  const std::string message = error.what();
+  const size_t colon = message.find(": ");
+  return colon == std::string::npos ? message : message.substr(colon + 2);
+}
+
+std::string unknown_key(const CLI::App& command, const std::string& key) {
+  const std::string near = nearest(key, configurable_names(command));
+  return fmt::format("unknown key \"{}\"{}", printable(key),
+                     near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near));
+}
+
+// Throws CLI::Error or Error for what the option does not take.
+void apply_entry(CLI::Option& option, const TomlEntry& entry) {
+  const bool is_flag = option.get_expected_max() == 0;
+  const bool takes_many = option.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
+  if (entry.is_list && !takes_many) fail("it takes one value, not a list");
+  if (is_flag && entry.values.front() != "true" && entry.values.front() != "false") {
+    fail("must be true or false, but is \"{}\"", printable(entry.values.front()));
   }
-  return out;
+  set_results(option, entry.values);
 }
 
-std::vector<CLI::ConfigItem> read_config(const std::string& path) {
-  CLI::ConfigTOML parser;
-  parser.comment('\x01');
-  std::istringstream text(without_comments(read_file_or_pipe(path, kLargestSettings)));
-  return parser.from_config(text);
-}
-
-// Sets every option that `path` names and the command line does not: flags win over the file.
+// Sets every option that `path` names and the command line does not: flags win over the file, whose
+// values are checked nevertheless.
 void apply_config(CLI::App& command, const std::string& path, GivenOptions& given) {
-  std::vector<CLI::ConfigItem> items;
+  const std::string text = read_file_or_pipe(path, kLargestSettings);
+  std::vector<TomlEntry> entries;
   try {
-    items = read_config(path);
-  } catch (const CLI::Error& error) {
+    entries = read_toml(text);
+  } catch (const Error& error) {
     fail_usage("cannot read the config \"{}\": {}", path, error.what());
   }
-  for (const CLI::ConfigItem& item : items) {
-    if (item.name == "++" || item.name == "--") continue;  // CLI11's marks of a section
-    const std::string key = item.fullname();
-    if (!is_configurable(command, key)) {
-      const std::string near = nearest(key, configurable_names(command));
-      fail_usage("unknown key \"{}\" in the config \"{}\"{}", printable(key), path,
-                 near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near));
+  for (const TomlEntry& entry : entries) {
+    const auto refuse = [&](const std::string& reason) {
+      fail_usage("\"{}\" in line {} of the config \"{}\": {}", printable(entry.key), entry.line,
+                 path, reason);
+    };
+    if (!is_configurable(command, entry.key)) {
+      fail_usage("{} in line {} of the config \"{}\"", unknown_key(command, entry.key), entry.line,
+                 path);
     }
-    if (!item.inputs.empty()) given.in_config[key] = item.inputs.front();
-    CLI::Option* option = command.get_option("--" + key);
-    if (option->count() > 0) continue;
+    CLI::Option& option = *command.get_option("--" + entry.key);
+    const std::vector<std::string> typed = option.results();
     try {
-      set_results(*option, item.inputs);
-    } catch (const std::exception& error) {
-      fail_usage("bad value of \"{}\" in the config \"{}\": {}", key, path, error.what());
+      apply_entry(option, entry);
+      if (typed.empty()) continue;
+      option.clear();
+      option.add_result(typed);
+      option.run_callback();
+    } catch (const CLI::Error& error) {
+      refuse(reason_of(error));
+    } catch (const Error& error) {
+      refuse(error.what());
     }
+  }
+  for (const TomlEntry& entry : entries) {
+    if (!entry.values.empty()) given.in_config[entry.key] = entry.values.front();
   }
 }
 
@@ -125,6 +133,7 @@ void add_config_options(CLI::App& command, ConfigHooks hooks) {
       ->configurable(false);
   // Before the command's own callback, whatever the order of declaration.
   command.parse_complete_callback([&command, hooks] {
+    if (command.get_help_ptr()->count() > 0 || command.remaining_size() > 0) return;
     GivenOptions given{given_options(command), {}};
     const CLI::Option* config = command.get_option("--config");
     std::string path = hooks.implicit_file ? hooks.implicit_file() : "";
@@ -132,7 +141,7 @@ void add_config_options(CLI::App& command, ConfigHooks hooks) {
     if (!path.empty()) apply_config(command, path, given);
     if (hooks.complete) hooks.complete(given);
     if (command.get_option("--print-config")->count() > 0) {
-      fmt::print("{}", effective_config(command));
+      write_output(effective_config(command));
       throw CLI::Success();
     }
   });
@@ -147,17 +156,16 @@ std::string effective_config(const CLI::App& command, const std::vector<std::str
       return std::find(names.begin(), names.end(), name) != names.end();
     };
     if (is_name(kNeverWritten) || is_name(leave_out)) continue;
-    std::string value;
-    if (option->count() > 0) {
-      const bool is_flag = option->get_expected_max() == 0;
-      value = is_flag ? (option->as<bool>() ? "true" : "false")
-                      : CLI::detail::ini_join(option->reduced_results(), ',', '[', ']', '"', '\'');
-    } else {
-      value = CLI::detail::convert_arg_for_ini(option->get_default_str(), '"', '\'');
-      if (option->get_expected_max() == 0) value = "false";
-      if (option->get_default_str().empty() && option->get_expected_max() != 0) continue;
+    const bool is_flag = option->get_expected_max() == 0;
+    std::string value = option->get_default_str();
+    if (is_flag) {
+      value = option->count() > 0 && option->as<bool>() ? "true" : "false";
+    } else if (option->count() > 0) {
+      value = option->as<std::string>();
+    } else if (value.empty()) {
+      continue;
     }
-    toml += fmt::format("{} = {}\n", name, value);
+    toml += fmt::format("{} = {}\n", name, to_toml(value));
   }
   return toml;
 }

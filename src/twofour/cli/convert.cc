@@ -11,12 +11,15 @@
 #include "twofour/base/file.h"
 #include "twofour/base/log.h"
 #include "twofour/base/progress.h"
+#include "twofour/base/streams.h"
 #include "twofour/checkpoint/conversion.h"
 #include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/llama2c.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/convert_tokens.h"
+#include "twofour/cli/help.h"
 #include "twofour/cli/model_option.h"
+#include "twofour/cli/values.h"
 #include "twofour/sparse/dtype.h"
 #include "twofour/text/llama2c_tokenizer.h"
 #include "twofour/text/token_file.h"
@@ -57,25 +60,19 @@ std::string format_of(const fs::path& in, const std::string& to) {
   return fs::exists(fs::path(in).replace_extension(".json")) ? "twofour" : "nanogpt";
 }
 
-// "5GB", "200MB", "1.5GiB" in bytes, as transformers reads them.
-uint64_t bytes_named(const std::string& text) {
-  size_t digits = 0;
-  double number = 0;
-  try {
-    number = std::stod(text, &digits);
-  } catch (const std::exception&) {
-    digits = std::string::npos;
-  }
+// "5GB", "200MB", "1.5GiB" in bytes, as transformers reads them; nothing for what is no size.
+std::optional<uint64_t> bytes_named(const std::string& text) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
+  const double number = parse_number(std::string_view(text).substr(0, digits)).value_or(0);
   const std::vector<std::pair<std::string, double>> units = {
       {"KB", 1e3},     {"MB", 1e6},        {"GB", 1e9},          {"TB", 1e12},
       {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}};
   for (const auto& [unit, factor] : units) {
-    if (digits < text.size() && text.substr(digits) == unit && number * factor >= 1 &&
-        number * factor < 1e18) {
+    if (text.substr(digits) == unit && number * factor >= 1 && number * factor < 1e18) {
       return static_cast<uint64_t>(number * factor);
     }
   }
-  fail_usage("--max-shard-size \"{}\" is no size such as 5GB, 200MB or 1GiB", printable(text));
+  return std::nullopt;
 }
 
 void check_flags(const ConvertFlags& flags, const std::string& from) {
@@ -183,7 +180,8 @@ void check_target(const ConvertFlags& flags) {
 
 void save_folder(const ConvertFlags& flags, const ModelSource& source,
                  const std::optional<text::Tokenizer>& tokenizer) {
-  const uint64_t largest = bytes_named(flags.largest_shard.empty() ? "5GB" : flags.largest_shard);
+  const uint64_t largest =
+      bytes_named(flags.largest_shard.empty() ? "5GB" : flags.largest_shard).value();
   AtomicFolder folder(flags.out);
   if (flags.to == "hf") {
     checkpoint::write_folder(folder.path(), source, largest);
@@ -299,17 +297,17 @@ void run_convert(const ConvertFlags& flags) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const auto [files, bytes] = written(flags.out);
   if (flags.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"in", flags.in},
-                                              {"from", from},
-                                              {"out", flags.out},
-                                              {"to", flags.to},
-                                              {"files", files},
-                                              {"bytes", bytes},
-                                              {"seconds", seconds}}
-                           .dump());
+    print_output("{}\n", nlohmann::ordered_json{{"in", flags.in},
+                                                {"from", from},
+                                                {"out", flags.out},
+                                                {"to", flags.to},
+                                                {"files", files},
+                                                {"bytes", bytes},
+                                                {"seconds", seconds}}
+                             .dump());
   } else {
-    fmt::print("{}: {} from {}, {} {}, {:.1f} MB ({:.1f} s)\n", flags.out, flags.to, from, files,
-               files == 1 ? "file" : "files", static_cast<double>(bytes) / 1e6, seconds);
+    print_output("{}: {} from {}, {} {}, {:.1f} MB ({:.1f} s)\n", flags.out, flags.to, from, files,
+                 files == 1 ? "file" : "files", static_cast<double>(bytes) / 1e6, seconds);
   }
 }
 
@@ -327,23 +325,26 @@ void add_convert(CLI::App& program) {
   command.add_option("out", flags->out, "a folder, or the file's name")
       ->required()
       ->type_name("OUT");
-  command
-      .add_option(
-          "--to", flags->to,
-          "hf: Hugging Face folder; compressed-tensors: the same with 2:4 layers as "
-          "sparse-24-bitmask; llama2c: its .bin; nanogpt, twofour: token files; npz, masks: "
-          "masks as MaskLLM's .npz or masks.safetensors")
+  add_choice(command, "--to", flags->to,
+             {"hf", "compressed-tensors", "llama2c", "nanogpt", "twofour", "npz", "masks"},
+             "hf: Hugging Face folder; compressed-tensors: the same with 2:4 layers as "
+             "sparse-24-bitmask; llama2c: its .bin; nanogpt, twofour: token files; npz, masks: "
+             "masks as MaskLLM's .npz or masks.safetensors")
       ->required()
-      ->check(CLI::IsMember(
-          {"hf", "compressed-tensors", "llama2c", "nanogpt", "twofour", "npz", "masks"}))
       ->type_name("FORMAT");
-  command
-      .add_option("--dtype", flags->dtype, "float32, bfloat16 or float16 (default: as they are)")
-      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
-      ->type_name("T");
+  add_dtype(command, "--dtype", flags->dtype, "of the weights (default: as they are)");
   command
       .add_option("--max-shard-size", flags->largest_shard,
                   "weights beyond it go to several files: 5GB (default), 200MB, 1GiB")
+      ->check(CLI::Validator(
+          [](std::string& text) {
+            return bytes_named(text) ? std::string()
+                                     : fmt::format(
+                                           "must be a size such as 5GB, 200MB or 1GiB, "
+                                           "but is \"{}\"",
+                                           printable(text));
+          },
+          ""))
       ->type_name("SIZE");
   command
       .add_option("--tokenizer", flags->tokenizer,
@@ -355,6 +356,7 @@ void add_convert(CLI::App& program) {
   command.add_flag("--force", flags->force, "replace OUT");
   add_threads_option(command);
   command.add_flag("--json", flags->json, "print the summary as one JSON object");
+  set_example(command, "twofour convert run/model half --to hf --dtype bfloat16");
   on_run(command, [flags] { run_convert(*flags); });
 }
 

@@ -7,8 +7,11 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/help.h"
 #include "twofour/cli/input_options.h"
+#include "twofour/cli/values.h"
 #include "twofour/text/prepare.h"
 
 namespace twofour::cli {
@@ -71,14 +74,14 @@ void run_data(const DataFlags& flags) {
                                        {"empty_documents", summary.empty_documents},
                                        {"seconds", seconds}};
   if (flags.json) {
-    fmt::print("{}\n", json.dump());
+    print_output("{}\n", json.dump());
     return;
   }
-  fmt::print("{}: train {} tokens in {} documents, val {} tokens in {} documents ({:.1f} s)\n",
-             flags.out, summary.train_tokens, summary.train_documents, summary.val_tokens,
-             summary.val_documents, seconds);
+  print_output("{}: train {} tokens in {} documents, val {} tokens in {} documents ({:.1f} s)\n",
+               flags.out, summary.train_tokens, summary.train_documents, summary.val_tokens,
+               summary.val_documents, seconds);
   if (summary.empty_documents > 0)
-    fmt::print("{} empty documents left out\n", summary.empty_documents);
+    print_output("{} empty documents left out\n", summary.empty_documents);
 }
 
 }  // namespace
@@ -98,14 +101,11 @@ void add_data(CLI::App& program) {
   command.add_option("--out", flags->out, "folder for train.bin, val.bin and tokenizer/")
       ->required()
       ->type_name("DIR");
-  command
-      .add_option("--val-fraction", flags->val_fraction,
-                  "share of the documents for val.bin; 0 = none")
-      ->type_name("F");
-  command.add_option("--seed", flags->seed, "of the split")->type_name("N");
-  command.add_option("--format", flags->format, "twofour, or nanogpt: bare uint16 files")
-      ->check(CLI::IsMember({"twofour", "nanogpt"}))
-      ->type_name("NAME");
+  add_number(command, "--val-fraction", flags->val_fraction, proper_share(),
+             "share of the documents for val.bin; 0 = none");
+  add_number(command, "--seed", flags->seed, at_least(0), "of the split");
+  add_choice(command, "--format", flags->format, {"twofour", "nanogpt"},
+             "twofour, or nanogpt: bare uint16 files");
   command
       .add_option("--document-separator", flags->documents.separator,
                   "parts the documents of a text; \\n and \\t are understood, \"\" = one a file")
@@ -113,6 +113,7 @@ void add_data(CLI::App& program) {
   add_input_options(command, flags->documents);
   add_threads_option(command);
   command.add_flag("--json", flags->json, "print the summary as one JSON object");
+  set_example(command, "twofour data text.txt --tokenizer tokenizer --out data");
   on_run(command, [flags] { run_data(*flags); });
 }
 

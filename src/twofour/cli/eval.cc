@@ -9,9 +9,12 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/help.h"
 #include "twofour/cli/input_options.h"
 #include "twofour/cli/model_option.h"
+#include "twofour/cli/values.h"
 #include "twofour/eval/perplexity.h"
 #include "twofour/sparse/dtype.h"
 #include "twofour/text/document_encoder.h"
@@ -104,14 +107,14 @@ void run_perplexity(const EvalFlags& flags) {
     json["adjusted_perplexity"] = std::exp(result.nll / static_cast<double>(*data.words));
   }
   if (flags.json) {
-    fmt::print("{}\n", json.dump());
+    print_output("{}\n", json.dump());
     return;
   }
-  fmt::print("perplexity {:.4f} over {} tokens", result.perplexity, result.tokens);
+  print_output("perplexity {:.4f} over {} tokens", result.perplexity, result.tokens);
   if (!json["adjusted_perplexity"].is_null()) {
-    fmt::print(", by words {:.2f}", json["adjusted_perplexity"].get<double>());
+    print_output(", by words {:.2f}", json["adjusted_perplexity"].get<double>());
   }
-  fmt::print("\n");
+  print_output("\n");
 }
 
 }  // namespace
@@ -129,13 +132,11 @@ void add_eval(CLI::App& program) {
           "or a .bin of tokens")
       ->required()
       ->type_name("FILE");
-  command.add_option("--context", flags->context, "tokens of a window; 0 = the model's")
-      ->type_name("N");
-  command.add_option("--stride", flags->stride, "tokens between windows; 0 = the context")
-      ->type_name("N");
-  command.add_option("--batch", flags->batch, "windows at a time")
-      ->check(CLI::Range(1, 1 << 20))
-      ->type_name("N");
+  add_number(command, "--context", flags->context, between(0, kLargestSize),
+             "tokens of a window; 0 = the model's");
+  add_number(command, "--stride", flags->stride, between(0, kLargestSize),
+             "tokens between windows; 0 = the context");
+  add_number(command, "--batch", flags->batch, between(1, 65536), "windows at a time");
   add_input_options(command, flags->documents);
   add_dtype_option(command, flags->dtype);
   command.add_flag("--no-special-tokens", flags->bare,
@@ -143,6 +144,7 @@ void add_eval(CLI::App& program) {
   add_weights_option(command, flags->weights);
   add_threads_option(command);
   command.add_flag("--json", flags->json, "print the result as one JSON object");
+  set_example(command, "twofour eval perplexity --model run/model --data data/val.bin");
   on_run(command, [flags] { run_perplexity(*flags); });
 }
 

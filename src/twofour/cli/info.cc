@@ -9,7 +9,9 @@
 
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/help.h"
 #include "twofour/cli/model_option.h"
 #include "twofour/kernels/dispatch.h"
 #include "twofour/sparse/dtype.h"
@@ -71,11 +73,12 @@ Json describe_model(const ModelOption& model) {
 }
 
 void print_model(const Json& model) {
-  fmt::print("{}: {}, {} parameters, {:.1f} MB, {:.1f} % zeros\n",
-             model["model"].get<std::string>(), model["architecture"].get<std::string>(),
-             model["parameters"].get<int64_t>(), model["memory_bytes"].get<double>() / 1e6,
-             100 * model["zeros"].get<double>() / model["parameters"].get<double>());
-  fmt::print("{:<44} {:>16} {:>8}  {}\n", "tensor (linears as [out, in])", "shape", "zeros", "2:4");
+  print_output("{}: {}, {} parameters, {:.1f} MB, {:.1f} % zeros\n",
+               model["model"].get<std::string>(), model["architecture"].get<std::string>(),
+               model["parameters"].get<int64_t>(), model["memory_bytes"].get<double>() / 1e6,
+               100 * model["zeros"].get<double>() / model["parameters"].get<double>());
+  print_output("{:<44} {:>16} {:>8}  {}\n", "tensor (linears as [out, in])", "shape", "zeros",
+               "2:4");
   for (const Json& layer : model["tensors"]) {
     const auto shape = layer["shape"].get<std::vector<int64_t>>();
     int64_t entries = 1;
@@ -86,9 +89,9 @@ void print_model(const Json& model) {
                                 : violations == 0
                                     ? "yes"
                                     : fmt::format("{} groups break it", violations.dump());
-    fmt::print("{:<44} {:>16} {:>6.1f} %  {}\n", layer["name"].get<std::string>(),
-               fmt::format("{}", fmt::join(shape, " x ")),
-               100 * layer["zeros"].get<double>() / static_cast<double>(entries), pattern);
+    print_output("{:<44} {:>16} {:>6.1f} %  {}\n", layer["name"].get<std::string>(),
+                 fmt::format("{}", fmt::join(shape, " x ")),
+                 100 * layer["zeros"].get<double>() / static_cast<double>(entries), pattern);
     if (layer["non_finite"] != 0) {
       spdlog::warn("\"{}\" holds {} values that are no finite number",
                    layer["name"].get<std::string>(), layer["non_finite"].dump());
@@ -99,12 +102,12 @@ void print_model(const Json& model) {
 void run_info(const ModelOption& model, bool json) {
   Json info = model.path.empty() ? machine() : describe_model(model);
   if (json) {
-    fmt::print("{}\n", info.dump());
+    print_output("{}\n", info.dump());
   } else if (!model.path.empty()) {
     print_model(info);
   } else {
     for (const auto& [key, value] : info.items()) {
-      fmt::print("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+      print_output("{:<18} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
     }
   }
 }
@@ -119,6 +122,7 @@ void add_info(CLI::App& program) {
   add_model_options(command, *model);
   command.add_flag("--json", *json, "print one JSON object");
   add_threads_option(command);
+  set_example(command, "twofour info --model run/model");
   on_run(command, [model, json] { run_info(*model, *json); });
 }
 

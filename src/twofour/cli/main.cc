@@ -1,13 +1,15 @@
 #include <csignal>
 
 #include "twofour/base/memory.h"
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
 
 int main(int argc, char** argv) {
   using namespace twofour::cli;
+  twofour::reserve_standard_streams();
   twofour::keep_freed_memory();
   std::signal(SIGXFSZ, SIG_IGN);  // a write beyond ulimit -f fails as one to a full disk does
   return run_program(argc, argv,
-                     {add_tokenizer, add_data, add_train, add_tune_decay, add_eval, add_generate,
-                      add_convert, add_report, add_bench, add_info});
+                     {add_tokenizer, add_data, add_train, add_tune_decay, add_report, add_eval,
+                      add_generate, add_convert, add_info, add_bench, add_completion});
 }

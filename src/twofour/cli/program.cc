@@ -8,8 +8,11 @@
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
 #include "twofour/base/progress.h"
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/help.h"
 #include "twofour/cli/nearest.h"
+#include "twofour/cli/values.h"
 
 namespace twofour::cli {
 namespace {
@@ -31,43 +34,92 @@ const CLI::App& innermost(const CLI::App& app) {
   return app;
 }
 
-std::string full_name(const CLI::App& app) {
-  const CLI::App* parent = app.get_parent();
-  return parent ? full_name(*parent) + " " + app.get_name() : app.get_name();
+bool has_commands(const CLI::App& app) { return !app.get_subcommands({}).empty(); }
+
+// What was typed that `command` does not know, with the nearest name that it knows.
+std::string unknown(const CLI::App& command, const std::string& extra) {
+  const std::string typed = extra.substr(0, extra.find('='));
+  const char* kind = typed.starts_with("-")  ? "option"
+                     : has_commands(command) ? "command"
+                                             : "argument";
+  const std::string near = nearest(typed, known_names(command));
+  return fmt::format("unknown {} \"{}\"{}", kind, printable(typed),
+                     near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near));
 }
 
-// CLI11's message as one line that names the command, and the nearest known name for one unknown.
-std::string describe(const CLI::App& program, const CLI::ParseError& error) {
+// CLI11's message as one line in the words of this program.
+std::string reason_of(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& command = innermost(program);
+  const std::vector<std::string> extras = program.remaining(true);
+  if (!extras.empty() && has_commands(command)) {
+    const auto word = std::find_if(extras.begin(), extras.end(), [](const std::string& extra) {
+      return !extra.starts_with("-");
+    });
+    return unknown(command, word == extras.end() ? extras.front() : *word);
+  }
+  if (dynamic_cast<const CLI::ExtrasError*>(&error)) return unknown(command, extras.front());
   std::string message = error.what();
   std::replace(message.begin(), message.end(), '\n', ' ');
-  const auto extras = program.remaining(true);
-  const bool lacks_command = !command.get_subcommands({}).empty();
-  const bool is_unknown = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
-  if ((is_unknown || lacks_command) && !extras.empty()) {
-    const std::string typed = extras.front().substr(0, extras.front().find('='));
-    const bool is_option = typed.starts_with("-");
-    const char* kind = is_option ? "option" : lacks_command ? "command" : "argument";
-    message = fmt::format("unknown {} \"{}\"", kind, printable(typed));
-    const std::string near = nearest(typed, known_names(command));
-    if (!near.empty()) message += fmt::format(", did you mean \"{}\"?", near);
-  }
-  return fmt::format("{} (see {} --help)", message, full_name(command));
+  const size_t colon = message.find(": ");
+  if (colon == std::string::npos) return message;
+  const std::string name = message.substr(0, colon), rest = message.substr(colon + 2);
+  if (dynamic_cast<const CLI::ValidationError*>(&error)) return name + " " + rest;
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error)) return name + " needs a value";
+  return message;
 }
 
-constexpr const char* kOutOfMemory = "out of memory: try a smaller batch, context or model";
+// What to do depends on the options that the command has.
+std::string out_of_memory(const CLI::App& program) {
+  const auto names = known_names(innermost(program));
+  std::vector<std::string> smaller;
+  for (const char* name : {"--batch", "--context", "--width", "--megabytes", "--tokens"}) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) smaller.emplace_back(name);
+  }
+  if (!smaller.empty()) return fmt::format("out of memory: try a smaller {}", either_of(smaller));
+  if (std::find(names.begin(), names.end(), "--dtype") != names.end()) {
+    return "out of memory: try --dtype bfloat16, or a machine with more";
+  }
+  return "out of memory: the machine has too little for this";
+}
 
 // Any other exception in one line: libtorch's carry a stack trace after the first.
-std::string describe(const std::exception& error) {
+std::string describe(const CLI::App& program, const std::exception& error) {
   const std::string text = error.what();
-  if (text.find("DefaultCPUAllocator") != std::string::npos) return kOutOfMemory;
-  return text.substr(0, text.find('\n'));
+  const bool is_memory = dynamic_cast<const std::bad_alloc*>(&error) ||
+                         text.find("DefaultCPUAllocator") != std::string::npos;
+  return is_memory ? out_of_memory(program) : text.substr(0, text.find('\n'));
 }
 
-int report(const std::string& message, int status) {
+// Parses and runs the command, or prints the help or the version that was asked for.
+void parse_and_run(CLI::App& program, int argc, const char* const* argv) {
+  try {
+    program.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    const CLI::App& command = innermost(program);
+    for (const std::string& extra : program.remaining(true)) {
+      if (has_commands(command) && !extra.starts_with("-")) throw CLI::ExtrasError({extra});
+    }
+    write_output(help_of(command));
+  } catch (const CLI::CallForVersion& version) {
+    print_output("{}\n", version.what());
+  } catch (const CLI::RequiredError&) {
+    // A command alone that is a group of commands: which ones there are.
+    const CLI::App& group = innermost(program);
+    if (!has_commands(group) || !program.remaining(true).empty()) throw;
+    write_output(help_of(group));
+  } catch (const CLI::Success&) {
+    // What was asked for is printed already.
+  }
+}
+
+// A message that cannot be written changes nothing but that.
+int report(const std::string& message, int status) noexcept {
   ProgressBar::clear_line();
-  std::fflush(stdout);
-  fmt::print(stderr, "twofour: {}\n", message);
+  try {
+    write_message(fmt::format("twofour: {}\n", message));
+  } catch (const std::exception&) {
+    write_message("twofour: out of memory\n");
+  }
   return status;
 }
 
@@ -78,51 +130,48 @@ void on_run(CLI::App& command, std::function<void()> action) {
 }
 
 void add_weights_option(CLI::App& command, std::string& weights) {
-  command
-      .add_option("--weights", weights,
-                  "packed: 2:4 layers on 2:4 kernels where those are faster; dense: never")
-      ->check(CLI::IsMember({"packed", "dense"}))
-      ->type_name("W");
+  add_choice(command, "--weights", weights, {"packed", "dense"},
+             "packed: 2:4 layers on 2:4 kernels where those are faster; dense: never");
 }
 
 void add_dtype_option(CLI::App& command, std::string& dtype) {
-  command.add_option("--dtype", dtype, "float32, bfloat16 or float16")
-      ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))
-      ->type_name("T");
+  add_dtype(command, "--dtype", dtype, "of weights and activations");
 }
 
 void add_threads_option(CLI::App& command) {
+  CLI::Option* threads = command.add_option_function<int>(
+      "--threads", [](int count) { set_thread_count(count); },
+      "threads to compute with (default: all cores)");
+  check_range<int64_t>(threads, between(1, 1024));
   command
-      .add_option_function<int>(
-          "--threads", [](int threads) { set_thread_count(threads); },
-          "threads to compute with (default: all cores)")
-      ->check(CLI::Range(1, 1024))
-      ->type_name("N");
+      .add_flag_callback(
+          "-v,--verbose", [] { log_details(); }, "log details, such as which products run dense")
+      ->configurable(false);
 }
 
 int run_program(int argc, const char* const* argv, const std::vector<AddCommand>& commands) {
   start_log();
-  CLI::App program("Makes transformers 2:4 sparse: pre-training, pruning, learned masks.",
-                   "twofour");
-  program.set_version_flag("--version", "twofour " TWOFOUR_VERSION);
+  CLI::App program("pre-trains 2:4 sparse transformers, runs them and converts them", "twofour");
+  program.set_version_flag("--version", "twofour " TWOFOUR_VERSION, "print the version");
+  program.set_help_flag("-h,--help", "print this help");
   program.require_subcommand(1);
-  program.get_formatter()->column_width(34);
   program.option_defaults()->always_capture_default()->multi_option_policy(
       CLI::MultiOptionPolicy::TakeLast);
   for (const AddCommand add : commands) add(program);
   try {
-    program.parse(argc, argv);
-    if (std::fflush(stdout) != 0) fail("cannot write to the standard output");
+    parse_and_run(program, argc, argv);
+    flush_output();
     return 0;
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return program.exit(error);
-    return report(describe(program, error), Error::kUsage);
+    return report(
+        fmt::format("{} (see {} --help)", reason_of(program, error), full_name(innermost(program))),
+        Error::kUsage);
   } catch (const Error& error) {
+    std::fflush(stdout);
     return report(error.what(), error.kind());
-  } catch (const std::bad_alloc&) {
-    return report(kOutOfMemory, Error::kFailure);
   } catch (const std::exception& error) {
-    return report(describe(error), Error::kFailure);
+    std::fflush(stdout);
+    return report(describe(program, error), Error::kFailure);
   }
 }
 

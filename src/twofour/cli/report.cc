@@ -4,7 +4,10 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/help.h"
+#include "twofour/cli/values.h"
 #include "twofour/report/average.h"
 #include "twofour/report/chart.h"
 #include "twofour/report/page.h"
@@ -42,14 +45,16 @@ void run_report(const ReportFlags& flags) {
                flags.chart.empty() ? report::make_page(runs) : make_chart(runs, flags.chart));
   }
   if (flags.json) {
-    fmt::print("{}\n", report::to_json(runs));
+    print_output("{}\n", report::to_json(runs));
     return;
   }
   const auto shown = flags.markdown ? report::to_markdown : report::to_text;
-  fmt::print("{}", shown(report::compare(runs)));
+  print_output("{}", shown(report::compare(runs)));
   const report::Table parts = report::compare_parts(runs);
-  if (!parts.rows.empty()) fmt::print("\n{}", shown(parts));
-  if (!flags.out.empty() && !flags.markdown) fmt::print("curves: {}\n", flags.out);
+  if (!parts.rows.empty()) print_output("\n{}", shown(parts));
+  if (flags.out.empty() || flags.markdown) return;
+  print_output("\nwritten: {}, which any browser opens: file://{}\n", flags.out,
+               fs::absolute(flags.out).lexically_normal().string());
 }
 
 }  // namespace
@@ -71,6 +76,7 @@ void add_report(CLI::App& program) {
                    "runs that differ in the seed only count as one: mean ± standard deviation");
   command.add_flag("--markdown", flags->markdown, "print the tables as Markdown");
   command.add_flag("--json", flags->json, "print the table as one JSON object");
+  set_example(command, "twofour report run --out report.html");
   on_run(command, [flags] { run_report(*flags); });
 }
 

@@ -10,8 +10,11 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/help.h"
 #include "twofour/cli/input_options.h"
+#include "twofour/cli/values.h"
 #include "twofour/text/bpe_trainer.h"
 #include "twofour/text/documents.h"
 #include "twofour/text/lines.h"
@@ -31,10 +34,8 @@ struct TokenizerFlags {
 std::string input_name(const std::string& file) { return file == "-" ? "/dev/stdin" : file; }
 
 void write_line(const std::string& line) {
-  if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size() ||
-      std::putc('\n', stdout) == EOF) {
-    fail("cannot write to the standard output");
-  }
+  write_output(line);
+  write_output("\n");
 }
 
 // The ids as a JSON array; nlohmann's values take 16 bytes each.
@@ -56,20 +57,24 @@ void run_encode(const TokenizerFlags& flags) {
   if (!flags.jsonl) {
     // To the byte: a byte-order mark or zeros are characters to a tokenizer.
     const std::string text = read_file_or_pipe(input_name(flags.file), kLargestText);
+    std::vector<int32_t> ids;
     try {
-      write_line(to_json(encode(text)));
+      ids = encode(text);
     } catch (const Error& error) {
       fail("cannot encode \"{}\": {}", flags.file, error.what());
     }
+    write_line(to_json(ids));
     return;
   }
   text::JsonLines texts{text::LineReader(text::Input(flags.file)), flags.documents.text_field};
   for (std::string text; texts.next(text);) {
+    std::vector<int32_t> ids;
     try {
-      write_line("{\"ids\":" + to_json(encode(text)) + "}");
+      ids = encode(text);
     } catch (const Error& error) {
       fail("cannot encode \"{}\": line {}: {}", flags.file, texts.lines().number(), error.what());
     }
+    write_line("{\"ids\":" + to_json(ids) + "}");
   }
 }
 
@@ -89,14 +94,15 @@ void run_decode(const TokenizerFlags& flags) {
     auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (flags.jsonl)
       json = json.is_object() && json.contains("ids") ? json["ids"] : nlohmann::json();
+    const std::vector<int32_t> ids = read_ids(json, flags.file, number);
     std::string text;
     try {
-      text = tokenizer.decode(read_ids(json, flags.file, number), flags.special);
+      text = tokenizer.decode(ids, flags.special);
     } catch (const Error& error) {
       fail("cannot decode \"{}\": line {}: {}", flags.file, number, error.what());
     }
     if (!flags.jsonl) {
-      std::fwrite(text.data(), 1, text.size(), stdout);
+      write_output(text);
       continue;
     }
     write_line(nlohmann::json{{"text", text}}.dump(-1, ' ', false,
@@ -130,12 +136,12 @@ void run_train(const TokenizerFlags& flags) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (flags.json) {
-    fmt::print("{}\n", nlohmann::ordered_json{{"out", flags.out},
-                                              {"vocabulary_size", tokenizer.vocabulary_size()},
-                                              {"seconds", seconds}}
-                           .dump());
+    print_output("{}\n", nlohmann::ordered_json{{"out", flags.out},
+                                                {"vocabulary_size", tokenizer.vocabulary_size()},
+                                                {"seconds", seconds}}
+                             .dump());
   } else {
-    fmt::print("{}: {} pieces ({:.1f} s)\n", flags.out, tokenizer.vocabulary_size(), seconds);
+    print_output("{}: {} pieces ({:.1f} s)\n", flags.out, tokenizer.vocabulary_size(), seconds);
   }
 }
 
@@ -146,9 +152,9 @@ void add_training(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags)
       ->required()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("FILES");
-  command.add_option("--vocab-size", flags->vocabulary_size, "pieces, special tokens included")
-      ->required()
-      ->type_name("N");
+  add_number(command, "--vocab-size", flags->vocabulary_size, between(1, kLargestSize),
+             "pieces, special tokens included")
+      ->required();
   command.add_option("--out", flags->out, "folder for tokenizer.json")
       ->required()
       ->type_name("DIR");
@@ -159,6 +165,7 @@ void add_training(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags)
       ->type_name("S");
   add_input_options(command, flags->documents);
   command.add_flag("--json", flags->json, "print the summary as one JSON object");
+  set_example(command, "twofour tokenizer train text.txt --vocab-size 4096 --out tokenizer");
   on_run(command, [flags] { run_train(*flags); });
 }
 

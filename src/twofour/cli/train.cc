@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/help.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/train/stop_signal.h"
 #include "twofour/train/trainer.h"
@@ -43,6 +45,7 @@ void add_train(CLI::App& program) {
   command.add_flag("--json", *json, "print one JSON object at the end and no metrics")
       ->configurable(false);
   add_train_flags(command, *flags);
+  set_example(command, "twofour train --data data --out run --method s-ste");
   on_run(command, [flags, json, &command] {
     train::TrainOptions options = complete_options(*flags);
     options.quiet = *json;
@@ -50,12 +53,12 @@ void add_train(CLI::App& program) {
     static const train::StopSignal stop_signal;
     const train::TrainSummary summary = train::train(options, kept_config(command, options));
     if (*json) {
-      fmt::print("{}\n", to_json(summary, options).dump());
+      print_output("{}\n", to_json(summary, options).dump());
     } else if (summary.steps < options.steps) {
-      fmt::print("stopped after step {} of {}: go on with --resume\n", summary.steps,
-                 options.steps);
+      print_output("stopped after step {} of {}: go on with --resume\n", summary.steps,
+                   options.steps);
     } else {
-      fmt::print("the model is in {}\n", (options.out / "model").string());
+      print_output("the model is in {}\n", (options.out / "model").string());
     }
   });
 }

@@ -9,6 +9,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/cli/values.h"
 #include "twofour/model/presets.h"
 #include "twofour/text/token_file.h"
 #include "twofour/train/methods.h"
@@ -17,100 +18,131 @@
 namespace twofour::cli {
 namespace {
 
+// "5000000", "5M", "500k", "1.5B"; nothing for what is no number of tokens.
+std::optional<double> token_count(std::string_view text) {
+  static const std::map<char, double> kUnits = {{'k', 1e3}, {'K', 1e3}, {'M', 1e6}, {'B', 1e9}};
+  double unit = 1;
+  if (!text.empty() && kUnits.contains(text.back())) {
+    unit = kUnits.at(text.back());
+    text.remove_suffix(1);
+  }
+  const std::optional<double> number = parse_number(text);
+  if (!number || !between(1, 1e18).contains(*number * unit)) return std::nullopt;
+  return *number * unit;
+}
+
 void add_size_options(CLI::App& command, TrainFlags& flags) {
-  command.add_option("--model", flags.model, "one of " + model::preset_names())->type_name("NAME");
-  const auto size = [&](const char* name, auto& value, const char* help) {
-    command.add_option(name, value, help)->type_name("N")->group("Sizes (override --model)");
+  add_choice(command, "--model", flags.model, model::preset_names(), "sizes of the model");
+  const auto size = [&](const char* name, auto& value, const Range& range, const char* help) {
+    add_number(command, name, value, range, help)->group("Sizes (override --model)");
   };
-  size("--layers", flags.layers, "transformer blocks");
-  size("--heads", flags.heads, "attention heads; must divide the width");
-  size("--width", flags.width, "width of the residual stream");
-  size("--context", flags.context, "tokens of a sequence");
-  size("--feed-forward", flags.feed_forward, "feed-forward width (4 x width; half of it for half)");
-  size("--vocabulary", flags.vocabulary, "token ids; 0 = as the data says");
+  size("--layers", flags.layers, between(1, 10000), "transformer blocks");
+  size("--heads", flags.heads, between(1, 10000), "attention heads; must divide the width");
+  size("--width", flags.width, between(1, kLargestSize), "width of the residual stream");
+  size("--context", flags.context, between(1, kLargestSize), "tokens of a sequence");
+  size("--feed-forward", flags.feed_forward, between(1, kLargestSize),
+       "feed-forward width (4 x width; half of it for half)");
+  size("--vocabulary", flags.vocabulary, between(0, kLargestSize),
+       "token ids; 0 = as the data says");
+}
+
+// An axis checks its values itself.
+void add_axis(CLI::App& command, TrainFlags& flags, const train::Axis& axis) {
+  CLI::Option* option = command.add_option("--" + axis.name, flags.axes[axis.name], axis.help)
+                            ->group("Method (override --method)");
+  if (!axis.choices.empty()) {
+    check_choice(option, axis.choices)->type_name("NAME");
+    return;
+  }
+  const auto check = [&axis](std::string& text) -> std::string {
+    try {
+      train::Method scratch;
+      axis.set(scratch, text);
+      return "";
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  option->check(CLI::Validator(check, ""))->type_name(axis.range.empty() ? "TEXT" : "X");
+  if (!axis.range.empty()) describe_range(*option, axis.range);
 }
 
 void add_method_options(CLI::App& command, TrainFlags& flags) {
-  std::string names;
-  for (const train::Method& method : train::methods()) {
-    names += (names.empty() ? "" : ", ") + method.name;
-  }
-  command.add_option("--method", flags.method, "one of " + names)->type_name("NAME");
-  for (const train::Axis& axis : train::axes()) {
-    command.add_option("--" + axis.name, flags.axes[axis.name], axis.help)
-        ->type_name("V")
-        ->group("Method (override --method)");
-  }
+  std::vector<std::string> names;
+  for (const train::Method& method : train::methods()) names.push_back(method.name);
+  add_choice(command, "--method", flags.method, names, "what makes the weights sparse");
+  for (const train::Axis& axis : train::axes()) add_axis(command, flags, axis);
   command
       .add_option("--recipe", flags.recipe,
                   "a published run, MODEL-METHOD as gpt2-124m-fst: fills in what is not given")
       ->configurable(false)
       ->type_name("NAME");
-  command
-      .add_option(
-          "--scale-to-budget", flags.budget,
-          "shrink steps, warm-up and mask interval so that the run sees this many tokens (5M)")
-      ->configurable(false)
-      ->type_name("TOKENS");
+  CLI::Option* budget = command.add_option(
+      "--scale-to-budget", flags.budget,
+      "shrink steps, warm-up and mask interval so that the run sees this many tokens (5M)");
+  budget->configurable(false)->check(CLI::Validator(
+      [](std::string& text) -> std::string {
+        return token_count(text)
+                   ? ""
+                   : fmt::format("must be a number of tokens as 5000000 or 5M, not \"{}\"",
+                                 printable(text));
+      },
+      ""));
+  budget->type_name("TOKENS");
+}
+
+void add_optimizer_options(CLI::App& command, TrainFlags& flags) {
+  train::TrainOptions& options = flags.options;
+  const auto add = [&](const char* name, auto& value, const Range& range, const char* help) {
+    add_number(command, name, value, range, help)->group("Training");
+  };
+  add("--steps", options.steps, between(1, kMostSteps), "optimiser steps");
+  add("--batch", options.batch, between(1, 65536), "sequences of a micro-batch");
+  add("--accumulate", options.accumulate, between(1, 65536), "micro-batches of a step");
+  add("--lr", options.learning_rate, above(0), "highest learning rate");
+  add("--min-lr", flags.min_learning_rate, at_least(0),
+      "lowest learning rate (default: a tenth of --lr)");
+  add("--warmup", options.warmup, between(0, kMostSteps), "steps of rising learning rate");
+  add("--weight-decay", options.weight_decay, at_least(0), "AdamW's, on matrices only");
+  add("--beta1", options.beta1, proper_share(), "AdamW's first moment");
+  add("--epsilon", options.epsilon, above(0), "AdamW's");
+  add("--clip", options.clip, at_least(0), "largest gradient norm, 0 = no clipping");
+  add("--loss-scale", options.loss_scale, between(0, 1e37),
+      "first factor of the loss's gradient, which adapts; 0 = none (float16: 65536)");
+  add("--loss-scale-growth", options.loss_scale_growth, between(1, kMostSteps),
+      "finite steps in a row before the scale doubles");
+  add("--divergence-factor", options.divergence_factor, at_least(0),
+      "a gradient norm this many times the usual, five steps in a row, ends the run; 0 = never");
+}
+
+void add_output_options(CLI::App& command, TrainFlags& flags) {
+  train::TrainOptions& options = flags.options;
+  const auto add = [&](const char* name, int64_t& value, double least, const char* help) {
+    return add_number(command, name, value, between(least, kMostSteps), help)->group("Output");
+  };
+  add("--log-every", options.log_every, 0, "steps between two lines of the log; 0 = at the end");
+  add("--validate-every", options.validate_every, 0, "steps, 0 = only at the end");
+  add("--validation-windows", options.validation_windows, 1, "windows of val.bin");
+  add("--checkpoint-every", options.checkpoint_every, 0, "steps, 0 = only at the end");
+  add("--keep", options.keep, 1, "newest checkpoints that stay");
+  add("--sample-every", options.sample_every, 0,
+      "steps after which the model continues --sample-prompt, 0 = never");
+  add("--sample-tokens", options.sample_tokens, 1, "tokens of a sample at most");
+  command.add_option("--sample-prompt", options.sample_prompt, "text to continue")
+      ->type_name("TEXT")
+      ->group("Output");
+  add("--stop-after", options.stop_after, 0,
+      "stop with a checkpoint after this step, 0 = at the end")
+      ->configurable(false);
 }
 
 void add_training_options(CLI::App& command, TrainFlags& flags) {
   train::TrainOptions& options = flags.options;
-  const auto add = [&](const char* name, auto& value, const char* help, const char* group) {
-    return command.add_option(name, value, help)->group(group);
-  };
-  command.add_option("--dtype", options.dtype, "of the products: float32, bfloat16 or float16")
-      ->type_name("T");
-  command.add_option("--seed", options.seed, "of weights, data order and MVUE");
+  add_dtype(command, "--dtype", options.dtype, "of the products");
+  add_number(command, "--seed", options.seed, at_least(0), "of weights, data order and MVUE");
   command.add_flag("--recompute", options.recompute, "recompute activations: less memory, slower");
-  add("--steps", options.steps, "optimiser steps", "Training");
-  add("--batch", options.batch, "sequences of a micro-batch", "Training");
-  add("--accumulate", options.accumulate, "micro-batches of a step", "Training");
-  add("--lr", options.learning_rate, "highest learning rate", "Training");
-  add("--min-lr", flags.min_learning_rate, "lowest learning rate (default: a tenth of --lr)",
-      "Training");
-  add("--warmup", options.warmup, "steps of rising learning rate", "Training");
-  add("--weight-decay", options.weight_decay, "AdamW's, on matrices only", "Training");
-  add("--beta1", options.beta1, "AdamW's first moment", "Training");
-  add("--epsilon", options.epsilon, "AdamW's", "Training");
-  add("--clip", options.clip, "largest gradient norm, 0 = no clipping", "Training");
-  add("--loss-scale", options.loss_scale,
-      "first factor of the loss's gradient, which adapts; 0 = none (float16: 65536)", "Training");
-  add("--loss-scale-growth", options.loss_scale_growth,
-      "finite steps in a row before the scale doubles", "Training");
-  add("--divergence-factor", options.divergence_factor,
-      "a gradient norm this many times the usual, five steps in a row, ends the run; 0 = never",
-      "Training");
-  add("--log-every", options.log_every, "steps", "Output");
-  add("--validate-every", options.validate_every, "steps, 0 = only at the end", "Output");
-  add("--validation-windows", options.validation_windows, "windows of val.bin", "Output");
-  add("--checkpoint-every", options.checkpoint_every, "steps, 0 = only at the end", "Output");
-  add("--keep", options.keep, "newest checkpoints that stay", "Output");
-  add("--sample-every", options.sample_every,
-      "steps after which the model continues --sample-prompt, 0 = never", "Output");
-  add("--sample-prompt", options.sample_prompt, "text to continue", "Output")->type_name("TEXT");
-  add("--sample-tokens", options.sample_tokens, "tokens of a sample at most", "Output");
-  add("--stop-after", options.stop_after, "stop with a checkpoint after this step, 0 = at the end",
-      "Output")
-      ->configurable(false);
-}
-
-// "5000000", "5M", "500k", "1.5B".
-double token_count(const std::string& text) {
-  static const std::map<char, double> kUnits = {{'k', 1e3}, {'K', 1e3}, {'M', 1e6}, {'B', 1e9}};
-  std::string number = text;
-  double unit = 1;
-  if (!number.empty() && kUnits.contains(number.back())) {
-    unit = kUnits.at(number.back());
-    number.pop_back();
-  }
-  char* end = nullptr;
-  const double value = std::strtod(number.c_str(), &end) * unit;
-  if (number.empty() || *end != '\0' || !(value >= 1) || !std::isfinite(value)) {
-    fail_usage("--scale-to-budget must be a number of tokens as 5000000 or 5M, not \"{}\"",
-               printable(text));
-  }
-  return value;
+  add_optimizer_options(command, flags);
+  add_output_options(command, flags);
 }
 
 // Throws Error (usage) that names a bad value.
@@ -129,7 +161,7 @@ void scale_to_budget(CLI::App& command, const TrainFlags& flags, const train::Me
   const train::TrainOptions& options = flags.options;
   const int64_t context = flags.context.value_or(model::preset(flags.model).context);
   const auto tokens_per_step = static_cast<double>(options.batch * options.accumulate * context);
-  const double budget = token_count(flags.budget);
+  const double budget = token_count(flags.budget).value();
   const auto steps = static_cast<double>(options.steps);
   const double scaled = std::floor(budget / tokens_per_step);
   if (scaled < 1) {

@@ -11,8 +11,11 @@
 #include "twofour/base/file.h"
 #include "twofour/base/folder_lock.h"
 #include "twofour/base/log.h"
+#include "twofour/base/streams.h"
 #include "twofour/checkpoint/run_checkpoint.h"
+#include "twofour/cli/help.h"
 #include "twofour/cli/train_flags.h"
+#include "twofour/cli/values.h"
 #include "twofour/report/run_log.h"
 #include "twofour/train/stop_signal.h"
 #include "twofour/train/trainer.h"
@@ -166,12 +169,12 @@ std::string fragment(const Probe& best, const train::TrainOptions& options) {
 }
 
 void print_table(const Tuner& tuner) {
-  fmt::print("{:>10}  {:>9}  {:>5}  {:>7}\n", "decay", "flip rate", "ratio", "loss");
-  fmt::print("{:>10}  {:>9.5f}  {:>5}  {:>7.4f}\n", "dense", tuner.dense_flip_rate(), "1",
-             tuner.dense_loss());
+  print_output("{:>10}  {:>9}  {:>5}  {:>7}\n", "decay", "flip rate", "ratio", "loss");
+  print_output("{:>10}  {:>9.5f}  {:>5}  {:>7.4f}\n", "dense", tuner.dense_flip_rate(), "1",
+               tuner.dense_loss());
   for (const Probe& probe : tuner.probes()) {
-    fmt::print("{:>10.3g}  {:>9.5f}  {:>5.2f}  {:>7.4f}{}\n", probe.decay, probe.flip_rate,
-               probe.ratio, probe.loss, probe.is_healthy() ? "  <- in [0.60, 0.95]" : "");
+    print_output("{:>10.3g}  {:>9.5f}  {:>5.2f}  {:>7.4f}{}\n", probe.decay, probe.flip_rate,
+                 probe.ratio, probe.loss, probe.is_healthy() ? "  <- in [0.60, 0.95]" : "");
   }
 }
 
@@ -186,7 +189,7 @@ void print_json(const Tuner& tuner) {
                               {"loss", probe.loss},
                               {"healthy", probe.is_healthy()}});
   }
-  fmt::print("{}\n", json.dump());
+  print_output("{}\n", json.dump());
 }
 
 void tune(const TuneFlags& flags, CLI::App& command) {
@@ -207,7 +210,7 @@ void tune(const TuneFlags& flags, CLI::App& command) {
   }
   const fs::path file = options.out / "decay.toml";
   write_file(file, fragment(best, options));
-  if (!flags.json) fmt::print("written: {}\n", file.string());
+  if (!flags.json) print_output("written: {}\n", file.string());
 }
 
 }  // namespace
@@ -217,15 +220,14 @@ void add_tune_decay(CLI::App& program) {
       *program.add_subcommand("tune-decay", "find the decay of sr-ste or fst by short runs");
   auto flags = std::make_shared<TuneFlags>();
   flags->train.method = "fst";
-  command
-      .add_option("--probe-steps", flags->probe_steps,
-                  "steps of each short run; 0 = one and a half warm-ups, at least a twentieth of "
-                  "the steps and four mask intervals")
-      ->check(CLI::NonNegativeNumber);
-  command.add_option("--most-runs", flags->most_runs, "short sparse runs at most")
-      ->check(CLI::PositiveNumber);
+  add_number(command, "--probe-steps", flags->probe_steps, between(0, kMostSteps),
+             "steps of each short run; 0 = one and a half warm-ups, at least a twentieth of the "
+             "steps and four mask intervals");
+  add_number(command, "--most-runs", flags->most_runs, between(1, 1000),
+             "short sparse runs at most");
   command.add_flag("--json", flags->json, "print one JSON object")->configurable(false);
   add_train_flags(command, flags->train);
+  set_example(command, "twofour tune-decay --data data --out tune --method fst");
   on_run(command, [flags, &command] { tune(*flags, command); });
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include <ATen/ops/from_blob.h>
@@ -22,34 +23,64 @@ bool is_likelier(const Candidate& a, const Candidate& b) {
   return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
 }
 
-/// Draws from softmax(logits / temperature), cut to top_k and top_p. `uniform` lies in [0, 1).
-int64_t sample(std::span<const float> logits, const GenerateOptions& options, double uniform) {
-  std::vector<Candidate> candidates(logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) candidates[i] = {logits[i], static_cast<int64_t>(i)};
-  if (options.temperature == 0) {
-    return std::min_element(candidates.begin(), candidates.end(), is_likelier)->id;
+bool contains(const std::vector<int64_t>& ids, int64_t id) {
+  return std::find(ids.begin(), ids.end(), id) != ids.end();
+}
+
+/// The logits of all ids that may be drawn, those of `seen` ones with the penalty.
+std::vector<Candidate> candidates_of(std::span<const float> logits, const std::vector<bool>& seen,
+                                     const GenerateOptions& options) {
+  const auto all = static_cast<int64_t>(logits.size());
+  const int64_t drawn = options.vocabulary > 0 ? std::min(options.vocabulary, all) : all;
+  const auto penalty = static_cast<float>(options.repetition_penalty);
+  std::vector<Candidate> candidates;
+  candidates.reserve(logits.size());
+  for (int64_t id = 0; id < all; ++id) {
+    if (id >= drawn && !contains(options.end_tokens, id)) continue;
+    float logit = logits[static_cast<size_t>(id)];
+    if (std::isnan(logit) || logit == std::numeric_limits<float>::infinity()) {
+      fail(
+          "the model gives token {} the logit {}: its weights hold such values, or the dtype "
+          "cannot "
+          "hold its numbers (try --dtype float32)",
+          id, logit);
+    }
+    if (seen[static_cast<size_t>(id)]) logit = logit < 0 ? logit * penalty : logit / penalty;
+    candidates.push_back({logit, id});
   }
-  const bool cuts = options.top_p < 1.0;
+  return candidates;
+}
+
+/// Keeps the likeliest by options.top_p and min_p; `weights` belong to sorted candidates.
+void cut(std::vector<double>& weights, const GenerateOptions& options) {
+  if (options.top_p < 1.0) {
+    const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
+    double kept = 0.0;
+    size_t count = 0;
+    while (count < weights.size() && kept < options.top_p * total) kept += weights[count++];
+    weights.resize(std::max<size_t>(count, 1));
+  }
+  while (weights.back() < options.min_p * weights.front()) weights.pop_back();
+}
+
+/// Draws one of the candidates. `uniform` lies in [0, 1).
+int64_t sample(std::vector<Candidate> candidates, const GenerateOptions& options, double uniform) {
+  const Candidate top = *std::min_element(candidates.begin(), candidates.end(), is_likelier);
+  if (std::isinf(top.logit)) fail("the model gives every token the logit {}", top.logit);
+  if (options.temperature == 0) return top.id;
   if (options.top_k > 0 && options.top_k < static_cast<int64_t>(candidates.size())) {
     std::nth_element(candidates.begin(), candidates.begin() + options.top_k - 1, candidates.end(),
                      is_likelier);
     candidates.resize(static_cast<size_t>(options.top_k));
   }
+  const bool cuts = options.top_p < 1.0 || options.min_p > 0.0;
   if (cuts) std::sort(candidates.begin(), candidates.end(), is_likelier);
-  const float top = std::min_element(candidates.begin(), candidates.end(), is_likelier)->logit;
   std::vector<double> weights(candidates.size());
   for (size_t i = 0; i < weights.size(); ++i) {
-    weights[i] = std::exp((candidates[i].logit - top) / options.temperature);
+    weights[i] = std::exp((candidates[i].logit - top.logit) / options.temperature);
   }
-  double total = std::accumulate(weights.begin(), weights.end(), 0.0);
-  if (cuts) {
-    double kept = 0.0;
-    size_t count = 0;
-    while (count < weights.size() && kept < options.top_p * total) kept += weights[count++];
-    weights.resize(std::max<size_t>(count, 1));
-    total = std::accumulate(weights.begin(), weights.end(), 0.0);
-  }
-  double rest = uniform * total;
+  if (cuts) cut(weights, options);
+  double rest = uniform * std::accumulate(weights.begin(), weights.end(), 0.0);
   for (size_t i = 0; i < weights.size(); ++i) {
     rest -= weights[i];
     if (rest < 0) return candidates[i].id;
@@ -67,35 +98,105 @@ at::Tensor last_logits(const Model& model, std::span<const int64_t> ids, KeyValu
       .contiguous();
 }
 
+/// The tokens so far, and the part of them that the model sees.
+class Sequence {
+ public:
+  Sequence(const Model& model, std::span<const int64_t> prompt, const GenerateOptions& options)
+      : model_(model), options_(options), ids_(prompt.begin(), prompt.end()), next_(ids_) {
+    const auto length = static_cast<int64_t>(prompt.size());
+    if (length > model.context()) shift();
+    // Room for all that will come, as far as the context goes.
+    const int64_t room = std::min(options.max_tokens, model.context());
+    const auto begin = static_cast<int64_t>(next_.size());
+    cache_ = make_cache(model, 1, std::min(begin + room, model.context()));
+  }
+
+  /// The logits of the token that comes next.
+  at::Tensor logits() {
+    at::Tensor logits = last_logits(model_, next_, cache_);
+    if (seen_.empty()) {
+      seen_.resize(static_cast<size_t>(logits.numel()));
+      for (const int64_t id : ids_) see(id);
+    }
+    return logits;
+  }
+
+  void append(int64_t id) {
+    ids_.push_back(id);
+    see(id);
+    next_ = {id};
+    if (cache_.length == model_.context()) {
+      shift();
+      cache_.length = 0;
+    }
+  }
+
+  const std::vector<bool>& seen() const { return seen_; }
+
+ private:
+  void shift() { next_ = shifted_window(ids_, model_.context(), options_.kept); }
+  void see(int64_t id) {
+    if (id < 0 || id >= static_cast<int64_t>(seen_.size())) {
+      fail("token id {} is outside the vocabulary of {}", id, seen_.size());
+    }
+    seen_[static_cast<size_t>(id)] = true;
+  }
+
+  const Model& model_;
+  const GenerateOptions& options_;
+  std::vector<int64_t> ids_, next_;
+  std::vector<bool> seen_;
+  KeyValueCache cache_;
+};
+
+void check(const Model& model, std::span<const int64_t> prompt, const GenerateOptions& options) {
+  const auto length = static_cast<int64_t>(prompt.size());
+  if (length == 0) fail("the prompt has no tokens: give at least one");
+  if (options.overflow == Overflow::kStop && length >= model.context()) {
+    fail(
+        "the prompt of {} tokens fills the model's context of {}: --context-overflow shift goes on",
+        length, model.context());
+  }
+  if (options.kept >= model.context()) {
+    fail_usage("--keep {} leaves nothing of the model's context of {}", options.kept,
+               model.context());
+  }
+}
+
 }  // namespace
+
+std::vector<int64_t> shifted_window(std::span<const int64_t> ids, int64_t context, int64_t kept) {
+  const int64_t newest = std::max<int64_t>((context - kept) / 2, 1);
+  std::vector<int64_t> window(ids.begin(), ids.begin() + kept);
+  window.insert(window.end(), ids.end() - newest, ids.end());
+  return window;
+}
 
 GenerateResult generate(const Model& model, std::span<const int64_t> prompt,
                         const GenerateOptions& options,
                         const std::function<bool(int64_t)>& on_token) {
   const at::NoGradGuard no_gradients;
-  const auto length = static_cast<int64_t>(prompt.size());
-  if (length == 0) fail("the prompt has no tokens: give at least one");
-  if (length >= model.context()) {
-    fail("the prompt of {} tokens fills the model's context of {}", length, model.context());
-  }
-  const int64_t room = std::min(options.max_tokens, model.context() - length);
-  KeyValueCache cache = make_cache(model, 1, length + room);
-  const RandomStream stream{options.seed, 0, 0, RandomStream::kSampling};
-  std::vector<int64_t> next(prompt.begin(), prompt.end());
+  check(model, prompt, options);
   GenerateResult result;
+  int64_t most = options.max_tokens;
+  if (options.overflow == Overflow::kStop) {
+    most = std::min(most, model.context() - static_cast<int64_t>(prompt.size()));
+  }
+  result.reason = most < options.max_tokens ? StopReason::kContextFull : StopReason::kMaxTokens;
+  Sequence sequence(model, prompt, options);
+  const RandomStream stream{options.seed, 0, options.sample, RandomStream::kSampling};
   const auto start = std::chrono::steady_clock::now();
   const auto seconds = [&] {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
-  result.reason = room < options.max_tokens ? StopReason::kContextFull : StopReason::kMaxTokens;
-  for (int64_t i = 0; i < room; ++i) {
-    const at::Tensor logits = last_logits(model, next, cache);
-    if (i == 0) result.prompt_seconds = seconds();
+  while (result.tokens < most) {
+    const at::Tensor logits = sequence.logits();
+    if (result.tokens == 0) result.prompt_seconds = seconds();
     const std::span values(logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel()));
-    const PhiloxBlock bits = stream(static_cast<uint32_t>(i));
-    const int64_t id = sample(values, options, bits[0] * 0x1p-32);
-    const auto& ends = options.end_tokens;
-    if (std::find(ends.begin(), ends.end(), id) != ends.end()) {
+    const PhiloxBlock bits = stream(static_cast<uint32_t>(result.tokens));
+    const int64_t id =
+        sample(candidates_of(values, sequence.seen(), options), options, bits[0] * 0x1p-32);
+    if (contains(options.end_tokens, id)) {
       result.reason = StopReason::kEndToken;
       break;
     }
@@ -104,7 +205,7 @@ GenerateResult generate(const Model& model, std::span<const int64_t> prompt,
       result.reason = StopReason::kCaller;
       break;
     }
-    next = {id};
+    if (result.tokens < most) sequence.append(id);
   }
   result.seconds = seconds() - result.prompt_seconds;
   return result;

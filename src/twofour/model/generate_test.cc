@@ -132,6 +132,133 @@ TEST(Generate, every_token_is_drawn_anew) {
   EXPECT_GT(std::set<int64_t>(ids.begin(), ids.end()).size(), 3u);
 }
 
+// In the order of transformers: penalty, temperature, top-k, top-p, min-p.
+TEST(Generate, min_p_keeps_what_is_likely_enough_beside_the_likeliest) {
+  const Model model = small_model();
+  const auto p = probabilities(model, 1.0);
+  const double highest = *std::max_element(p.begin(), p.end());
+  GenerateOptions options;
+  for (const double min_p : {0.05, 0.3, 1.0}) {
+    options.min_p = min_p;
+    double kept = 0;
+    for (const double each : p) kept += each >= min_p * highest ? each : 0;
+    const auto drawn = frequencies(model, options, kDraws);
+    for (size_t id = 0; id < p.size(); ++id) {
+      const double expected = p[id] >= min_p * highest ? p[id] / kept : 0;
+      EXPECT_NEAR(drawn[id], expected, expected > 0 ? kTolerance : 0) << id << " at " << min_p;
+    }
+  }
+}
+
+TEST(Generate,
+     the_penalty_divides_positive_logits_of_the_tokens_so_far_and_multiplies_negative_ones) {
+  const Model model = small_model();
+  const at::NoGradGuard no_gradients;
+  for (const double penalty : {0.5, 1.3, 4.0}) {
+    std::vector<int64_t> ids = kPrompt;
+    GenerateOptions options;
+    options.temperature = 0;
+    options.repetition_penalty = penalty;
+    options.max_tokens = 8;
+    for (const int64_t id : ids_of(model, options)) {
+      const auto count = static_cast<int64_t>(ids.size());
+      const at::Tensor input = at::scalar_tensor(0, at::kLong).expand({1, count}).contiguous();
+      std::copy(ids.begin(), ids.end(), input.mutable_data_ptr<int64_t>());
+      const at::Tensor logits =
+          logits_of(model.output(), hidden_of(model, input)).select(0, count - 1).to(at::kFloat);
+      std::vector<float> values(logits.const_data_ptr<float>(),
+                                logits.const_data_ptr<float>() + kVocabulary);
+      for (const int64_t seen : std::set<int64_t>(ids.begin(), ids.end())) {
+        float& value = values[static_cast<size_t>(seen)];
+        value =
+            value < 0 ? value * static_cast<float>(penalty) : value / static_cast<float>(penalty);
+      }
+      EXPECT_EQ(id, std::max_element(values.begin(), values.end()) - values.begin());
+      ids.push_back(id);
+    }
+  }
+}
+
+TEST(Generate, ids_that_the_tokenizer_lacks_are_never_drawn_unless_they_end_the_text) {
+  const Model model = small_model();
+  const auto p = probabilities(model, 1.0);
+  GenerateOptions options;
+  options.vocabulary = 6;
+  double total = 0;
+  for (size_t id = 0; id < 6; ++id) total += p[id];
+  const auto drawn = frequencies(model, options, kDraws);
+  for (size_t id = 0; id < p.size(); ++id) {
+    EXPECT_NEAR(drawn[id], id < 6 ? p[id] / total : 0, id < 6 ? kTolerance : 0);
+  }
+  options.temperature = 0;
+  options.vocabulary = std::max_element(p.begin(), p.end()) - p.begin();
+  if (options.vocabulary > 0) EXPECT_LT(ids_of(model, options).at(0), options.vocabulary);
+  options.end_tokens = {options.vocabulary};  // the likeliest
+  EXPECT_TRUE(ids_of(model, options).empty());
+}
+
+TEST(Generate, samples_of_one_seed_differ_and_repeat) {
+  const Model model = small_model();
+  GenerateOptions options;
+  std::set<std::vector<int64_t>> samples;
+  for (options.sample = 0; options.sample < 4; ++options.sample) {
+    samples.insert(ids_of(model, options));
+    EXPECT_EQ(samples.count(ids_of(model, options)), 1u);
+  }
+  EXPECT_EQ(samples.size(), 4u);
+}
+
+TEST(Generate, logits_that_are_no_numbers_are_an_error) {
+  Model model = small_model();
+  const at::NoGradGuard no_gradients;
+  model.visit_frame([](const std::string& name, at::Tensor& tensor) {
+    if (name.ends_with("ln_f.bias")) tensor.fill_(std::nan(""));
+  });
+  for (const double temperature : {0.0, 1.0}) {
+    GenerateOptions options;
+    options.temperature = temperature;
+    EXPECT_THAT_ERROR(ids_of(model, options), "the logit nan");
+  }
+}
+
+// A window that is full is cut to its first `kept` and the newest half of the others; what follows
+// is what follows that window by itself.
+TEST(Generate, a_shifted_context_goes_on_as_its_window_by_itself) {
+  const Model model = small_model();
+  for (const int64_t kept : {0, 2, 14, 15}) {
+    GenerateOptions options;
+    options.temperature = 0;
+    options.max_tokens = 60;
+    options.overflow = Overflow::kShift;
+    options.kept = kept;
+    const std::vector<int64_t> made = ids_of(model, options);
+    ASSERT_EQ(made.size(), 60u);
+    std::vector<int64_t> window = kPrompt;
+    GenerateOptions one;
+    one.temperature = 0;
+    one.max_tokens = 1;
+    one.overflow = Overflow::kShift;  // a window may fill the context but for the new token
+    std::vector<int64_t> all = kPrompt;
+    for (const int64_t id : made) {
+      int64_t expected = -1;
+      generate(model, window, one, [&](int64_t next) {
+        expected = next;
+        return true;
+      });
+      ASSERT_EQ(id, expected) << "after " << all.size() << " with " << kept;
+      all.push_back(id);
+      window.push_back(id);
+      if (window.size() <= 16) continue;
+      window.assign(all.begin(), all.begin() + kept);
+      window.insert(window.end(), all.end() - std::max<int64_t>((16 - kept) / 2, 1), all.end());
+    }
+  }
+  GenerateOptions options;
+  options.overflow = Overflow::kShift;
+  options.kept = 16;
+  EXPECT_THAT_ERROR(ids_of(model, options), "--keep 16");
+}
+
 TEST(Generate, stops_for_the_reason_that_it_names) {
   const Model model = small_model();
   GenerateOptions options;

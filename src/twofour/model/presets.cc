@@ -29,15 +29,13 @@ Gpt2Config preset(std::string_view name) {
     config.feed_forward = 4 * preset.width;
     return config;
   }
-  fail_usage("unknown model \"{}\": choose one of {}", printable(name), preset_names());
+  fail_usage("unknown model \"{}\": choose one of {}", printable(name),
+             fmt::join(preset_names(), ", "));
 }
 
-std::string preset_names() {
-  std::string names;
-  for (const Preset& preset : kPresets) {
-    names += names.empty() ? "" : ", ";
-    names += preset.name;
-  }
+std::vector<std::string> preset_names() {
+  std::vector<std::string> names;
+  for (const Preset& preset : kPresets) names.emplace_back(preset.name);
   return names;
 }
 

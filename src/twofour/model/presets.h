@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "twofour/model/gpt2.h"
 
@@ -12,7 +13,7 @@ namespace twofour::model {
 /// them.
 Gpt2Config preset(std::string_view name);
 
-/// The names, comma-separated.
-std::string preset_names();
+/// Their names.
+std::vector<std::string> preset_names();
 
 }  // namespace twofour::model

@@ -9,7 +9,7 @@
 namespace twofour::report {
 namespace {
 
-constexpr double kWidth = 560, kHeight = 260, kLeft = 64, kRight = 12, kTop = 12, kBottom = 40;
+constexpr double kWidth = 600, kHeight = 300, kLeft = 78, kRight = 14, kTop = 12, kBottom = 48;
 constexpr size_t kBuckets = 150;
 
 struct Range {
@@ -40,25 +40,33 @@ class Axis {
     return first_ + (last_ - first_) * (transform(value) - low_) / (high_ - low_);
   }
 
+  bool is_logarithmic() const { return logarithmic_; }
+
+  /// Round values, the lowest first.
   std::vector<double> ticks() const {
+    if (!logarithmic_) return even_ticks(low_, high_);
+    const double decades = high_ - low_;
     std::vector<double> ticks;
-    const double rough = (high_ - low_) / 5;
-    if (logarithmic_ && high_ - low_ > 1.5) {
-      for (double power = std::ceil(low_); power <= high_; ++power)
-        ticks.push_back(std::pow(10, power));
-      return ticks;
+    for (double power = std::floor(low_); power <= high_; ++power) {
+      for (const double factor : {1.0, 2.0, 5.0}) {
+        const double tick = factor * std::pow(10, power);
+        const bool is_wanted = factor == 1.0 || decades < 2.5;
+        if (is_wanted && transform(tick) >= low_ && transform(tick) <= high_) ticks.push_back(tick);
+      }
     }
-    const double low = logarithmic_ ? std::pow(10, low_) : low_;
-    const double high = logarithmic_ ? std::pow(10, high_) : high_;
-    const double step = round_step(logarithmic_ ? (high - low) / 5 : rough);
+    return ticks.size() >= 2 ? ticks : even_ticks(std::pow(10, low_), std::pow(10, high_));
+  }
+
+ private:
+  double transform(double value) const { return logarithmic_ ? std::log10(value) : value; }
+  static std::vector<double> even_ticks(double low, double high) {
+    std::vector<double> ticks;
+    const double step = round_step((high - low) / 5);
     for (double tick = std::ceil(low / step) * step; tick <= high + step * 1e-9; tick += step) {
       ticks.push_back(std::fabs(tick) < step * 1e-9 ? 0.0 : tick);
     }
     return ticks;
   }
-
- private:
-  double transform(double value) const { return logarithmic_ ? std::log10(value) : value; }
   static double round_step(double rough) {
     const double power = std::pow(10, std::floor(std::log10(rough)));
     for (const double factor : {1.0, 2.0, 5.0}) {
@@ -100,27 +108,40 @@ std::string grid(const Axis& x, const Axis& y) {
   for (const double tick : y.ticks()) {
     svg += fmt::format(R"(<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>)"
                        R"(<text class="tick" x="{}" y="{:.1f}" text-anchor="end">{}</text>)",
-                       kLeft, kWidth - kRight, y.at(tick), y.at(tick), kLeft - 6, y.at(tick) + 4,
+                       kLeft, kWidth - kRight, y.at(tick), y.at(tick), kLeft - 8, y.at(tick) + 4.5,
                        label(tick));
   }
   for (const double tick : x.ticks()) {
     svg += fmt::format(R"(<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>)",
-                       x.at(tick), kHeight - kBottom + 16, label(tick));
+                       x.at(tick), kHeight - kBottom + 20, label(tick));
   }
-  return svg;
+  return svg + fmt::format(R"(<line class="base" x1="{}" x2="{}" y1="{}" y2="{}"/>)", kLeft,
+                           kWidth - kRight, kHeight - kBottom, kHeight - kBottom);
 }
 
-std::string curve(const Series& series, const Axis& x, const Axis& y) {
+// What a reader's script shows of the points: their steps and values as they were logged.
+std::string logged(const Series& series, const std::vector<Point>& points) {
+  std::string steps, values;
+  for (const Point& point : points) {
+    steps += fmt::format("{}{}", steps.empty() ? "" : " ", point.step);
+    values += fmt::format("{}{:.6g}", values.empty() ? "" : " ", point.value);
+  }
+  return fmt::format(R"( data-name="{}" data-steps="{}" data-values="{}")", escape(series.name),
+                     steps, values);
+}
+
+std::string curve(const Series& series, const Axis& x, const Axis& y, bool with_values) {
+  const std::vector<Point> shown = thinned(series.points);
   std::string points;
-  for (const Point& point : thinned(series.points)) {
+  for (const Point& point : shown) {
     points += fmt::format("{:.1f},{:.1f} ", x.at(point.step), y.at(point.value));
   }
   const Point& last = series.points.back();
   return fmt::format(
-      R"(<polyline class="curve c{}" points="{}"/><circle class="dot c{}" cx="{:.1f}" cy="{:.1f}" r="3">)"
+      R"(<polyline class="curve c{}" points="{}"{}/><circle class="dot c{}" cx="{:.1f}" cy="{:.1f}" r="3.5">)"
       R"(<title>{}: {:.6g} at step {}</title></circle>)",
-      series.colour, points, series.colour, x.at(last.step), y.at(last.value), escape(series.name),
-      last.value, last.step);
+      series.colour, points, with_values ? logged(series, shown) : "", series.colour,
+      x.at(last.step), y.at(last.value), escape(series.name), last.value, last.step);
 }
 
 }  // namespace
@@ -180,9 +201,9 @@ std::string standalone_chart(const std::string& title, const std::string& unit,
   const double height = kTitle + kHeight + legend + 8;
   std::string svg = fmt::format(
       R"(<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0} {1}" width="{0}" height="{1}">)"
-      "<style>.grid {{ stroke: #dfe3e8; }} .tick, .axis {{ fill: #5b6470; font: 11px sans-serif; "
-      "}} "
-      ".title {{ font: 14px sans-serif; }} .name {{ font: 12px sans-serif; }} "
+      "<style>.grid {{ stroke: #dfe3e8; }} .base {{ stroke: #9aa4af; }} "
+      ".tick, .axis {{ fill: #5b6470; font: 13px sans-serif; }} "
+      ".title {{ font: 16px sans-serif; }} .name {{ font: 13px sans-serif; }} "
       ".curve {{ fill: none; stroke-width: 1.8; stroke-linejoin: round; }} ",
       kWidth, height);
   for (size_t i = 0; i < std::size(kColours); ++i) {
@@ -193,7 +214,7 @@ std::string standalone_chart(const std::string& title, const std::string& unit,
       R"(</style><rect width="{}" height="{}" fill="#fff"/><text class="title" x="{}" y="19">{}</text>)",
       kWidth, height, kLeft, escape(title));
   svg += fmt::format(R"(<svg y="{}" width="{}" height="{}">)", kTitle, kWidth, kHeight) +
-         line_chart(title, unit, series, logarithmic) + "</svg>";
+         line_chart(title, unit, series, logarithmic, /*with_values=*/false) + "</svg>";
   for (size_t i = 0; i < series.size(); ++i) {
     const double x = 14 + kKeyWidth * static_cast<double>(i % 5);
     const double y = kTitle + kHeight + kLine * static_cast<double>(i / 5) + 12;
@@ -205,7 +226,7 @@ std::string standalone_chart(const std::string& title, const std::string& unit,
 }
 
 std::string line_chart(const std::string& title, const std::string& unit,
-                       const std::vector<Series>& series, bool logarithmic) {
+                       const std::vector<Series>& series, bool logarithmic, bool with_values) {
   Range steps, values;
   for (const Series& one : series) {
     for (const Point& point : one.points) {
@@ -218,12 +239,15 @@ std::string line_chart(const std::string& title, const std::string& unit,
   std::string svg = fmt::format(R"(<svg viewBox="0 0 {} {}" role="img" aria-label="{}">)", kWidth,
                                 kHeight, escape(title));
   svg += grid(x, y);
-  for (const Series& one : series) svg += curve(one, x, y);
+  if (with_values) {
+    svg += fmt::format(R"(<line class="guide" y1="{}" y2="{}"/>)", kTop, kHeight - kBottom);
+  }
+  for (const Series& one : series) svg += curve(one, x, y, with_values);
   svg += fmt::format(R"(<text class="axis" x="{}" y="{}" text-anchor="end">step</text>)",
                      kWidth - kRight, kHeight - 6);
   svg += fmt::format(
-      R"svg(<text class="axis" transform="translate(14 {}) rotate(-90)" text-anchor="middle">{}</text></svg>)svg",
-      (kHeight - kBottom + kTop) / 2, escape(unit));
+      R"svg(<text class="axis" transform="translate(16 {}) rotate(-90)" text-anchor="middle">{}{}</text></svg>)svg",
+      (kHeight - kBottom + kTop) / 2, escape(unit), y.is_logarithmic() ? " (log scale)" : "");
   return svg;
 }
 

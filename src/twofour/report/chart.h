@@ -16,9 +16,10 @@ struct Series {
 
 /// A chart of all series over the step, as one <svg> element. Long series are thinned to a few
 /// hundred points that keep their peaks. `unit` labels the vertical axis; `logarithmic` takes
-/// effect for positive values.
+/// effect, and is said, for positive values. `with_values` adds to each curve what the script of a
+/// page shows beside the pointer: data-name, data-steps, data-values.
 std::string line_chart(const std::string& title, const std::string& unit,
-                       const std::vector<Series>& series, bool logarithmic);
+                       const std::vector<Series>& series, bool logarithmic, bool with_values);
 
 /// The same as a file of its own, with a title and a legend.
 std::string standalone_chart(const std::string& title, const std::string& unit,

@@ -5,46 +5,65 @@
 #include <fmt/format.h>
 
 #include "twofour/report/chart.h"
+#include "twofour/report/page_script.h"
 #include "twofour/report/table.h"
 
 namespace twofour::report {
 namespace {
 
 constexpr const char* kStyle = R"(
-:root { --paper: #fff; --ink: #1b1f24; --soft: #5b6470; --line: #dfe3e8; color-scheme: light dark; }
+:root { --paper: #fff; --card: #fff; --ink: #1b1f24; --soft: #57606a; --line: #e3e7ec; --edge: #d5dae1;
+  color-scheme: light dark; }
 @media (prefers-color-scheme: dark) {
-  :root { --paper: #14171a; --ink: #e8eaed; --soft: #9aa4af; --line: #2f353b; }
+  :root { --paper: #14171a; --card: #1a1e22; --ink: #e8eaed; --soft: #a0a9b3; --line: #2a3036; --edge: #333a41; }
 }
-body { margin: 0 auto; padding: 2rem 1.5rem 4rem; max-width: 1220px; background: var(--paper);
-  color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.05rem; margin: 2.2rem 0 .6rem; }
-p.note { color: var(--soft); margin: 0 0 1rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .35rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { font-weight: 600; color: var(--soft); } th:first-child, td:first-child { text-align: left; }
-.scroll { overflow-x: auto; }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 1.4rem; }
-figure { margin: 0; break-inside: avoid; } figcaption { font-weight: 600; margin-bottom: .2rem; }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 2.2rem 1.5rem 4rem; max-width: 1280px; background: var(--paper);
+  color: var(--ink); font: 15px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+h1 { font-size: 1.6rem; font-weight: 650; margin: 0 0 .3rem; }
+h2 { font-size: 1.1rem; font-weight: 650; margin: 2.4rem 0 .7rem; }
+p.note { color: var(--soft); margin: 0 0 1.1rem; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; width: 100%; }
+th, td { padding: .45rem .8rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+tbody tr:last-child td { border-bottom: 0; } tbody tr:hover { background: var(--line); }
+th { font-weight: 600; font-size: .85rem; color: var(--soft); }
+th:first-child, td:first-child, .runs :nth-child(2) { text-align: left; }
+.scroll { overflow-x: auto; border: 1px solid var(--edge); border-radius: 8px; background: var(--card); }
+.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1.1rem; }
+figure { margin: 0; padding: .9rem 1rem .5rem; position: relative; break-inside: avoid;
+  border: 1px solid var(--edge); border-radius: 8px; background: var(--card); }
+figcaption { font-weight: 600; margin-bottom: .4rem; }
 svg { width: 100%; height: auto; display: block; }
-.grid { stroke: var(--line); } .tick, .axis { fill: var(--soft); font: 11px system-ui, sans-serif; }
-.curve { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
-pre { white-space: pre-wrap; border-left: 3px solid var(--line); padding-left: 1rem; font: inherit; }
-.key { display: inline-block; width: .8em; height: .8em; border-radius: 50%; margin-right: .45em; }
-.legend span { margin-right: 1.4em; }
+.grid { stroke: var(--line); } .base { stroke: var(--soft); stroke-opacity: .6; }
+.guide { stroke: var(--soft); stroke-dasharray: 3 3; visibility: hidden; }
+.tick, .axis { fill: var(--soft); font: 13px system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
+.curve { fill: none; stroke-width: 1.9; stroke-linejoin: round; }
+.tip { position: absolute; pointer-events: none; visibility: hidden; padding: .35rem .6rem; border-radius: 6px;
+  background: var(--card); border: 1px solid var(--edge); box-shadow: 0 2px 8px rgba(0, 0, 0, .15);
+  font-size: 13px; line-height: 1.45; font-variant-numeric: tabular-nums; white-space: nowrap; z-index: 1; }
+.tip b { font-weight: 600; }
+pre { white-space: pre-wrap; border: 1px solid var(--edge); border-radius: 8px; background: var(--card);
+  padding: .9rem 1.1rem; font: inherit; margin: 0; }
+.key { display: inline-block; width: .75em; height: .75em; border-radius: 50%; margin-right: .45em; }
+.legend > span { margin-right: 1.4em; }
 )";
+
 std::string key(size_t run) {
   return fmt::format(R"(<span class="key" style="background:{}"></span>)",
                      kColours[run % std::size(kColours)]);
 }
 
-std::string table_html(const Table& table) {
+enum class FirstColumn { kRuns, kOther };
+
+std::string table_html(const Table& table, FirstColumn first) {
   std::string html = "<div class=\"scroll\"><table><thead><tr>";
   for (const std::string& title : table.header) html += "<th>" + escape(title) + "</th>";
   html += "</tr></thead><tbody>";
   for (size_t r = 0; r < table.rows.size(); ++r) {
     html += "<tr>";
     for (size_t c = 0; c < table.rows[r].size(); ++c) {
-      html += "<td>" + (c == 0 ? key(r) : "") + escape(table.rows[r][c]) + "</td>";
+      const bool has_key = c == 0 && first == FirstColumn::kRuns;
+      html += "<td>" + (has_key ? key(r) : "") + escape(table.rows[r][c]) + "</td>";
     }
     html += "</tr>";
   }
@@ -57,7 +76,8 @@ std::string charts_html(const std::vector<RunLog>& runs) {
     const std::vector<Series> series = series_of(runs, kind.curve);
     if (series.empty()) continue;
     html += fmt::format("<figure><figcaption>{}</figcaption>{}</figure>\n", kind.title,
-                        line_chart(kind.title, kind.unit, series, kind.logarithmic));
+                        line_chart(kind.title, kind.unit, series, kind.logarithmic,
+                                   /*with_values=*/true));
   }
   return html + "</div>\n";
 }
@@ -81,16 +101,14 @@ std::string differences_html(const std::vector<RunLog>& runs) {
     if (values.size() > 1) table.rows.push_back(std::move(row));
   }
   if (table.rows.empty()) return "";
-  std::string html =
-      "<h2>What differs in the configuration</h2>\n<div class=\"scroll\"><table><thead><tr>";
-  for (const std::string& title : table.header) html += "<th>" + escape(title) + "</th>";
-  html += "</tr></thead><tbody>";
-  for (const auto& row : table.rows) {
-    html += "<tr>";
-    for (const std::string& cell : row) html += "<td>" + escape(cell) + "</td>";
-    html += "</tr>";
-  }
-  return html + "</tbody></table></div>\n";
+  return "<h2>What differs in the configuration</h2>\n" + table_html(table, FirstColumn::kOther);
+}
+
+// In which parts of a step the time of the runs went.
+std::string parts_html(const std::vector<RunLog>& runs) {
+  const Table parts = compare_parts(runs);
+  if (parts.rows.empty()) return "";
+  return "<h2>Where the time of a step goes</h2>\n" + table_html(parts, FirstColumn::kOther);
 }
 
 }  // namespace
@@ -110,13 +128,13 @@ std::string make_page(const std::vector<RunLog>& runs) {
       "<h1>Runs side by side</h1>\n<p class=\"note legend\">";
   for (size_t r = 0; r < runs.size(); ++r)
     html += "<span>" + key(r) + escape(runs[r].name) + "</span>";
-  html += "</p>\n" + table_html(compare(runs)) + "<h2>Curves</h2>\n" + charts_html(runs);
-  html += differences_html(runs);
+  html += "</p>\n" + table_html(compare(runs), FirstColumn::kRuns);
+  html += "<h2>Curves</h2>\n" + charts_html(runs) + parts_html(runs) + differences_html(runs);
   for (const RunLog& run : runs) {
     if (run.samples.empty()) continue;
     html += "<h2>Text by " + escape(run.name) + "</h2>\n<pre>" + escape(run.samples) + "</pre>\n";
   }
-  return html + "</body></html>\n";
+  return html + "<script>" + kPageScript + "</script></body></html>\n";
 }
 
 }  // namespace twofour::report

@@ -46,9 +46,10 @@ std::string listed(const Names<E>& names) {
 }
 
 template <class E>
-Axis choice_axis(std::string name, const std::string& help, E Method::*field,
-                 const Names<E>& names) {
-  return {name, help + ": " + listed(names),
+Axis choice_axis(std::string name, std::string help, E Method::*field, const Names<E>& names) {
+  std::vector<std::string> choices;
+  for (const auto& [value, known] : names) choices.push_back(known);
+  return {name, std::move(help),
           [field, &names](const Method& method) {
             for (const auto& [value, text] : names) {
               if (value == method.*field) return text;
@@ -63,30 +64,33 @@ Axis choice_axis(std::string name, const std::string& help, E Method::*field,
             }
             fail_usage("unknown --{} \"{}\": choose one of {}", name, printable(text),
                        listed(names));
-          }};
+          },
+          std::move(choices)};
 }
 
 template <class Number>
 Axis number_axis(std::string name, std::string help, Number Method::*field,
                  double below = std::numeric_limits<double>::infinity()) {
-  return {name, std::move(help),
+  // Of every number, in words.
+  const std::string range =
+      std::isfinite(below) ? fmt::format("0 or more, below {}", below) : "0 or more";
+  return {name,
+          std::move(help),
           [field](const Method& method) { return fmt::format("{}", method.*field); },
-          [name, field, below](Method& method, const std::string& text) {
+          [name, field, below, range](Method& method, const std::string& text) {
             Number value{};
             const char* end = text.data() + text.size();
             const auto parsed = std::from_chars(text.data(), end, value);
             const bool is_number = parsed.ec == std::errc() && parsed.ptr == end &&
                                    std::isfinite(static_cast<double>(value));
-            if (!is_number) {
-              fail_usage("--{} must be a{} number, not \"{}\"", name,
-                         std::is_integral_v<Number> ? " whole" : "", printable(text));
-            }
-            if (value < 0) fail_usage("--{} must not be negative, but is {}", name, text);
-            if (static_cast<double>(value) >= below) {
-              fail_usage("--{} must be below {}, but is {}", name, below, text);
+            if (!is_number || value < 0 || static_cast<double>(value) >= below) {
+              fail_usage("--{} must be a {}number, {}, but is \"{}\"", name,
+                         std::is_integral_v<Number> ? "whole " : "", range, printable(text));
             }
             method.*field = value;
-          }};
+          },
+          {},
+          range};
 }
 
 // AdamW's β2 is an axis because a method may need another than the rest of the run asks for.

@@ -96,6 +96,8 @@ struct Axis {
   std::string help;
   std::function<std::string(const Method&)> get;
   std::function<void(Method&, const std::string&)> set;  ///< throws Error (usage) for a bad value
+  std::vector<std::string> choices = {};  ///< the values that it takes, where they have names
+  std::string range = {};                 ///< in words, of a number
   /// Not part of what makes the method: a config's own value outlives another method's name.
   bool goes_with_every_method = false;
 };

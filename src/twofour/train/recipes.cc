@@ -45,7 +45,7 @@ Recipe recipe_named(std::string_view name) {
   std::string known;
   for (const Method& method : methods()) known += (known.empty() ? "" : ", ") + method.name;
   fail_usage("unknown recipe \"{}\": a model ({}), a dash and a method ({}), as gpt2-124m-fst",
-             printable(name), model::preset_names(), known);
+             printable(name), fmt::join(model::preset_names(), ", "), known);
 }
 
 }  // namespace twofour::train

@@ -1,0 +1,33 @@
+// The standard streams. A result that cannot be written is an error; a message that cannot be
+// written is dropped, because there is nobody left to tell.
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace twofour {
+
+/// Call before anything opens a file: a standard stream that the caller closed would otherwise be
+/// the next file's descriptor, and messages would land in a model. It stays one that every use of
+/// fails.
+void reserve_standard_streams();
+
+/// Writes to stdout, buffered; the line of a progress bar gives way. Throws Error when stdout
+/// cannot be written (a full disk, a closed stream).
+void write_output(std::string_view text);
+
+/// write_output of formatted text.
+template <class... Args>
+void print_output(fmt::format_string<Args...> format, Args&&... args) {
+  write_output(fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// Writes what is buffered for stdout. Throws as write_output does.
+void flush_output();
+
+/// Writes to stderr at once, as far as that is possible.
+void write_message(std::string_view text) noexcept;
+
+}  // namespace twofour

@@ -1,0 +1,21 @@
+// What --help prints: from the same declarations that parse.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+namespace twofour::cli {
+
+/// One command line that shows what `command` is for: printed below its options, and beside its
+/// name in the list of commands.
+void set_example(CLI::App& command, const std::string& line);
+std::string example_of(const CLI::App& command);
+
+/// "twofour eval perplexity".
+std::string full_name(const CLI::App& command);
+
+/// The whole help of a command, of a group of commands, or of the program.
+std::string help_of(const CLI::App& command);
+
+}  // namespace twofour::cli

@@ -1,0 +1,99 @@
+// The values that an option takes, said once, where the option is declared: checked on the command
+// line and in config files before anything runs, printed by --help, offered by shell completion.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+namespace twofour::cli {
+
+/// Numbers from `low` to `high`.
+struct Range {
+  double low;
+  double high = std::numeric_limits<double>::infinity();
+  bool without_low = false, without_high = false;  ///< the bound itself does not belong to it
+
+  bool contains(double value) const;
+  std::string text() const;  ///< "1 to 1024", "0 or more", "above 0"
+};
+
+inline Range at_least(double low) { return {.low = low}; }
+inline Range between(double low, double high) { return {.low = low, .high = high}; }
+inline Range above(double low) { return {.low = low, .without_low = true}; }
+/// A share of a whole that leaves some of it.
+inline Range proper_share() { return {.low = 0, .high = 1, .without_high = true}; }
+
+/// Enough for any run, and few enough that products of two of them stay exact.
+constexpr double kMostSteps = 1e9;
+/// Of a tensor: products of two sizes and a thousand layers still fit into 63 bits.
+constexpr double kLargestSize = 1 << 24;
+
+/// Decimal digits with an optional minus, point and exponent; nothing before, between or after
+/// them. Nothing for what is no such number or not finite.
+std::optional<double> parse_number(std::string_view text);
+
+/// The same for whole numbers, without point and exponent, that fit into T (int64_t or uint64_t).
+template <class T>
+std::optional<T> parse_whole(std::string_view text);
+
+/// Adds the check to an option that is declared already.
+template <class T>
+CLI::Option* check_range(CLI::Option* option, const Range& range);
+
+/// Declares an option that takes one number in `range`. T: a number or an optional one.
+template <class T>
+CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, const Range& range,
+                        const std::string& help);
+
+/// Declares an option that takes one of `choices`.
+CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string& value,
+                        const std::vector<std::string>& choices, const std::string& help);
+
+/// Adds that check to an option that is declared already.
+CLI::Option* check_choice(CLI::Option* option, const std::vector<std::string>& choices);
+
+/// Declares an option that takes a dtype; fp32, bf16, fp16 and half are understood too and become
+/// the names of sparse/dtype.h.
+CLI::Option* add_dtype(CLI::App& command, const std::string& name, std::string& value,
+                       const std::string& help);
+
+/// The range of a declared option in words, its choices; empty where it has none.
+std::string range_of(const CLI::Option& option);
+std::vector<std::string> choices_of(const CLI::Option& option);
+
+/// Says so of an option that checks its range itself.
+void describe_range(CLI::Option& option, const std::string& words);
+
+/// "a, b or c".
+std::string either_of(const std::vector<std::string>& names);
+
+// Details of the templates.
+
+template <class T>
+struct NumberOf {
+  using type = T;
+};
+template <class T>
+struct NumberOf<std::optional<T>> {
+  using type = T;
+};
+
+template <class T>
+CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, const Range& range,
+                        const std::string& help) {
+  using Number = typename NumberOf<T>::type;
+  using Parsed =
+      std::conditional_t<std::is_floating_point_v<Number>, double,
+                         std::conditional_t<std::is_signed_v<Number>, int64_t, uint64_t>>;
+  CLI::Option* option = command.add_option(name, value, help);
+  return check_range<Parsed>(option, range);
+}
+
+}  // namespace twofour::cli
