@@ -91,6 +91,20 @@ def test_a_killed_call_leaves_nothing_that_is_taken_for_data(data, corpus, tmp_p
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["tokenizer", "train.bin", "train.json"]
 
 
+def test_a_second_call_does_not_write_into_the_same_folder(twofour, data, corpus, tmp_path):
+    (tmp_path / "a.txt").write_text("the cat")
+    before = data(tmp_path / "a.txt")[1]
+    first = subprocess.Popen([PROGRAM, "data", "-", "--tokenizer", corpus / "tokenizer", "--out", tmp_path / "out",
+                              "--val-fraction", "0"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    while not (tmp_path / "out" / "lock").exists():
+        assert first.poll() is None
+    error = twofour("data", tmp_path / "a.txt", "--tokenizer", corpus / "tokenizer", "--out", tmp_path / "out", fails=1)
+    assert "is in use by" in error.stderr
+    assert (tmp_path / "out" / "train.bin").read_bytes() == before
+    first.communicate(b"the dog")
+    assert first.returncode == 0 and (tmp_path / "out" / "train.bin").read_bytes() != before
+
+
 def test_eval_reads_documents_as_data_does(twofour, corpus, sparse_run, data, tmp_path):
     (tmp_path / "x.jsonl").write_bytes(LINES)
     data(tmp_path / "x.jsonl")

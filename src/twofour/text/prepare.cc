@@ -2,6 +2,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/folder_lock.h"
 #include "twofour/base/log.h"
 #include "twofour/base/random.h"
 #include "twofour/text/document_encoder.h"
@@ -106,6 +107,7 @@ PrepareSummary prepare(const Tokenizer& tokenizer, const PrepareOptions& options
   if (!(options.val_fraction >= 0) || options.val_fraction >= 1) {
     fail_usage("--val-fraction must lie in [0, 1), not {}", options.val_fraction);
   }
+  const FolderLock lock(options.out);
   return Preparer(tokenizer, options).run();
 }
 
