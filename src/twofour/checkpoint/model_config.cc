@@ -144,8 +144,7 @@ FolderConfig parse_config(std::string_view text, const std::string& path, bool i
 
 FolderConfig read_config(const fs::path& folder, bool is_strict) {
   const fs::path path = folder / "config.json";
-  FolderConfig config =
-      parse_config(read_file(path, kLargestSettings), path.string(), is_strict);
+  FolderConfig config = parse_config(read_file(path, kLargestSettings), path.string(), is_strict);
   const fs::path generation = folder / "generation_config.json";
   if (!fs::exists(generation)) return config;
   const Json json = read_json_object(generation);
