@@ -120,7 +120,7 @@ def draw(family, seed):
 def test_drawn_configs_compute_what_transformers_computes_or_are_refused_by_name(twofour, written, tmp_path, family):
     data = write_ids(tmp_path / "ids.bin", IDS)
     counts = {"same": 0, "refused by both": 0, "refused here": 0, "taken here": 0}
-    for seed in range(40):
+    for seed in range(24):
         changes = draw(family, seed)
         folder = changed(written[family], tmp_path / f"m{seed}", changes)
         expected = reference(folder)
@@ -137,7 +137,7 @@ def test_drawn_configs_compute_what_transformers_computes_or_are_refused_by_name
         assert math.isclose(nll, expected, rel_tol=2e-5), (changes, nll, expected)
         counts["same"] += 1
     print(family, counts)
-    assert counts["same"] >= 10
+    assert counts["same"] >= 6
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -174,11 +174,10 @@ def test_architectures_are_names_only(twofour, written, tmp_path):
         assert math.isclose(nll, expected, rel_tol=2e-5) and (names[0] in log) == warned
         if warned:
             assert names[0] in ours(twofour, folder, data, "--strict", fails=1).stderr
-    # An old file says its family there alone.
     folder = changed(written["gpt2"], tmp_path / "old", {"model_type": ABSENT})
-    assert math.isclose(ours(twofour, folder, data)[0], expected, rel_tol=2e-5)
+    assert 'model_type is missing: add "gpt2"' in ours(twofour, folder, data, fails=1).stderr
     folder = changed(written["gpt2"], tmp_path / "older", {"model_type": ABSENT, "architectures": ABSENT})
-    assert "model_type is missing" in ours(twofour, folder, data, fails=1).stderr
+    assert "model_type is missing, expected" in ours(twofour, folder, data, fails=1).stderr
 
 
 def test_published_spellings_load(twofour, shared):

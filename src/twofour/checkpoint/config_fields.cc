@@ -174,33 +174,33 @@ const std::vector<ConfigField>& config_fields() {
 }
 
 bool suggests_arithmetic(std::string_view name) {
-  // Words in the names of fields that change what some decoder of transformers computes without a
-  // tensor more or of another shape. Sizes are not among them: they show in the tensors, whose
-  // names and shapes are checked.
-  static const std::vector<std::string_view> kWords = {"act",       "alibi",   "alpha",
-                                                       "attention", "attn",    "beta",
-                                                       "bias",      "cap",     "causal",
-                                                       "chunk",     "clamp",   "clip",
-                                                       "cross",     "epsilon", "expert",
-                                                       "freq",      "gate",    "gating",
-                                                       "kv",        "lambda",  "logit",
-                                                       "lora",      "moe",     "mult",
-                                                       "mup",       "norm",    "position_embedding",
-                                                       "quant",     "resid",   "rope",
-                                                       "rotary",    "router",  "scal",
-                                                       "share",     "sink",    "skip",
-                                                       "sparse",    "temper",  "theta",
-                                                       "tie_",      "tied",    "window"};
+  // In the names of fields that change what some decoder of transformers computes without a tensor
+  // more or of another shape. Sizes are not among them: they show in the tensors, whose names and
+  // shapes are checked.
+  static const std::vector<std::string_view> kAnywhere = {
+      "activation", "alibi",  "attention", "attn",  "bias",   "causal", "clamp", "epsilon",
+      "expert",     "factor", "logit",     "lora",  "norm",   "quant",  "resid", "rotary",
+      "router",     "scal",   "softcap",   "spars", "temper", "theta",  "window"};
+  // Short ones begin a word, so that "properties" does not hold "rope".
+  static const std::vector<std::string_view> kAtWords = {
+      "_act", "_alpha",  "_beta", "_cap",  "_chunk", "_clip", "_cross", "_freq", "_gate", "_gating",
+      "_kv",  "_lambda", "_moe",  "_mult", "_mup",   "_rope", "_share", "_sink", "_skip", "_tie"};
   // Of training alone, whatever else the name says: router_aux_loss_coef, residual_dropout.
-  static const std::vector<std::string_view> kTraining = {"drop", "loss", "init"};
-  std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  static const std::vector<std::string_view> kTraining = {"drop", "loss", "_init"};
+  std::string words;
+  for (const char c : name) {
+    const auto letter = static_cast<unsigned char>(c);
+    const bool begins = words.empty() || std::isupper(letter);
+    if (begins || !std::isalnum(letter)) words += '_';
+    if (std::isalnum(letter)) words += static_cast<char>(std::tolower(letter));
+  }
   const auto is_in_name = [&](std::string_view word) {
-    return lower.find(word) != std::string::npos;
+    return words.find(word) != std::string::npos;
   };
-  return std::any_of(kWords.begin(), kWords.end(), is_in_name) &&
-         std::none_of(kTraining.begin(), kTraining.end(), is_in_name);
+  const auto holds = [&](const std::vector<std::string_view>& list) {
+    return std::any_of(list.begin(), list.end(), is_in_name);
+  };
+  return (holds(kAnywhere) || holds(kAtWords)) && !holds(kTraining);
 }
 
 }  // namespace twofour::checkpoint

@@ -64,28 +64,20 @@ std::vector<std::string> architectures_of(ConfigReader& reader) {
   return names;
 }
 
-// model_type or, in the files of old versions, which lack it, what the architecture's name says.
 std::string family_of(ConfigReader& reader, const std::vector<std::string>& architectures) {
-  const bool is_absent = !reader.has("model_type");
-  std::string family = reader.text("model_type", "");
-  for (const auto& [name, classes] : kFamilies) {
-    const auto is_of_family = [&](const std::string& architecture) {
-      return architecture.starts_with(classes + "For") || architecture == classes + "Model" ||
-             architecture == classes + "LMHeadModel";
-    };
-    if (is_absent && !architectures.empty() &&
-        std::all_of(architectures.begin(), architectures.end(), is_of_family)) {
-      family = name;
-    }
-  }
+  const std::string family = reader.text("model_type", "");
   if (kFamilies.contains(family)) return family;
-  if (is_absent) {
+  if (reader.has("model_type")) {
     reader.refuse("model_type",
-                  "is missing: add the family, gpt2, llama, mistral or qwen2, if it is one");
+                  fmt::format("\"{}\" is not supported, expected gpt2, llama, mistral or qwen2",
+                              printable(family)));
   }
-  reader.refuse("model_type",
-                fmt::format("\"{}\" is not supported, expected gpt2, llama, mistral or qwen2",
-                            printable(family)));
+  // As old files lack it; transformers guesses no more either.
+  for (const auto& [name, classes] : kFamilies) {
+    if (architectures.empty() || !architectures[0].starts_with(classes)) continue;
+    reader.refuse("model_type", fmt::format("is missing: add \"{}\", as architectures says", name));
+  }
+  reader.refuse("model_type", "is missing, expected gpt2, llama, mistral or qwen2");
 }
 
 // transformers' AutoModelForCausalLM goes by model_type alone; what the weights hold decides then.
@@ -152,8 +144,7 @@ FolderConfig parse_config(std::string_view text, const std::string& path, bool i
 
 FolderConfig read_config(const fs::path& folder, bool is_strict) {
   const fs::path path = folder / "config.json";
-  FolderConfig config =
-      parse_config(read_file(path, kLargestSettings), path.string(), is_strict);
+  FolderConfig config = parse_config(read_file(path, kLargestSettings), path.string(), is_strict);
   const fs::path generation = folder / "generation_config.json";
   if (!fs::exists(generation)) return config;
   const Json json = read_json_object(generation);

@@ -155,12 +155,14 @@ void ModelFolder::open(const fs::path& path, bool is_strict) {
       weights_ = weights;
       return;
     } catch (const Error&) {
-      if (fs::exists(place_.folder)) throw;
-      if (!place_.is_newest) {
+      const bool is_gone = !fs::exists(place_.folder / "state.json");
+      if (!place_.is_newest && is_gone) {
         fail("cannot load \"{}\": the run has removed it, as it keeps only the newest (--keep)",
              path.string());
       }
-      place_ = find_model(path);
+      const ModelPlace newer = place_.is_newest ? find_model(path) : place_;
+      if (newer.step == place_.step) throw;
+      place_ = newer;
     }
   }
 }

@@ -55,10 +55,11 @@ std::string kind_of_file(const fs::path& path) {
            "transformers";
   }
   if (is_llama2c(path)) {
+    const fs::path tokenizer = fs::path(path).replace_filename("tokenizer.bin");
     return fmt::format(
-        "it is a llama2.c model: make a folder of it with twofour convert {} DIR --to hf "
-        "--tokenizer tokenizer.bin",
-        path.string());
+        "it is a llama2.c model: make a folder of it with twofour convert {} DIR --to hf{}",
+        path.string(),
+        fs::exists(tokenizer) ? " --tokenizer " + tokenizer.string() : std::string());
   }
   if (extension == ".safetensors") {
     return "it is a file of weights: a model is a folder that holds it as model.safetensors beside "
@@ -108,7 +109,6 @@ std::string kind_of_file(const fs::path& path) {
   if (holds("train.bin")) refuse(path, "it is a folder of token files, no model");
   if (holds("checkpoints")) refuse(path, "the run has no checkpoint yet");
   const std::string gguf = first_ending(names, ".gguf");
-  if (!gguf.empty()) kind_of_file(path / gguf);
   if (!gguf.empty()) refuse(path, kind_of_file(path / gguf));
   for (const std::string& name : names) {
     if (fs::exists(path / name / kConfig)) {
@@ -126,7 +126,8 @@ fs::path tokenizer_of_run(const fs::path& run) {
 // RUN/model counts unless the run goes on after it was written.
 bool is_last(const fs::path& checkpoint, int64_t step) {
   const auto state = read_state(checkpoint);
-  return state.contains("options") && state["options"].value("steps", step) <= step;
+  const auto options = state.find("options");
+  return options != state.end() && number_in(*options, "steps").value_or(step) <= step;
 }
 
 }  // namespace
@@ -138,7 +139,7 @@ ModelPlace find_model(const fs::path& path) {
   if (fs::exists(path / kConfig)) return {path, path, {}, false};
   if (fs::exists(path / kState) && plain(path).parent_path().filename() == "checkpoints") {
     const fs::path run = plain(path).parent_path().parent_path();
-    return {path, tokenizer_of_run(run), read_state(path).value("step", int64_t{0}), false};
+    return {path, tokenizer_of_run(run), number_in(read_state(path), "step").value_or(0), false};
   }
   const std::optional<int64_t> newest = latest_checkpoint(path);
   if (fs::exists(path / "model" / kConfig) &&

@@ -160,6 +160,7 @@ Sparse24Bitmask FolderWeights::parts_of(const std::string& name) const {
 }
 
 at::Tensor FolderWeights::view(const std::string& name) const {
+  entry(name);
   if (!is_compressed(name)) return files_.view(name);
   try {
     return decompress24(parts_of(name));
@@ -171,10 +172,12 @@ at::Tensor FolderWeights::view(const std::string& name) const {
 }
 
 at::Tensor FolderWeights::mask(const std::string& name) const {
+  entry(name);
   return is_compressed(name) ? mask_of(parts_of(name)) : at::Tensor();
 }
 
 void FolderWeights::release(const std::string& name) const {
+  entry(name);
   if (!is_compressed(name)) return files_.release(name);
   for (const std::string_view suffix : {kShape, kCompressed, kBitmask}) {
     files_.release(part(module_of(name, kWeight), suffix));

@@ -107,10 +107,17 @@ nlohmann::ordered_json read_state(const fs::path& folder) {
   const auto state =
       nlohmann::ordered_json::parse(read_file(path, kLargestSettings), nullptr, false);
   if (!state.is_object() || !state.contains("files") || !state["files"].is_object() ||
-      state.value("version", 0) != kVersion) {
+      number_in(state, "version") != kVersion) {
     fail_damaged(path);
   }
   return state;
+}
+
+std::optional<int64_t> number_in(const nlohmann::ordered_json& object, const std::string& name) {
+  if (!object.is_object()) return std::nullopt;
+  const auto found = object.find(name);
+  if (found == object.end() || !found->is_number_integer()) return std::nullopt;
+  return found->get<int64_t>();
 }
 
 SafetensorsFile open_checkpoint_file(const fs::path& folder, const nlohmann::ordered_json& state,

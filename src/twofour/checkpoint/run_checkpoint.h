@@ -48,6 +48,9 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& run, int64_t 
 /// missing or damaged state.json.
 nlohmann::ordered_json read_state(const std::filesystem::path& folder);
 
+/// A whole number of state.json; none where `object` has no such.
+std::optional<int64_t> number_in(const nlohmann::ordered_json& object, const std::string& name);
+
 /// One of its files, after its hash was compared. Throws Error naming a missing or damaged one.
 SafetensorsFile open_checkpoint_file(const std::filesystem::path& folder,
                                      const nlohmann::ordered_json& state, const std::string& name);

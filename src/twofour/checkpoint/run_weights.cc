@@ -15,12 +15,11 @@ using Json = nlohmann::ordered_json;
 
 // By the names of the flags, as train/run_state.cc writes them.
 model::Gpt2Config sizes_in(const Json& state, const fs::path& folder) {
+  const Json options = state.contains("options") ? state["options"] : Json();
   const auto size = [&](const char* name) {
-    const Json options = state.value("options", Json::object());
-    if (options.contains(name) && options[name].is_number_integer()) {
-      return options[name].get<int64_t>();
-    }
-    fail("cannot load \"{}\": its state.json has no {}", folder.string(), name);
+    const auto number = number_in(options, name);
+    if (!number) fail("cannot load \"{}\": its state.json has no {}", folder.string(), name);
+    return *number;
   };
   model::Gpt2Config config;
   config.vocabulary = size("vocabulary");
@@ -29,6 +28,11 @@ model::Gpt2Config sizes_in(const Json& state, const fs::path& folder) {
   config.layers = size("layers");
   config.heads = size("heads");
   config.feed_forward = size("feed-forward");
+  try {
+    config.check();
+  } catch (const Error& error) {
+    fail("cannot load \"{}\": by its state.json, {}", folder.string(), error.what());
+  }
   return config;
 }
 
@@ -49,7 +53,8 @@ RunWeights::RunWeights(const fs::path& folder, const Json& state)
   if (!sparsity_.contains("searches")) return;
   // The third says whether the forward weights are sparse now (train/sparse_weights.h).
   is_sparse_ = sparsity_.view("searches")[2].item<int64_t>() != 0;
-  is_soft_ = state["options"].value("forward-weight", "") == "soft";
+  const Json& options = state["options"];
+  is_soft_ = options.contains("forward-weight") && options["forward-weight"] == "soft";
 }
 
 at::Tensor RunWeights::view(const std::string& name) const {

@@ -77,8 +77,8 @@ void print_model(const Json& model) {
                model["model"].get<std::string>(), model["architecture"].get<std::string>(),
                model["parameters"].get<int64_t>(), model["memory_bytes"].get<double>() / 1e6,
                100 * model["zeros"].get<double>() / model["parameters"].get<double>());
-  print_output("{:<44} {:>16} {:>8}  {}\n", "tensor (linears as [out, in])", "shape", "zeros",
-               "2:4");
+  print_output("{:<44} {:>16} {:<13} {:>8}  {}\n", "tensor (linears as [out, in])", "shape",
+               "dtype", "zeros", "2:4");
   for (const Json& layer : model["tensors"]) {
     const auto shape = layer["shape"].get<std::vector<int64_t>>();
     int64_t entries = 1;
@@ -89,8 +89,8 @@ void print_model(const Json& model) {
                                 : violations == 0
                                     ? "yes"
                                     : fmt::format("{} groups break it", violations.dump());
-    print_output("{:<44} {:>16} {:>6.1f} %  {}\n", layer["name"].get<std::string>(),
-                 fmt::format("{}", fmt::join(shape, " x ")),
+    print_output("{:<44} {:>16} {:<13} {:>6.1f} %  {}\n", layer["name"].get<std::string>(),
+                 fmt::format("{}", fmt::join(shape, " x ")), layer["dtype"].get<std::string>(),
                  100 * layer["zeros"].get<double>() / static_cast<double>(entries), pattern);
     if (layer["non_finite"] != 0) {
       spdlog::warn("\"{}\" holds {} values that are no finite number",
