@@ -1,6 +1,7 @@
 """The command line as a whole: streams that cannot be written, hostile numbers in every option, help."""
 
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -104,7 +105,7 @@ def test_hostile_numbers_in_a_config_name_file_and_key(command, tmp_path):
     ("steps 40", "line 1: '=' is missing"),
     ("method = fst", 'text must stand in quotes: "fst"'),
     ("recompute = 3", "must be true or false"),
-    ('method = "fts"', 'did you mean "fst"?'),
+    ('method = "fstt"', 'did you mean "fst"?'),
     ('dtype = "int8"', "must be float32, bfloat16 or float16"),
 ])
 def test_a_config_that_cannot_be_meant(twofour, tmp_path, content, message):
@@ -244,7 +245,7 @@ def test_the_readme_lists_the_commands_in_the_same_order():
 
 def test_out_of_memory_names_options_that_the_command_has(twofour, corpus, small, tmp_path):
     error = twofour("train", "--data", corpus / "data", "--out", tmp_path / "r", *small, "--width", 2**24, "--heads", 1,
-                    fails=1).stderr
+                    "--vocabulary", 2**24, fails=1).stderr
     assert "out of memory: try a smaller --batch, --context or --width" in error
 
 
@@ -292,3 +293,42 @@ def test_scripts_of_all_shells_parse(twofour, shell, tmp_path):
     script.write_text(twofour("completion", shell).stdout)
     done = subprocess.run([program, "-n", script], capture_output=True, text=True, timeout=100)
     assert done.returncode == 0 and done.stderr == ""
+
+
+def messages_on_a_terminal(arguments, folder):
+    terminal, other = pty.openpty()
+    done = run(arguments, stdout=subprocess.DEVNULL, stderr=other, cwd=folder)
+    os.close(other)
+    seen = b""
+    while True:
+        try:
+            part = os.read(terminal, 1 << 16)
+        except OSError:  # EIO: nobody holds the other end
+            break
+        if not part:
+            break
+        seen += part
+    os.close(terminal)
+    assert done.returncode == 0, seen
+    return seen.decode()
+
+
+def test_what_takes_long_shows_progress_on_a_terminal_only(corpus, small, sparse_run, tmp_path):
+    model = ["--model", sparse_run / "model"]
+    for arguments, title in [
+            (["tokenizer", "train", corpus / "text.txt", "--vocab-size", 300, "--out", "t"], "merging ["),
+            (["data", corpus / "text.txt", "--tokenizer", corpus / "tokenizer", "--out", "d"], "tokenising ["),
+            (["train", "--data", corpus / "data", "--out", "r", *small, "--steps", 20], "training ["),
+            (["eval", "perplexity", *model, "--data", corpus / "data" / "val.bin"], "evaluating ["),
+            (["generate", *model, "--prompt", "the", "--max-tokens", 3], "loading ["),
+            (["info", *model], "reading ["),
+            (["convert", sparse_run / "model", "c", "--to", "hf"], "converting ["),
+            (["bench", "mask", "--megabytes", 1, "--in", 64, "--rounds", 2], "measuring [")]:
+        seen = messages_on_a_terminal([*arguments], tmp_path)
+        assert title in seen, (arguments, seen)
+        assert seen.endswith("\r\x1b[K"), (arguments, seen)  # nothing of the bar stays
+        for folder in ("t", "d", "r", "c"):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)
+        assert "\r" not in run(arguments, capture_output=True, text=True, cwd=tmp_path, check=True).stderr
+        for folder in ("t", "d", "r", "c"):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)

@@ -17,8 +17,25 @@ def test_page_is_well_formed_and_needs_no_other_file(twofour, sparse_run, tmp_pa
     page, text = page_of_runs(twofour, [sparse_run], tmp_path)
     titles = [caption.text for caption in page.iter("figcaption")]
     assert "Flip rate of the masks" in titles and "Validation loss" in titles
-    for forbidden in ("http://", "https://", "<script", "<link", "src="):
+    for forbidden in ("http://", "https://", "<link", "src=", "import", "fetch("):
         assert forbidden not in text
+    assert text.count("<script") == 1
+    # What the script shows: each point of a curve with the step and the value that were logged.
+    log = [json.loads(line) for line in (sparse_run / "log.jsonl").read_text().splitlines()]
+    logged = {entry["step"]: entry["grad_norm"] for entry in log if entry["event"] == "step"}
+    figure = next(figure for figure in page.iter("figure") if "Gradient norm" in figure.find("figcaption").text)
+    curve = next(figure.iter("polyline"))
+    assert len(curve.get("points").split()) == len(logged)
+    shown = dict(zip(map(float, curve.get("data-steps").split()), map(float, curve.get("data-values").split())))
+    assert shown == pytest.approx(logged, rel=1e-5)
+    assert "norm (log scale)" in [label.text for label in figure.iter("text")]
+    assert "Where the time of a step goes" in [title.text for title in page.iter("h2")]
+
+
+def test_it_says_how_to_open_what_it_wrote(twofour, sparse_run, tmp_path):
+    out = tmp_path / "r.html"
+    last = twofour("report", sparse_run, "--out", "r.html", cwd=tmp_path).stdout.splitlines()[-1]
+    assert last == f"written: r.html, which any browser opens: file://{out}"
 
 
 def page_of_runs(twofour, runs, tmp_path):
@@ -54,7 +71,7 @@ def test_text_is_escaped_and_the_later_of_two_equal_steps_counts(twofour, sparse
         log.write(json.dumps({"event": "step", "step": 30, "loss": 0.125}) + "\n")
         log.write('{"event": "step", "ste')  # a killed run
     _, text = page_of_runs(twofour, [run, sparse_run], tmp_path)
-    assert "<script>" not in text and "&lt;script&gt;" in text
+    assert "<script>alert" not in text and "&lt;script&gt;" in text
     assert json.loads(twofour("report", run, "--json").stdout)["runs"][0]["train_loss"] == 0.125
 
 
@@ -101,7 +118,7 @@ def test_one_chart_as_svg(twofour, sparse_run, tmp_path):
     twofour("report", sparse_run, "--chart", "flip_rate", "--out", out)
     svg = xml.fromstring(out.read_text())
     assert svg.tag.endswith("svg") and "polyline" in out.read_text()
-    assert "choose one of validation" in twofour("report", sparse_run, "--chart", "flips", "--out", out,
+    assert "must be validation" in twofour("report", sparse_run, "--chart", "flips", "--out", out,
                                                  fails=2).stderr
     assert "no run has logged" in twofour("report", sparse_run, "--chart", "loss_scale", "--out", out,
                                           fails=1).stderr

@@ -48,6 +48,13 @@ std::string name_of(const CLI::Option& option) {
   return is_flag(option) ? name : name + " " + type;
 }
 
+// Lists stand in brackets.
+std::string default_of(const CLI::Option& option) {
+  const std::string text = option.get_default_str();
+  const bool is_list = text.starts_with('[') && text.ends_with(']');
+  return is_list ? text.substr(1, text.size() - 2) : text;
+}
+
 // What is required, allowed and taken where nothing is given, in parentheses.
 std::string facts_of(const CLI::Option& option) {
   std::vector<std::string> facts;
@@ -61,9 +68,8 @@ std::string facts_of(const CLI::Option& option) {
   });
   if (!are_named) facts.push_back(either_of(choices));
   if (!range.empty()) facts.push_back(range);
-  if (!is_flag(option) && !option.get_default_str().empty()) {
-    facts.push_back("default " + option.get_default_str());
-  }
+  const std::string value = default_of(option);
+  if (!is_flag(option) && !value.empty()) facts.push_back("default " + value);
   return facts.empty() ? "" : fmt::format(" ({})", fmt::join(facts, "; "));
 }
 

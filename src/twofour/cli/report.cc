@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include <fmt/format.h>
@@ -24,15 +25,13 @@ struct ReportFlags {
 
 // One chart as SVG.
 std::string make_chart(const std::vector<report::RunLog>& runs, const std::string& curve) {
-  std::string known;
-  for (const report::ChartKind& kind : report::chart_kinds()) {
-    known += (known.empty() ? "" : ", ") + std::string(kind.curve);
-    if (curve != kind.curve) continue;
-    const auto series = report::series_of(runs, curve);
-    if (series.empty()) fail("no run has logged \"{}\"", curve);
-    return report::standalone_chart(kind.title, kind.unit, series, kind.logarithmic);
-  }
-  fail_usage("unknown --chart \"{}\": choose one of {}", printable(curve), known);
+  const auto series = report::series_of(runs, curve);
+  if (series.empty()) fail("no run has logged \"{}\"", curve);
+  const auto& kinds = report::chart_kinds();
+  const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const report::ChartKind& each) {
+    return curve == each.curve;
+  });
+  return report::standalone_chart(kind->title, kind->unit, series, kind->logarithmic);
 }
 
 void run_report(const ReportFlags& flags) {
@@ -68,9 +67,9 @@ void add_report(CLI::App& program) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("RUNS");
   command.add_option("--out", flags->out, "the page to write")->type_name("FILE.html");
-  command
-      .add_option("--chart", flags->chart,
-                  "write one curve as SVG to --out instead: validation, flip_rate, ...")
+  std::vector<std::string> curves;
+  for (const report::ChartKind& kind : report::chart_kinds()) curves.emplace_back(kind.curve);
+  add_choice(command, "--chart", flags->chart, curves, "write one curve as SVG to --out instead")
       ->type_name("CURVE");
   command.add_flag("--average-seeds", flags->average_seeds,
                    "runs that differ in the seed only count as one: mean ± standard deviation");

@@ -60,7 +60,9 @@ void add_axis(CLI::App& command, TrainFlags& flags, const train::Axis& axis) {
       axis.set(scratch, text);
       return "";
     } catch (const Error& error) {
-      return error.what();
+      // Who reports it names the option.
+      const std::string message = error.what(), name = "--" + axis.name + " ";
+      return message.starts_with(name) ? message.substr(name.size()) : message;
     }
   };
   option->check(CLI::Validator(check, ""))->type_name(axis.range.empty() ? "TEXT" : "X");
