@@ -1,6 +1,7 @@
 #include "twofour/train/sampler.h"
 
 #include "twofour/base/error.h"
+#include "twofour/base/file.h"
 #include "twofour/base/random.h"
 #include "twofour/model/generate.h"
 
