@@ -78,7 +78,7 @@ TEST(RunCheckpoint, damage_is_told_with_the_checkpoint_before) {
   const TemporaryFolder run;
   for (const int64_t step : {3, 20, 100}) save_checkpoint(run.path(), step, make_state(1), 3);
   const auto damage = [&](const char* step) {
-    overwrite(run / "checkpoints" / step / "model.safetensors", "x");
+    testing::overwrite(run / "checkpoints" / step / "model.safetensors", "x");
   };
   damage("step-0000100");
   EXPECT_THAT_ERROR(load_checkpoint(run.path(), 100), "--resume-from step-20 goes on");

@@ -192,7 +192,9 @@ TEST(Generate, ids_that_the_tokenizer_lacks_are_never_drawn_unless_they_end_the_
   }
   options.temperature = 0;
   options.vocabulary = std::max_element(p.begin(), p.end()) - p.begin();
-  if (options.vocabulary > 0) EXPECT_LT(ids_of(model, options).at(0), options.vocabulary);
+  if (options.vocabulary > 0) {
+    EXPECT_LT(ids_of(model, options).at(0), options.vocabulary);
+  }
   options.end_tokens = {options.vocabulary};  // the likeliest
   EXPECT_TRUE(ids_of(model, options).empty());
 }
