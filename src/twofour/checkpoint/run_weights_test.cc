@@ -82,7 +82,7 @@ TEST(RunWeights, what_the_run_removes_stays_readable) {
   read.visit([&](const std::string& name, at::Tensor& tensor) {
     EXPECT_TRUE(tensor.equal(expected.at(name))) << name;
   });
-  EXPECT_THAT_ERROR(ModelFolder(run.path()), "holds no config.json");
+  EXPECT_THAT_ERROR(ModelFolder(run.path()), "the folder is empty");
 }
 
 TEST(RunWeights, sizes_that_no_model_has_are_refused) {
