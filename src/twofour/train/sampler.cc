@@ -57,11 +57,11 @@ std::string Sampler::continuation(const model::Gpt2& model, int64_t step) const 
   options.max_tokens = options_.sample_tokens;
   options.temperature = kTemperature;
   options.seed = uint64_t{bits[0]} << 32 | bits[1];
+  options.vocabulary = tokenizer_.vocabulary_size();  // it may have been rounded up
   if (const auto end = tokenizer_.end_of_text()) options.end_tokens.push_back(*end);
   std::vector<int32_t> ids;
   model::generate(reader_of(model), prompt_, options, [&](int64_t id) {
-    // A vocabulary that was rounded up has ids that stand for nothing.
-    if (id < tokenizer_.vocabulary_size()) ids.push_back(static_cast<int32_t>(id));
+    ids.push_back(static_cast<int32_t>(id));
     return true;
   });
   return tokenizer_.decode(ids);
