@@ -32,6 +32,11 @@ def test_finds_a_decay_in_the_healthy_range(twofour, corpus, small, tmp_path):
     config = twofour("train", *small, "--config", out / "decay.toml", "--print-config").stdout
     assert 'method = "fst"' in config and f"decay = {last['decay']:.3g}" in config
 
+    # A probe's own config says its decay, once.
+    for probe in found["probes"]:
+        kept = (out / f"decay-{probe['decay']:.3g}" / "config.toml").read_text().splitlines()
+        assert [line for line in kept if line.startswith("decay =")] == [f"decay = {probe['decay']:g}"]
+
     # The same again finds all of its runs done.
     before = (out / "dense" / "log.jsonl").stat().st_size
     assert json.loads(twofour(*command, "--json").stdout) == found

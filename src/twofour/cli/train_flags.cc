@@ -339,9 +339,11 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   return options;
 }
 
-std::string kept_config(CLI::App& command, const train::TrainOptions& options) {
+std::string kept_config(CLI::App& command, const train::TrainOptions& options,
+                        std::vector<std::string> leave_out) {
   set_option(command, "data", options.data.string());
-  return effective_config(command, {"out", "threads"});
+  leave_out.insert(leave_out.end(), {"out", "threads"});
+  return effective_config(command, leave_out);
 }
 
 }  // namespace twofour::cli

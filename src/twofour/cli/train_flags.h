@@ -30,6 +30,7 @@ void add_train_flags(CLI::App& command, TrainFlags& flags);
 train::TrainOptions complete_options(const TrainFlags& flags);
 
 /// What a run keeps as config.toml: readable from any folder, so that paths are absolute.
-std::string kept_config(CLI::App& command, const train::TrainOptions& options);
+std::string kept_config(CLI::App& command, const train::TrainOptions& options,
+                        std::vector<std::string> leave_out = {});
 
 }  // namespace twofour::cli

@@ -196,7 +196,8 @@ void tune(const TuneFlags& flags, CLI::App& command) {
   const train::TrainOptions options = probe_options(flags);
   static const train::StopSignal stop_signal;
   const FolderLock lock(options.out);
-  Tuner tuner(options, kept_config(command, options), flags.most_runs);
+  // Every probe adds its own decay.
+  Tuner tuner(options, kept_config(command, options, {"decay"}), flags.most_runs);
   spdlog::info("{} dense steps with masks watched", options.stop_after);
   tuner.watch_dense();
   tuner.search(options.method.decay);
