@@ -9,6 +9,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/log.h"
 #include "twofour/base/progress.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/input_options.h"
@@ -50,26 +51,23 @@ std::string to_json(const std::vector<int32_t>& ids) {
 
 void run_encode(const TokenizerFlags& flags) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
-  const auto encode = [&](std::string_view text) {
-    return flags.special ? tokenizer.encode_with_special(text) : tokenizer.encode(text);
+  const auto encode = [&](std::string_view text, const std::string& place) {
+    try {
+      return flags.special ? tokenizer.encode_with_special(text) : tokenizer.encode(text);
+    } catch (const Error& error) {
+      fail("cannot encode \"{}\": {}{}", flags.file, place, error.what());
+    }
   };
   if (!flags.jsonl) {
     // To the byte: a byte-order mark or zeros are characters to a tokenizer.
     const std::string text = read_file_or_pipe(input_name(flags.file), kLargestText);
-    try {
-      write_line(to_json(encode(text)));
-    } catch (const Error& error) {
-      fail("cannot encode \"{}\": {}", flags.file, error.what());
-    }
+    write_line(to_json(encode(text, "")));
     return;
   }
   text::JsonLines texts{text::LineReader(text::Input(flags.file)), flags.documents.text_field};
   for (std::string text; texts.next(text);) {
-    try {
-      write_line("{\"ids\":" + to_json(encode(text)) + "}");
-    } catch (const Error& error) {
-      fail("cannot encode \"{}\": line {}: {}", flags.file, texts.lines().number(), error.what());
-    }
+    const std::vector<int32_t> ids = encode(text, fmt::format("line {}: ", texts.lines().number()));
+    write_line("{\"ids\":" + to_json(ids) + "}");
   }
 }
 
@@ -89,9 +87,10 @@ void run_decode(const TokenizerFlags& flags) {
     auto json = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (flags.jsonl)
       json = json.is_object() && json.contains("ids") ? json["ids"] : nlohmann::json();
+    const std::vector<int32_t> ids = read_ids(json, flags.file, number);
     std::string text;
     try {
-      text = tokenizer.decode(read_ids(json, flags.file, number), flags.special);
+      text = tokenizer.decode(ids, flags.special);
     } catch (const Error& error) {
       fail("cannot decode \"{}\": line {}: {}", flags.file, number, error.what());
     }
@@ -109,7 +108,7 @@ void run_train(const TokenizerFlags& flags) {
   static const text::Splitter rule{std::string(text::kGpt2Rule)};
   text::DocumentOptions options = flags.documents;
   options.safe_cut = [](std::string_view text, size_t begin) { return rule.safe_cut(text, begin); };
-  text::BpeTrainer trainer;
+  text::BpeTrainer trainer(flags.vocabulary_size, flags.special_tokens);
   {
     text::DocumentFiles files({flags.files.begin(), flags.files.end()}, options);
     ProgressBar bar("counting words", files.bytes());
@@ -120,10 +119,14 @@ void run_train(const TokenizerFlags& flags) {
   }
   text::Tokenizer tokenizer = [&] {
     ProgressBar bar("merging", static_cast<uint64_t>(flags.vocabulary_size));
-    return trainer.train(flags.vocabulary_size, flags.special_tokens, [&](int64_t pieces) {
+    return trainer.train([&](int64_t pieces) {
       bar.update(static_cast<uint64_t>(pieces), fmt::format("{} pieces", pieces));
     });
   }();
+  if (tokenizer.vocabulary_size() < flags.vocabulary_size) {
+    spdlog::warn("the vocabulary has {} pieces, not {}: every word of the text is a piece already",
+                 tokenizer.vocabulary_size(), flags.vocabulary_size);
+  }
   AtomicFolder folder(flags.out);
   tokenizer.save(folder.path());
   folder.commit();
