@@ -193,6 +193,8 @@ TokenizerClass choose_tokenizer_class(const fs::path& folder, const ClassEvidenc
       return class_of(folder, decides ? registered : named);
     }
   }
+  // transformers has a class for this type, but no config that would lead to it.
+  if (named.empty() && type == "code_llama") return TokenizerClass::kBackend;
   return class_of(folder, named.empty() ? registered : named);
 }
 

@@ -88,7 +88,7 @@ ClassOptions read_class_options(const Sources& sources, TokenizerClass type,
                                        "add_prefix_space", spaces);
   options.legacy = is_true(sources.options, "legacy");
   const NamedToken* unknown = tokens.find("unk_token");
-  options.unknown_token = unknown ? unknown->content : "";
+  options.unknown_token = unknown ? unknown->content : "None";  // as Python writes it
   return options;
 }
 

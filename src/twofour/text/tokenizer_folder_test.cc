@@ -34,6 +34,7 @@ TEST(TokenizerClass, is_the_named_one_or_that_of_the_model_type) {
   EXPECT_EQ(choose(named("LlamaTokenizer"), of_type("llama")), TokenizerClass::kLlama);
   EXPECT_EQ(choose(none, of_type("llama")), TokenizerClass::kBackend);
   EXPECT_EQ(choose(none, of_type("qwen3")), TokenizerClass::kQwen2);
+  EXPECT_EQ(choose(none, of_type("code_llama")), TokenizerClass::kBackend);
   EXPECT_EQ(choose(none, {{"model_type", "llama"}, {"tokenizer_class", "GPT2Tokenizer"}}),
             TokenizerClass::kGpt2);
   EXPECT_EQ(choose(named("LLaMATokenizer"), of_type("llama")), TokenizerClass::kBackend);
