@@ -14,9 +14,9 @@ namespace {
 using namespace twofour;
 
 text::Tokenizer make_gpt2() {
-  text::BpeTrainer trainer;
+  text::BpeTrainer trainer(300, {"<|endoftext|>"});
   trainer.add("the cat sat on the mat, it's 123 cats\n\n  and caf\xc3\xa9 aaaa    ");
-  return trainer.train(300, {"<|endoftext|>"});
+  return trainer.train();
 }
 
 text::Tokenizer make_llama2() {

@@ -3,10 +3,12 @@
 import io
 import json
 import random
+import subprocess
 
 import pytest
 import sentencepiece
-from tokenizers import ByteLevelBPETokenizer, Tokenizer
+from conftest import PROGRAM
+from tokenizers import ByteLevelBPETokenizer, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer
 
 PLAIN = list("abcdefghijklmnopqrstuvwxyz ABC019.,!?'-_<>|/s\n\t\r   ") + ["the ", " of", "  ", "a" * 60, " " * 20]
@@ -197,6 +199,59 @@ def test_digits_as_in_smollm_equal_tokenizers(encode, shared, tmp_path, individu
     # Long enough to be cut for several threads.
     texts += ["12\n34 a\n5  6\n\u06649 don't 5's\n" * 30_000, "".join(texts) * 4]
     assert_equal(texts, encode(tmp_path, texts), [peer.encode(text, add_special_tokens=False).ids for text in texts])
+
+
+@pytest.mark.parametrize("special", [["<|endoftext|>"], ["<|endoftext|>", "|"], ["a", "<|a|>", "a"], ["the", " the"],
+                                     ["<|endoftext|>", "\u0120t"]])
+def test_training_equals_tokenizers(twofour, encode, tmp_path, special):
+    """Special tokens that are pieces too: of a byte, of a word, of both in other characters."""
+    text = "the cat|sat on the mat, a caf\u00e9 \u4e2d\u6587 <|a|> in the hat <|end\n" * 3 + "that is that"
+    (tmp_path / "text.txt").write_text(text)
+    flags = [flag for token in special for flag in ("--special-token", token)]
+    twofour("tokenizer", "train", tmp_path / "text.txt", "--vocab-size", 300, "--out", tmp_path / "tok", *flags)
+    peer = Tokenizer(models.BPE())
+    peer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    peer.decoder = decoders.ByteLevel()
+    peer.train_from_iterator([text], trainers.BpeTrainer(
+        vocab_size=300, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False))
+    ours = json.loads((tmp_path / "tok" / "tokenizer.json").read_text())
+    theirs = json.loads(peer.to_str())
+    assert ours["model"]["vocab"] == theirs["model"]["vocab"]
+    assert ours["model"]["merges"] == theirs["model"]["merges"]
+    assert ours["added_tokens"] == theirs["added_tokens"]
+    texts = [text, "a|b", "<|a|><|endoftext|>", "caf\u00e9", " \u0120the the", *random_texts(200, 12, special)[:200]]
+    assert_equal(texts, encode(tmp_path / "tok", texts), [peer.encode(text).ids for text in texts])
+
+
+@pytest.mark.parametrize("arguments, message", [(["--special-token", ""], "is empty"), (["--vocab-size", "256"], "too small"),
+                                                (["empty.txt"], "no text")])
+def test_training_that_cannot_succeed_writes_nothing(twofour, tmp_path, arguments, message):
+    (tmp_path / "text.txt").write_text("" if "empty.txt" in arguments else "some text")
+    arguments = [a for a in arguments if a != "empty.txt"]
+    size = [] if "--vocab-size" in arguments else ["--vocab-size", 300]
+    status = 1 if message == "no text" else 2
+    error = twofour("tokenizer", "train", tmp_path / "text.txt", "--out", tmp_path / "tok", *size, *arguments,
+                    fails=status).stderr
+    assert message in error and not (tmp_path / "tok").exists()
+
+
+def test_a_vocabulary_smaller_than_asked_is_said(twofour, tmp_path):
+    (tmp_path / "text.txt").write_text("some text")
+    error = twofour("tokenizer", "train", tmp_path / "text.txt", "--vocab-size", 20000, "--out", tmp_path / "tok").stderr
+    assert "warning: the vocabulary has 264 pieces, not 20000: every word of the text is a piece already" in error
+
+
+def test_messages_of_encode_and_decode_name_what_failed(twofour, shared, tmp_path):
+    tokenizer = shared / "data" / "tokenizers" / "gpt2"
+    for line, reason in (("[1, x]", "line 1 is no JSON array of token ids"), ("[99999]", "line 1: ")):
+        error = twofour("tokenizer", "decode", "--tokenizer", tokenizer, input=line + "\n", fails=1).stderr
+        assert error.count("cannot decode") == 1 and reason in error, error
+    with open("/dev/full", "w") as full:
+        for command, text in (("encode", "some text"), ("decode", "[1]")):
+            done = subprocess.run([PROGRAM, "tokenizer", command, "--tokenizer", tokenizer], input=text, text=True,
+                                  stdout=full, stderr=subprocess.PIPE, check=False)
+            assert done.returncode == 1 and "cannot write" in done.stderr and "encode" not in done.stderr
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/log.h"
 #include "twofour/base/progress.h"
 #include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
@@ -51,29 +52,22 @@ std::string to_json(const std::vector<int32_t>& ids) {
 
 void run_encode(const TokenizerFlags& flags) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
-  const auto encode = [&](std::string_view text) {
-    return flags.special ? tokenizer.encode_with_special(text) : tokenizer.encode(text);
+  const auto encode = [&](std::string_view text, const std::string& place) {
+    try {
+      return flags.special ? tokenizer.encode_with_special(text) : tokenizer.encode(text);
+    } catch (const Error& error) {
+      fail("cannot encode \"{}\": {}{}", flags.file, place, error.what());
+    }
   };
   if (!flags.jsonl) {
     // To the byte: a byte-order mark or zeros are characters to a tokenizer.
     const std::string text = read_file_or_pipe(input_name(flags.file), kLargestText);
-    std::vector<int32_t> ids;
-    try {
-      ids = encode(text);
-    } catch (const Error& error) {
-      fail("cannot encode \"{}\": {}", flags.file, error.what());
-    }
-    write_line(to_json(ids));
+    write_line(to_json(encode(text, "")));
     return;
   }
   text::JsonLines texts{text::LineReader(text::Input(flags.file)), flags.documents.text_field};
   for (std::string text; texts.next(text);) {
-    std::vector<int32_t> ids;
-    try {
-      ids = encode(text);
-    } catch (const Error& error) {
-      fail("cannot encode \"{}\": line {}: {}", flags.file, texts.lines().number(), error.what());
-    }
+    const std::vector<int32_t> ids = encode(text, fmt::format("line {}: ", texts.lines().number()));
     write_line("{\"ids\":" + to_json(ids) + "}");
   }
 }
@@ -115,7 +109,7 @@ void run_train(const TokenizerFlags& flags) {
   static const text::Splitter rule{std::string(text::kGpt2Rule)};
   text::DocumentOptions options = flags.documents;
   options.safe_cut = [](std::string_view text, size_t begin) { return rule.safe_cut(text, begin); };
-  text::BpeTrainer trainer;
+  text::BpeTrainer trainer(flags.vocabulary_size, flags.special_tokens);
   {
     text::DocumentFiles files({flags.files.begin(), flags.files.end()}, options);
     ProgressBar bar("counting words", files.bytes());
@@ -126,10 +120,14 @@ void run_train(const TokenizerFlags& flags) {
   }
   text::Tokenizer tokenizer = [&] {
     ProgressBar bar("merging", static_cast<uint64_t>(flags.vocabulary_size));
-    return trainer.train(flags.vocabulary_size, flags.special_tokens, [&](int64_t pieces) {
+    return trainer.train([&](int64_t pieces) {
       bar.update(static_cast<uint64_t>(pieces), fmt::format("{} pieces", pieces));
     });
   }();
+  if (tokenizer.vocabulary_size() < flags.vocabulary_size) {
+    spdlog::warn("the vocabulary has {} pieces, not {}: every word of the text is a piece already",
+                 tokenizer.vocabulary_size(), flags.vocabulary_size);
+  }
   AtomicFolder folder(flags.out);
   tokenizer.save(folder.path());
   folder.commit();

@@ -5,6 +5,7 @@
 #include <queue>
 
 #include "twofour/base/error.h"
+#include "twofour/base/utf8.h"
 #include "twofour/text/byte_level.h"
 #include "twofour/text/splitter.h"
 #include "twofour/text/tokenizer_files.h"
@@ -122,9 +123,42 @@ class PairTable {
   std::vector<Pair> created_;
 };
 
+// The bytes in the order of the characters that stand for them.
+std::array<int, 256> bytes_by_character() {
+  std::array<int, 256> order;
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [](int a, int b) {
+    return byte_characters()[static_cast<size_t>(a)] < byte_characters()[static_cast<size_t>(b)];
+  });
+  return order;
+}
+
 }  // namespace
 
-BpeTrainer::BpeTrainer() = default;
+BpeTrainer::BpeTrainer(int32_t vocabulary_size, const std::vector<std::string>& special_tokens)
+    : vocabulary_size_(vocabulary_size) {
+  const auto add_name = [&](const std::string& name) {
+    const auto [known, is_new] = ids_.emplace(name, static_cast<int32_t>(names_.size()));
+    if (is_new) names_.push_back(name);
+    return known->second;
+  };
+  for (const std::string& token : special_tokens) {
+    if (token.empty()) fail_usage("--special-token is empty, which no text can hold");
+    if (find_invalid_utf8(token) != std::string::npos) {
+      fail_usage("--special-token \"{}\" is not valid UTF-8", printable(token));
+    }
+    add_name(token);
+  }
+  special_tokens_ = names_.size();
+  for (const int byte : bytes_by_character()) {
+    byte_ids_[static_cast<size_t>(byte)] =
+        add_name(bytes_to_characters(std::string(1, static_cast<char>(byte))));
+  }
+  if (vocabulary_size < static_cast<int32_t>(names_.size())) {
+    fail_usage("--vocab-size {} is too small: the bytes and special tokens alone are {}",
+               vocabulary_size, names_.size());
+  }
+}
 
 void BpeTrainer::add(std::string_view text) {
   static const Splitter splitter{std::string(kGpt2Rule)};
@@ -137,49 +171,33 @@ void BpeTrainer::add(std::string_view text) {
   }
 }
 
-Tokenizer BpeTrainer::train(int32_t vocabulary_size, const std::vector<std::string>& special_tokens,
-                            const std::function<void(int64_t)>& progress) {
-  const auto least = static_cast<int32_t>(256 + special_tokens.size());
-  if (vocabulary_size < least) {
-    fail_usage("--vocab-size {} is too small: the bytes and special tokens alone are {}",
-               vocabulary_size, least);
-  }
-  std::vector<std::string> pieces = special_tokens;
-  std::array<int32_t, 256> byte_ids;
-  std::array<int, 256> order;
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [](int a, int b) {
-    return byte_characters()[static_cast<size_t>(a)] < byte_characters()[static_cast<size_t>(b)];
-  });
-  for (const int byte : order) {
-    byte_ids[static_cast<size_t>(byte)] = static_cast<int32_t>(pieces.size());
-    pieces.emplace_back(1, static_cast<char>(byte));
-  }
+Tokenizer BpeTrainer::train(const std::function<void(int64_t)>& progress) {
+  if (counts_.empty()) fail("the inputs hold no text to learn a vocabulary from");
   // Sorted, so that nothing depends on the order of a hash table.
   std::vector<std::pair<std::string, int64_t>> sorted(counts_.begin(), counts_.end());
   std::sort(sorted.begin(), sorted.end());
   std::vector<Word> words;
   for (const auto& [text, count] : sorted) {
     Word word{{}, count};
-    for (const char byte : text) word.symbols.push_back(byte_ids[static_cast<unsigned char>(byte)]);
+    for (const char byte : text) {
+      word.symbols.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+    }
     words.push_back(std::move(word));
   }
-  std::unordered_map<std::string, int32_t> known;
-  for (size_t id = 0; id < pieces.size(); ++id) known.emplace(pieces[id], static_cast<int32_t>(id));
   PairTable table(std::move(words));
   std::vector<Bpe::Merge> merges;
-  while (static_cast<int32_t>(pieces.size()) < vocabulary_size) {
+  while (static_cast<int32_t>(names_.size()) < vocabulary_size_) {
     const Candidate best = table.pop();
     if (best.count < 1) break;
     const auto [left, right] = best.pair;
-    std::string piece = pieces[static_cast<size_t>(left)] + pieces[static_cast<size_t>(right)];
-    const auto [found, is_new] = known.emplace(piece, static_cast<int32_t>(pieces.size()));
-    if (is_new) pieces.push_back(std::move(piece));
+    std::string name = names_[static_cast<size_t>(left)] + names_[static_cast<size_t>(right)];
+    const auto [known, is_new] = ids_.emplace(name, static_cast<int32_t>(names_.size()));
+    if (is_new) names_.push_back(std::move(name));
     merges.push_back({left, right});
-    table.merge(best.pair, found->second);
-    if (progress) progress(static_cast<int64_t>(pieces.size()));
+    table.merge(best.pair, known->second);
+    if (progress) progress(static_cast<int64_t>(names_.size()));
   }
-  return make_tokenizer(pieces, merges, special_tokens);
+  return make_tokenizer(names_, merges, special_tokens_);
 }
 
 }  // namespace twofour::text

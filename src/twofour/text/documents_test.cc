@@ -172,9 +172,9 @@ class PrepareTest : public ::testing::Test {
  protected:
   PrepareTest() : tokenizer_(make_tokenizer()) {}
   static Tokenizer make_tokenizer() {
-    BpeTrainer trainer;
+    BpeTrainer trainer(300, {"<|endoftext|>"});
     trainer.add("the quick brown fox jumps over the lazy dog, again and again");
-    return trainer.train(300, {"<|endoftext|>"});
+    return trainer.train();
   }
   std::vector<int32_t> tokens(const char* name) {
     const TokenFile file = TokenFile::open(folder_ / "out" / name);

@@ -117,14 +117,17 @@ std::vector<SentencePiece> pieces_of_json(const Tokenizer::Implementation& token
 }  // namespace
 
 MutableTokenizer read_llama2c_tokenizer(const fs::path& path) {
+  const std::string content = read_file(path, kLargestVocabulary);
   SentencePieceModel model;
   model.model_type = SentencePieceModel::kBpe;
   model.remove_extra_whitespaces = false;
-  model.pieces = read_pieces(path, read_file(path, kLargestVocabulary));
+  model.pieces = read_pieces(path, content);
   set_types(path, model);
   check_pieces(path, model.pieces);
-  return make_sentencepiece_tokenizer(path, std::move(model),
-                                      {.fuse_unknown = false, .adds_begin = true});
+  const MutableTokenizer out = make_sentencepiece_tokenizer(
+      path, std::move(model), {.fuse_unknown = false, .adds_begin = true});
+  if (!out->make_tokenizer_json) out->files["tokenizer.bin"] = content;
+  return out;
 }
 
 std::string llama2c_tokenizer(const Tokenizer& tokenizer) {

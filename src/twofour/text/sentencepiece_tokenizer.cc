@@ -7,6 +7,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/utf8.h"
 #include "twofour/text/character_encoder.h"
+#include "twofour/text/tokenizer_class.h"
 #include "twofour/text/vocabulary.h"
 
 namespace twofour::text {
@@ -172,11 +173,14 @@ MutableTokenizer make_sentencepiece_tokenizer(const fs::path& path, SentencePiec
   const auto known = out->files.find("tokenizer_config.json");
   Json config = known == out->files.end() ? Json::object() : parse_object(path, known->second);
   if (!config.contains("add_bos_token")) config["add_bos_token"] = !out->prefix_ids.empty();
-  out->files["tokenizer_config.json"] = sentencepiece_config(model, config).dump(2) + "\n";
+  // tokenizers would put a space behind a user-defined piece too, and knows no bare characters.
+  const bool can_be_json = !has_bare && (out->normalized_tokens.empty() || !model.add_dummy_prefix);
+  config = sentencepiece_config(model, config);
+  if (!can_be_json) config["tokenizer_class"] = class_name(TokenizerClass::kSentencePiece);
+  out->files["tokenizer_config.json"] = config.dump(2) + "\n";
   const auto shared = std::make_shared<const SentencePieceModel>(std::move(model));
   out->sentencepiece = shared;
-  // tokenizers would put a space behind a user-defined piece too, and knows no bare characters.
-  if (!has_bare && (out->normalized_tokens.empty() || !shared->add_dummy_prefix)) {
+  if (can_be_json) {
     out->make_tokenizer_json = [shared, options, prefix = out->prefix_ids,
                                 suffix = out->suffix_ids] {
       return sentencepiece_json(*shared, options.fuse_unknown, prefix, suffix).dump() + "\n";

@@ -52,7 +52,9 @@ void set_infilling_tokens(SpecialTokens& tokens) {
                  {"middle_token", {"▁<MID>"}},
                  {"suffix_token", {"▁<SUF>"}},
                  {"eot_token", {"▁<EOT>"}},
-                 {"fill_token", {"<FILL_ME>"}}};
+                 {"fill_token", {kInfillingToken}}};
+  std::erase_if(roles,
+                [&](const auto& role) { return tokens.roles_set_to_none.contains(role.first); });
   for (const auto& [role, token] : tokens.own_roles) set_own_role(roles, role, token);
   tokens.own_roles = std::move(roles);
 }
@@ -127,6 +129,7 @@ class Reader {
     for (const std::string& key : files_.config_keys) {
       if (!key.ends_with("_token") || is_role(key)) continue;
       const Json& value = config[key];
+      if (value.is_null()) out_.roles_set_to_none.insert(key);
       const bool tagged = value.is_object() && value.value("__type", Json()) == "AddedToken";
       if (!value.is_string() && !tagged) continue;
       set_own_role(tagged ? tagged_roles_ : plain_roles_, key,
@@ -243,6 +246,7 @@ SpecialTokens read_special_tokens(const SpecialTokenFiles& files, const Json& li
 void set_class_tokens(TokenizerClass type, SpecialTokens& tokens) {
   switch (type) {
     case TokenizerClass::kBackend:
+    case TokenizerClass::kSentencePiece:
       return;
     case TokenizerClass::kCodeLlama:
       set_infilling_tokens(tokens);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,11 +26,16 @@ struct NamedToken {
 /// one in which new ones get their ids.
 extern const std::vector<std::string> kTokenRoles;
 
+/// Where CodeLlamaTokenizer infills a text, unless fill_token is set to null.
+inline constexpr const char* kInfillingToken = "<FILL_ME>";
+
 struct SpecialTokens {
   /// By role. A role that is absent has its class's default, one without a token has none.
   std::map<std::string, std::optional<NamedToken>> roles;
-  /// Other fields "…_token", in the files' order.
+  /// Other fields "…_token", in the files' order, and those that tokenizer_config.json sets to
+  /// null.
   std::vector<std::pair<std::string, NamedToken>> own_roles;
+  std::set<std::string> roles_set_to_none;
   /// extra_special_tokens, and additional_special_tokens where it counts only if the former is not
   /// there.
   std::optional<std::vector<NamedToken>> extra, additional;

@@ -74,6 +74,14 @@ void check_utf8(std::string_view text) {
   }
 }
 
+void check_infilling(const Implementation& self, std::string_view text) {
+  if (self.infilling_token.empty() || text.find(self.infilling_token) == std::string_view::npos) {
+    return;
+  }
+  fail("the text holds \"{}\", where CodeLlamaTokenizer infills, which is not supported",
+       printable(self.infilling_token));
+}
+
 // Appends a stretch without tokens, cut into parts of about kParallelBytes.
 void append_stretch(const Implementation& self, std::string_view text, Place place,
                     std::vector<Part>& parts) {
@@ -155,6 +163,7 @@ std::vector<std::vector<int32_t>> Tokenizer::encode_batch(
   std::vector<size_t> ends;  // one past the last part of each text
   for (size_t i = 0; i < texts.size(); ++i) {
     check_utf8(texts[i]);
+    check_infilling(*implementation_, texts[i]);
     const bool goes_on = !continues.empty() && continues[i];
     append_parts(*implementation_, texts[i], goes_on ? Place::kContinuation : Place::kStart, lists,
                  parts);
@@ -222,7 +231,9 @@ std::optional<int32_t> Tokenizer::end_of_text() const { return implementation_->
 std::string Tokenizer::hash() const {
   const Implementation& self = *implementation_;
   Hasher hasher;
-  add_files(self, {"merges.txt", "tokenizer.json", "tokenizer.model", "vocab.json"}, hasher);
+  add_files(self,
+            {"merges.txt", "tokenizer.bin", "tokenizer.json", "tokenizer.model", "vocab.json"},
+            hasher);
   hasher.add(self.changes);
   for (const auto& id : {self.begin_of_text, self.end_of_text}) {
     hasher.add(fmt::format("{} ", id.value_or(-1)));

@@ -73,8 +73,8 @@ class Tokenizer {
   /// document's end (XXH3-128): token files record it.
   std::string hash() const;
 
-  /// Whether `recorded` is this tokenizer's: hash(), or what versions to 0.3 recorded, which saw
-  /// the files of the vocabulary alone.
+  /// Whether `recorded` is this tokenizer's: hash(), or what earlier versions recorded, which saw
+  /// the vocabulary's files alone.
   bool has_hash(std::string_view recorded) const;
 
   /// Writes the files that Hugging Face reads into `folder`: those that it was loaded from, or for

@@ -110,9 +110,9 @@ std::string without_fast(std::string name) {
   return name;
 }
 
-constexpr TokenizerClass kRead[] = {TokenizerClass::kGpt2, TokenizerClass::kGptNeoX,
-                                    TokenizerClass::kQwen2, TokenizerClass::kLlama,
-                                    TokenizerClass::kCodeLlama};
+constexpr TokenizerClass kRead[] = {TokenizerClass::kGpt2,      TokenizerClass::kGptNeoX,
+                                    TokenizerClass::kQwen2,     TokenizerClass::kLlama,
+                                    TokenizerClass::kCodeLlama, TokenizerClass::kSentencePiece};
 
 // Whether transformers knows a class of this name.
 bool is_known(const std::string& name) {
@@ -157,6 +157,8 @@ const char* class_name(TokenizerClass type) {
       return "LlamaTokenizer";
     case TokenizerClass::kCodeLlama:
       return "CodeLlamaTokenizer";
+    case TokenizerClass::kSentencePiece:
+      return "SentencePieceProcessor";
     case TokenizerClass::kBackend:
       break;
   }
@@ -191,6 +193,8 @@ TokenizerClass choose_tokenizer_class(const fs::path& folder, const ClassEvidenc
       return class_of(folder, decides ? registered : named);
     }
   }
+  // transformers has a class for this type, but no config that would lead to it.
+  if (named.empty() && type == "code_llama") return TokenizerClass::kBackend;
   return class_of(folder, named.empty() ? registered : named);
 }
 

@@ -17,6 +17,9 @@ enum class TokenizerClass {
   kQwen2,      ///< Qwen2Tokenizer
   kLlama,      ///< LlamaTokenizer
   kCodeLlama,  ///< CodeLlamaTokenizer
+  /// sentencepiece's own, which transformers does not know: what save() writes for a
+  /// tokenizer.model that tokenizer.json cannot express.
+  kSentencePiece,
 };
 
 /// As a tokenizer_config.json names it.

@@ -1,5 +1,6 @@
 // tokenizer_config.json: which tokens begin and end a text, and whether they are added.
 #include "twofour/base/error.h"
+#include "twofour/base/log.h"
 #include "twofour/text/json_reader.h"
 #include "twofour/text/tokenizer_files.h"
 
@@ -24,6 +25,20 @@ std::optional<int32_t> find_added(const Tokenizer::Implementation& tokenizer,
   return std::nullopt;
 }
 
+// The token that the config names for a role. One that a single file lacks is another file's.
+std::optional<int32_t> find_role(const fs::path& path, const Json& config, const char* role,
+                                 const Tokenizer::Implementation& tokenizer) {
+  const std::string content = token_content(path, config, role);
+  const auto id = find_added(tokenizer, {content});
+  if (!id && !content.empty()) {
+    spdlog::warn(
+        "\"{}\" names the {} \"{}\", which the file beside it lacks: give the folder, so "
+        "that all files are read",
+        path.string(), role, printable(content));
+  }
+  return id;
+}
+
 }  // namespace
 
 void read_tokenizer_config(const fs::path& neighbour, Tokenizer::Implementation& out) {
@@ -32,8 +47,8 @@ void read_tokenizer_config(const fs::path& neighbour, Tokenizer::Implementation&
   if (!neighbour.empty() && fs::exists(path)) {
     const std::string content = read_file(path, kLargestSettings);
     const Json config = parse_object(path, content);
-    begin = find_added(out, {token_content(path, config, "bos_token")});
-    end = find_added(out, {token_content(path, config, "eos_token")});
+    begin = find_role(path, config, "bos_token", out);
+    end = find_role(path, config, "eos_token", out);
     // transformers 5 lets the template of a tokenizer.json decide, whatever the flags say.
     const bool adds_begin = read_flag(path, config, "add_bos_token", false);
     const bool adds_end = read_flag(path, config, "add_eos_token", false);

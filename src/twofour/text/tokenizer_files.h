@@ -32,6 +32,7 @@ struct Tokenizer::Implementation {
   std::optional<int32_t> begin_of_text, end_of_text;
   std::vector<int32_t> prefix_ids, suffix_ids;
   int32_t vocabulary_size = 0;
+  std::string infilling_token;               ///< no text may hold it; empty for none
   std::map<std::string, std::string> files;  ///< file name -> content, as save() writes them
   /// What decides ids and does not stand in the vocabulary's files: for hash().
   std::string changes;
@@ -50,11 +51,10 @@ MutableTokenizer read_tokenizer_json(const std::filesystem::path& path, const Js
 /// A tokenizer.json, with the tokenizer_config.json beside it.
 MutableTokenizer read_tokenizer_json(const std::filesystem::path& path);
 
-/// A tokenizer with GPT-2's rule from pieces by id (special tokens as their text) and merges by
-/// rank.
+/// A tokenizer with GPT-2's rule from pieces by id, as a vocabulary writes them, and merges by
+/// rank. The first `special_tokens` pieces are special, the first one begins and ends documents.
 Tokenizer make_tokenizer(const std::vector<std::string>& pieces,
-                         const std::vector<Bpe::Merge>& merges,
-                         const std::vector<std::string>& special_tokens);
+                         const std::vector<Bpe::Merge>& merges, size_t special_tokens);
 
 /// begin_of_text and end_of_text, or the usual names for either that is not given.
 void set_usual_tokens(std::optional<int32_t> begin, std::optional<int32_t> end,

@@ -5,8 +5,10 @@
 #include "twofour/base/error.h"
 #include "twofour/base/log.h"
 #include "twofour/text/added_vocabulary.h"
+#include "twofour/text/llama2c_tokenizer.h"
 #include "twofour/text/sentencepiece_document.h"
 #include "twofour/text/sentencepiece_model.h"
+#include "twofour/text/sentencepiece_tokenizer.h"
 #include "twofour/text/special_tokens.h"
 #include "twofour/text/tokenizer_class.h"
 #include "twofour/text/tokenizer_documents.h"
@@ -48,7 +50,8 @@ Sources read_sources(const fs::path& folder) {
     if (sources.holds(name)) sources.read(name);
   }
   if (sources.holds("config.json")) {
-    sources.config = parse_object(folder / "config.json", read_file(folder / "config.json", kLargestSettings));
+    sources.config =
+        parse_object(folder / "config.json", read_file(folder / "config.json", kLargestSettings));
   }
   sources.options = special.config.is_null() ? Json::object() : special.config;
   return sources;
@@ -85,7 +88,7 @@ ClassOptions read_class_options(const Sources& sources, TokenizerClass type,
                                        "add_prefix_space", spaces);
   options.legacy = is_true(sources.options, "legacy");
   const NamedToken* unknown = tokens.find("unk_token");
-  options.unknown_token = unknown ? unknown->content : "";
+  options.unknown_token = unknown ? unknown->content : "None";  // as Python writes it
   return options;
 }
 
@@ -148,14 +151,16 @@ Resolved resolve_json(Sources& sources, TokenizerClass type, Json json) {
   if (!listed.is_array() && !listed.is_null())
     refuse(resolved.path, "its added_tokens are no list");
   resolved.tokens = read_special_tokens(sources.special, listed);
-  const Json padding = json.value("padding", Json());
-  if (padding.is_object() && padding.value("pad_token", Json()).is_string()) {
-    resolved.tokens.set_default("pad_token", padding["pad_token"].get<std::string>());
-  }
   resolved.stated = without_vocabulary(json);
   set_class_tokens(type, resolved.tokens);
+  const Json padding = json.value("padding", Json());
+  if (type != TokenizerClass::kGpt2 && padding.is_object() &&
+      padding.value("pad_token", Json()).is_string()) {
+    resolved.tokens.set_default("pad_token", padding["pad_token"].get<std::string>());
+  }
   const ClassOptions options = read_class_options(sources, type, resolved.tokens);
   const bool as_it_is = type == TokenizerClass::kBackend ||
+                        type == TokenizerClass::kSentencePiece ||
                         (type == TokenizerClass::kLlama && says_the_same(json, options));
   resolved.document =
       as_it_is ? std::move(json) : rebuild(resolved.path, type, options, std::move(json));
@@ -283,7 +288,8 @@ void set_post_processor(const Sources& sources, TokenizerClass type, const Resol
     std::vector<std::pair<std::string, int32_t>> list;
     const NamedToken* token = resolved.tokens.find(role);
     const fs::path path = sources.folder / "tokenizer_config.json";
-    const bool adds = from_json ? otherwise : read_flag(path, options, field, otherwise);
+    const bool is_given = !from_json && options.contains(field);
+    const bool adds = is_given ? read_flag(path, options, field, false) : otherwise;
     const auto id = token && adds ? vocabulary.find(token->content) : std::nullopt;
     if (id) list.emplace_back(token->content, *id);
     return list;
@@ -390,6 +396,12 @@ MutableTokenizer read_tokenizer_folder(const fs::path& folder) {
     json = parse_object(folder / "tokenizer.json", content);
   }
   TokenizerClass type = choose_tokenizer_class(folder, evidence);
+  if (json.is_null() && type == TokenizerClass::kSentencePiece) {
+    if (sources.holds("tokenizer.model")) {
+      return read_sentencepiece_tokenizer(folder / "tokenizer.model");
+    }
+    if (sources.holds("tokenizer.bin")) return read_llama2c_tokenizer(folder / "tokenizer.bin");
+  }
   const auto pair = find_pair(sources);
   if (json.is_null() && pair && !sources.holds("tokenizer.model") &&
       !names_tokenizer_class(evidence)) {
@@ -406,6 +418,10 @@ MutableTokenizer read_tokenizer_folder(const fs::path& folder) {
   keep_class(sources, type, std::move(evidence));
   out->files = std::move(sources.files);
   out->sentencepiece = resolved.sentencepiece;
+  if (type == TokenizerClass::kCodeLlama &&
+      !resolved.tokens.roles_set_to_none.contains("fill_token")) {
+    out->infilling_token = kInfillingToken;
+  }
   out->model_beside = folder / "tokenizer.model";
   return out;
 }

@@ -20,9 +20,9 @@ namespace {
 using testing::TemporaryFolder;
 
 Tokenizer train_on(std::string_view text, int32_t size) {
-  BpeTrainer trainer;
+  BpeTrainer trainer(size, {"<|endoftext|>"});
   trainer.add(text);
-  return trainer.train(size, {"<|endoftext|>"});
+  return trainer.train();
 }
 
 std::string random_text(std::mt19937& random, size_t characters) {
@@ -154,6 +154,27 @@ TEST(BpeTrainer, merges_the_most_frequent_pairs_first_and_is_deterministic) {
   EXPECT_EQ(first.encode(" aaab").size(), 1u);
   EXPECT_EQ(train_on("ab", 100000).vocabulary_size(), 258) << "no pair is left";
   EXPECT_THAT_ERROR(train_on("ab", 256), "--vocab-size 256 is too small");
+}
+
+TEST(BpeTrainer, a_special_token_that_is_a_bytes_piece_is_one_piece) {
+  const TemporaryFolder folder;
+  BpeTrainer trainer(275, {"<|endoftext|>", "|", "a", "<|endoftext|>", "the"});
+  trainer.add("the cat|the cat sat on the mat");
+  const Tokenizer tokenizer = trainer.train();
+  EXPECT_EQ(tokenizer.encode("|a|the"), (std::vector<int32_t>{1, 2, 1, 3}));
+  EXPECT_EQ(tokenizer.encode("<|endoftext|>"), std::vector<int32_t>{0});
+  tokenizer.save(folder.path());
+  const Tokenizer loaded = Tokenizer::load(folder.path());
+  EXPECT_EQ(loaded.encode("a cat|the"), tokenizer.encode("a cat|the"));
+  EXPECT_EQ(loaded.decode(loaded.encode("a cat|the")), "a cat|the");
+}
+
+TEST(BpeTrainer, special_tokens_that_no_text_can_hold_are_refused) {
+  EXPECT_THAT_ERROR(BpeTrainer(300, {""}), "--special-token is empty");
+  EXPECT_THAT_ERROR(BpeTrainer(300, {"\xff"}), "is not valid UTF-8");
+  EXPECT_THAT_ERROR(BpeTrainer(257, {"<a>", "<b>"}), "bytes and special tokens alone are 258");
+  EXPECT_NO_THROW(BpeTrainer(257, {"<a>", "b", "<a>"}));
+  EXPECT_THAT_ERROR(BpeTrainer(300, {}).train(), "hold no text");
 }
 
 TEST(Tokenizer, saving_and_loading_keeps_every_id) {
