@@ -10,6 +10,7 @@
 
 #include "twofour/text/added_tokens.h"
 #include "twofour/text/bpe.h"
+#include "twofour/text/json_reader.h"
 #include "twofour/text/part_encoder.h"
 #include "twofour/text/sentencepiece_model.h"
 #include "twofour/text/tokenizer.h"
@@ -40,7 +41,11 @@ struct Tokenizer::Implementation {
 
 using MutableTokenizer = std::shared_ptr<Tokenizer::Implementation>;
 
-/// tokenizer.json.
+/// What a document in the format of tokenizer.json means, whatever lies beside it; `path` is named
+/// in errors. Sets neither files nor the tokens that begin and end a text.
+MutableTokenizer read_tokenizer_json(const std::filesystem::path& path, const Json& json);
+
+/// A tokenizer.json, with the tokenizer_config.json beside it.
 MutableTokenizer read_tokenizer_json(const std::filesystem::path& path);
 
 /// GPT-2's pair of files.

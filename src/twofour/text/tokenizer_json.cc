@@ -119,10 +119,8 @@ std::unique_ptr<PartEncoder> read_character_model(const fs::path& path, const Js
 
 }  // namespace
 
-MutableTokenizer read_tokenizer_json(const fs::path& path) {
+MutableTokenizer read_tokenizer_json(const fs::path& path, const Json& json) {
   auto out = std::make_shared<Tokenizer::Implementation>();
-  const std::string content = read_file(path);
-  const Json json = parse_object(path, content);
   if (!json.contains("model") || type_of(json["model"]) != "BPE") {
     refuse(path, "its model is not BPE, the only kind that is supported");
   }
@@ -148,6 +146,12 @@ MutableTokenizer read_tokenizer_json(const fs::path& path) {
   out->strip = components.strip;
   out->prefix_ids = components.prefix_ids;
   out->suffix_ids = components.suffix_ids;
+  return out;
+}
+
+MutableTokenizer read_tokenizer_json(const fs::path& path) {
+  const std::string content = read_file(path);
+  const MutableTokenizer out = read_tokenizer_json(path, parse_object(path, content));
   out->files["tokenizer.json"] = content;
   out->model_beside = path.parent_path() / "tokenizer.model";
   read_tokenizer_config(path, *out);
