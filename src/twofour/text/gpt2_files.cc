@@ -18,6 +18,11 @@ constexpr const char* kSpecialTokenFiles[] = {"special_tokens_map.json", "added_
 void set_gpt2_encoder(const fs::path& path, std::vector<std::string> pieces,
                       const std::vector<Bpe::Merge>& merges, Tokenizer::Implementation& out) {
   out.vocabulary_size = static_cast<int32_t>(pieces.size());
+  out.decoder = {{DecodeStep::kByteLevel}};
+  for (const std::string& piece : pieces) {
+    out.pieces.emplace_back();
+    if (!piece.empty()) out.pieces.back() = bytes_to_characters(piece);
+  }
   try {
     auto bpe = std::make_unique<Bpe>(std::move(pieces), merges, /*ignore_merges=*/false);
     out.encoder =
