@@ -1,7 +1,7 @@
 """Tokenizer folders against transformers' AutoTokenizer, which defines what they mean."""
 
+import array
 import collections
-import copy
 import io
 import json
 import os
@@ -318,6 +318,46 @@ def program():
                               input=input, check=check)
 
     return call
+
+
+def test_llama2s_file_keeps_its_normalizer(program, shared, tmp_path):
+    """With `legacy` true, which says what the file says; otherwise the class of transformers 5 decides."""
+    source = shared / "data" / "tokenizers" / "llama2"
+    texts = [" the", "  the", "the</s> a", "the</s>a", "\u2581the", "", " "]
+    lines = [{"text": text} for text in texts]
+    config = json.loads((source / "tokenizer_config.json").read_text())
+    for legacy in (True, False):
+        folder = tmp_path / str(legacy)
+        folder.mkdir()
+        (folder / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
+        (folder / "tokenizer_config.json").write_text(json.dumps({**config, "legacy": legacy}))
+        ours, _ = run(program, "encode", "--jsonl", "--tokenizer", folder, lines=lines)
+        raw = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        as_file = [raw.encode(text, add_special_tokens=False).ids for text in texts]
+        as_class = AutoTokenizer.from_pretrained(folder)(texts, add_special_tokens=False).input_ids
+        assert as_file != as_class
+        assert [line["ids"] for line in ours] == (as_file if legacy else as_class)
+
+
+def test_the_end_token_of_documents_is_the_folders(program, sentencepiece_models, tmp_path):
+    """Also one that the vocabulary lacks: it gets an id, and a warning says so."""
+    folder = tmp_path / "tok"
+    folder.mkdir()
+    (folder / "tokenizer.model").write_bytes(sentencepiece_models[1][1])
+    (tmp_path / "text.jsonl").write_text('{"text": "the cat"}\n{"text": "sat"}\n')
+    for config, listed in (({"eos_token": "<|im_end|>"}, False), ({"eos_token": "<|im_end|>"}, True), ({}, False)):
+        config = {"tokenizer_class": "LlamaTokenizer", **config}
+        if listed:
+            config["added_tokens_decoder"] = {"360": {"content": "<|im_end|>", "special": True}}
+        (folder / "tokenizer_config.json").write_text(json.dumps(config))
+        done = program("data", tmp_path / "text.jsonl", "--tokenizer", folder, "--out", tmp_path / "data",
+                       "--val-fraction", "0")
+        ids = array.array("H", (tmp_path / "data" / "train.bin").read_bytes())
+        end = AutoTokenizer.from_pretrained(folder).eos_token_id
+        assert ids[-1] == end and list(ids).count(end) == 2
+        warned = f'lacks the eos_token "<|im_end|>": it gets the id {end}, as in transformers' in done.stderr
+        assert warned == (len(config) == 2), done.stderr
+        assert (tmp_path / "data" / "tokenizer" / "tokenizer.model").exists()
 
 
 def compare(seeds, byte_level, sentencepiece_models, tmp_path, program):

@@ -202,6 +202,7 @@ void run_generate(const GenerateFlags& flags) {
   };
   const model::GenerateResult result =
       model::generate(model, prompt.ids, options_of(flags, prompt, special), on_token);
+  if (decoder) stream.add(decoder->finish());
   stream.finish();
   Json stats = stats_of(result, weights, prompt.ids.size());
   if (flags.stats && weights.packed_layers > 0) {
