@@ -1,5 +1,6 @@
 // tokenizer.json, and text through what it describes.
 #include "twofour/text/byte_level_encoder.h"
+#include "twofour/text/decoder.h"
 #include "twofour/text/tokenizer_files.h"
 
 #include "fuzz.h"
@@ -19,6 +20,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::check(id >= 0 && id < tokenizer.vocabulary_size(), "ids lie in the vocabulary");
   }
   const std::string decoded = tokenizer.decode(ids);
+  text::Decoder decoder(tokenizer);
+  std::string streamed;
+  for (const int32_t id : ids) streamed += decoder.add(id);
+  streamed += decoder.finish();
+  fuzz::check(streamed == decoded, "decoding one id at a time is decoding all");
   fuzz::check(!lossless || decoded == input.tail, "byte-level text decodes to itself");
   return 0;
 }

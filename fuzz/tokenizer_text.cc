@@ -67,6 +67,7 @@ void round_trip(const text::Tokenizer& tokenizer, std::string_view text, bool lo
   text::Decoder decoder(tokenizer);
   std::string streamed;
   for (const int32_t id : ids) streamed += decoder.add(id);
+  streamed += decoder.finish();
   fuzz::check(streamed == decoded, "decoding one id at a time is decoding all");
   const size_t cut = tokenizer.safe_cut(text, text.size() / 2);
   if (cut == std::string_view::npos) return;

@@ -97,6 +97,7 @@ Continuation GenerateSession::continue_prompt(const Prompt& prompt, uint32_t sam
     const bool is_open = !decoder || stream.add(decoder->add(static_cast<int32_t>(id)));
     return is_open && goes_on();
   });
+  if (decoder) stream.add(decoder->finish());
   stream.finish();
   made.text = stream.text();
   return made;

@@ -32,18 +32,11 @@ std::string with_plain_spaces(std::string piece) {
 }
 
 CharacterEncoder::CharacterEncoder(CharacterBpeParts parts, SpaceRule rule)
-    : bpe_(std::move(parts)), rule_(rule) {
-  const CharacterBpeParts& known = bpe_.parts();
-  for (const std::string& piece : known.pieces) decoded_.push_back(with_plain_spaces(piece));
-  if (known.bytes) {
-    for (size_t byte = 0; byte < 256; ++byte) {
-      decoded_[static_cast<size_t>((*known.bytes)[byte])] = std::string(1, static_cast<char>(byte));
-    }
-  }
-}
+    : bpe_(std::move(parts)), rule_(rule) {}
 
-std::string_view CharacterEncoder::apply(std::string_view part, Place place,
-                                         std::string& buffer) const {
+std::string_view CharacterEncoder::apply(Stretch stretch, std::string& buffer) const {
+  const Place place = stretch.place;
+  std::string_view part = stretch.text;
   if (rule_.collapse) part.remove_prefix(std::min(part.find_first_not_of(' '), part.size()));
   if (part.empty()) return part;
   const bool has_space = part.starts_with(' ') || part.starts_with(kSpaceSymbol);
@@ -70,15 +63,15 @@ std::string_view CharacterEncoder::apply(std::string_view part, Place place,
   return buffer;
 }
 
-std::string_view CharacterEncoder::normalize(std::string_view part, Place place,
-                                             std::string& buffer) const {
-  return rule_.before_tokens ? apply(part, place, buffer) : part;
+Stretch CharacterEncoder::normalize(Stretch part, std::string& buffer) const {
+  if (!rule_.before_tokens) return part;
+  return {apply(part, buffer), part.place};
 }
 
-void CharacterEncoder::encode(std::string_view text, Place place, WordCache& cache,
+void CharacterEncoder::encode(Stretch normalized, WordCache& cache,
                               std::vector<int32_t>& ids) const {
   std::string buffer;
-  if (!rule_.before_tokens) text = apply(text, place, buffer);
+  const std::string_view text = rule_.before_tokens ? normalized.text : apply(normalized, buffer);
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = bpe_.word_end(text, begin);
     const std::string_view word = text.substr(begin, end - begin);

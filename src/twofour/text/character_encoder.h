@@ -26,24 +26,20 @@ class CharacterEncoder : public PartEncoder {
  public:
   CharacterEncoder(CharacterBpeParts parts, SpaceRule rule);
 
-  std::string_view normalize(std::string_view part, Place place,
-                             std::string& buffer) const override;
+  Stretch normalize(Stretch part, std::string& buffer) const override;
   bool normalizes() const override { return rule_.before_tokens; }
-  void encode(std::string_view normalized, Place place, WordCache& cache,
-              std::vector<int32_t>& ids) const override;
+  void encode(Stretch normalized, WordCache& cache, std::vector<int32_t>& ids) const override;
   size_t safe_cut(std::string_view part, size_t begin) const override;
   bool adds_prefix() const override { return rule_.prefix != SpaceRule::kNone; }
-  const std::string& bytes(int32_t id) const override { return decoded_[static_cast<size_t>(id)]; }
 
   /// The pieces by id, with kSpaceSymbol.
   const std::vector<std::string>& pieces() const { return bpe_.parts().pieces; }
 
  private:
-  std::string_view apply(std::string_view part, Place place, std::string& buffer) const;
+  std::string_view apply(Stretch stretch, std::string& buffer) const;
 
   CharacterBpe bpe_;
   SpaceRule rule_;
-  std::vector<std::string> decoded_;
 };
 
 }  // namespace twofour::text

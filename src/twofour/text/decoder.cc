@@ -1,32 +1,54 @@
 #include "twofour/text/decoder.h"
 
-#include <algorithm>
-
 #include "twofour/base/error.h"
 #include "twofour/text/tokenizer_files.h"
 
 namespace twofour::text {
+namespace {
+
+class Collector : public PieceReceiver {
+ public:
+  explicit Collector(std::shared_ptr<std::string> text) : text_(std::move(text)) {}
+  void add(std::string_view piece) override { *text_ += piece; }
+  void finish() override {}
+
+ private:
+  std::shared_ptr<std::string> text_;
+};
+
+// Null for an id that no piece and no added token has.
+const std::string* find_piece(const Tokenizer::Implementation& tokenizer, int32_t id) {
+  const auto added = tokenizer.decoded_added.find(id);
+  if (added != tokenizer.decoded_added.end()) return &added->second;
+  const auto content = tokenizer.added_content.find(id);
+  if (content != tokenizer.added_content.end()) return &content->second;
+  if (static_cast<size_t>(id) >= tokenizer.pieces.size()) return nullptr;
+  const auto& piece = tokenizer.pieces[static_cast<size_t>(id)];
+  return piece ? &*piece : nullptr;
+}
+
+}  // namespace
 
 Decoder::Decoder(const Tokenizer& tokenizer, bool skip_special)
-    : tokenizer_(tokenizer), skip_special_(skip_special) {}
+    : tokenizer_(tokenizer),
+      skip_special_(skip_special),
+      text_(std::make_shared<std::string>()),
+      steps_(make_decoder(tokenizer.implementation().decoder, std::make_unique<Collector>(text_))) {
+}
 
 std::string_view Decoder::add(int32_t id) {
+  if (id < 0) fail("token id {} is negative", id);
+  text_->clear();
   const Tokenizer::Implementation& tokenizer = tokenizer_.implementation();
-  if (id < 0 || id >= tokenizer.vocabulary_size) {
-    fail("token id {} is outside the vocabulary of {}", id, tokenizer.vocabulary_size);
-  }
   if (skip_special_ && tokenizer.special.count(id)) return {};
-  const auto added = tokenizer.added_content.find(id);
-  std::string_view bytes = added != tokenizer.added_content.end() ? std::string_view(added->second)
-                                                                  : tokenizer.encoder->bytes(id);
-  if (at_start_ && tokenizer.strip != Strip::kNothing && bytes.starts_with(' ')) {
-    const size_t spaces = std::min(bytes.find_first_not_of(' '), bytes.size());
-    bytes.remove_prefix(tokenizer.strip == Strip::kOneSpace ? 1 : spaces);
-    at_start_ = false;
-  } else if (!bytes.empty()) {
-    at_start_ = false;
-  }
-  return bytes;
+  if (const std::string* piece = find_piece(tokenizer, id)) steps_->add(*piece);
+  return *text_;
+}
+
+std::string_view Decoder::finish() {
+  text_->clear();
+  steps_->finish();
+  return *text_;
 }
 
 }  // namespace twofour::text

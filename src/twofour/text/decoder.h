@@ -2,26 +2,35 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <string_view>
 
+#include "twofour/text/decode_steps.h"
 #include "twofour/text/tokenizer.h"
 
 namespace twofour::text {
 
-/// What the calls of add() return, one behind the other, is Tokenizer::decode() of all the ids: a
-/// space is taken away at the start of the text only.
+/// What the calls of add() and then finish() return, one behind the other, is Tokenizer::decode()
+/// of all the ids. It is valid UTF-8.
 class Decoder {
  public:
   /// With `skip_special`, special tokens stand for nothing.
   explicit Decoder(const Tokenizer& tokenizer, bool skip_special = false);
 
-  /// The bytes that `id` adds, valid as long as the decoder. A character may end in the next id.
-  /// Throws for an id outside the vocabulary.
+  /// The text that is certain with `id`, valid until the next call: most often what `id` stands
+  /// for, nothing while a character may go on in the next id. An id without a piece stands for
+  /// nothing. Throws for a negative one.
   std::string_view add(int32_t id);
+
+  /// The rest: what waited for the next id.
+  std::string_view finish();
 
  private:
   Tokenizer tokenizer_;
-  bool skip_special_, at_start_ = true;
+  bool skip_special_;
+  std::shared_ptr<std::string> text_;
+  std::unique_ptr<PieceReceiver> steps_;
 };
 
 }  // namespace twofour::text

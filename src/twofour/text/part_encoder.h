@@ -1,4 +1,4 @@
-// The half of a tokenizer behind its added tokens: text between two of them to ids, ids to bytes.
+// The half of a tokenizer behind its added tokens: text between two of them to ids.
 #pragma once
 
 #include <cstdint>
@@ -17,21 +17,33 @@ enum class Place {
   kContinuation,  ///< behind a part that was cut at safe_cut(): nothing is put before it
 };
 
-/// Immutable; all functions may be called from several threads at once. All text is valid UTF-8.
+/// A part of a text, valid UTF-8, before or behind normalize().
+struct Stretch {
+  std::string_view text;
+  Place place = Place::kStart;
+  /// What begins before this byte counts as the start of the whole text
+  /// (NormalizedText::from_first).
+  size_t from_first = 0;
+
+  /// The part from `begin` to `end`, where it is not all of it between two added tokens.
+  Stretch part(size_t begin, size_t end) const {
+    return {text.substr(begin, end - begin), begin == 0 ? place : Place::kAfterToken,
+            from_first > begin ? from_first - begin : 0};
+  }
+};
+
+/// Immutable; all functions may be called from several threads at once.
 class PartEncoder {
  public:
   virtual ~PartEncoder() = default;
 
-  /// The normalized form of `part`, in which added tokens with "normalized" are looked for: `part`
-  /// itself, or a view of `buffer`.
-  virtual std::string_view normalize(std::string_view part, Place place,
-                                     std::string& buffer) const = 0;
+  /// The normalized form of a part, in which added tokens with "normalized" are looked for: the
+  /// part itself, or a view of `buffer`.
+  virtual Stretch normalize(Stretch part, std::string& buffer) const = 0;
   virtual bool normalizes() const = 0;  ///< false: normalize() gives back what it gets
 
-  /// Appends the ids of a part of normalized text; `cache` remembers words, one for each thread and
-  /// encoder.
-  virtual void encode(std::string_view normalized, Place place, WordCache& cache,
-                      std::vector<int32_t>& ids) const = 0;
+  /// Appends the ids of normalized text; `cache` remembers words, one for each thread and encoder.
+  virtual void encode(Stretch normalized, WordCache& cache, std::vector<int32_t>& ids) const = 0;
 
   /// The first place in [begin, part.size()) known to be one where the part can be cut without
   /// changing any id, if the rest is encoded as kContinuation; npos when there is none.
@@ -39,9 +51,6 @@ class PartEncoder {
 
   /// Whether kStart and kAfterToken may give other ids than kContinuation.
   virtual bool adds_prefix() const = 0;
-
-  /// What `id` decodes to; empty for an id without a piece.
-  virtual const std::string& bytes(int32_t id) const = 0;
 };
 
 }  // namespace twofour::text

@@ -8,6 +8,7 @@
 #include "twofour/base/utf8.h"
 #include "twofour/text/character_encoder.h"
 #include "twofour/text/tokenizer_class.h"
+#include "twofour/text/tokenizer_json_components.h"
 #include "twofour/text/vocabulary.h"
 
 namespace twofour::text {
@@ -164,7 +165,8 @@ MutableTokenizer make_sentencepiece_tokenizer(const fs::path& path, SentencePiec
   const SpaceRule rule = space_rule(model);
   out->encoder = std::make_unique<CharacterEncoder>(std::move(parts), rule);
   out->vocabulary_size = static_cast<int32_t>(model.pieces.size());
-  out->strip = model.add_dummy_prefix ? Strip::kOneSpace : Strip::kNothing;
+  for (const SentencePiece& piece : model.pieces) out->pieces.emplace_back(piece.text);
+  out->decoder = read_decoder(path, {{"decoder", decoder_json(rule)}});
   add_tokens(model, *out);
   out->begin_of_text = control_id(model, model.begin_id);
   out->end_of_text = control_id(model, model.end_id);

@@ -1,12 +1,10 @@
 #include "twofour/text/splitter.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <array>
+#include <cassert>
+#include <vector>
 
-#include <pcre2.h>
-
-#include "twofour/base/error.h"
 #include "twofour/base/utf8.h"
+#include "twofour/text/unicode_properties.h"
 
 namespace twofour::text {
 
@@ -21,195 +19,138 @@ const std::string_view kQwen2Rule =
 
 namespace {
 
-// Unicode's White_Space. PCRE2's own \s also takes U+180E.
-constexpr std::string_view kWhiteSpace =
-    R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+enum Kind : unsigned char { kOther, kLetter, kNumber, kSpace };
 
-std::string with_unicode_white_space(std::string_view rule) {
-  std::string out;
-  bool in_class = false;
-  for (size_t i = 0; i < rule.size(); ++i) {
-    const char next = i + 1 < rule.size() ? rule[i + 1] : '\0';
-    if (rule[i] == '\\' && (next == 's' || (next == 'S' && !in_class))) {
-      const char* open = in_class ? "" : next == 's' ? "[" : "[^";
-      out += open + std::string(kWhiteSpace) + (in_class ? "" : "]");
-      ++i;
-    } else if (rule[i] == '\\') {
-      out += rule.substr(i, 2);
-      ++i;
-    } else {
-      if (rule[i] == '[') in_class = true;
-      if (rule[i] == ']') in_class = false;
-      out += rule[i];
+std::vector<unsigned char> make_kinds() {
+  std::vector<unsigned char> kinds(0x110000, kOther);
+  for (char32_t code = 0; code < kinds.size(); ++code) {
+    if (letters().contains(code)) kinds[code] = kLetter;
+    if (numbers().contains(code)) kinds[code] = kNumber;
+    if (white_space().contains(code)) kinds[code] = kSpace;
+  }
+  return kinds;
+}
+
+// Text with the kinds of its characters.
+struct Scanner {
+  std::string_view text;
+  const unsigned char* kinds;
+
+  struct Character {
+    unsigned char kind;
+    size_t length;
+  };
+  Character at(size_t place) const {
+    const auto byte = static_cast<unsigned char>(text[place]);
+    if (byte < 0x80) return {kinds[byte], 1};
+    const size_t length = byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+    return {kinds[decode_utf8(text.substr(place), length)], length};
+  }
+  bool is_kind(size_t place, Kind kind) const {
+    return place < text.size() && at(place).kind == kind;
+  }
+  bool is_line_end(size_t place) const { return text[place] == '\r' || text[place] == '\n'; }
+
+  size_t run_end(size_t place, unsigned char kind) const {
+    while (place < text.size()) {
+      const Character next = at(place);
+      if (next.kind != kind) break;
+      place += next.length;
     }
+    return place;
   }
-  return out;
-}
 
-enum Class : uint8_t { kOther, kLetter, kNumber, kSpace, kNotAscii };
-
-constexpr std::array<uint8_t, 256> make_classes() {
-  std::array<uint8_t, 256> classes{};
-  for (int c = 0; c < 256; ++c) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    const bool space = c == ' ' || (c >= '\t' && c <= '\r');
-    classes[static_cast<size_t>(c)] = c >= 0x80              ? kNotAscii
-                                      : letter               ? kLetter
-                                      : c >= '0' && c <= '9' ? kNumber
-                                      : space                ? kSpace
-                                                             : kOther;
+  // White space from `begin` to `end`: before a word it leaves its last character to it.
+  size_t without_last(size_t begin, size_t end) const {
+    if (end == text.size()) return end;
+    size_t last = end - 1;
+    while ((static_cast<unsigned char>(text[last]) & 0xc0) == 0x80) --last;
+    return last > begin ? last : end;
   }
-  return classes;
-}
 
-constexpr std::array<uint8_t, 256> kClasses = make_classes();
+  // The length of 's, 't, 're, 've, 'm, 'll or 'd at `begin`, 0 if there is none; `fold` maps
+  // letters.
+  template <class Fold>
+  size_t contraction_length(size_t begin, Fold fold) const {
+    if (text.size() - begin < 2) return 0;
+    const char a = fold(text[begin + 1]);
+    const char b = text.size() - begin > 2 ? fold(text[begin + 2]) : '\0';
+    if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
+    return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
+  }
 
-inline uint8_t class_of(char c) { return kClasses[static_cast<unsigned char>(c)]; }
-
-// The length of a contraction at the start of `text`, 0 if there is none; `fold` maps letters.
-template <class Fold>
-size_t contraction_length(std::string_view text, Fold fold) {
-  if (text.size() < 2) return 0;
-  const char a = fold(text[1]), b = text.size() > 2 ? fold(text[2]) : '\0';
-  if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
-  return (a == 'r' && b == 'e') || (a == 'v' && b == 'e') || (a == 'l' && b == 'l') ? 3 : 0;
-}
-
-// GPT-2's rule as far as ASCII decides it; 0 when a byte above 0x7f has a say.
-size_t gpt2_piece_end(std::string_view text, size_t begin) {
-  const size_t size = text.size();
-  size_t at = begin;
-  if (text[at] == '\'') {
-    if (const size_t length = contraction_length(text.substr(at), [](char c) { return c; })) {
-      return at + length;
+  size_t gpt2_end(size_t begin) const {
+    if (text[begin] == '\'') {
+      const size_t length = contraction_length(begin, [](char c) { return c; });
+      if (length) return begin + length;
     }
+    const bool takes_next = text[begin] == ' ' && begin + 1 < text.size();
+    if (takes_next && at(begin + 1).kind != kSpace) ++begin;
+    const Character first = at(begin);
+    const size_t end = run_end(begin + first.length, first.kind);
+    return first.kind == kSpace ? without_last(begin, end) : end;
   }
-  if (text[at] == ' ' && at + 1 < size && class_of(text[at + 1]) != kSpace) ++at;
-  const uint8_t kind = class_of(text[at]);
-  if (kind == kNotAscii) return 0;
-  size_t end = at + 1;
-  while (end < size && class_of(text[end]) == kind) ++end;
-  if (end < size && class_of(text[end]) == kNotAscii) return 0;
-  // White space before a word leaves its last character to it.
-  if (kind == kSpace && end < size && end - at > 1) --end;
-  return end;
-}
 
-// The end of the characters of one kind from `at` on; 0 when a byte above 0x7f ends them.
-size_t run_end(std::string_view text, size_t at, uint8_t kind) {
-  while (at < text.size() && class_of(text[at]) == kind) ++at;
-  return at < text.size() && class_of(text[at]) == kNotAscii ? 0 : at;
-}
+  // White space at `begin` that no letter takes along.
+  size_t llama3_space_end(size_t begin) const {
+    const size_t end = run_end(begin, kSpace);
+    const size_t line_end = text.substr(begin, end - begin).find_last_of("\r\n");
+    return line_end == std::string_view::npos ? without_last(begin, end) : begin + line_end + 1;
+  }
 
-// White space at `begin` that no letter takes along.
-size_t llama3_space_end(std::string_view text, size_t begin) {
-  const size_t end = run_end(text, begin, kSpace);
-  if (end == 0) return 0;
-  const size_t newline = text.substr(0, end).find_last_of("\r\n");
-  if (newline != std::string_view::npos && newline >= begin) return newline + 1;
-  // White space before a word leaves its last character to it.
-  return end < text.size() && end - begin > 1 ? end - 1 : end;
-}
-
-// LLaMA-3's rule, with numbers of at most `digits`, as far as ASCII decides it; 0 when a byte above
-// 0x7f has a say.
-size_t llama3_piece_end(std::string_view text, size_t begin, size_t digits) {
-  const uint8_t kind = class_of(text[begin]);
-  const uint8_t next = begin + 1 < text.size() ? class_of(text[begin + 1]) : uint8_t{kSpace};
-  if (kind == kNotAscii || (next == kNotAscii && kind != kNumber)) return 0;
-  if (text[begin] == '\'') {
-    const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
-    // Case folding takes U+017F for an s: after an apostrophe no second byte is above 0x7f here.
-    if (const size_t length = contraction_length(text.substr(begin), lower)) return begin + length;
+  // With numbers of at most `digits`.
+  size_t llama3_end(size_t begin, size_t digits) const {
+    const Character first = at(begin);
+    const size_t next = begin + first.length;
+    if (text[begin] == '\'') {
+      const auto lower = [](char c) {
+        return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+      };
+      if (const size_t length = contraction_length(begin, lower)) return begin + length;
+      if (text.substr(next).starts_with("\xc5\xbf")) return next + 2;  // U+017F, a form of s
+    }
+    if (first.kind == kLetter) return run_end(next, kLetter);
+    if (first.kind == kNumber) {
+      size_t end = next;
+      while (--digits > 0 && is_kind(end, kNumber)) end += at(end).length;
+      return end;
+    }
+    if (!is_line_end(begin) && is_kind(next, kLetter)) return run_end(next, kLetter);
+    if (first.kind == kSpace && !(text[begin] == ' ' && is_kind(next, kOther))) {
+      return llama3_space_end(begin);
+    }
+    size_t end = run_end(next, kOther);
+    while (end < text.size() && is_line_end(end)) ++end;
+    return end;
   }
-  if (kind == kLetter) return run_end(text, begin, kLetter);
-  if (kind == kNumber) {
-    size_t end = begin + 1;
-    while (end < text.size() && end - begin < digits && class_of(text[end]) == kNumber) ++end;
-    const bool open = end < text.size() && end - begin < digits;
-    return open && class_of(text[end]) == kNotAscii ? 0 : end;
-  }
-  const bool line_end = text[begin] == '\r' || text[begin] == '\n';
-  if (next == kLetter && !line_end) return run_end(text, begin + 1, kLetter);
-  if (kind == kSpace && !(text[begin] == ' ' && next == kOther)) {
-    return llama3_space_end(text, begin);
-  }
-  size_t end = run_end(text, begin + (kind == kSpace), kOther);
-  if (end == 0) return 0;
-  while (end < text.size() && (text[end] == '\r' || text[end] == '\n')) ++end;
-  return end;
-}
+};
 
 }  // namespace
 
-struct Splitter::Pattern {
-  pcre2_code* code = nullptr;
-  ~Pattern() { pcre2_code_free(code); }
-};
-
-Splitter::Splitter(const std::string& rule)
-    : pattern_(std::make_unique<Pattern>()),
-      scanner_(rule == kGpt2Rule     ? Scanner::kGpt2
-               : rule == kLlama3Rule ? Scanner::kLlama3
-               : rule == kQwen2Rule  ? Scanner::kQwen2
-                                     : Scanner::kNone) {
-  const std::string translated = with_unicode_white_space(rule);
-  int error = 0;
-  PCRE2_SIZE offset = 0;
-  pattern_->code =
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                    PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK, &error, &offset, nullptr);
-  if (!pattern_->code) {
-    PCRE2_UCHAR message[120] = {};
-    pcre2_get_error_message(error, message, sizeof message);
-    fail("the splitting rule \"{}\" is not understood: {}", printable(rule),
-         reinterpret_cast<const char*>(message));
-  }
-  pcre2_jit_compile(pattern_->code, PCRE2_JIT_COMPLETE);
+bool Splitter::knows(std::string_view rule) {
+  return rule == kGpt2Rule || rule == kLlama3Rule || rule == kQwen2Rule;
 }
 
-Splitter::~Splitter() = default;
+Splitter::Splitter(std::string_view rule)
+    : rule_(rule == kGpt2Rule     ? Rule::kGpt2
+            : rule == kLlama3Rule ? Rule::kLlama3
+                                  : Rule::kQwen2) {
+  assert(knows(rule));
+  static const std::vector<unsigned char> kKinds = make_kinds();
+  kinds_ = kKinds.data();
+}
 
 size_t Splitter::piece_end(std::string_view text, size_t begin) const {
-  size_t end = 0;
-  switch (scanner_) {
-    case Scanner::kGpt2:
-      end = gpt2_piece_end(text, begin);
-      break;
-    case Scanner::kLlama3:
-      end = llama3_piece_end(text, begin, 3);
-      break;
-    case Scanner::kQwen2:
-      end = llama3_piece_end(text, begin, 1);
-      break;
-    case Scanner::kNone:
-      break;
-  }
-  if (end) return end;
-  return match_end(text, begin);
-}
-
-size_t Splitter::match_end(std::string_view text, size_t begin) const {
-  struct FreeMatch {
-    void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
-  };
-  thread_local const std::unique_ptr<pcre2_match_data, FreeMatch> match(
-      pcre2_match_data_create(1, nullptr));
-  const int found = pcre2_match(pattern_->code, reinterpret_cast<PCRE2_SPTR>(text.data()),
-                                text.size(), begin, PCRE2_NO_UTF_CHECK, match.get(), nullptr);
-  if (found < 0 && found != PCRE2_ERROR_NOMATCH) {
-    fail("splitting the text failed at byte {} (PCRE2 error {})", begin, found);
-  }
-  if (found == PCRE2_ERROR_NOMATCH) return text.size();
-  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match.get());
-  // What lies before the match, or an empty match, is a piece of its own.
-  if (range[0] > begin) return range[0];
-  return range[1] > begin ? range[1] : begin + utf8_sequence_length(text.substr(begin));
+  const Scanner scanner{text, kinds_};
+  if (rule_ == Rule::kGpt2) return scanner.gpt2_end(begin);
+  return scanner.llama3_end(begin, rule_ == Rule::kLlama3 ? 3 : 1);
 }
 
 size_t Splitter::safe_cut(std::string_view text, size_t begin) const {
-  if (scanner_ == Scanner::kNone) return std::string_view::npos;
-  const auto is_solid = [](char c) { return class_of(c) != kSpace && class_of(c) != kNotAscii; };
+  const auto is_solid = [&](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < 0x80 && kinds_[byte] != kSpace;
+  };
   for (size_t at = text.find('\n', begin); at != std::string_view::npos;
        at = text.find('\n', at + 1)) {
     if (at > 0 && at + 1 < text.size() && is_solid(text[at - 1]) && is_solid(text[at + 1])) {

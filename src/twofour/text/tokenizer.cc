@@ -39,30 +39,25 @@ WordCache& cache_for(uint64_t owner) {
 
 // A stretch of text between added tokens, or a part of one, and the added token behind it.
 struct Part {
-  std::string_view text;
-  Place place = Place::kStart;
-  std::optional<int32_t> token;
-  std::vector<int32_t> ids;
+  Stretch stretch;
+  std::optional<int32_t> token = {};
+  std::vector<int32_t> ids = {};
 };
 
 void encode_part(const Implementation& self, Part& part) {
-  if (!part.text.empty()) {
+  if (!part.stretch.text.empty()) {
     WordCache& cache = cache_for(self.serial);
     std::string buffer;
-    std::string_view text = self.encoder->normalize(part.text, part.place, buffer);
-    part.ids.reserve(text.size() / 3);
-    Place place = part.place;
-    while (self.encoder->normalizes() && !text.empty()) {
-      const auto found = self.normalized_tokens.find(text, 0);
-      if (!found) break;
-      if (found->begin > 0) {
-        self.encoder->encode(text.substr(0, found->begin), place, cache, part.ids);
+    const Stretch normalized = self.encoder->normalize(part.stretch, buffer);
+    part.ids.reserve(normalized.text.size() / 3);
+    if (self.encoder->normalizes() && !self.normalized_tokens.empty()) {
+      for (const auto& [begin, end, id] : self.normalized_tokens.split(normalized.text)) {
+        id >= 0 ? part.ids.push_back(id)
+                : self.encoder->encode(normalized.part(begin, end), cache, part.ids);
       }
-      part.ids.push_back(found->id);
-      text.remove_prefix(found->end);
-      place = Place::kAfterToken;
+    } else if (!normalized.text.empty()) {
+      self.encoder->encode(normalized, cache, part.ids);
     }
-    if (!text.empty()) self.encoder->encode(text, place, cache, part.ids);
   }
   if (part.token) part.ids.push_back(*part.token);
 }
@@ -83,37 +78,29 @@ void check_infilling(const Implementation& self, std::string_view text) {
 }
 
 // Appends a stretch without tokens, cut into parts of about kParallelBytes.
-void append_stretch(const Implementation& self, std::string_view text, Place place,
-                    std::vector<Part>& parts) {
+void append_stretch(const Implementation& self, Stretch stretch, std::vector<Part>& parts) {
   const bool cuttable = !self.encoder->normalizes() || self.normalized_tokens.empty();
-  while (cuttable && text.size() > 2 * kParallelBytes) {
-    const size_t at = self.encoder->safe_cut(text, kParallelBytes);
+  while (cuttable && stretch.text.size() > 2 * kParallelBytes) {
+    const size_t at = self.encoder->safe_cut(stretch.text, kParallelBytes);
     if (at == std::string_view::npos) break;
-    parts.push_back({text.substr(0, at), place, {}, {}});
-    text.remove_prefix(at);
-    place = Place::kContinuation;
+    parts.push_back({{stretch.text.substr(0, at), stretch.place, stretch.from_first}});
+    stretch = {stretch.text.substr(at), Place::kContinuation};
   }
-  parts.push_back({text, place, {}, {}});
+  parts.push_back({stretch});
 }
 
 // Appends `text` cut at the tokens of lists[0], what lies between at those of lists[1], and so on.
-void append_parts(const Implementation& self, std::string_view text, Place place,
+void append_parts(const Implementation& self, Stretch text,
                   std::span<const AddedTokens* const> lists, std::vector<Part>& parts) {
-  if (lists.empty()) {
-    append_stretch(self, text, place, parts);
-    return;
-  }
-  while (const auto found = lists[0]->find(text, 0)) {
-    if (found->begin > 0) {
-      append_parts(self, text.substr(0, found->begin), place, lists.subspan(1), parts);
-      parts.back().token = found->id;
+  if (lists.empty()) return append_stretch(self, text, parts);
+  if (lists[0]->empty()) return append_parts(self, text, lists.subspan(1), parts);
+  for (const auto& [begin, end, id] : lists[0]->split(text.text)) {
+    if (id < 0) {
+      append_parts(self, text.part(begin, end), lists.subspan(1), parts);
     } else {
-      parts.push_back({{}, place, found->id, {}});
+      parts.push_back({{}, id});
     }
-    text.remove_prefix(found->end);
-    place = Place::kAfterToken;
   }
-  if (!text.empty()) append_parts(self, text, place, lists.subspan(1), parts);
 }
 
 // Adds the content of those of the files that count. A tokenizer.json that is made counts alone: so
@@ -165,8 +152,9 @@ std::vector<std::vector<int32_t>> Tokenizer::encode_batch(
     check_utf8(texts[i]);
     check_infilling(*implementation_, texts[i]);
     const bool goes_on = !continues.empty() && continues[i];
-    append_parts(*implementation_, texts[i], goes_on ? Place::kContinuation : Place::kStart, lists,
-                 parts);
+    const Place place = goes_on ? Place::kContinuation : Place::kStart;
+    append_parts(*implementation_, {texts[i], place, goes_on ? 0 : utf8_sequence_length(texts[i])},
+                 lists, parts);
     ends.push_back(parts.size());
   }
   // Threads take parts as they get free: their lengths differ.
@@ -202,13 +190,14 @@ std::string Tokenizer::decode(std::span<const int32_t> ids, bool skip_special) c
   Decoder decoder(*this, skip_special);
   std::string text;
   for (const int32_t id : ids) text += decoder.add(id);
-  return text;
+  return text += decoder.finish();
 }
 
 size_t Tokenizer::safe_cut(std::string_view text, size_t begin) const {
   const Implementation& self = *implementation_;
-  const bool cuttable = !self.raw_tokens.holds('\n') && !self.normalized_tokens.holds('\n');
-  if (!cuttable) return std::string_view::npos;
+  for (const AddedTokens* tokens : {&self.raw_tokens, &self.normalized_tokens}) {
+    if (tokens->holds('\n') || tokens->looks_around()) return std::string_view::npos;
+  }
   size_t at = self.encoder->safe_cut(text, begin);
   // Behind a line end no added token is cut.
   while (at != std::string_view::npos && text[at - 1] != '\n') {

@@ -10,6 +10,7 @@
 
 #include "twofour/text/added_tokens.h"
 #include "twofour/text/bpe.h"
+#include "twofour/text/decode_steps.h"
 #include "twofour/text/json_reader.h"
 #include "twofour/text/part_encoder.h"
 #include "twofour/text/sentencepiece_model.h"
@@ -17,18 +18,17 @@
 
 namespace twofour::text {
 
-/// What decoding takes away from the front of a text, because encoding put it there.
-enum class Strip { kNothing, kOneSpace, kSpacesOfFirstPiece };
-
 struct Tokenizer::Implementation {
   Implementation();
   uint64_t serial;  ///< no other of this process ever has it: what caches are kept by
   std::unique_ptr<PartEncoder> encoder;
-  AddedTokens raw_tokens;                        ///< found in the text as it is
-  AddedTokens normalized_tokens;                 ///< found behind those, in the normalized text
-  std::map<int32_t, std::string> added_content;  ///< for decode
+  AddedTokens raw_tokens;                          ///< found in the text as it is
+  AddedTokens normalized_tokens;                   ///< found behind those, in the normalized text
+  std::vector<std::optional<std::string>> pieces;  ///< by id, as the file writes them
+  std::map<int32_t, std::string> added_content;    ///< by id; goes before a piece
+  std::map<int32_t, std::string> decoded_added;    ///< what is decoded instead, where it differs
   std::set<int32_t> special;
-  Strip strip = Strip::kNothing;
+  std::vector<DecodeStep> decoder;
   std::optional<int32_t> begin_of_text, end_of_text;
   std::vector<int32_t> prefix_ids, suffix_ids;
   int32_t vocabulary_size = 0;

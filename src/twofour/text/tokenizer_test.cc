@@ -10,6 +10,8 @@
 #include "twofour/base/parallel.h"
 #include "twofour/base/utf8.h"
 #include "twofour/text/bpe_trainer.h"
+#include "twofour/text/decoder.h"
+#include "twofour/text/regex.h"
 #include "twofour/text/splitter.h"
 
 #include "testing.h"
@@ -64,20 +66,55 @@ TEST(Tokenizer, ids_equal_hugging_face_on_every_golden_string) {
   }
 }
 
-TEST(Splitter, the_ascii_scanners_equal_the_regular_expressions) {
+TEST(Splitter, the_scanners_equal_the_regular_expressions) {
   std::mt19937 random(11);
   for (const std::string_view rule : {kGpt2Rule, kLlama3Rule, kQwen2Rule}) {
-    // The same language as another rule: a scanner only runs for its rule's own text.
-    const Splitter scanner{std::string(rule)}, pattern{"(?:" + std::string(rule) + ")"};
+    const Splitter scanner(rule);
+    const Regex regex(rule);
     for (int trial = 0; trial < 20000; ++trial) {
       const std::string text = random_text(random, 1 + random() % 24);
-      for (size_t at = 0; at < text.size();) {
-        const size_t end = scanner.piece_end(text, at);
-        ASSERT_EQ(end, pattern.piece_end(text, at)) << printable(text, 200) << " at " << at;
+      size_t at = 0;
+      regex.for_matches(text, [&](size_t begin, size_t end) {
+        ASSERT_EQ(begin, at) << printable(text, 200);
+        ASSERT_EQ(scanner.piece_end(text, at), end) << printable(text, 200) << " at " << at;
         at = end;
-      }
+      });
+      ASSERT_EQ(at, text.size());
     }
   }
+}
+
+TEST(Regex, is_ruby_s_with_the_properties_of_one_unicode) {
+  const auto matches = [](std::string_view pattern, std::string_view text) {
+    std::vector<std::string> found;
+    Regex(pattern).for_matches(text, [&](size_t begin, size_t end) {
+      found.emplace_back(text.substr(begin, end - begin));
+    });
+    return found;
+  };
+  using Strings = std::vector<std::string>;
+  EXPECT_EQ(matches("[a-z&&[^b]]+", "aabcc"), (Strings{"aa", "cc"}));
+  EXPECT_EQ(matches("\\h+", "fez"), (Strings{"fe"})) << "hexadecimal digits";
+  EXPECT_EQ(matches("x*", "axb"), (Strings{"", "x", ""}));
+  // U+0ECE came with Unicode 15, U+1C89 with 16.
+  EXPECT_EQ(matches("\\p{M}|\\p{Lu}", "\u0ece\u1c89"), (Strings{"\u0ece", "\u1c89"}));
+  EXPECT_EQ(matches("[^\\p{L}]+", "a\u0ece\u1c89-"), (Strings{"\u0ece", "-"}));
+  EXPECT_EQ(matches("\\b", "a\u1c89"), (Strings{"", ""}));
+  EXPECT_EQ(matches("[[:punct:]]", "+a"), (Strings{"+"}));
+  EXPECT_EQ(matches("(?i)\\p{Lu}", "aB"), (Strings{"B"})) << "a property knows no case";
+  EXPECT_EQ(matches("(?i)[\\p{Lu}]", "aB"), (Strings{"a", "B"})) << "a class does";
+  EXPECT_THAT_ERROR(Regex("(a"), "is not understood");
+  EXPECT_THAT_ERROR(Regex("\\X"), "depends on the version of Unicode");
+  EXPECT_THAT_ERROR(Regex("\\p{Emoji}"), "\\p{Emoji}");
+  EXPECT_THAT_ERROR(matches("(x+x+)+y", std::string(60, 'x')), "gave up at byte 0");
+}
+
+TEST(Regex, a_long_run_needs_no_stack) {
+  std::string run;
+  while (run.size() < 3000000) run += "\u5b57";
+  const auto match = Regex("(?:\\p{L}|\\p{M}|\\p{N})+").search(run, 0);
+  ASSERT_TRUE(match);
+  EXPECT_EQ(match->end, run.size());
 }
 
 TEST(Tokenizer, any_text_round_trips) {
@@ -89,8 +126,8 @@ TEST(Tokenizer, any_text_round_trips) {
   }
   EXPECT_TRUE(tokenizer.encode("").empty());
   EXPECT_THAT_ERROR(tokenizer.encode("ab\xff"), "not valid UTF-8 at byte 2");
-  EXPECT_THAT_ERROR(tokenizer.decode(std::vector<int32_t>{-1}), "outside the vocabulary");
-  EXPECT_THAT_ERROR(tokenizer.decode(std::vector<int32_t>{300}), "outside the vocabulary");
+  EXPECT_THAT_ERROR(tokenizer.decode(std::vector<int32_t>{-1}), "token id -1 is negative");
+  EXPECT_EQ(tokenizer.decode(std::vector<int32_t>{300, 1 << 30}), "") << "no piece, no text";
 }
 
 TEST(Tokenizer, nfc_composes_characters_first) {
@@ -199,25 +236,27 @@ TEST(Tokenizer, damaged_files_are_refused_in_one_line) {
   Tokenizer::load(path);
   for (const auto& [from, to, message] : std::vector<std::array<std::string, 3>>{
            {"{", "[", "no valid JSON at byte"},
-           {"\"BPE\"", "\"Unigram\"", "not BPE"},
-           {"\"normalizer\":null", "\"normalizer\":{\"type\":\"NFKC\"}", "normalizer"},
-           {"\"byte_fallback\":false", "\"byte_fallback\":true", "byte_fallback true"},
-           {"\"unk_token\":null", "\"unk_token\":\"?\"", "unk_token"},
-           {"\"lstrip\":false", "\"lstrip\":true", "lstrip"},
+           {"\"BPE\"", "\"Unigram\"", "its model Unigram is not supported, only BPE"},
+           {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Precompiled\"}",
+            "the normalizer Precompiled is not supported"},
+           {"\"normalizer\":null", "\"normalizer\":{\"type\":\"Prepend\",\"prepend\":\"\"}",
+            "prepend of Prepend is \"\", expected some characters"},
+           {"\"dropout\":null", "\"dropout\":0.1", "dropout 0.1 is not supported"},
+           {"\"lstrip\":false", "\"lstrip\":1", "lstrip is 1, expected true or false"},
            {"\"type\":\"ByteLevel\",\"use_regex\":true},\"truncation\"",
-            "\"type\":\"Whitespace\"},\"truncation\"", "pre-tokenizer Whitespace"},
-           {"\"pre_tokenizer\":{\"add_prefix_space\":false,\"trim_offsets\":true,\"type\":"
-            "\"ByteLevel\",\"use_regex\":true}",
-            "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Digits\"},"
-            "{\"type\":\"ByteLevel\",\"add_prefix_space\":true}]}",
-            "Digits with add_prefix_space true is not supported"},
+            "\"type\":\"UnicodeScripts\"},\"truncation\"",
+            "the pre-tokenizer UnicodeScripts is not supported"},
+           {"\"type\":\"ByteLevel\",\"use_regex\":true},\"truncation\"",
+            "\"type\":\"Digits\"},\"truncation\"", "individual_digits of Digits is missing"},
+           {"\"type\":\"ByteLevel\",\"use_regex\":true},\"truncation\"",
+            "\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Removed\",\"invert\":false},\"truncation\"",
+            "Split: the regular expression \"(\" is not understood"},
            {"\"a\":", "\"a\":-", "has the id"},
            {"\"a\":", "\"a\":99999999999", "has the id"},
            {"\"!\":1,", "\"!\":2,", "two pieces have the id 2"},
-           {"\"!\":1,", "", "lacks a piece for the byte 0x21"},
            {"\"merges\":[", "\"merges\":[[\"a\",\"zzz\"],", "which is not in the vocabulary"},
            {"\"merges\":[", "\"merges\":[[\"a\",\"!\"],", "result of merge 1"},
-           {"\"merges\":[", "\"merges\":[\"a b c\",", "expected two pieces"},
+           {"\"merges\":[", "\"merges\":[[\"a\"],", "merge 1 is [\"a\"], expected two pieces"},
            {"\"merges\":[", "\"merges\":[3,", "expected two pieces"},
            {"\"merges\"", "\"marges\"", "lacks vocab or merges"},
            {"\"vocab\":{", "\"vocab\":3,\"x\":{", "no object of ids"}}) {

@@ -41,6 +41,17 @@ void pieces_to_bytes(const std::filesystem::path& path, const std::set<std::stri
 std::vector<Bpe::Merge> read_merges(const std::filesystem::path& path, const Json& merges,
                                     const std::vector<std::string>& pieces, bool byte_level);
 
+/// What a vocabulary, an object of ids by piece, says.
+struct Vocabulary {
+  std::vector<std::optional<std::string>> pieces;  ///< by id; an id without a piece is a hole
+  std::unordered_map<std::string, int32_t> ids;
+};
+Vocabulary read_piece_ids(const std::filesystem::path& path, const Json& vocabulary);
+
+/// Merges by rank as the file writes them: a list of "left right", or of ["left", "right"].
+using MergeList = std::vector<std::pair<std::string, std::string>>;
+MergeList read_merge_list(const std::filesystem::path& path, const Json& merges);
+
 /// How pieces for single bytes are written: "<0x0A>".
 std::string byte_piece(int byte);
 

@@ -56,8 +56,6 @@ std::string Sampler::continuation(const model::Gpt2& model, int64_t step) const 
   model::GenerateOptions options;
   options.max_tokens = options_.sample_tokens;
   options.temperature = kTemperature;
-  options.vocabulary =
-      tokenizer_.vocabulary_size();  // one that was rounded up has ids without text
   options.seed = uint64_t{bits[0]} << 32 | bits[1];
   options.vocabulary = tokenizer_.vocabulary_size();  // it may have been rounded up
   if (const auto end = tokenizer_.end_of_text()) options.end_tokens.push_back(*end);

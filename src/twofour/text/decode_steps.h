@@ -1,0 +1,48 @@
+// The decoders of a tokenizer.json: what is done to pieces to make text of them, one piece at a
+// time.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "twofour/text/pattern.h"
+
+namespace twofour::text {
+
+/// One decoder. Names and effects are those of Hugging Face's tokenizers.
+struct DecodeStep {
+  enum Kind {
+    kByteLevel,     ///< GPT-2's characters to bytes; what is no UTF-8 becomes U+FFFD
+    kReplace,       ///< `pattern` by `text`
+    kByteFallback,  ///< runs of "<0x0A>" and the like to characters
+    kFuse,          ///< all pieces are one from here on
+    kStrip,      ///< at most `start` and `stop` of the character `text` at both ends of each piece
+    kMetaspace,  ///< `text` to spaces, none in the first piece if `flag`
+    kBpe,        ///< `text`, the end of a word, to a space, but for the last piece
+    kWordPiece,  ///< spaces between pieces that do not begin with `text`; `flag`: clean_up
+    kCtc,        ///< doubled pieces and `text` away; `flag`: clean_up, `delimiter` to spaces
+  };
+  Kind kind;
+  std::string text = {}, delimiter = {};
+  size_t start = 0, stop = 0;
+  bool flag = false;
+  std::shared_ptr<const Pattern> pattern = {};
+};
+
+/// Where pieces go.
+class PieceReceiver {
+ public:
+  virtual ~PieceReceiver() = default;
+  virtual void add(std::string_view piece) = 0;
+  virtual void finish() = 0;
+};
+
+/// A receiver that does the steps and hands on what comes of it, as soon as it is certain. Without
+/// steps there is a space between any two pieces.
+std::unique_ptr<PieceReceiver> make_decoder(std::span<const DecodeStep> steps,
+                                            std::unique_ptr<PieceReceiver> last);
+
+}  // namespace twofour::text

@@ -1,0 +1,52 @@
+// Regular expressions as Hugging Face's tokenizers understands them: Oniguruma with Ruby's syntax,
+// and Unicode's properties of one fixed version (unicode_data.h) whatever library is installed.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace twofour::text {
+
+/// Immutable; may be used from several threads at once.
+class Regex {
+ public:
+  struct Match {
+    size_t begin, end;
+  };
+
+  /// Throws Error (a message for after "cannot read …: ") when the pattern is not understood, or
+  /// holds something whose meaning depends on the installed library.
+  explicit Regex(std::string_view pattern);
+
+  /// The leftmost match in `text` (valid UTF-8) that begins at `from` or behind it. What lies
+  /// before `from` is seen by lookbehind. Throws where Oniguruma gives up: after ten million steps
+  /// back.
+  std::optional<Match> search(std::string_view text, size_t from) const;
+
+  /// Calls fn(begin, end) for each match from left to right; an empty one directly behind another
+  /// match is none.
+  template <class Fn>
+  void for_matches(std::string_view text, Fn&& fn) const {
+    size_t from = 0, last_end = std::string_view::npos;
+    while (from <= text.size()) {
+      const auto match = search(text, from);
+      if (!match) return;
+      if (match->begin == match->end && match->end == last_end) {
+        from = next_character(text, from);
+        continue;
+      }
+      from = last_end = match->end;
+      fn(match->begin, match->end);
+    }
+  }
+
+ private:
+  static size_t next_character(std::string_view text, size_t at);
+
+  struct Compiled;
+  std::shared_ptr<const Compiled> compiled_;
+};
+
+}  // namespace twofour::text
