@@ -440,7 +440,7 @@ TOKENS = {
     "empty": (replace("tokens.bin", b""), "empty"),
     "half a token": (append("tokens.bin", b"x"), "41 bytes"),
     "fewer than said": (cut("tokens.bin", -2), "says 20 tokens"),
-    "ids beyond the vocabulary": (token_json(vocabulary_size=5), "the id 19, but the vocabulary has 5"),
+    "ids beyond the vocabulary": (token_json(vocabulary_size=5), "token 5 (byte 10) is the id 5, but the vocabulary has 5"),
     "endless documents": (token_json(documents=2**62), "documents of 20 tokens"),
     "no JSON beside": (replace("tokens.json", b"{"), "tokens.json"),
 }
