@@ -360,10 +360,10 @@ CONFIGS = {
     "heads that do not divide": (config(num_attention_heads=3, num_key_value_heads=2), "num_attention_heads"),
     "unknown activation": (config(hidden_act="relu"), "hidden_act"),
     "unknown rotary scaling": (config(rope_scaling={"rope_type": "magic", "factor": 2.0}), "magic"),
-    "unknown field": (config(mystery=1), "mystery"),
+    "unknown field": (config(mystery_scale=1), "mystery_scale"),
     "tied, but it is not": (config(tie_word_embeddings=True), "lm_head.weight"),
     "another quantisation": (config(quantization_config={"quant_method": "gptq"}), "quant_method"),
-    "missing": (lambda at: (at / CONFIG_FILE).unlink(), "No such file"),
+    "missing": (lambda at: (at / CONFIG_FILE).unlink(), "holds no config.json"),
 }
 UP = LAYER + "mlp.up_proj"
 COMPRESSED = {
