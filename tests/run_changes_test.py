@@ -157,7 +157,7 @@ def test_a_diverged_run_goes_on_as_its_message_says(twofour, start):
     resume = ["train", "--out", run, "--resume"]
     command = [PROGRAM, *map(str, [*resume, "--lr", 1e6])]
     error = subprocess.run(command, capture_output=True, text=True).stderr
-    assert "the checkpoint of step 4 is kept; try --resume with a lower --lr or a longer --warmup" in error
+    assert "the checkpoint of step 4 is kept; try a lower --lr or a longer --warmup with --resume" in error
     twofour(*resume, "--lr", 1e-3, "--warmup", 8)
     assert [line["step"] for line in log_of(run, "step")][-8:] == list(range(5, 13))
     assert config_of(run)["lr"] == 1e-3

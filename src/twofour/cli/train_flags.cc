@@ -124,7 +124,7 @@ void add_output_options(CLI::App& command, TrainFlags& flags) {
   };
   add("--log-every", options.log_every, 0, "steps between two lines of the log; 0 = at the end");
   add("--validate-every", options.validate_every, 0, "steps, 0 = only at the end");
-  add("--validation-windows", options.validation_windows, 1, "windows of val.bin");
+  add("--validation-windows", options.validation_windows, 0, "windows of val.bin, 0 = none");
   add("--checkpoint-every", options.checkpoint_every, 0, "steps, 0 = only at the end");
   add("--keep", options.keep, 1, "newest checkpoints that stay");
   add("--sample-every", options.sample_every, 0,

@@ -108,7 +108,7 @@ std::vector<std::string> examples_of(const Axis& axis) {
       rest = rest.substr(comma + 2);
     }
     examples.push_back(rest);
-    EXPECT_NE(axis.help.find(what.substr(list + listing.size())), std::string::npos) << axis.help;
+    EXPECT_EQ(examples, axis.choices);
     return examples;
   }
   return {"[.]mlp[.]", "c_attn", ""};

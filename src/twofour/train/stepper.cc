@@ -146,12 +146,12 @@ void Stepper::check_divergence(int64_t step, const StepResult& result) const {
     return;
   }
   const auto last = checkpoint::latest_checkpoint(options_.out);
-  fail("{} at step {}: the run diverges; {}; try {}a lower --lr{}", what, step + 1,
+  fail("{} at step {}: the run diverges; {}; try a lower --lr{}{}", what, step + 1,
        last ? fmt::format("the checkpoint of step {} is kept", *last)
             : std::string("there is no checkpoint yet"),
-       last ? "--resume with " : "",
        options_.dtype == "float32" ? " or a longer --warmup"
-                                   : ", a longer --warmup or --dtype float32");
+                                   : ", a longer --warmup or --dtype float32",
+       last ? " with --resume" : "");
 }
 
 StateFiles Stepper::state() {
