@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace twofour::cli {
