@@ -1,5 +1,6 @@
 #include "twofour/cli/toml.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "testing.h"
