@@ -201,8 +201,8 @@ def test_digits_as_in_smollm_equal_tokenizers(encode, shared, tmp_path, individu
     assert_equal(texts, encode(tmp_path, texts), [peer.encode(text, add_special_tokens=False).ids for text in texts])
 
 
-@pytest.mark.parametrize("special", [["<|endoftext|>"], ["<|endoftext|>", "|"], ["a", "<|a|>", "a"], ["the", " the"],
-                                     ["<|endoftext|>", "\u0120t"]])
+@pytest.mark.parametrize("special", [["<|endoftext|>"], ["<|endoftext|>", "|"], ["a", "<|a|>", "a"], ["the", " the", "\u00e9"],
+                                     ["\u0120", "\u0120the"], ["<|endoftext|>", "\u0120t"]])
 def test_training_equals_tokenizers(twofour, encode, tmp_path, special):
     """Special tokens that are pieces too: of a byte, of a word, of both in other characters."""
     text = "the cat|sat on the mat, a caf\u00e9 \u4e2d\u6587 <|a|> in the hat <|end\n" * 3 + "that is that"
@@ -244,7 +244,7 @@ def test_a_vocabulary_smaller_than_asked_is_said(twofour, tmp_path):
 
 def test_messages_of_encode_and_decode_name_what_failed(twofour, shared, tmp_path):
     tokenizer = shared / "data" / "tokenizers" / "gpt2"
-    for line, reason in (("[1, x]", "line 1 is no JSON array of token ids"), ("[99999]", "line 1: ")):
+    for line, reason in (("[1, x]", "line 1 is no JSON array of token ids"), ("[-5]", "line 1: token id -5 is negative")):
         error = twofour("tokenizer", "decode", "--tokenizer", tokenizer, input=line + "\n", fails=1).stderr
         assert error.count("cannot decode") == 1 and reason in error, error
     with open("/dev/full", "w") as full:

@@ -51,8 +51,8 @@ class Tokenizer {
   std::vector<int32_t> encode_with_special(std::string_view text) const;
 
   /// The bytes that `ids` stand for. Not always valid UTF-8: a character may end in the next id.
-  /// A space that encode() puts before a text is taken away. Throws for an id outside the
-  /// vocabulary.
+  /// A space that encode() puts before a text is taken away. An id without a piece stands for
+  /// nothing, as in tokenizers; throws for a negative one.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
 
   /// A place in [begin, text.size()) where `text` can be cut so that the parts' ids are the
