@@ -73,8 +73,27 @@ def character_json(front, byte_fallback):
                   "merges": [[SPACE, "t"], ["h", "e"], [SPACE + "t", "he"], ["a", "a"], [SPACE, SPACE]]}}
 
 
+def pipeline_json():
+    """Components in an order for which there is no encoder of its own."""
+    file = character_json("metaspace", True)
+    split = {"type": "Split", "pattern": {"Regex": r"[\p{L}&&[^a]]+|\s+"}, "behavior": "MergedWithNext", "invert": True}
+    return file | {
+        "added_tokens": [added("<unk>", 0, lstrip=True), added("<s>", 1, rstrip=True, normalized=True),
+                         added("the", 2, single_word=True, special=False)],
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "NFKC"}, {"type": "Lowercase"}, {"type": "Strip", "strip_left": True, "strip_right": False},
+            {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": SPACE}]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Digits", "individual_digits": True}, {"type": "Punctuation", "behavior": "Contiguous"}, split,
+            file["pre_tokenizer"], {"type": "FixedLength", "length": 3}]},
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "ByteFallback"}, {"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "first"},
+            {"type": "WordPiece", "prefix": "##", "cleanup": True}, {"type": "Fuse"},
+            {"type": "Strip", "content": " ", "start": 1, "stop": 1}]}}
+
+
 def tokenizer_json():
-    files = [byte_level_json(), byte_level_json() | {"normalizer": {"type": "NFC"}}] + [character_json(front, fallback)
+    files = [pipeline_json(), byte_level_json(), byte_level_json() | {"normalizer": {"type": "NFC"}}] + [character_json(front, fallback)
                                    for front in ("prepend", "replace", "metaspace") for fallback in (True, False)]
     for file, text in itertools.product(files, TEXTS):
         yield with_text(json.dumps(file, ensure_ascii=False).encode(), text)

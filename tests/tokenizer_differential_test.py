@@ -1,6 +1,6 @@
 """Random tokenizer.json files against the library that defines them: equal ids and text, or a refusal by name.
 
-TWOFOUR_FOLDERS=N draws N tokenizers instead of 60, TWOFOUR_SEED=S another series; each is a function of its seed
+TWOFOUR_TOKENIZERS=N draws N tokenizers instead of 60, TWOFOUR_SEED=S another series; each is a function of its seed
 alone, which a failure prints. `python tests/tokenizer_differential_test.py SEED` writes that one to a folder.
 """
 
@@ -14,7 +14,8 @@ import sys
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+DRIVER = os.environ.get("TWOFOUR_TOKENIZER_DRIVER",
+                        str(pathlib.Path(__file__).resolve().parent.parent / "build/tests/tokenizer_driver"))
 SPACE = "\u2581"
 RULES = [
     r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+",
@@ -302,42 +303,45 @@ class Difference(Exception):
     pass
 
 
-class NotRead(Exception):
-    """The tokenizer is refused as a whole."""
+class Driver:
+    """The program tokenizer_driver, started anew where it was killed."""
+
+    def __init__(self):
+        self.process = None
+
+    def __call__(self, task):
+        if self.process is None:
+            self.process = subprocess.Popen([DRIVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process.stdin.write(json.dumps(task) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            status, self.process = self.process.wait(), None
+            raise Difference(f"the driver ended with {status}")
+        return json.loads(line)
 
 
-def lines(name, values):
-    return "".join(json.dumps({name: value}) + "\n" for value in values)
-
-
-def compare(run, folder, command, name, values, expected, result, *flags):
-    """All values in one process; behind one that is refused in a new one, three times. Returns the refusals."""
-    ours, refusals = [], []
-    while len(ours) < len(values) and len(refusals) < 3:
-        done = run("tokenizer", command, "--jsonl", *flags, "--tokenizer", folder,
-                   input=lines(name, values[len(ours):]))
-        ours += [json.loads(line)[result] for line in done.stdout.split("\n")[:-1]]
-        if done.returncode == 0:
-            break
-        if done.stderr.count("\n") != 1 or "twofour: cannot" not in done.stderr:
-            raise Difference(f"no refusal in one line: {done.stderr}")
-        if "twofour: cannot read" in done.stderr:
-            raise NotRead(done.stderr.strip())
-        ours.append(None)
-        refusals.append(done.stderr)
-    for value, a, b in zip(values, ours, expected):
-        if a is not None and b is not None and a != b:
-            raise Difference(f"{command} {flags} of {value!r}: {a} here, {b} there")
+def compare(name, values, ours, theirs):
+    """The refusals of what the library takes. Where it raises or panics, nothing is compared."""
+    refusals = []
+    for value, a, b in zip(values, ours, theirs, strict=True):
+        if b is None:
+            continue
+        if isinstance(a, dict):
+            refusals.append(a["error"])
+        elif a != b:
+            raise Difference(f"{name} of {value!r}: {a!r} here, {b!r} there")
     return refusals
 
 
-def check(run, seed, folder, count):
+def check(driver, seed, folder, count):
     """Compares one tokenizer; the reasons for refusals."""
     tokenizer, contents = tokenizer_of(seed)
     choose = random.Random(seed + 0.5)
     document = document_of(tokenizer, choose)
     folder.mkdir(exist_ok=True)
-    (folder / "tokenizer.json").write_text(json.dumps(document))
+    path = folder / "tokenizer.json"
+    path.write_text(json.dumps(document))
     try:
         peer = Tokenizer.from_str(json.dumps(document))
     except BaseException as error:
@@ -348,27 +352,28 @@ def check(run, seed, folder, count):
         "", " ", "x" * 3000, " " * 300, "ab " * 300, "\u4e2d" * 500]
     special = choose.random() < 0.5
     ids = theirs_of(peer, texts, special)
-    refusals = compare(run, folder, "encode", "text", texts, ids, "ids", *(["--special"] if special else []))
     size = max(peer.get_vocab().values(), default=0) + 1
-    drawn = [[choose.randrange(size + 3) for _ in range(choose.randrange(10))] for _ in range(20)]
-    wanted = [i for i in ids if i is not None] + drawn
-    for skip in (False, True):
-        decoded = [decoded_of(peer, i, skip) for i in wanted]
-        refusals += compare(run, folder, "decode", "ids", wanted, decoded, "text", *(["--skip-special"] if skip else []))
-    return refusals
+    lists = [i for i in ids if i is not None] + [
+        [choose.randrange(size + 3) for _ in range(choose.randrange(10))] for _ in range(20)]
+    ours = driver({"file": str(path), "texts": texts, "special": special, "ids": lists})
+    if "error" in ours:
+        return [ours["error"]]
+    return (compare("ids", texts, ours["ids"], ids)
+            + compare("text", lists, ours["texts"], [decoded_of(peer, i, False) for i in lists])
+            + compare("text without special tokens", lists, ours["skipped"],
+                      [decoded_of(peer, i, True) for i in lists]))
 
 
 def reason_of(refusal):
     return next((reason for mark, reason in REFUSED.items() if mark in refusal), refusal)
 
 
-def run_series(twofour_run, folder, seeds, count, report=print):
+def run_series(folder, seeds, count, report=print):
+    driver = Driver()
     reasons, failures = collections.Counter(), []
     for seed in seeds:
         try:
-            reasons.update({reason_of(refusal) for refusal in check(twofour_run, seed, folder, count)})
-        except NotRead as refusal:
-            reasons[reason_of(str(refusal))] += 1
+            reasons.update({reason_of(refusal) for refusal in check(driver, seed, folder, count)})
         except Difference as difference:
             failures.append(f"seed {seed}: {difference}")
     for reason, times in reasons.most_common():
@@ -376,15 +381,10 @@ def run_series(twofour_run, folder, seeds, count, report=print):
     return failures, reasons
 
 
-def run_program(*arguments, **options):
-    program = os.environ.get("TWOFOUR", str(ROOT / "build" / "twofour"))
-    return subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
-
-
 def test_random_tokenizers_equal_the_library(tmp_path):
-    count = int(os.environ.get("TWOFOUR_FOLDERS", 60))
+    count = int(os.environ.get("TWOFOUR_TOKENIZERS", 60))
     first = int(os.environ.get("TWOFOUR_SEED", 1)) * 1_000_000
-    failures, reasons = run_series(run_program, tmp_path, range(first, first + count), 25)
+    failures, reasons = run_series(tmp_path, range(first, first + count), 25)
     assert not failures, "\n".join(failures[:20])
     unknown = [reason for reason in reasons if reason not in REFUSED.values() and reason != "the library refuses it"]
     assert not unknown, unknown
@@ -392,8 +392,7 @@ def test_random_tokenizers_equal_the_library(tmp_path):
 
 if __name__ == "__main__":
     for seed in map(int, sys.argv[1:]):
-        folder = pathlib.Path(f"tokenizer-{seed}")
         try:
-            print(seed, check(run_program, seed, folder, 25))
-        except (Difference, NotRead) as difference:
+            print(seed, check(Driver(), seed, pathlib.Path(f"tokenizer-{seed}"), 25))
+        except Difference as difference:
             print(seed, difference)

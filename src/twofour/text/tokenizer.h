@@ -1,4 +1,4 @@
-// Tokenizers: text to token ids and back. Byte-level BPE with a PCRE2 splitting rule (Radford et
+// Tokenizers: text to token ids and back. Byte-level BPE with a splitting rule (Radford et
 // al., "Language models are unsupervised multitask learners", section 2.2) as GPT-2 and LLaMA-3
 // have it, and BPE over characters with a fallback to bytes (Kudo and Richardson, arXiv 1808.06226)
 // as LLaMA-2 has it; from Hugging Face's tokenizer.json, GPT-2's vocab.json + merges.txt,

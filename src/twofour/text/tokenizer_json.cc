@@ -92,7 +92,8 @@ std::unique_ptr<PartEncoder> make_character_level(const fs::path& path, const Js
                                                   const BpeModelParts& model) {
   const auto shape = find_character_shape(path, json);
   const bool plain = model.continuing_prefix.empty() && model.word_suffix.empty() &&
-                     !model.ignore_merges && !model.ids.count("");
+                     !model.ignore_merges && !model.ids.count("") &&
+                     model.ids.count(std::string(kSpaceSymbol));  // where unknown, it is no space
   if (!shape || !plain) return nullptr;
   CharacterBpeParts parts;
   for (const auto& piece : vocabulary.pieces) parts.pieces.push_back(piece.value_or(""));
