@@ -351,14 +351,16 @@ def check(driver, seed, folder, count):
     texts = [text_of(choose, contents + ["<s>", "</s>"]) for _ in range(count)] + [
         "", " ", "x" * 3000, " " * 300, "ab " * 300, "\u4e2d" * 500]
     special = choose.random() < 0.5
+    task = {"file": str(path), "texts": texts, "special": special, "ids": []}
+    encoded = driver(task)
+    if "error" in encoded:  # asked first: an added token that normalizes to nothing fills the library's memory
+        return [encoded["error"]]
     ids = theirs_of(peer, texts, special)
     size = max(peer.get_vocab().values(), default=0) + 1
     lists = [i for i in ids if i is not None] + [
         [choose.randrange(size + 3) for _ in range(choose.randrange(10))] for _ in range(20)]
-    ours = driver({"file": str(path), "texts": texts, "special": special, "ids": lists})
-    if "error" in ours:
-        return [ours["error"]]
-    return (compare("ids", texts, ours["ids"], ids)
+    ours = driver(task | {"texts": [], "ids": lists})
+    return (compare("ids", texts, encoded["ids"], ids)
             + compare("text", lists, ours["texts"], [decoded_of(peer, i, False) for i in lists])
             + compare("text without special tokens", lists, ours["skipped"],
                       [decoded_of(peer, i, True) for i in lists]))
