@@ -1,6 +1,8 @@
 #include "twofour/cli/values.h"
 
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -15,7 +17,7 @@ std::string given(const Range& range, const std::string& typed) {
   T value{};
   add_number(app, "--x", value, range, "");
   try {
-    app.parse("--x=" + typed);
+    app.parse(std::vector<std::string>{"--x=" + typed});  // as a shell gives it, blanks and all
   } catch (const CLI::Error& error) {
     return error.what();
   }
