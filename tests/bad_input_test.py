@@ -121,9 +121,16 @@ def test_bad_lines_are_named(twofour, corpus, tmp_path):
     for bad in ["{", "[]", '{"text": 1}']:
         error = twofour("tokenizer", "encode", "--jsonl", *tokenizer, input=good + bad, fails=1).stderr
         assert "line 2" in error
-    for bad in ["[1", "3", '["a"]', "[99999]", "[-1]", "[1e99]", "[99999999999999999999]"]:
+    for bad in ["[1", "3", '["a"]', "[-1]", "[1e99]", "[99999999999999999999]"]:
         error = twofour("tokenizer", "decode", *tokenizer, input="[1]\n" + bad, fails=1).stderr
         assert "line 2" in error
+
+
+def test_ids_beyond_the_vocabulary_stand_for_nothing_as_in_transformers(twofour, corpus):
+    def decode(ids):
+        return twofour("tokenizer", "decode", "--tokenizer", corpus / "tokenizer", input=ids).stdout
+
+    assert decode("[1, 99999, 2]") == decode("[1, 2]")
 
 
 def test_damaged_model_folders(twofour, corpus, sparse_run, tmp_path):
@@ -152,7 +159,7 @@ def test_nan_loss_stops_with_the_last_checkpoint_kept(twofour, corpus, small, tm
     error = twofour("train", "--data", corpus / "data", "--out", run, *small, "--lr", 1e30, "--clip", 0,
                     "--warmup", 0, "--steps", 50, "--checkpoint-every", 1, fails=1).stderr
     assert "nan" in error or "inf" in error
-    assert "is kept" in error and "--resume with a lower --lr" in error
+    assert "is kept" in error and "try a lower --lr or a longer --warmup with --resume" in error
     assert len(list((run / "checkpoints").iterdir())) >= 1
 
 
