@@ -1,6 +1,7 @@
 // A file of documents, compressed or not: what it holds is decided, decompressed and read.
-#include "twofour/base/utf8.h"
 #include "twofour/text/documents.h"
+
+#include "twofour/base/utf8.h"
 
 #include "fuzz.h"
 

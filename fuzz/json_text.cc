@@ -1,9 +1,10 @@
 // A line of JSON: the fast reader and the exact one agree.
+#include "twofour/text/json_text.h"
+
 #include <optional>
 
 #include "twofour/base/utf8.h"
 #include "twofour/text/json_exact.h"
-#include "twofour/text/json_text.h"
 
 #include "fuzz.h"
 

@@ -36,13 +36,16 @@ SpecialIds special_ids(const Json& json) {
 
 // Settings of generation_config.json that change even greedy text, and the value that does nothing.
 std::vector<std::string> settings_not_applied(const Json& json) {
-  const std::vector<std::pair<const char*, Json>> settings = {
-      {"no_repeat_ngram_size", 0},
-      {"bad_words_ids", nullptr},       {"suppress_tokens", nullptr},
-      {"forced_bos_token_id", nullptr}, {"begin_suppress_tokens", nullptr},
-      {"forced_eos_token_id", nullptr}, {"min_length", 0},
-      {"min_new_tokens", nullptr},      {"num_beams", 1},
-      {"sequence_bias", nullptr}};
+  const std::vector<std::pair<const char*, Json>> settings = {{"no_repeat_ngram_size", 0},
+                                                              {"bad_words_ids", nullptr},
+                                                              {"suppress_tokens", nullptr},
+                                                              {"forced_bos_token_id", nullptr},
+                                                              {"begin_suppress_tokens", nullptr},
+                                                              {"forced_eos_token_id", nullptr},
+                                                              {"min_length", 0},
+                                                              {"min_new_tokens", nullptr},
+                                                              {"num_beams", 1},
+                                                              {"sequence_bias", nullptr}};
   std::vector<std::string> names;
   for (const auto& [name, nothing] : settings) {
     if (json.contains(name) && !json[name].is_null() && json[name] != nothing)

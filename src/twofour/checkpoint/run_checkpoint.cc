@@ -1,11 +1,11 @@
 #include "twofour/checkpoint/run_checkpoint.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/hash.h"
+#include "twofour/base/numbers.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -21,13 +21,8 @@ std::vector<int64_t> named_steps(const fs::path& run) {
   for (const auto& entry : fs::directory_iterator(run / "checkpoints", error)) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(kPrefix)) continue;
-    int64_t step = 0;
-    const char *first = name.data() + kPrefix.size(), *last = name.data() + name.size();
-    const auto parsed = std::from_chars(first, last, step);
-    if (parsed.ec == std::errc() && parsed.ptr == last &&
-        checkpoint_path(run, step) == entry.path()) {
-      steps.push_back(step);
-    }
+    const auto step = parse_number<int64_t>(std::string_view(name).substr(kPrefix.size()));
+    if (step && checkpoint_path(run, *step) == entry.path()) steps.push_back(*step);
   }
   std::sort(steps.begin(), steps.end());
   return steps;

@@ -153,7 +153,7 @@ class Choices {
     quick_[quick_key(shape)] = choice.implementation;
     if (is_new && is_dense(choice.implementation) && choice.sparse_ms > 0) {
       spdlog::debug("dense: {}: {:.3g} ms, and {:.3g} ms on 2:4 kernels", describe(shape),
-                   choice.dense_ms, choice.sparse_ms);
+                    choice.dense_ms, choice.sparse_ms);
     }
     if (measured) write(shape, choice);
   }

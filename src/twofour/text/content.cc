@@ -1,7 +1,6 @@
 #include "twofour/text/content.h"
 
 #include <algorithm>
-#include <array>
 
 #include "twofour/base/error.h"
 #include "twofour/text/json_text.h"

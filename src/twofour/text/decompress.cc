@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <new>
-#include <string_view>
 #include <vector>
 
 #include <zlib.h>
@@ -19,7 +18,6 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr size_t kChunk = 1 << 16;
-constexpr std::string_view kGzip = "\x1f\x8b", kZstd = "\x28\xb5\x2f\xfd";
 
 class GzipSource : public ByteSource {
  public:
@@ -60,8 +58,8 @@ class GzipSource : public ByteSource {
       stream_.avail_in += static_cast<uInt>(file_.read(std::span(buffer_).subspan(1)));
     }
     const std::string_view start(reinterpret_cast<const char*>(stream_.next_in),
-                                 std::min<size_t>(stream_.avail_in, kGzip.size()));
-    return kGzip.starts_with(start);
+                                 std::min<size_t>(stream_.avail_in, kGzipMagic.size()));
+    return kGzipMagic.starts_with(start);
   }
 
   // Behind a member stands another, or the end, or what gzip ignores: zeros (of tapes and padding)
@@ -96,7 +94,7 @@ class GzipSource : public ByteSource {
 
 // The bytes of window that a frame's header asks for; 0 where it has none (RFC 8878, 3.1.1.1).
 uint64_t window_of(std::string_view frame) {
-  if (!frame.starts_with(kZstd) || frame.size() < 6 || (frame[4] & 0x20) != 0) return 0;
+  if (!frame.starts_with(kZstdMagic) || frame.size() < 6 || (frame[4] & 0x20) != 0) return 0;
   const auto descriptor = static_cast<unsigned char>(frame[5]);
   const uint64_t base = uint64_t{1} << (10 + (descriptor >> 3));
   return base + base / 8 * (descriptor & 7);
@@ -178,7 +176,7 @@ class ZstdSource : public ByteSource {
 bool is_zstd(std::string_view start) {
   const bool skippable =
       start.size() >= 4 && (start[0] & 0xf0) == 0x50 && start.substr(1, 3) == "\x2a\x4d\x18"sv;
-  return start.starts_with(kZstd) || skippable;
+  return start.starts_with(kZstdMagic) || skippable;
 }
 
 struct OtherKind {
@@ -227,7 +225,7 @@ void refuse_other_kinds(FileSource& file) {
 
 std::unique_ptr<ByteSource> make_decompressor(FileSource& file) {
   const std::string_view start = file.peek(4);
-  if (start.starts_with(kGzip)) return std::make_unique<GzipSource>(file);
+  if (start.starts_with(kGzipMagic)) return std::make_unique<GzipSource>(file);
   if (is_zstd(start)) return std::make_unique<ZstdSource>(file);
   refuse_other_kinds(file);
   return nullptr;

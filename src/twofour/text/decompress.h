@@ -2,10 +2,14 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 
 #include "twofour/text/byte_source.h"
 
 namespace twofour::text {
+
+/// How compressed data begins.
+inline constexpr std::string_view kGzipMagic = "\x1f\x8b", kZstdMagic = "\x28\xb5\x2f\xfd";
 
 /// What decompresses `file`: gzip (any number of members) or zstd (any number of frames, windows up
 /// to 2 GiB); null for content that is not compressed. `file` must outlive it. Throws Error for

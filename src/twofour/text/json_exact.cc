@@ -1,8 +1,5 @@
 #include "twofour/text/json_exact.h"
 
-#include <array>
-#include <vector>
-
 #include "twofour/base/error.h"
 #include "twofour/base/utf8.h"
 

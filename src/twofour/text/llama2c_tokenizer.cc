@@ -85,11 +85,10 @@ void set_types(const fs::path& path, SentencePieceModel& model) {
 // Scores by id from the ranks of merges: a piece of one character can have any.
 std::vector<float> scores_of_merges(const Json& json, const std::vector<std::string>& pieces) {
   const PieceIds ids(pieces);
-  const auto merges = read_merges("tokenizer.json", json["model"]["merges"], pieces, false);
+  const MergeList merges = read_merge_list("tokenizer.json", json["model"]["merges"]);
   std::vector<float> scores(pieces.size(), -static_cast<float>(merges.size()));
   for (size_t rank = merges.size(); rank-- > 0;) {
-    const auto result = ids.find(pieces[static_cast<size_t>(merges[rank].left)] +
-                                 pieces[static_cast<size_t>(merges[rank].right)]);
+    const auto result = ids.find(merges[rank].first + merges[rank].second);
     if (result) scores[static_cast<size_t>(*result)] = -static_cast<float>(rank);
   }
   return scores;

@@ -4,6 +4,7 @@
 
 #include "twofour/base/utf8.h"
 #include "twofour/text/sentencepiece_tokenizer.h"
+#include "twofour/text/tokenizer_documents.h"
 #include "twofour/text/tokenizer_json_components.h"
 
 namespace twofour::text {
@@ -45,31 +46,12 @@ std::vector<RankedMerge> rank_merges(const SentencePieceModel& model) {
   return merges;
 }
 
-Json template_json(const SentencePieceModel& model, const std::vector<int32_t>& prefix_ids,
-                   const std::vector<int32_t>& suffix_ids) {
-  const auto text_of = [&](int32_t id) { return model.pieces[static_cast<size_t>(id)].text; };
-  Json special = Json::object();
-  const auto sequence = [&](int type, const char* name, Json& list) {
-    const auto add = [&](const std::vector<int32_t>& ids) {
-      for (const int32_t id : ids) {
-        list.push_back({{"SpecialToken", {{"id", text_of(id)}, {"type_id", type}}}});
-        special[text_of(id)] = {{"id", text_of(id)},
-                                {"ids", Json::array({id})},
-                                {"tokens", Json::array({text_of(id)})}};
-      }
-    };
-    add(prefix_ids);
-    list.push_back({{"Sequence", {{"id", name}, {"type_id", type}}}});
-    add(suffix_ids);
-  };
-  Json single = Json::array(), pair = Json::array();
-  sequence(0, "A", single);
-  sequence(0, "A", pair);
-  sequence(1, "B", pair);
-  return {{"type", "TemplateProcessing"},
-          {"single", single},
-          {"pair", pair},
-          {"special_tokens", special}};
+// Ids as a template names them, each with its piece.
+std::vector<std::pair<std::string, int32_t>> named(const SentencePieceModel& model,
+                                                   const std::vector<int32_t>& ids) {
+  std::vector<std::pair<std::string, int32_t>> tokens;
+  for (const int32_t id : ids) tokens.emplace_back(model.pieces[static_cast<size_t>(id)].text, id);
+  return tokens;
 }
 
 }  // namespace
@@ -98,14 +80,13 @@ Json sentencepiece_json(const SentencePieceModel& model, bool fuse_unknown,
     merges.push_back({model.pieces[static_cast<size_t>(merge.left)].text,
                       model.pieces[static_cast<size_t>(merge.right)].text});
   }
-  const bool adds = !prefix_ids.empty() || !suffix_ids.empty();
   return {{"version", "1.0"},
           {"truncation", nullptr},
           {"padding", nullptr},
           {"added_tokens", added},
           {"normalizer", normalizer_json(rule)},
           {"pre_tokenizer", nullptr},
-          {"post_processor", adds ? template_json(model, prefix_ids, suffix_ids) : Json()},
+          {"post_processor", template_json(named(model, prefix_ids), named(model, suffix_ids))},
           {"decoder", decoder_json(rule)},
           {"model",
            {{"type", "BPE"},

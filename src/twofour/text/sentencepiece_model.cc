@@ -3,7 +3,6 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <optional>
 #include <unordered_set>
 
 #include "twofour/base/error.h"

@@ -1,10 +1,10 @@
 #include "twofour/text/special_tokens.h"
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "twofour/base/error.h"
+#include "twofour/base/numbers.h"
 
 namespace twofour::text {
 
@@ -25,13 +25,12 @@ bool is_something(const Json& object, const char* field) {
 }
 
 int64_t read_index(const fs::path& path, const std::string& text) {
-  int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value < 0) {
+  const auto value = parse_number<int64_t>(text);
+  if (!value || *value < 0) {
     refuse(path,
            fmt::format("added_tokens_decoder has the key \"{}\", expected an id", printable(text)));
   }
-  return value;
+  return *value;
 }
 
 using Roles = std::vector<std::pair<std::string, NamedToken>>;

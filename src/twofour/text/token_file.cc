@@ -5,7 +5,6 @@
 #include <bit>
 #include <cstring>
 #include <optional>
-#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -13,6 +12,7 @@
 #include "twofour/base/hash.h"
 #include "twofour/base/parallel.h"
 #include "twofour/base/progress.h"
+#include "twofour/text/decompress.h"
 
 namespace twofour::text {
 namespace {
@@ -93,8 +93,8 @@ void refuse_other_kinds(const MappedFile& file) {
   using namespace std::string_view_literals;
   constexpr std::pair<std::string_view, const char*> kKinds[] = {
       {"\x93NUMPY"sv, "a NumPy array: write its ids with numpy's tofile"},
-      {"\x1f\x8b"sv, "compressed by gzip: decompress it"},
-      {"\x28\xb5\x2f\xfd"sv, "compressed by zstd: decompress it"},
+      {kGzipMagic, "compressed by gzip: decompress it"},
+      {kZstdMagic, "compressed by zstd: decompress it"},
       {"PK\x03\x04"sv, "a zip archive: unpack it"},
   };
   for (const auto& [magic, kind] : kKinds) {

@@ -306,14 +306,14 @@ void complete(const Sources& sources, TokenizerClass type, Resolved& resolved) {
   for (const Json& token : document["added_tokens"]) {
     vocabulary.add(read_added_token(resolved.path, token));
   }
-  const NewTokens news(resolved.tokens, vocabulary);
+  const NewTokens new_tokens(resolved.tokens, vocabulary);
   add_special_tokens(resolved.tokens, vocabulary);
   if (type == TokenizerClass::kQwen2) {
     for (const NamedToken& token : resolved.tokens.all()) {
       vocabulary.add({.content = token.content, .special = true});
     }
   }
-  news.warn(resolved.path, vocabulary);
+  new_tokens.warn(resolved.path, vocabulary);
   set_post_processor(sources, type, resolved, vocabulary, document);
   document["added_tokens"] = vocabulary.json();
   const auto id_of = [&](const char* role) {

@@ -43,9 +43,9 @@ std::string normalize(const std::vector<Normalizer>& normalizers, const std::str
 }
 
 /// What tokenizers makes of the tokens, one after the other.
-class AddedVocabulary {
+class DocumentTokens {
  public:
-  AddedVocabulary(const Vocabulary& vocabulary, const std::vector<Normalizer>& normalizers)
+  DocumentTokens(const Vocabulary& vocabulary, const std::vector<Normalizer>& normalizers)
       : vocabulary_(vocabulary),
         normalizers_(normalizers),
         next_id_(static_cast<int32_t>(vocabulary.ids.size())) {}
@@ -113,7 +113,7 @@ void read_added_tokens(const fs::path& path, const Json& json, const Vocabulary&
                        const std::vector<Normalizer>& normalizers, Tokenizer::Implementation& out) {
   if (!json.contains("added_tokens") || json["added_tokens"].is_null()) return;
   if (!json["added_tokens"].is_array()) refuse(path, "its added_tokens are no list");
-  AddedVocabulary added(vocabulary, normalizers);
+  DocumentTokens added(vocabulary, normalizers);
   for (const Json& token : json["added_tokens"]) added.add(read_added_token(path, token));
   added.finish(path, out);
 }

@@ -167,8 +167,7 @@ bool need_flag(const fs::path& path, const Json& component, const char* field) {
 }
 
 size_t need_count(const fs::path& path, const Json& component, const char* field) {
-  if (!component.contains(field) || !component[field].is_number_integer() ||
-      component[field] < 0) {
+  if (!component.contains(field) || !component[field].is_number_integer() || component[field] < 0) {
     refuse_field(path, component, field, "a count");
   }
   return component[field].get<size_t>();

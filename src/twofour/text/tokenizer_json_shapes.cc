@@ -1,13 +1,10 @@
 // The two shapes that most models have, for which there are encoders of their own.
 #include "twofour/text/splitter.h"
+#include "twofour/text/tokenizer_documents.h"
 #include "twofour/text/tokenizer_json_components.h"
 
 namespace twofour::text {
 namespace {
-
-Json replace_json(const char* kind, const std::string& pattern, const std::string& content) {
-  return {{"type", "Replace"}, {"pattern", {{kind, pattern}}}, {"content", content}};
-}
 
 std::vector<Json> normalizers_of(const SpaceRule& rule) {
   const std::string symbol(kSpaceSymbol);

@@ -249,7 +249,8 @@ TEST(Tokenizer, damaged_files_are_refused_in_one_line) {
            {"\"type\":\"ByteLevel\",\"use_regex\":true},\"truncation\"",
             "\"type\":\"Digits\"},\"truncation\"", "individual_digits of Digits is missing"},
            {"\"type\":\"ByteLevel\",\"use_regex\":true},\"truncation\"",
-            "\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Removed\",\"invert\":false},\"truncation\"",
+            "\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Removed\",\"invert\":"
+            "false},\"truncation\"",
             "Split: the regular expression \"(\" is not understood"},
            {"\"a\":", "\"a\":-", "has the id"},
            {"\"a\":", "\"a\":99999999999", "has the id"},

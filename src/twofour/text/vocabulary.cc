@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "twofour/base/error.h"
-#include "twofour/text/byte_level.h"
 
 namespace twofour::text {
 
@@ -20,50 +19,6 @@ std::optional<int32_t> PieceIds::find(std::string_view piece) const {
   return found->second;
 }
 
-namespace {
-
-/// Collects merges and finds the ids of their parts.
-class MergeReader {
- public:
-  MergeReader(const fs::path& path, const std::vector<std::string>& pieces, bool byte_level)
-      : path_(path), ids_(pieces), byte_level_(byte_level) {}
-
-  void add(const std::string& left, const std::string& right) {
-    merges_.push_back({find(left), find(right)});
-  }
-
-  /// "left right", the two parts as characters.
-  void add_line(const std::string& line) {
-    const size_t space = line.find(' ');
-    if (space == 0 || space == std::string::npos ||
-        line.find(' ', space + 1) != std::string::npos) {
-      refuse(path_, fmt::format("merge {} is \"{}\", expected two pieces", merges_.size() + 1,
-                                printable(line)));
-    }
-    add(line.substr(0, space), line.substr(space + 1));
-  }
-
-  const std::vector<Bpe::Merge>& merges() const { return merges_; }
-
- private:
-  int32_t find(const std::string& part) const {
-    const auto bytes = byte_level_ ? characters_to_bytes(part) : part;
-    const auto id = bytes ? ids_.find(*bytes) : std::nullopt;
-    if (!id) {
-      refuse(path_, fmt::format("merge {} names \"{}\", which is not in the vocabulary",
-                                merges_.size() + 1, printable(part)));
-    }
-    return *id;
-  }
-
-  const fs::path& path_;
-  PieceIds ids_;
-  bool byte_level_;
-  std::vector<Bpe::Merge> merges_;
-};
-
-}  // namespace
-
 int32_t largest_id(const fs::path& path, const Json& vocabulary) {
   if (!vocabulary.is_object() || vocabulary.empty()) {
     refuse(path, "its vocabulary is no object of ids");
@@ -73,47 +28,6 @@ int32_t largest_id(const fs::path& path, const Json& vocabulary) {
     largest = std::max(largest, read_id(path, value, piece));
   }
   return largest;
-}
-
-std::vector<std::string> read_vocabulary(const fs::path& path, const Json& vocabulary) {
-  std::vector<std::string> pieces(static_cast<size_t>(largest_id(path, vocabulary)) + 1);
-  for (const auto& [piece, value] : vocabulary.items()) {
-    if (piece.empty()) refuse(path, "it has an empty piece");
-    std::string& slot = pieces[static_cast<size_t>(read_id(path, value, piece))];
-    if (!slot.empty()) refuse(path, fmt::format("two pieces have the id {}", value.dump()));
-    slot = piece;
-  }
-  return pieces;
-}
-
-void pieces_to_bytes(const fs::path& path, const std::set<std::string>& raw,
-                     std::vector<std::string>& pieces) {
-  for (std::string& piece : pieces) {
-    if (raw.count(piece)) continue;  // never the result of a merge, but it takes its id
-    auto bytes = characters_to_bytes(piece);
-    if (!bytes) {
-      refuse(path, fmt::format("the piece \"{}\" holds a character that stands for no byte",
-                               printable(piece)));
-    }
-    piece = std::move(*bytes);
-  }
-}
-
-std::vector<Bpe::Merge> read_merges(const fs::path& path, const Json& merges,
-                                    const std::vector<std::string>& pieces, bool byte_level) {
-  if (!merges.is_array()) refuse(path, "its merges are no list");
-  MergeReader reader(path, pieces, byte_level);
-  for (const Json& merge : merges) {
-    if (merge.is_string()) {
-      reader.add_line(merge.get<std::string>());
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
-               merge[1].is_string()) {
-      reader.add(merge[0].get<std::string>(), merge[1].get<std::string>());
-    } else {
-      refuse(path, fmt::format("a merge is {}, expected two pieces", printable(merge.dump())));
-    }
-  }
-  return reader.merges();
 }
 
 Vocabulary read_piece_ids(const fs::path& path, const Json& vocabulary) {

@@ -2,15 +2,15 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
-#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
-#include "twofour/text/bpe.h"
 #include "twofour/text/json_reader.h"
 
 namespace twofour::text {
@@ -27,19 +27,6 @@ class PieceIds {
 
 /// The largest id of a vocabulary, an object of ids by piece.
 int32_t largest_id(const std::filesystem::path& path, const Json& vocabulary);
-
-/// Pieces by id, as the file writes them; empty for ids without one.
-std::vector<std::string> read_vocabulary(const std::filesystem::path& path, const Json& vocabulary);
-
-/// Byte-level pieces from characters to bytes. `raw` pieces stand for themselves (added tokens that
-/// are in the vocabulary).
-void pieces_to_bytes(const std::filesystem::path& path, const std::set<std::string>& raw,
-                     std::vector<std::string>& pieces);
-
-/// Merges by rank: a list of "left right" or ["left", "right"]. With `byte_level`, parts are
-/// written as characters, `pieces` are bytes.
-std::vector<Bpe::Merge> read_merges(const std::filesystem::path& path, const Json& merges,
-                                    const std::vector<std::string>& pieces, bool byte_level);
 
 /// What a vocabulary, an object of ids by piece, says.
 struct Vocabulary {

@@ -145,7 +145,8 @@ TEST(Axes, a_bad_value_is_refused_and_changes_nothing) {
     }
   }
   Method method;
-  EXPECT_THAT_ERROR(set(method, "mask-interval", "1.5"), "must be a whole number, 0 or more, but is \"1.5\"");
+  EXPECT_THAT_ERROR(set(method, "mask-interval", "1.5"),
+                    "must be a whole number, 0 or more, but is \"1.5\"");
   EXPECT_THAT_ERROR(set(method, "decay", "-1"), "--decay must be a number, 0 or more, but is");
   EXPECT_THAT_ERROR(set(method, "beta2", "1"), "--beta2 must be a number, 0 or more, below 1");
 }

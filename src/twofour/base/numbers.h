@@ -1,0 +1,27 @@
+// Numbers that people and files write.
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+
+namespace twofour {
+
+/// All of `text` as one number: decimal digits with an optional minus, for floating-point types
+/// also with a point and an exponent; nothing before, between or after them. Nothing for what is no
+/// such number, does not fit into T, or is not finite.
+template <class T = double>
+std::optional<T> parse_number(std::string_view text) {
+  T value{};
+  const char* const end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data(), end, value);
+  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
+  if constexpr (std::is_floating_point_v<T>) {
+    if (!std::isfinite(value)) return std::nullopt;
+  }
+  return value;
+}
+
+}  // namespace twofour
