@@ -101,6 +101,11 @@ fs::path parent_of(const fs::path& path) {
   return parent.empty() ? fs::path(".") : parent;
 }
 
+// The file or folder that `path` leads to: a rename to a link would replace the link alone.
+fs::path behind_links(const fs::path& path) {
+  return fs::is_symlink(path) && fs::exists(path) ? fs::canonical(path) : path;
+}
+
 // The process in "NAME.partial-PID-SERIAL" as temporary_name() makes it; 0 in any other name.
 pid_t maker_of(const std::string& name) {
   const size_t at = name.rfind(kPartial);
@@ -179,11 +184,16 @@ void check_readable(const fs::path& path) {
   close(open_regular(path, status));
 }
 
-AtomicFile::AtomicFile(const fs::path& path) : path_(path), temporary_(temporary_name(path)) {
-  if (fs::is_directory(path)) {
+AtomicFile::AtomicFile(const fs::path& path)
+    : path_(behind_links(path)), temporary_(temporary_name(path_)) {
+  if (fs::is_directory(path_)) {
     fail("cannot write \"{}\": it is a folder, expected a file name", path.string());
   }
-  make_folder(parent_of(path));
+  // The rename of commit() would put a file in the place of the device.
+  if (fs::exists(path_) && !fs::is_regular_file(path_)) {
+    fail("cannot write \"{}\": it is a device or a pipe, expected a file name", path.string());
+  }
+  make_folder(parent_of(path_));
   fd_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd_ < 0) fail("cannot write \"{}\": {}", path.string(), system_message(errno));
 }
@@ -239,7 +249,7 @@ void write_file(const fs::path& path, std::string_view text) {
 }
 
 AtomicFolder::AtomicFolder(const fs::path& target)
-    : target_(target), temporary_(temporary_name(target)) {
+    : target_(behind_links(target)), temporary_(temporary_name(target_)) {
   if (target_.filename().empty()) target_ = target_.parent_path();
   if (fs::exists(target_) && !fs::is_directory(target_)) {
     fail("cannot write the folder \"{}\": a file of that name is in the way", target_.string());

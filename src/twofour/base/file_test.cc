@@ -50,6 +50,33 @@ TEST(AtomicFile, a_full_disk_is_reported_and_nothing_existing_is_damaged) {
   EXPECT_EQ(entries(folder.path()), 1u);
 }
 
+TEST(AtomicFile, no_device_or_pipe_is_replaced) {
+  const TemporaryFolder folder;
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_THAT_ERROR(write_file(folder / "pipe", "text"), "it is a device or a pipe");
+  EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
+}
+
+TEST(AtomicFile, what_a_link_leads_to_is_written) {
+  const TemporaryFolder folder;
+  write_file(folder / "there.txt", "old");
+  fs::create_symlink("there.txt", folder / "link.txt");
+  write_file(folder / "link.txt", "new");
+  EXPECT_TRUE(fs::is_symlink(folder / "link.txt"));
+  EXPECT_EQ(read_file(folder / "there.txt"), "new");
+}
+
+TEST(AtomicFolder, what_a_link_leads_to_is_replaced) {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "there");
+  fs::create_directory_symlink("there", folder / "link");
+  AtomicFolder next(folder / "link");
+  write_file(next.path() / "weights", "new");
+  next.commit();
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_EQ(read_file(folder / "there" / "weights"), "new");
+}
+
 TEST(AtomicFolder, replaces_an_existing_folder_in_one_step) {
   const TemporaryFolder folder;
   const fs::path target = folder / "checkpoint";
