@@ -12,7 +12,8 @@ os.environ.setdefault("TWOFOUR_TUNE", "off")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-PROGRAM = os.environ.get("TWOFOUR", str(ROOT / "build" / "twofour"))
+# Absolute, because some tests change the folder that they are in.
+PROGRAM = os.path.abspath(os.environ.get("TWOFOUR", ROOT / "build" / "twofour"))
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <new>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <zlib.h>
@@ -209,6 +211,11 @@ bool is_of(const OtherKind& kind, std::string_view start) {
   return kind.magic != "LZIP" || (start.size() > 4 && start[4] == 1);
 }
 
+// Tables as libraries of data sets store them, Arrow also as a stream of its own. The bytes of
+// Arrow's file would pass for a text.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kTables = {
+    {{"PAR1", "Parquet"}, {"ARROW1\0\0"sv, "Arrow"}, {"\xff\xff\xff\xff", "Arrow (a stream)"}}};
+
 void refuse_other_kinds(FileSource& file) {
   const std::string_view start = file.peek(16);
   for (const OtherKind& kind : kOtherKinds) {
@@ -216,8 +223,9 @@ void refuse_other_kinds(FileSource& file) {
     fail("cannot read {}: {} is not supported: unpack it first, {} FILE | twofour … -", file.name(),
          kind.name, kind.unpack);
   }
-  if (start.starts_with("PAR1")) {
-    fail("cannot read {}: Parquet is not supported: write it as JSON lines first", file.name());
+  for (const auto& [magic, name] : kTables) {
+    if (!start.starts_with(magic)) continue;
+    fail("cannot read {}: {} is not supported: write it as JSON lines first", file.name(), name);
   }
 }
 

@@ -147,6 +147,8 @@ TEST_F(InputTest, other_compressions_archives_and_encodings_are_refused_with_the
       {"\x1f\x9d\x90", "compress is not supported"},
       {"PK\3\4", "unzip -p FILE"},
       {"PAR1", "Parquet is not supported"},
+      {"ARROW1\0\0\xff\xff\xff\xff"s, "Arrow is not supported: write it as JSON lines"},
+      {"\xff\xff\xff\xff\x10\1\0\0"s, "Arrow (a stream) is not supported"},
       {tar, "it is a tar archive"},
       {gzip(tar), "it is a tar archive"},
       {"\xff\xfe"
@@ -159,7 +161,8 @@ TEST_F(InputTest, other_compressions_archives_and_encodings_are_refused_with_the
       {gzip("a\0\0\0b\0\0\0"s), "it is UTF-32"},
   };
   for (const auto& [content, message] : kinds) EXPECT_THAT_ERROR(text_of(content), message);
-  for (const char* text : {"BZh", "BZh9 is a beginning", "LZIP is one too", "PK", "\xef\xbb\xbf"}) {
+  for (const char* text :
+       {"BZh", "BZh9 is a beginning", "LZIP is one too", "PK", "ARROW1", "\xef\xbb\xbf"}) {
     EXPECT_EQ(text_of(text), text[0] == '\xef' ? "" : text);
   }
 }
