@@ -1,6 +1,5 @@
 // completion bash|zsh|fish: a script for the shell, generated from the declarations of all
 // commands.
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>

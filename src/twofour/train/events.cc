@@ -60,11 +60,6 @@ enum MetadataField : uint32_t { kPluginData = 1, kPluginName = 1 };
 enum SessionLogField : uint32_t { kStatus = 1 };
 constexpr uint64_t kStringType = 7, kSessionStart = 1;  // tensorflow.DataType and SessionStatus
 
-double unix_time() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
-}
-
 constexpr std::array<uint32_t, 256> make_table() {
   std::array<uint32_t, 256> table{};
   for (uint32_t byte = 0; byte < 256; ++byte) {
@@ -81,6 +76,11 @@ uint32_t masked_crc(std::string_view bytes) {
 }
 
 }  // namespace
+
+double unix_time() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration<double>(now).count();
+}
 
 uint32_t crc32c(std::string_view bytes) {
   static constexpr std::array<uint32_t, 256> kTable = make_table();

@@ -30,6 +30,9 @@ class EventWriter {
   std::ofstream file_;
 };
 
+/// The time in seconds since 1970.
+double unix_time();
+
 /// CRC-32C (Castagnoli), which TFRecord frames carry "masked".
 uint32_t crc32c(std::string_view bytes);
 

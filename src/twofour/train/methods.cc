@@ -1,7 +1,6 @@
 #include "twofour/train/methods.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -9,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/numbers.h"
 
 namespace twofour::train {
 namespace {
@@ -78,16 +78,12 @@ Axis number_axis(std::string name, std::string help, Number Method::*field,
           std::move(help),
           [field](const Method& method) { return fmt::format("{}", method.*field); },
           [name, field, below, range](Method& method, const std::string& text) {
-            Number value{};
-            const char* end = text.data() + text.size();
-            const auto parsed = std::from_chars(text.data(), end, value);
-            const bool is_number = parsed.ec == std::errc() && parsed.ptr == end &&
-                                   std::isfinite(static_cast<double>(value));
-            if (!is_number || value < 0 || static_cast<double>(value) >= below) {
+            const auto value = parse_number<Number>(text);
+            if (!value || *value < 0 || static_cast<double>(*value) >= below) {
               fail_usage("--{} must be a {}number, {}, but is \"{}\"", name,
                          std::is_integral_v<Number> ? "whole " : "", range, printable(text));
             }
-            method.*field = value;
+            method.*field = *value;
           },
           {},
           range};

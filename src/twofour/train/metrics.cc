@@ -1,7 +1,6 @@
 #include "twofour/train/metrics.h"
 
 #include <cerrno>
-#include <chrono>
 #include <cmath>
 #include <cstdio>
 
@@ -14,11 +13,6 @@ namespace twofour::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-double unix_time() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration<double>(now).count();
-}
 
 std::string short_count(double count) {
   if (count >= 1e6) return fmt::format("{:.2f}M", count / 1e6);
