@@ -139,6 +139,22 @@ def test_options_of_generate_that_cannot_be_meant_are_refused(twofour, tmp_path)
     assert "no_repeat_ngram_size, which is not applied" in warned.stderr and "num_beams" not in warned.stderr
 
 
+def test_settings_of_generation_config_that_change_greedy_text_are_named(twofour, tmp_path):
+    random_model("llama2").save_pretrained(tmp_path / "m")
+    run = ["generate", "--model", tmp_path / "m", "--prompt-ids", write_ids(tmp_path / "ids.bin", IDS[:5]), "--max-tokens", 0]
+    changed = {"encoder_repetition_penalty": 1.5, "encoder_no_repeat_ngram_size": 2, "guidance_scale": 1.5,
+               "exponential_decay_length_penalty": [5, 1.5], "watermarking_config": {"bias": 2.5}, "dola_layers": "low",
+               "penalty_alpha": 0.6, "stop_strings": ["."], "token_healing": True, "force_words_ids": [[1]],
+               "suppress_tokens": [3], "min_length": 4}
+    idle = {"encoder_repetition_penalty": 1.0, "encoder_no_repeat_ngram_size": 0, "guidance_scale": 1,
+            "exponential_decay_length_penalty": None, "stop_strings": [], "token_healing": False, "penalty_alpha": 0,
+            "bad_words_ids": [], "temperature": 0.5, "max_length": 9, "renormalize_logits": True}
+    for settings, is_named in ((changed, True), (idle, False)):
+        (tmp_path / "m" / "generation_config.json").write_text(json.dumps(settings))
+        warned = twofour(*run).stderr
+        assert [name in warned for name in settings] == [is_named] * len(settings), warned
+
+
 def test_weights_that_are_not_there_are_named(twofour, tmp_path):
     random_model("llama2").save_pretrained(tmp_path / "m")
     config = json.loads((tmp_path / "m" / "config.json").read_text())

@@ -36,16 +36,29 @@ SpecialIds special_ids(const Json& json) {
 
 // Settings of generation_config.json that change even greedy text, and the value that does nothing.
 std::vector<std::string> settings_not_applied(const Json& json) {
-  const std::vector<std::pair<const char*, Json>> settings = {{"no_repeat_ngram_size", 0},
-                                                              {"bad_words_ids", nullptr},
-                                                              {"suppress_tokens", nullptr},
-                                                              {"forced_bos_token_id", nullptr},
-                                                              {"begin_suppress_tokens", nullptr},
-                                                              {"forced_eos_token_id", nullptr},
-                                                              {"min_length", 0},
-                                                              {"min_new_tokens", nullptr},
-                                                              {"num_beams", 1},
-                                                              {"sequence_bias", nullptr}};
+  const Json none = Json::array();
+  const std::vector<std::pair<const char*, Json>> settings = {
+      {"no_repeat_ngram_size", 0},
+      {"encoder_no_repeat_ngram_size", 0},
+      {"encoder_repetition_penalty", 1},
+      {"bad_words_ids", none},
+      {"suppress_tokens", none},
+      {"begin_suppress_tokens", none},
+      {"sequence_bias", none},
+      {"forced_bos_token_id", nullptr},
+      {"forced_eos_token_id", nullptr},
+      {"exponential_decay_length_penalty", nullptr},
+      {"min_length", 0},
+      {"min_new_tokens", 0},
+      {"stop_strings", none},
+      {"num_beams", 1},
+      {"constraints", none},
+      {"force_words_ids", none},
+      {"guidance_scale", 1},
+      {"penalty_alpha", 0},
+      {"dola_layers", nullptr},
+      {"token_healing", false},
+      {"watermarking_config", nullptr}};
   std::vector<std::string> names;
   for (const auto& [name, nothing] : settings) {
     if (json.contains(name) && !json[name].is_null() && json[name] != nothing)

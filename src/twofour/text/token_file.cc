@@ -136,7 +136,7 @@ class FourByteSigns {
 
  private:
   static constexpr uint16_t kLargestUpperHalf = 31;  // no vocabulary has 2^21 ids
-  static constexpr size_t kEnough = 1024;
+  static constexpr size_t kEnough = 128;
   bool holds_ = true, lower_halves_differ_ = false;
   size_t count_ = 0;
 };

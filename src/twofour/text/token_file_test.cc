@@ -175,6 +175,8 @@ TEST(TokenFile, uint32_ids_without_a_json_are_no_uint16_ids) {
   };
   EXPECT_THAT_ERROR(check(50257), "seem to be uint32");
   EXPECT_THAT_ERROR(check(128256), "seem to be uint32");
+  ids.resize(64);
+  EXPECT_THAT_ERROR(check(50257), "seem to be uint32");
   EXPECT_NO_THROW(check(20)) << "uint16 ids of a vocabulary so small are possible";
 }
 
