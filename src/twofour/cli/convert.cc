@@ -10,6 +10,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/log.h"
+#include "twofour/base/numbers.h"
 #include "twofour/base/progress.h"
 #include "twofour/base/streams.h"
 #include "twofour/checkpoint/conversion.h"

@@ -1,7 +1,6 @@
 #include "twofour/cli/train_flags.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <string_view>
 
@@ -9,6 +8,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/numbers.h"
 #include "twofour/cli/values.h"
 #include "twofour/model/presets.h"
 #include "twofour/text/token_file.h"
@@ -242,15 +242,13 @@ void read_resume_from(TrainFlags& flags) {
   if (flags.resume_from.empty()) return;
   std::string_view number = flags.resume_from;
   if (number.starts_with("step-")) number.remove_prefix(5);
-  int64_t step = 0;
-  const char* const end = number.data() + number.size();
-  const auto parsed = std::from_chars(number.data(), end, step);
-  if (parsed.ec != std::errc() || parsed.ptr != end || step < 0) {
+  const auto step = parse_number<int64_t>(number);
+  if (!step || *step < 0) {
     fail_usage("--resume-from must name a checkpoint as step-250, not \"{}\"",
                printable(flags.resume_from));
   }
   flags.options.resume = true;
-  flags.options.resume_from = step;
+  flags.options.resume_from = *step;
 }
 
 // RUN/config.toml of a run that can be resumed.

@@ -1,7 +1,6 @@
 #include "twofour/cli/values.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <map>
@@ -9,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/numbers.h"
 #include "twofour/cli/nearest.h"
 
 namespace twofour::cli {
@@ -17,24 +17,6 @@ namespace {
 // The names of the checks, under which --help finds what they say.
 constexpr const char* kRange = "range";
 constexpr const char* kChoices = "choices";
-
-template <class T>
-std::optional<T> parse(std::string_view text) {
-  T value{};
-  const char* end = text.data() + text.size();
-  const auto parsed = std::from_chars(text.data(), end, value);
-  if (parsed.ec != std::errc() || parsed.ptr != end) return std::nullopt;
-  return value;
-}
-
-template <class T>
-std::optional<T> parse_as(std::string_view text) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return parse_number(text);
-  } else {
-    return parse_whole<T>(text);
-  }
-}
 
 std::string description_of(const CLI::Option& option, const std::string& check) {
   try {
@@ -65,24 +47,11 @@ std::string Range::text() const {
   return fmt::format("{} to {}", low, high);
 }
 
-std::optional<double> parse_number(std::string_view text) {
-  const auto value = parse<double>(text);
-  if (!value || !std::isfinite(*value)) return std::nullopt;
-  return value;
-}
-
-template <class T>
-std::optional<T> parse_whole(std::string_view text) {
-  return parse<T>(text);
-}
-template std::optional<int64_t> parse_whole(std::string_view);
-template std::optional<uint64_t> parse_whole(std::string_view);
-
 template <class T>
 CLI::Option* check_range(CLI::Option* option, const Range& range) {
   constexpr bool kIsWhole = !std::is_floating_point_v<T>;
   const auto check = [range](std::string& text) -> std::string {
-    const std::optional<T> value = parse_as<T>(text);
+    const std::optional<T> value = parse_number<T>(text);
     if (!value || !range.contains(static_cast<double>(*value))) {
       return fmt::format("must be a {}number, {}, but is \"{}\"", kIsWhole ? "whole " : "",
                          range.text(), printable(text));

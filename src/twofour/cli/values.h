@@ -35,14 +35,6 @@ constexpr double kMostSteps = 1e9;
 /// Of a tensor: products of two sizes and a thousand layers still fit into 63 bits.
 constexpr double kLargestSize = 1 << 24;
 
-/// Decimal digits with an optional minus, point and exponent; nothing before, between or after
-/// them. Nothing for what is no such number or not finite.
-std::optional<double> parse_number(std::string_view text);
-
-/// The same for whole numbers, without point and exponent, that fit into T (int64_t or uint64_t).
-template <class T>
-std::optional<T> parse_whole(std::string_view text);
-
 /// Adds the check to an option that is declared already.
 template <class T>
 CLI::Option* check_range(CLI::Option* option, const Range& range);
