@@ -139,6 +139,12 @@ def test_a_full_context_stops_or_shifts(twofour, sparse_run, corpus, tmp_path):
     assert "--keep 32" in twofour(*command, "--prompt", "x", "--keep", 32, fails=2).stderr
 
 
+def test_an_id_outside_the_vocabulary_is_named_with_its_place(twofour, sparse_run, tmp_path):
+    beyond = write_ids(tmp_path / "beyond.bin", [5, 6, 60000])
+    message = twofour("generate", "--model", sparse_run / "model", "--prompt-ids", beyond, fails=1).stderr
+    assert str(beyond) in message and "60000" in message and "2" in message
+
+
 def test_every_line_of_the_input_is_a_prompt_by_itself(twofour, sparse_run):
     command = ["generate", "--model", sparse_run / "model", "--max-tokens", 10, "--seed", 4]
     prompts = ["the cat", "a red house"]

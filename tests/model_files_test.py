@@ -215,6 +215,9 @@ def test_what_is_no_model_is_named(twofour, written, tmp_path, monkeypatch):
     for file, message in (("model.pt", "pickled by PyTorch"), ("m.gguf", "GGUF"), ("a.npz", "masks or arrays"),
                           ("tokens.bin", "tokens")):
         assert message in run(tmp_path / file)
+    for file, message in (("model.pt", "pickled by PyTorch"), ("m.gguf", "GGUF"), ("a.npz", "masks or arrays"),
+                          (written["llama2"] / SINGLE, "a model is a folder")):
+        assert message in twofour("convert", tmp_path / file, tmp_path / "out", "--to", "hf", fails=1).stderr
 
 
 def test_info_names_types_as_dtype_does_and_counts_what_is_not_finite(twofour, written, tmp_path):

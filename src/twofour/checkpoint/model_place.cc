@@ -42,18 +42,8 @@ std::string first_ending(const std::vector<std::string>& names, std::string_view
 
 // Files that name themselves by how they begin, and what becomes of them.
 std::string kind_of_file(const fs::path& path) {
-  const MappedFile file(path);
-  const std::string_view text = file.text();
-  const std::string extension = path.extension().string();
-  if (text.starts_with("GGUF")) {
-    return "it is a GGUF file of llama.cpp, which is not read: take the model's Hugging Face "
-           "folder";
-  }
-  if (extension == ".npz") return "it is a file of masks or arrays, not a model";
-  if (text.starts_with("PK") || text.starts_with("\x80\x02")) {
-    return "it is pickled by PyTorch, which is not read: save it with save_pretrained of "
-           "transformers";
-  }
+  const std::string foreign = foreign_kind(path);
+  if (!foreign.empty()) return foreign;
   if (is_llama2c(path)) {
     const fs::path tokenizer = fs::path(path).replace_filename("tokenizer.bin");
     return fmt::format(
@@ -61,11 +51,7 @@ std::string kind_of_file(const fs::path& path) {
         path.string(),
         fs::exists(tokenizer) ? " --tokenizer " + tokenizer.string() : std::string());
   }
-  if (extension == ".safetensors") {
-    return "it is a file of weights: a model is a folder that holds it as model.safetensors beside "
-           "its config.json";
-  }
-  if (extension == ".bin")
+  if (path.extension() == ".bin")
     return "it is no model, but may be a file of tokens or of pickled weights";
   return "it is a file, expected a model's folder";
 }
@@ -131,6 +117,25 @@ bool is_last(const fs::path& checkpoint, int64_t step) {
 }
 
 }  // namespace
+
+std::string foreign_kind(const fs::path& path) {
+  const MappedFile file(path);
+  const std::string_view text = file.text();
+  if (text.starts_with("GGUF")) {
+    return "it is a GGUF file of llama.cpp, which is not read: take the model's Hugging Face "
+           "folder";
+  }
+  if (path.extension() == ".npz") return "it is a file of masks or arrays, not a model";
+  if (text.starts_with("PK") || text.starts_with("\x80\x02")) {
+    return "it is pickled by PyTorch, which is not read: save it with save_pretrained of "
+           "transformers";
+  }
+  if (path.extension() == ".safetensors") {
+    return "it is a file of weights: a model is a folder that holds it as model.safetensors beside "
+           "its config.json";
+  }
+  return "";
+}
 
 ModelPlace find_model(const fs::path& path) {
   std::error_code error;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 
 namespace twofour::checkpoint {
 
@@ -19,5 +20,9 @@ struct ModelPlace {
 /// what it is and what to do: a file (of a folder, or in a format that `convert` reads or nobody
 /// does), an adapter, a folder without weights, the name of a model on a hub.
 ModelPlace find_model(const std::filesystem::path& path);
+
+/// What the file at `path` is and what to do, where it names itself as a format that nothing here
+/// reads as a model by itself (GGUF, pickled weights, arrays, safetensors); empty for any other.
+std::string foreign_kind(const std::filesystem::path& path);
 
 }  // namespace twofour::checkpoint

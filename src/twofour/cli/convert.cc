@@ -53,7 +53,11 @@ std::string format_of(const fs::path& in, const std::string& to) {
     const auto config = checkpoint::read_json_object(place.folder / "config.json");
     return config.contains("quantization_config") ? "compressed-tensors" : "hf";
   }
-  if (is_model(to)) return "llama2c";
+  if (is_model(to)) {
+    const std::string foreign = checkpoint::foreign_kind(in);
+    if (!foreign.empty()) fail("cannot read \"{}\": {}", in.string(), foreign);
+    return "llama2c";
+  }
   if (is_masks(to)) {
     return MappedFile(in).text().starts_with("PK") || in.extension() == ".npz" ? "npz" : "masks";
   }

@@ -15,7 +15,6 @@
 #include "twofour/cli/generate_session.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/values.h"
-#include "twofour/text/token_file.h"
 
 namespace twofour::cli {
 namespace {
@@ -159,20 +158,12 @@ void run_interactively(GenerateSession& session, const GenerateFlags& flags) {
   if (is_dialogue) write_message("\n");
 }
 
-Prompt prompt_of_ids(const std::string& path) {
-  const text::TokenFile file = text::TokenFile::open(path);
-  Prompt prompt;
-  prompt.ids.resize(static_cast<size_t>(file.size()));
-  file.read(0, prompt.ids);
-  return prompt;
-}
-
 void run_generate(const GenerateFlags& flags) {
   GenerateSession session(flags);
   if (flags.interactive) {
     run_interactively(session, flags);
   } else if (!flags.prompt_ids.empty()) {
-    continue_and_report(session, flags, prompt_of_ids(flags.prompt_ids));
+    continue_and_report(session, flags, session.prompt_of_ids(flags.prompt_ids));
   } else {
     const std::string file = flags.prompt_file == "-" ? "/dev/stdin" : flags.prompt_file;
     continue_and_report(

@@ -8,6 +8,7 @@
 #include "twofour/cli/text_stream.h"
 #include "twofour/sparse/dtype.h"
 #include "twofour/text/decoder.h"
+#include "twofour/text/token_file.h"
 
 namespace twofour::cli {
 namespace {
@@ -76,6 +77,15 @@ Prompt GenerateSession::prompt_of(const std::string& text) const {
   const auto& special = folder_.config().special.begin;
   if (prompt.ids.empty() && begin) prompt.ids.push_back(*begin);
   if (prompt.ids.empty() && special) prompt.ids.push_back(*special);
+  return prompt;
+}
+
+Prompt GenerateSession::prompt_of_ids(const std::string& path) const {
+  text::TokenFile file = text::TokenFile::open(path);
+  file.check(model_.output().weight.size(0));
+  Prompt prompt;
+  prompt.ids.resize(static_cast<size_t>(file.size()));
+  file.read(0, prompt.ids);
   return prompt;
 }
 

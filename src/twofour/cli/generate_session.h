@@ -46,6 +46,8 @@ class GenerateSession {
   explicit GenerateSession(const GenerateFlags& flags);
 
   Prompt prompt_of(const std::string& text) const;
+  /// The ids of a token file; throws where one is outside the model's vocabulary.
+  Prompt prompt_of_ids(const std::string& path) const;
 
   /// Continues the prompt. `print` gets the new text piece by piece, or nothing without a
   /// tokenizer. Ends early when `goes_on` says so.
