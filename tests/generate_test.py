@@ -164,11 +164,13 @@ def read_until(terminal, wanted):
     return seen
 
 
-def test_ctrl_c_ends_a_text_and_ctrl_d_the_program(sparse_run):
+def test_ctrl_c_ends_a_text_and_ctrl_d_the_program(twofour, sparse_run):
+    # The likeliest tokens go round in a circle without the end token: the text is still being written at Ctrl-C.
+    command = ["generate", "--model", sparse_run / "model", "--temperature", "0", "--context-overflow", "shift"]
+    assert len(json.loads(twofour(*command, "--prompt", "the cat", "--max-tokens", 5000, "--json").stdout)["ids"]) == 5000
     terminal, other = pty.openpty()
-    program = subprocess.Popen(
-        [PROGRAM, "generate", "--model", sparse_run / "model", "-i", "--max-tokens", "1000000000", "--context-overflow",
-         "shift"], stdin=other, stdout=other, stderr=other, start_new_session=True)
+    program = subprocess.Popen([PROGRAM, *command, "-i", "--max-tokens", "1000000000"], stdin=other, stdout=other,
+                               stderr=other, start_new_session=True)
     os.close(other)
     try:
         read_until(terminal, b"> ")
