@@ -3,6 +3,7 @@ computed here, or refused in one line that names the field."""
 
 import json
 import math
+import os
 import random
 import shutil
 
@@ -120,7 +121,7 @@ def draw(family, seed):
 def test_drawn_configs_compute_what_transformers_computes_or_are_refused_by_name(twofour, written, tmp_path, family):
     data = write_ids(tmp_path / "ids.bin", IDS)
     counts = {"same": 0, "refused by both": 0, "refused here": 0, "taken here": 0}
-    for seed in range(24):
+    for seed in range(int(os.environ.get("TWOFOUR_DRAWS", 10))):
         changes = draw(family, seed)
         folder = changed(written[family], tmp_path / f"m{seed}", changes)
         expected = reference(folder)

@@ -378,7 +378,7 @@ def compare(seeds, byte_level, sentencepiece_models, tmp_path, program):
 
 
 def test_random_folders_mean_what_they_mean_to_transformers(byte_level, sentencepiece_models, tmp_path, program):
-    compare(range(60), byte_level, sentencepiece_models, tmp_path, program)
+    compare(range(30), byte_level, sentencepiece_models, tmp_path, program)
 
 
 @pytest.mark.skipif("TWOFOUR_FOLDERS" not in os.environ, reason="slow: TWOFOUR_FOLDERS=N compares N folders")
