@@ -28,9 +28,28 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// What options must be to each other: the range of each is declared with it (cli/train_flags.cc).
 void check_options(const TrainOptions& options) {
   options.sizes.check();
+  const auto at_least = [](const char* name, int64_t value, int64_t least) {
+    if (value < least) fail_usage("--{} must be at least {}, not {}", name, least, value);
+  };
+  at_least("steps", options.steps, 1);
+  at_least("batch", options.batch, 1);
+  at_least("accumulate", options.accumulate, 1);
+  at_least("keep", options.keep, 1);
+  at_least("warmup", options.warmup, 0);
+  at_least("validation-windows", options.validation_windows, 0);
+  at_least("sample-every", options.sample_every, 0);
+  at_least("sample-tokens", options.sample_tokens, 1);
+  at_least("loss-scale-growth", options.loss_scale_growth, 1);
+  if (!(options.learning_rate > 0)) fail_usage("--lr must be positive");
+  if (!(options.beta1 >= 0 && options.beta1 < 1)) {
+    fail_usage("--beta1 {} must lie in [0, 1)", options.beta1);
+  }
+  const double scale = options.loss_scale.value_or(0);
+  if (!(scale >= 0 && scale <= 0x1p126)) {
+    fail_usage("--loss-scale {} must lie in [0, 2^126]; 0 = none", scale);
+  }
   if (options.dtype == "float16" && options.loss_scale == 0.0) {
     fail_usage("--loss-scale 0 with --dtype float16: its gradients would vanish");
   }
