@@ -2,7 +2,7 @@
 .PHONY: help setup configure build build-tests test test-all fuzz demo bench results-pretraining format lint clean
 
 help:
-	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (under 15 minutes)"
+	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (some ten minutes)"
 	@echo "make test    set up, build, run the tests"
 	@echo "make build   set up, build build/twofour and build/libtwofour_ops.so"
 	@echo "make fuzz    hostile bytes into every reader of files, FUZZ_SECONDS=60 each"
