@@ -76,6 +76,15 @@ InstructionSet best_instruction_set() {
 
 InstructionSet instruction_set() { return chosen(); }
 
+bool is_amd() {
+#if defined(__x86_64__)
+  static const bool kIsAmd = __builtin_cpu_is("amd");
+  return kIsAmd;
+#else
+  return false;
+#endif
+}
+
 void set_instruction_set(InstructionSet set) {
   if (set > best_instruction_set()) fail("this CPU lacks {}", name_of(set));
   chosen() = set;

@@ -18,6 +18,10 @@ InstructionSet instruction_set();
 /// The best set of this CPU, whatever TWOFOUR_ISA says.
 InstructionSet best_instruction_set();
 
+/// Whether the CPU is AMD's: how many streams of memory its prefetcher follows well does not depend
+/// on the instruction set.
+bool is_amd();
+
 /// For tests and benchmarks: all kernels use `set` from now on. Throws Error if the CPU lacks it.
 /// Not while other threads run kernels.
 void set_instruction_set(InstructionSet set);

@@ -13,23 +13,6 @@ namespace {
 
 constexpr int64_t kEntriesAtATime = 1 << 15;  // less is not worth a second thread
 
-template <class T>
-const FewLoops<T>& few_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return few_reference<T>();
-    case InstructionSet::kAvx2:
-      return few_avx2<T>();
-    case InstructionSet::kAvx512:
-      return few_avx512<T>();
-    case InstructionSet::kAvx512Bf16:
-      return few_avx512bf16<T>();
-    case InstructionSet::kAmx:
-      return few_amx<T>();
-  }
-  return few_reference<T>();
-}
-
 // As many units of `unit` entries, in multiples of `step`, as are worth a thread.
 int64_t grain_of(int64_t unit, int64_t step) {
   return std::max<int64_t>(1, kEntriesAtATime / std::max<int64_t>(1, unit) / step) * step;
@@ -64,6 +47,23 @@ void multiply_at_most_64(const Packed24View<T>& a, const T* x, int64_t tokens, i
 }  // namespace
 
 template <class T>
+const FewLoops<T>& few_loops() {
+  switch (instruction_set()) {
+    case InstructionSet::kReference:
+      return few_reference<T>();
+    case InstructionSet::kAvx2:
+      return few_avx2<T>();
+    case InstructionSet::kAvx512:
+      return few_avx512<T>();
+    case InstructionSet::kAvx512Bf16:
+      return few_avx512bf16<T>();
+    case InstructionSet::kAmx:
+      return few_amx<T>();
+  }
+  return few_reference<T>();
+}
+
+template <class T>
 void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, int64_t tokens,
                   int64_t x_stride, T* y, int64_t y_stride,
                   const std::type_identity_t<Epilogue<T>>& epilogue) {
@@ -79,6 +79,7 @@ void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, in
 }
 
 #define TWOFOUR_INSTANTIATE(T)                                                                   \
+  template const FewLoops<T>& few_loops<T>();                                                    \
   template void multiply_few<T>(const std::type_identity_t<Packed24View<T>>&, const T*, int64_t, \
                                 int64_t, T*, int64_t, const std::type_identity_t<Epilogue<T>>&);
 TWOFOUR_INSTANTIATE(float)

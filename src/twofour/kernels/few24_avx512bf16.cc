@@ -68,20 +68,6 @@ void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16
   }
 }
 
-size_t x_bytes_of_dots(int64_t tokens, int64_t columns) {
-  return x_bytes_by_row(tokens, columns) / 2;
-}
-
-void load_for_dots(const bfloat16* x, int64_t tokens, int64_t columns, int64_t stride,
-                   int64_t first, int64_t last, std::byte* out) {
-  const int64_t padded = whole(columns, kFewColumns);
-  for (int64_t t = 0; t < tokens; ++t) {
-    bfloat16* row = reinterpret_cast<bfloat16*>(out) + t * padded;
-    std::memcpy(row + first, x + t * stride + first, static_cast<size_t>(last - first) * 2);
-    std::memset(row + last, 0, static_cast<size_t>(whole(last, kFewColumns) - last) * 2);
-  }
-}
-
 void multiply_dots(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const std::byte* x,
                    int64_t tokens, float* sums) {
   multiply_by_row<4, bfloat16>(
@@ -90,7 +76,7 @@ void multiply_dots(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, c
           float* out) { multiply_block<row_count, token_count>(a, from, token, stride, out); });
 }
 
-constexpr FewLoops<bfloat16> kDots = {x_bytes_of_dots, load_for_dots, multiply_dots,
+constexpr FewLoops<bfloat16> kDots = {x_bytes_of_bfloat16, load_bfloat16, multiply_dots,
                                       finish_any<bfloat16>};
 
 // Vectors along single rows, and up to how many tokens they are faster than pairs of rows.

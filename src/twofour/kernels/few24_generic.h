@@ -216,5 +216,20 @@ void load_by_row(const T* x, int64_t tokens, int64_t columns, int64_t stride, in
   }
 }
 
+// The same, left as bfloat16.
+inline size_t x_bytes_of_bfloat16(int64_t tokens, int64_t columns) {
+  return x_bytes_by_row(tokens, columns) / 2;
+}
+
+inline void load_bfloat16(const bfloat16* x, int64_t tokens, int64_t columns, int64_t stride,
+                          int64_t first, int64_t last, std::byte* out) {
+  const int64_t padded = whole(columns, kFewColumns);
+  for (int64_t t = 0; t < tokens; ++t) {
+    bfloat16* row = reinterpret_cast<bfloat16*>(out) + t * padded;
+    std::memcpy(row + first, x + t * stride + first, static_cast<size_t>(last - first) * 2);
+    std::memset(row + last, 0, static_cast<size_t>(whole(last, kFewColumns) - last) * 2);
+  }
+}
+
 }  // namespace
 }  // namespace twofour::kernels

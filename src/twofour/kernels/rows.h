@@ -59,6 +59,17 @@ struct RowLoops {
   /// See gelu.h.
   void (*gelu)(const T* z, int64_t count, T* out);
   void (*gelu_gradient)(const T* z, const T* dy, int64_t count, T* dz);
+  /// See token_rows.h.
+  void (*layer_norm)(const T* x, int64_t count, const float* weight, const float* bias,
+                     float epsilon, T* out);
+  void (*rms_norm)(const T* x, int64_t count, const float* weight, float epsilon, T* out);
+  void (*rotate)(T* x, int64_t half, const T* cosine, const T* sine);
+  void (*silu_times)(T* gate, const T* up, int64_t count);
+  void (*add)(T* x, const T* y, int64_t count);
+  /// See attend.h: `count` queries of one token that share a head of keys and values. `scratch`
+  /// holds attend_scratch(count, tokens, width) floats.
+  void (*attend)(const T* queries, int64_t count, const T* keys, const T* values, int64_t tokens,
+                 int64_t width, float* scratch, T* out);
   /// See fp8.h.
   void (*round_to_float8)(const T* in, int64_t count, Float8 format, float scale, T* out);
   void (*scale_to_float8)(const T* in, int64_t count, Float8 format, float scale, T* out);

@@ -5,74 +5,20 @@
 
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
 #include "twofour/kernels/adamw_loops.h"
+#include "twofour/kernels/attend_loops.h"
+#include "twofour/kernels/exponential.h"
 #include "twofour/kernels/forward_weight_loops.h"
 #include "twofour/kernels/fp8_loops.h"
 #include "twofour/kernels/group.h"
 #include "twofour/kernels/mvue_loops.h"
 #include "twofour/kernels/rows.h"
 #include "twofour/kernels/soft_threshold_loops.h"
+#include "twofour/kernels/token_rows_loops.h"
 
 namespace twofour::kernels {
 namespace {
-
-constexpr int64_t kLanes = 16;  // partial sums of a row
-
-// e^x for x <= 0, relative error under 2e-7, 0 below -87: argument reduction by Cody and Waite,
-// then a polynomial of degree 6. NaN stays NaN.
-inline float exponential(float x) {
-  constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer
-  const float clamped = x < -87.0f ? -87.0f : x;
-  const float shifted = clamped * 1.44269504f + kMagic;
-  const float n = shifted - kMagic;
-  const float r = clamped - n * 0.693359375f - n * -2.12194440e-4f;
-  float p = 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  const uint32_t exponent = bits_of(shifted) + 127 - 0x4B400000u;
-  const float value = p * float_from_bits(exponent << 23);
-  return x < -87.0f ? 0.0f : value;
-}
-
-template <class T>
-float row_maximum(const T* row, int64_t columns) {
-  float lanes[kLanes];
-  for (float& lane : lanes) lane = -std::numeric_limits<float>::infinity();
-  const int64_t whole = columns / kLanes * kLanes;
-  for (int64_t j = 0; j < whole; j += kLanes) {
-    for (int64_t k = 0; k < kLanes; ++k) lanes[k] = maximum(lanes[k], to_float(row[j + k]));
-  }
-  for (int64_t j = whole; j < columns; ++j) lanes[0] = maximum(lanes[0], to_float(row[j]));
-  for (int64_t k = 1; k < kLanes; ++k) lanes[0] = maximum(lanes[0], lanes[k]);
-  return lanes[0];
-}
-
-// Writes e^(logit - top) and returns their sum.
-template <class T>
-float exponentials(const T* row, int64_t columns, float top, float* out) {
-  float lanes[kLanes] = {};
-  const int64_t whole = columns / kLanes * kLanes;
-  for (int64_t j = 0; j < whole; j += kLanes) {
-    for (int64_t k = 0; k < kLanes; ++k) {
-      const float value = exponential(to_float(row[j + k]) - top);
-      out[j + k] = value;
-      lanes[k] += value;
-    }
-  }
-  for (int64_t j = whole; j < columns; ++j) {
-    out[j] = exponential(to_float(row[j]) - top);
-    lanes[0] += out[j];
-  }
-  float sum = 0.0f;
-  for (float lane : lanes) sum += lane;
-  return sum;
-}
 
 template <class T>
 float cross_entropy_row(T* row, int64_t target, int64_t columns, const float* scale,
@@ -117,12 +63,6 @@ inline void add_scaled_rows(const float* scales, const float* const* rows, int64
 constexpr float kGeluScale = 2 * 0.7978845608f;  // 2 sqrt(2/π)
 constexpr float kGeluCube = 0.044715f;
 
-// 1 / (1 + e^-v), both tails exact.
-inline float logistic(float v) {
-  const float e = exponential(-magnitude(v));
-  return (v < 0.0f ? e : 1.0f) / (1.0f + e);
-}
-
 template <class T>
 void gelu_entries(const T* z, int64_t count, T* out) {
   for (int64_t i = 0; i < count; ++i) {
@@ -159,6 +99,12 @@ constexpr RowLoops<T> kLoops = {soft_threshold_entries<T, F>,
                                 add_scaled_rows,
                                 gelu_entries<T>,
                                 gelu_gradient_entries<T>,
+                                layer_norm_row<T>,
+                                rms_norm_row<T>,
+                                rotate_pairs<T>,
+                                silu_times_entries<T>,
+                                add_entries<T>,
+                                attend_rows<T>,
                                 round_entries_to_float8<T, F>,
                                 scale_entries_to_float8<T, F>,
                                 encode_entries_as_float8<T, F>,

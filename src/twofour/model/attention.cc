@@ -1,6 +1,8 @@
 #include "twofour/model/attention.h"
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/outer.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include "twofour/base/error.h"
@@ -38,25 +40,41 @@ KeyValueCache make_cache(int64_t layers, int64_t batch, int64_t heads, int64_t c
   return cache;
 }
 
+void check_room(const KeyValueCache& cache, int64_t tokens) {
+  if (tokens > cache.capacity()) fail("the cache has room for {} tokens", cache.capacity());
+}
+
 void check_cache(const KeyValueCache& cache, int64_t tokens) {
   if (tokens > 1 && cache.length > 0) {
     fail("several tokens at once can only begin a sequence: the cache already holds {}",
          cache.length);
   }
-  if (cache.length + tokens > cache.capacity()) {
-    fail("the cache has room for {} tokens", cache.capacity());
+  check_room(cache, cache.length + tokens);
+}
+
+void check_id(int64_t id, int64_t vocabulary) {
+  if (id < 0 || id >= vocabulary) {
+    fail("token id {} is outside the model's vocabulary of {}", id, vocabulary);
   }
 }
 
+void check_length(int64_t tokens, int64_t context) {
+  if (tokens > context) fail("{} tokens are more than the model's context of {}", tokens, context);
+}
+
 void check_ids(const at::Tensor& ids, int64_t first_position, int64_t vocabulary, int64_t context) {
-  const int64_t last = first_position + ids.size(1);
-  if (last > context) fail("{} tokens are more than the model's context of {}", last, context);
+  check_length(first_position + ids.size(1), context);
   if (ids.numel() == 0) fail("no tokens to run the model on");
-  const int64_t largest = ids.max().item<int64_t>(), smallest = ids.min().item<int64_t>();
-  if (smallest < 0 || largest >= vocabulary) {
-    fail("token id {} is outside the model's vocabulary of {}", smallest < 0 ? smallest : largest,
-         vocabulary);
-  }
+  check_id(ids.min().item<int64_t>(), vocabulary);
+  check_id(ids.max().item<int64_t>(), vocabulary);
+}
+
+Rotation rotation_of(const at::Tensor& frequencies, int64_t first, int64_t tokens,
+                     at::ScalarType dtype) {
+  const at::Tensor positions =
+      at::arange(first, first + tokens, at::TensorOptions().dtype(at::kFloat));
+  const at::Tensor angles = at::outer(positions, frequencies);
+  return {angles.cos().to(dtype), angles.sin().to(dtype)};
 }
 
 at::Tensor split_heads(const at::Tensor& x, int64_t batch, int64_t heads) {

@@ -22,12 +22,28 @@ struct KeyValueCache {
 KeyValueCache make_cache(int64_t layers, int64_t batch, int64_t heads, int64_t capacity,
                          int64_t head_width, const at::Tensor& like);
 
+/// Throws Error unless the cache has room for sequences of `tokens`.
+void check_room(const KeyValueCache& cache, int64_t tokens);
+
 /// Throws Error unless `tokens` more fit and, where several come at once, the cache is empty.
 void check_cache(const KeyValueCache& cache, int64_t tokens);
+
+/// Throws Error when the id lies outside [0, vocabulary), and when `tokens` are more than
+/// `context`.
+void check_id(int64_t id, int64_t vocabulary);
+void check_length(int64_t tokens, int64_t context);
 
 /// Throws Error when ids [B, T] are none, lie outside [0, vocabulary), or end behind `context`
 /// tokens, of which `first_position` came before.
 void check_ids(const at::Tensor& ids, int64_t first_position, int64_t vocabulary, int64_t context);
+
+/// Cosines and sines of the rotary angles [positions, d / 2].
+struct Rotation {
+  at::Tensor cosine, sine;
+};
+/// Those of `tokens` positions from `first` on, for frequencies [d / 2] in float32.
+Rotation rotation_of(const at::Tensor& frequencies, int64_t first, int64_t tokens,
+                     at::ScalarType dtype);
 
 /// [N, H d] as [B, H, T, d] without a copy.
 at::Tensor split_heads(const at::Tensor& x, int64_t batch, int64_t heads);

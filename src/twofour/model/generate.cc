@@ -5,11 +5,14 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include <ATen/ops/from_blob.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
+#include "twofour/model/decode_step.h"
 
 namespace twofour::model {
 namespace {
@@ -27,28 +30,41 @@ bool contains(const std::vector<int64_t>& ids, int64_t id) {
   return std::find(ids.begin(), ids.end(), id) != ids.end();
 }
 
-/// The logits of all ids that may be drawn, those of `seen` ones with the penalty.
-std::vector<Candidate> candidates_of(std::span<const float> logits, const std::vector<bool>& seen,
-                                     const GenerateOptions& options) {
+void check_logit(float logit, int64_t id) {
+  if (!std::isnan(logit) && logit != std::numeric_limits<float>::infinity()) return;
+  fail(
+      "the model gives token {} the logit {}: its weights hold such values, or the dtype cannot "
+      "hold its numbers (try --dtype float32)",
+      id, logit);
+}
+
+/// Calls fn(logit, id) for all ids that may be drawn, with the penalty on those of `seen`.
+template <class Fn>
+void for_each_drawn(std::span<const float> logits, const std::vector<bool>& seen,
+                    const GenerateOptions& options, const Fn& fn) {
   const auto all = static_cast<int64_t>(logits.size());
   const int64_t drawn = options.vocabulary > 0 ? std::min(options.vocabulary, all) : all;
   const auto penalty = static_cast<float>(options.repetition_penalty);
-  std::vector<Candidate> candidates;
-  candidates.reserve(logits.size());
   for (int64_t id = 0; id < all; ++id) {
     if (id >= drawn && !contains(options.end_tokens, id)) continue;
     float logit = logits[static_cast<size_t>(id)];
-    if (std::isnan(logit) || logit == std::numeric_limits<float>::infinity()) {
-      fail(
-          "the model gives token {} the logit {}: its weights hold such values, or the dtype "
-          "cannot "
-          "hold its numbers (try --dtype float32)",
-          id, logit);
+    if (penalty != 1.0f && seen[static_cast<size_t>(id)]) {
+      logit = logit < 0 ? logit * penalty : logit / penalty;
     }
-    if (seen[static_cast<size_t>(id)]) logit = logit < 0 ? logit * penalty : logit / penalty;
-    candidates.push_back({logit, id});
+    fn(logit, id);
   }
-  return candidates;
+}
+
+/// The likeliest, of equal ones the first.
+Candidate likeliest(std::span<const float> logits, const std::vector<bool>& seen,
+                    const GenerateOptions& options) {
+  Candidate top{-std::numeric_limits<float>::infinity(), 0};
+  for_each_drawn(logits, seen, options, [&](float logit, int64_t id) {
+    if (logit <= top.logit) return;
+    check_logit(logit, id);
+    top = {logit, id};
+  });
+  return top;
 }
 
 /// Keeps the likeliest by options.top_p and min_p; `weights` belong to sorted candidates.
@@ -63,11 +79,17 @@ void cut(std::vector<double>& weights, const GenerateOptions& options) {
   while (weights.back() < options.min_p * weights.front()) weights.pop_back();
 }
 
-/// Draws one of the candidates. `uniform` lies in [0, 1).
-int64_t sample(std::vector<Candidate> candidates, const GenerateOptions& options, double uniform) {
-  const Candidate top = *std::min_element(candidates.begin(), candidates.end(), is_likelier);
+/// Draws the next token. `uniform` lies in [0, 1).
+int64_t sample(std::span<const float> logits, const std::vector<bool>& seen,
+               const GenerateOptions& options, double uniform) {
+  const Candidate top = likeliest(logits, seen, options);
   if (std::isinf(top.logit)) fail("the model gives every token the logit {}", top.logit);
   if (options.temperature == 0) return top.id;
+  std::vector<Candidate> candidates;
+  candidates.reserve(logits.size());
+  for_each_drawn(logits, seen, options, [&](float logit, int64_t id) {
+    candidates.push_back({logit, id});
+  });
   if (options.top_k > 0 && options.top_k < static_cast<int64_t>(candidates.size())) {
     std::nth_element(candidates.begin(), candidates.begin() + options.top_k - 1, candidates.end(),
                      is_likelier);
@@ -88,16 +110,6 @@ int64_t sample(std::vector<Candidate> candidates, const GenerateOptions& options
   return candidates[0].id;
 }
 
-at::Tensor last_logits(const Model& model, std::span<const int64_t> ids, KeyValueCache& cache) {
-  const at::Tensor input =
-      at::from_blob(const_cast<int64_t*>(ids.data()), {1, static_cast<int64_t>(ids.size())},
-                    at::TensorOptions().dtype(at::kLong));
-  const at::Tensor hidden = hidden_of(model, input, cache);
-  return logits_of(model.output(), hidden.narrow(0, hidden.size(0) - 1, 1))
-      .to(at::kFloat)
-      .contiguous();
-}
-
 /// The tokens so far, and the part of them that the model sees.
 class Sequence {
  public:
@@ -109,13 +121,15 @@ class Sequence {
     const int64_t room = std::min(options.max_tokens, model.context());
     const auto begin = static_cast<int64_t>(next_.size());
     cache_ = make_cache(model, 1, std::min(begin + room, model.context()));
+    if (DecodePlan plan = decode_plan(model); plan.is_runnable()) step_.emplace(std::move(plan));
   }
 
-  /// The logits of the token that comes next.
-  at::Tensor logits() {
-    at::Tensor logits = last_logits(model_, next_, cache_);
+  /// The logits of the token that comes next, valid until they are asked for again.
+  std::span<const float> logits() {
+    const std::span<const float> logits =
+        step_ && next_.size() == 1 ? logits_of_token() : logits_of_prompt();
     if (seen_.empty()) {
-      seen_.resize(static_cast<size_t>(logits.numel()));
+      seen_.resize(logits.size());
       for (const int64_t id : ids_) see(id);
     }
     return logits;
@@ -134,6 +148,23 @@ class Sequence {
   const std::vector<bool>& seen() const { return seen_; }
 
  private:
+  std::span<const float> logits_of_token() {
+    const DecodeRow row{next_[0], 0, cache_.length};
+    const std::span<const float> logits = step_->run({&row, 1}, cache_);
+    ++cache_.length;
+    return logits;
+  }
+
+  std::span<const float> logits_of_prompt() {
+    const at::Tensor ids = at::from_blob(next_.data(), {1, static_cast<int64_t>(next_.size())},
+                                         at::TensorOptions().dtype(at::kLong));
+    const at::Tensor hidden = hidden_of(model_, ids, cache_);
+    logits_ = logits_of(model_.output(), hidden.narrow(0, hidden.size(0) - 1, 1))
+                  .to(at::kFloat)
+                  .contiguous();
+    return {logits_.const_data_ptr<float>(), static_cast<size_t>(logits_.numel())};
+  }
+
   void shift() { next_ = shifted_window(ids_, model_.context(), options_.kept); }
   void see(int64_t id) {
     if (id < 0 || id >= static_cast<int64_t>(seen_.size())) {
@@ -147,6 +178,8 @@ class Sequence {
   std::vector<int64_t> ids_, next_;
   std::vector<bool> seen_;
   KeyValueCache cache_;
+  std::optional<DecodeStep> step_;  // empty where the model has to go the way of the prompt
+  at::Tensor logits_;
 };
 
 void check(const Model& model, std::span<const int64_t> prompt, const GenerateOptions& options) {
@@ -190,12 +223,10 @@ GenerateResult generate(const Model& model, std::span<const int64_t> prompt,
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };
   while (result.tokens < most) {
-    const at::Tensor logits = sequence.logits();
+    const std::span<const float> logits = sequence.logits();
     if (result.tokens == 0) result.prompt_seconds = seconds();
-    const std::span values(logits.const_data_ptr<float>(), static_cast<size_t>(logits.numel()));
     const PhiloxBlock bits = stream(static_cast<uint32_t>(result.tokens));
-    const int64_t id =
-        sample(candidates_of(values, sequence.seen(), options), options, bits[0] * 0x1p-32);
+    const int64_t id = sample(logits, sequence.seen(), options, bits[0] * 0x1p-32);
     if (contains(options.end_tokens, id)) {
       result.reason = StopReason::kEndToken;
       break;

@@ -140,6 +140,31 @@ at::Tensor hidden_of(const Gpt2& model, const at::Tensor& ids, KeyValueCache& ca
   return hidden;
 }
 
+DecodePlan decode_plan(const Gpt2& model) {
+  const Gpt2Config& config = model.config;
+  DecodePlan plan;
+  plan.context = config.context;
+  plan.heads = plan.key_value_heads = config.heads;
+  plan.head_width = config.width / config.heads;
+  plan.feed_forward = config.feed_forward;
+  plan.norm = NormKind::kLayerNorm;
+  plan.norm_epsilon = config.layer_norm_epsilon;
+  plan.activation = kernels::Activation::kGelu;
+  plan.tokens = model.forward_wte.defined() ? model.forward_wte : model.wte;
+  plan.positions = model.forward_wpe.defined() ? model.forward_wpe : model.wpe;
+  for (const Gpt2Block& block : model.h) {
+    plan.blocks.push_back({{block.ln_1.weight, block.ln_1.bias},
+                           {decode_linear(block.c_attn)},
+                           decode_linear(block.c_proj),
+                           {block.ln_2.weight, block.ln_2.bias},
+                           {decode_linear(block.mlp_c_fc)},
+                           decode_linear(block.mlp_c_proj)});
+  }
+  plan.last_norm = {model.ln_f.weight, model.ln_f.bias};
+  plan.output = model.output().used();
+  return plan;
+}
+
 KeyValueCache make_cache(const Gpt2& model, int64_t batch, int64_t capacity) {
   const Gpt2Config& config = model.config;
   return make_cache(config.layers, batch, config.heads, capacity, config.width / config.heads,

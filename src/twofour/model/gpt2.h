@@ -10,6 +10,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/model/attention.h"
+#include "twofour/model/decode_plan.h"
 #include "twofour/model/forward_options.h"
 #include "twofour/model/loss.h"
 #include "twofour/sparse/linear24.h"
@@ -96,6 +97,9 @@ at::Tensor hidden_of(const Gpt2& model, const at::Tensor& ids, const ForwardOpti
 /// T may exceed 1 only while the cache is empty.
 at::Tensor hidden_of(const Gpt2& model, const at::Tensor& ids, KeyValueCache& cache);
 KeyValueCache make_cache(const Gpt2& model, int64_t batch, int64_t capacity);
+
+/// The same forward pass for one token of each sequence: see decode_step.h.
+DecodePlan decode_plan(const Gpt2& model);
 
 template <class Fn>
 void Gpt2::visit_linears(Fn&& fn) {

@@ -6,7 +6,6 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/outer.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/silu.h>
@@ -18,19 +17,6 @@
 
 namespace twofour::model {
 namespace {
-
-/// Cosine and sine of every angle, [T, d / 2], in the compute dtype.
-struct Rotation {
-  at::Tensor cosine, sine;
-};
-
-Rotation rotation_of(const LlamaConfig& config, int64_t first_position, int64_t tokens,
-                     at::ScalarType dtype) {
-  const at::Tensor positions =
-      at::arange(first_position, first_position + tokens, at::TensorOptions().dtype(at::kFloat));
-  const at::Tensor angles = at::outer(positions, rope_frequencies(config));
-  return {angles.cos().to(dtype), angles.sin().to(dtype)};
-}
 
 // Turns the pairs (i, i + d / 2) of x [B, H, T, d] by their angles.
 at::Tensor rotate(const at::Tensor& x, const Rotation& by) {
@@ -80,7 +66,8 @@ at::Tensor run_blocks(const Llama& model, const at::Tensor& ids, KeyValueCache* 
   const int64_t first_position = cache ? cache->length : 0;
   check_ids(ids, first_position, config.vocabulary, config.context);
   at::Tensor x = embed({model.embed_tokens, model.forward_embed_tokens}, ids);
-  const Rotation rotation = rotation_of(config, first_position, ids.size(1), x.scalar_type());
+  const Rotation rotation =
+      rotation_of(rope_frequencies(config), first_position, ids.size(1), x.scalar_type());
   for (size_t i = 0; i < model.layers.size(); ++i) {
     const LayerPlace place{ids.size(0), i, cache};
     const auto block = [&model, i, &config, rotation, place](const at::Tensor& input) {
@@ -217,6 +204,34 @@ at::Tensor hidden_of(const Llama& model, const at::Tensor& ids, KeyValueCache& c
   at::Tensor hidden = run_blocks(model, ids, &cache, false);
   cache.length += ids.size(1);
   return hidden;
+}
+
+DecodePlan decode_plan(const Llama& model) {
+  const LlamaConfig& config = model.config;
+  DecodePlan plan;
+  plan.context = config.context;
+  plan.heads = config.heads;
+  plan.key_value_heads = config.key_value_heads;
+  plan.head_width = config.head_width;
+  plan.feed_forward = config.feed_forward;
+  plan.norm = NormKind::kRmsNorm;
+  plan.norm_epsilon = config.rms_norm_epsilon;
+  plan.activation = kernels::Activation::kSiluTimes;
+  const at::Tensor& embedding = model.forward_embed_tokens;
+  plan.tokens = embedding.defined() ? embedding : model.embed_tokens;
+  plan.rotary_frequencies = rope_frequencies(config);
+  for (const LlamaBlock& block : model.layers) {
+    plan.blocks.push_back(
+        {{block.input_layernorm, {}},
+         {decode_linear(block.q_proj), decode_linear(block.k_proj), decode_linear(block.v_proj)},
+         decode_linear(block.o_proj),
+         {block.post_attention_layernorm, {}},
+         {decode_linear(block.gate_proj), decode_linear(block.up_proj)},
+         decode_linear(block.down_proj)});
+  }
+  plan.last_norm = {model.norm, {}};
+  plan.output = model.output().used();
+  return plan;
 }
 
 KeyValueCache make_cache(const Llama& model, int64_t batch, int64_t capacity) {

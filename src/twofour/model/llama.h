@@ -12,6 +12,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/model/attention.h"
+#include "twofour/model/decode_plan.h"
 #include "twofour/model/forward_options.h"
 #include "twofour/model/loss.h"
 #include "twofour/sparse/linear24.h"
@@ -120,6 +121,9 @@ at::Tensor hidden_of(const Llama& model, const at::Tensor& ids, const ForwardOpt
 /// T may exceed 1 only while the cache is empty.
 at::Tensor hidden_of(const Llama& model, const at::Tensor& ids, KeyValueCache& cache);
 KeyValueCache make_cache(const Llama& model, int64_t batch, int64_t capacity);
+
+/// The same forward pass for one token of each sequence: see decode_step.h.
+DecodePlan decode_plan(const Llama& model);
 
 template <class Fn>
 void Llama::visit_block(size_t i, Fn&& fn) {

@@ -67,6 +67,10 @@ KeyValueCache make_cache(const Model& model, int64_t batch, int64_t capacity) {
                     model.network);
 }
 
+DecodePlan decode_plan(const Model& model) {
+  return std::visit([](const auto& each) { return decode_plan(each); }, model.network);
+}
+
 int64_t use_24_kernels(Model& model) {
   int64_t layers = 0;
   model.visit_linears([&](const std::string&, Linear& linear) {

@@ -59,6 +59,7 @@ Model make_random(const ModelConfig& config, uint64_t seed);
 at::Tensor hidden_of(const Model& model, const at::Tensor& ids, const ForwardOptions& options = {});
 at::Tensor hidden_of(const Model& model, const at::Tensor& ids, KeyValueCache& cache);
 KeyValueCache make_cache(const Model& model, int64_t batch, int64_t capacity);
+DecodePlan decode_plan(const Model& model);
 
 /// Lets every linear layer whose weight is 2:4 along its rows run on the 2:4 kernels where those
 /// are faster; dense weights stay beside. Returns how many there are. For a model that is not

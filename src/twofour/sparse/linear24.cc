@@ -139,7 +139,7 @@ bool packed_pays(const Linear& layer) {
   const auto candidates = [&]() -> std::vector<Candidate> {
     pack24(weight, packed);
     x = at::zeros({1, weight.size(1)}, weight.options());
-    return {{Implementation::kDense, [&] { forward_product(x, weight, layer.bias); }},
+    return {{Implementation::kDense, [&] { multiply_few_dense(weight, x, layer.bias); }},
             {Implementation::kFew, [&] { multiply_few(packed, x, layer.bias); }}};
   };
   return !is_dense(

@@ -5,6 +5,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/parts.h"
 #include "twofour/kernels/few24.h"
+#include "twofour/kernels/few_dense.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24.h"
 #include "twofour/sparse/kernel_types.h"
@@ -123,6 +124,21 @@ at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Ten
     kernels::multiply_few<T>(view, rows_of<T>(x), x.size(0), x.stride(0),
                              static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
                              epilogue_of<T>(bias, y));
+  });
+  return y;
+}
+
+at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
+                              const at::Tensor& bias) {
+  check_size("x's width", x.size(1), weight.size(1));
+  at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
+  with_type(x.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    const kernels::DenseView<T> view = {weight.size(0), weight.size(1), weight.stride(0),
+                                        rows_of<T>(weight)};
+    const kernels::FewProduct<T> product = {view, epilogue_of<T>(bias, y).bias,
+                                            static_cast<T*>(y.mutable_data_ptr()), y.stride(0)};
+    kernels::multiply_few<T>({&product, 1}, rows_of<T>(x), x.size(0), x.stride(0));
   });
   return y;
 }

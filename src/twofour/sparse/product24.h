@@ -46,6 +46,11 @@ at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& 
 /// The same of few tokens from a packed weight: see kernels/few24.h.
 at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Tensor& bias);
 
+/// x [tokens, columns] · weightᵀ + bias (or undefined) of few tokens and a dense weight [rows,
+/// columns], as the decode step computes it: see kernels/few_dense.h.
+at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
+                              const at::Tensor& bias);
+
 /// gradient [rows, width] (float32) += panel · x [columns, width].
 void multiply_add(const kernels::Panel24& panel, const at::Tensor& x, at::Tensor& gradient);
 
