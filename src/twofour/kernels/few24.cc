@@ -35,9 +35,35 @@ int64_t grain_of(int64_t unit, int64_t step) {
   return std::max<int64_t>(1, kEntriesAtATime / std::max<int64_t>(1, unit) / step) * step;
 }
 
+// Rows of A as they stand.
 template <class T>
-void multiply_at_most_64(const Packed24View<T>& a, const T* x, int64_t tokens, int64_t x_stride,
-                         T* y, int64_t y_stride, const Epilogue<T>& epilogue) {
+struct PackedRows {
+  const Packed24View<T>& packed;
+  int64_t rows = packed.rows, columns = packed.columns;
+
+  template <class Use>
+  void with(int64_t first, int64_t, Use&& use) const {
+    use(packed, first);
+  }
+};
+
+// Rows of A packed when they are needed, into the first caches.
+template <class T>
+struct DenseRows {
+  const T* weight;
+  int64_t rows, columns, stride;
+
+  template <class Use>
+  void with(int64_t first, int64_t count, Use&& use) const {
+    thread_local Packed24<T> packed;
+    pack24_into(weight + first * stride, count, columns, stride, nullptr, packed);
+    use(packed.view(), 0);
+  }
+};
+
+template <class T, class Rows>
+void multiply_at_most_64(const Rows& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
+                         int64_t y_stride, const Epilogue<T>& epilogue) {
   thread_local Buffer<std::byte> prepared;
   const FewLoops<T>& loops = few_loops<T>();
   prepared.resize(loops.x_bytes(tokens, a.columns));
@@ -50,7 +76,9 @@ void multiply_at_most_64(const Packed24View<T>& a, const T* x, int64_t tokens, i
     alignas(64) float sums[kFewTokens * kFewRows];
     for (int64_t row = first; row < last; row += kFewRows) {
       const int64_t rows = std::min(kFewRows, last - row);
-      loops.multiply(a, row, rows, shared, tokens, sums);
+      a.with(row, rows, [&](const Packed24View<T>& packed, int64_t at) {
+        loops.multiply(packed, at, rows, shared, tokens, sums);
+      });
       for (int64_t t = 0; t < tokens; ++t) {
         Epilogue<T> own = epilogue;
         if (own.bias) own.bias += row;
@@ -61,12 +89,9 @@ void multiply_at_most_64(const Packed24View<T>& a, const T* x, int64_t tokens, i
   });
 }
 
-}  // namespace
-
-template <class T>
-void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, int64_t tokens,
-                  int64_t x_stride, T* y, int64_t y_stride,
-                  const std::type_identity_t<Epilogue<T>>& epilogue) {
+template <class T, class Rows>
+void multiply_rows(const Rows& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
+                   int64_t y_stride, const Epilogue<T>& epilogue) {
   if (epilogue.activation == Activation::kSiluTimes && !epilogue.other) {
     fail("the epilogue SiLU times another matrix got no matrix");
   }
@@ -78,9 +103,34 @@ void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, in
   }
 }
 
+}  // namespace
+
+template <class T>
+void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, int64_t tokens,
+                  int64_t x_stride, T* y, int64_t y_stride,
+                  const std::type_identity_t<Epilogue<T>>& epilogue) {
+  multiply_rows(PackedRows<T>{a}, x, tokens, x_stride, y, y_stride, epilogue);
+}
+
+template <class T>
+void multiply_few_packing(const T* weight, int64_t rows, int64_t columns, int64_t stride,
+                          const T* x, int64_t tokens, int64_t x_stride, T* y, int64_t y_stride,
+                          const std::type_identity_t<Epilogue<T>>& epilogue) {
+  try {
+    multiply_rows(DenseRows<T>{weight, rows, columns, stride}, x, tokens, x_stride, y, y_stride,
+                  epilogue);
+  } catch (const Error&) {
+    check24(weight, rows, columns, stride);  // which counts rows from the first of all
+    throw;
+  }
+}
+
 #define TWOFOUR_INSTANTIATE(T)                                                                   \
   template void multiply_few<T>(const std::type_identity_t<Packed24View<T>>&, const T*, int64_t, \
-                                int64_t, T*, int64_t, const std::type_identity_t<Epilogue<T>>&);
+                                int64_t, T*, int64_t, const std::type_identity_t<Epilogue<T>>&); \
+  template void multiply_few_packing<T>(const T*, int64_t, int64_t, int64_t, const T*, int64_t,  \
+                                        int64_t, T*, int64_t,                                    \
+                                        const std::type_identity_t<Epilogue<T>>&);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)
 TWOFOUR_INSTANTIATE(float16)
