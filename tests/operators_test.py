@@ -2,21 +2,14 @@
 torch.compile needs of it."""
 
 import json
-import os
-import pathlib
-import subprocess
-import sys
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-LIBRARY = os.environ.get("TWOFOUR_OPS", str(ROOT / "build" / "libtwofour_ops.so"))
-torch.ops.load_library(LIBRARY)
-ops = torch.ops.twofour
+from torch_operators import (DTYPES, close, fails, gradients, magnitude_mask, ops, run_program,
+                             sparse_weight)
 
-DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 FORMATS = {"e4m3": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
 STREAM = {"seed": 7, "step": 3, "micro_batch": 1, "tensor": 5}
 
@@ -26,35 +19,10 @@ def fixed_seed():
     torch.manual_seed(11)
 
 
-def magnitude_mask(weight, kept, group):
-    """The later of equal magnitudes is kept: a stable sort in descending order, from the end."""
-    groups = weight.abs().float().reshape(-1, group).flip(-1)
-    order = groups.sort(dim=-1, descending=True, stable=True).indices[:, :kept]
-    mask = torch.zeros_like(groups, dtype=torch.bool).scatter_(-1, order, True)
-    return mask.flip(-1).reshape(weight.shape)
-
-
-def sparse_weight(rows, columns, dtype=torch.float32):
-    weight = torch.randn(rows, columns)
-    return (weight * magnitude_mask(weight, 2, 4)).to(dtype)
-
-
 def transposable_patterns():
     rows = [torch.tensor([i in (a, b) for i in range(4)]) for a in range(4) for b in range(a + 1, 4)]
     blocks = [torch.stack([a, b, c, d]) for a in rows for b in rows for c in rows for d in rows]
     return torch.stack([block for block in blocks if (block.sum(0) == 2).all()])
-
-
-def close(ours, theirs, dtype):
-    tolerance = {torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 3e-3}[dtype]
-    torch.testing.assert_close(ours.float(), theirs.float(), rtol=tolerance, atol=tolerance)
-
-
-def fails(part, call, *arguments, **options):
-    with pytest.raises(RuntimeError) as caught:
-        call(*arguments, **options)
-    message = str(caught.value)
-    assert part in message and "\n" not in message, message
 
 
 # Masks
@@ -199,6 +167,11 @@ def test_float8_scale_reaches_the_largest_value(format):
     x = torch.tensor([[0.5, -2.0], [1.0, 0.0]])
     assert ops.float8_scale(x, format) == torch.finfo(FORMATS[format]).max / 2
     assert ops.float8_scale(torch.zeros(3), format) == 1
+    for value in (float("inf"), float("-inf"), float("nan")):
+        for dtype in DTYPES:
+            x = torch.ones(70, dtype=dtype)
+            x[33] = value
+            assert ops.float8_scale(x, format) == 1
 
 
 # Products
@@ -281,9 +254,7 @@ except RuntimeError as error:
 
 @pytest.mark.parametrize("tune", ["off", "on"])
 def test_linear_asks_the_choice(tune, tmp_path):
-    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "TWOFOUR_TUNE": tune}
-    command = [sys.executable, "-c", TUNED, LIBRARY]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    run = run_program(TUNED, XDG_CACHE_HOME=str(tmp_path), TWOFOUR_TUNE=tune)
     # Whichever kernel was chosen, a weight that is not 2:4 is an error.
     assert "row 0 keeps more than two of the four entries from column 0" in run.stdout
     file = tmp_path / "twofour" / "products.json"
@@ -294,13 +265,6 @@ def test_linear_asks_the_choice(tune, tmp_path):
     shape = "128 tokens, 64 -> 64, Float"
     assert set(choices) == {f"forward, {shape}, in training", f"input gradient, {shape}, in training",
                             f"weight gradient, {shape}"}
-
-
-def gradients(function, *inputs):
-    inputs = [tensor.detach().requires_grad_() for tensor in inputs]
-    out = function(*inputs)
-    torch.manual_seed(5)
-    return [out.detach(), *torch.autograd.grad(out, inputs, torch.randn(out.shape).to(out.dtype))]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -26,4 +26,12 @@ void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, in
                   int64_t x_stride, T* y, int64_t y_stride,
                   const std::type_identity_t<Epilogue<T>>& epilogue = {});
 
+/// The same of a weight [rows, columns], rows `stride` entries apart, that is 2:4 along its rows
+/// but not packed: reads it once. Throws Error where it is not, as pack24 does; then y is
+/// undefined.
+template <class T>
+void multiply_few_packing(const T* weight, int64_t rows, int64_t columns, int64_t stride,
+                          const T* x, int64_t tokens, int64_t x_stride, T* y, int64_t y_stride,
+                          const std::type_identity_t<Epilogue<T>>& epilogue = {});
+
 }  // namespace twofour::kernels

@@ -105,6 +105,35 @@ TYPED_TEST(Few24, equals_the_dense_product_for_every_set_shape_and_epilogue) {
   }
 }
 
+TYPED_TEST(Few24, of_a_weight_that_is_not_packed_is_the_same) {
+  using T = TypeParam;
+  std::mt19937 random(17);
+  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
+    set_instruction_set(static_cast<InstructionSet>(set));
+    int turn = 0;
+    for (const Shape& shape : shapes(random)) {
+      SCOPED_TRACE(fmt::format("{} tokens {} columns {} rows {}", name_of(instruction_set()),
+                               shape.tokens, shape.columns, shape.rows));
+      set_thread_count(1 + turn++ % 2);
+      auto weight = random_sparse<T>(shape.rows, shape.columns, random);
+      auto x = random_matrix<T>(shape.tokens, shape.columns, random, turn % 5);
+      auto bias = random_matrix<T>(1, shape.rows, random);
+      auto packed = random_matrix<T>(shape.tokens, shape.rows, random), y = packed;
+      const auto product = [&] {
+        multiply_few_packing(weight.data(), shape.rows, shape.columns, weight.stride, x.data(),
+                             shape.tokens, x.stride, y.data(), y.stride, {bias.data()});
+      };
+      product();
+      multiply_few(pack(weight), x.data(), shape.tokens, x.stride, packed.data(), packed.stride,
+                   {bias.data()});
+      EXPECT_EQ(bits_of_all(y.storage), bits_of_all(packed.storage));
+      const int64_t row = shape.rows / 2;
+      for (int64_t i = 0; i < 3; ++i) store(1.0f, weight.at(row, i));
+      EXPECT_THAT_ERROR(product(), fmt::format("row {} keeps more than two of the four", row));
+    }
+  }
+}
+
 TYPED_TEST(Few24, is_bit_identical_for_any_thread_count) {
   using T = TypeParam;
   std::mt19937 random(9);

@@ -28,12 +28,13 @@ void scale_to_float8(const T* in, int64_t count, Float8 format, float scale, T* 
 template <class T>
 void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* bytes);
 
-/// The largest finite magnitude of `count` entries; NaN if there is a NaN.
+/// The largest magnitude of `count` entries, infinite if there is an infinity; NaN if there is a
+/// NaN.
 template <class T>
 float largest_magnitude(const T* in, int64_t count);
 
 /// largest(format) / amax, the per-tensor scale, at most the largest float; 1 where amax is 0 or
-/// not finite.
+/// not finite: scaled by the finite entries, an infinity would become as small as these.
 float float8_scale(float amax, Float8 format);
 
 }  // namespace twofour::kernels

@@ -66,7 +66,7 @@ void encode_entries_as_float8(const T* in, int64_t count, Float8 format, float s
   });
 }
 
-// Bits of the largest finite magnitude; of a NaN where there is one.
+// Bits of the largest magnitude; of a NaN where there is one.
 template <class T, class F>
 uint32_t largest_bits(const T* in, int64_t count) {
   using Words = WordsOf<F>;
@@ -74,8 +74,7 @@ uint32_t largest_bits(const T* in, int64_t count) {
   Words largest[2] = {};
   const auto take = [](Words& largest, F x) {
     const Words size = bits_of(x) & 0x7fffffffu;
-    const Words counted = size == 0x7f800000u ? Words{} : size;
-    largest = largest < counted ? counted : largest;
+    largest = largest < size ? size : largest;
   };
   int64_t i = 0;
   for (; i + 2 * kWidth <= count; i += 2 * kWidth) {
@@ -89,7 +88,7 @@ uint32_t largest_bits(const T* in, int64_t count) {
   for (const uint32_t lane : lanes) result = result < lane ? lane : result;
   for (; i < count; ++i) {
     const uint32_t size = bits_of(to_float(in[i])) & 0x7fffffffu;
-    if (size != 0x7f800000u && result < size) result = size;
+    if (result < size) result = size;
   }
   return result;
 }

@@ -37,10 +37,12 @@ TWOFOUR_HOST_DEVICE float threshold24(float a, float b, float c, float d) {
   return float_from_bits(smaller(larger(low0, low1), smaller(high0, high1)));
 }
 
-/// S(a) = sign(a) · max(|a| - t, 0).
-TWOFOUR_HOST_DEVICE float shrink(float a, float t) {
+/// S(a) = sign(a) · max(|a| - t, 0) of an entry that the magnitude mask keeps (see is_kept), 0 of
+/// another. A kept NaN stays NaN, and a kept infinity is NaN where t is infinite too.
+TWOFOUR_HOST_DEVICE float shrink(float a, float t, bool kept) {
   const float rest = magnitude(a) - t;
-  return rest > 0.0f ? (a < 0.0f ? -rest : rest) : 0.0f;
+  const bool counts = kept && rest != 0.0f;
+  return counts ? float_from_bits(bits_of(rest) | (bits_of(a) & 0x80000000u)) : 0.0f;
 }
 
 /// By how much the number of a group grows from one group of tokens to the next: the features,

@@ -136,6 +136,26 @@ void pack24_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
 }
 
 template <class T>
+void check24(const T* weight, int64_t rows, int64_t columns, int64_t stride) {
+  check_columns(columns);
+  if (columns == 0) return;
+  const auto check = pack_loops<Word<T>>().check;
+  std::atomic<bool> ok = true;
+  parallel_for(
+      0, rows, std::max<int64_t>(1, kEntriesAtATime / columns), [&](int64_t first, int64_t last) {
+        bool mine = true;
+        for (int64_t r = first; r < last; ++r) {
+          mine &= check(reinterpret_cast<const Word<T>*>(weight + r * stride), columns / 4);
+        }
+        if (!mine) ok = false;
+      });
+  if (ok) return;
+  fail_at_first_violation(rows, columns, [&](int64_t r, int64_t c) {
+    return keeps<T>(weight, nullptr, r * stride + c, 0);
+  });
+}
+
+template <class T>
 void pack24_transposed_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
                             const uint8_t* mask, T* values, uint8_t* positions) {
   check_columns(columns);
@@ -215,6 +235,7 @@ void unpack24(const Packed24View<T>& packed, T* weight, int64_t stride) {
   template Packed24<T> pack24<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*);             \
   template void pack24_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*, Packed24<T>&); \
   template void pack24_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*, T*, uint8_t*); \
+  template void check24<T>(const T*, int64_t, int64_t, int64_t);                                   \
   template Packed24<T> pack24_transposed<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*);  \
   template void pack24_transposed_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*,     \
                                           Packed24<T>&);                                           \

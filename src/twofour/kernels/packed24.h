@@ -70,6 +70,11 @@ template <class T>
 void pack24_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
                  const uint8_t* mask, T* values, uint8_t* positions);
 
+/// Throws Error as pack24 does where weight [rows, columns], rows `stride` entries apart, is not
+/// 2:4 along its rows. Reads every entry once.
+template <class T>
+void check24(const T* weight, int64_t rows, int64_t columns, int64_t stride);
+
 /// Packs the matrix [rows, columns] that is the transpose of weight [columns, rows], rows of weight
 /// `stride` entries apart: the other side of a transposable mask (arXiv 2404.01847, section 4.1),
 /// for which weight is 2:4 along its columns. mask [columns, rows] lies as weight does, contiguous.

@@ -164,7 +164,8 @@ void transpose_blocks(const Word* in, int64_t rows, int64_t columns, int64_t str
 template <class Word>
 constexpr PackLoops<Word> kLoops = {
     pack_row<Word>,
-    pack_tile_by_copy<Word, pack_row<Word>, transpose_blocks<Word>, transpose_blocks<uint8_t>>};
+    pack_tile_by_copy<Word, pack_row<Word>, transpose_blocks<Word>, transpose_blocks<uint8_t>>,
+    check_groups<Word>};
 
 }  // namespace
 

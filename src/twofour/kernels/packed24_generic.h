@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <utility>
 
 #include "twofour/kernels/packed24_loops.h"
 
@@ -36,6 +37,52 @@ bool pack_groups(const Word* weight, const uint8_t* mask, int64_t groups, Word* 
     }
   }
   return overfull == 0;
+}
+
+// Words of 64 bits, in vectors of this instruction set.
+#if defined(__AVX512F__)
+constexpr size_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr size_t kVectorBytes = 32;
+#else
+constexpr size_t kVectorBytes = 16;
+#endif
+typedef uint64_t WordVector __attribute__((vector_size(kVectorBytes)));
+
+template <size_t... I>
+WordVector neighbours(WordVector words, std::index_sequence<I...>) {
+  return __builtin_shufflevector(words, words, (I ^ 1)...);
+}
+
+// In each group (a word of 16-bit entries, two of 32-bit ones), bit 2: more than two entries are
+// not 0. Adding the largest magnitude to an entry's carries into its sign.
+template <class Word>
+WordVector overfull_groups(WordVector words) {
+  constexpr uint64_t kOnes = sizeof(Word) == 2 ? 0x0001000100010001u : 0x0000000100000001u;
+  constexpr uint64_t kLargest = kOnes * kMagnitude<Word>;
+  WordVector count = (((words & kLargest) + kLargest) >> (8 * sizeof(Word) - 1)) & kOnes;
+  if constexpr (sizeof(Word) == 4) {
+    count += neighbours(count, std::make_index_sequence<kVectorBytes / sizeof(uint64_t)>());
+  }
+  count += count >> 32;
+  if constexpr (sizeof(Word) == 2) count += count >> 16;
+  return (count & 7) + 1;
+}
+
+template <class Word>
+bool check_groups(const Word* weight, int64_t groups) {
+  constexpr int64_t kEntries = kVectorBytes / sizeof(Word);
+  WordVector overfull = {}, words = {}, rest = {};
+  int64_t i = 0;
+  for (; i + kEntries <= 4 * groups; i += kEntries) {
+    std::memcpy(&words, weight + i, sizeof words);
+    overfull |= overfull_groups<Word>(words);
+  }
+  std::memcpy(&rest, weight + i, static_cast<size_t>(4 * groups - i) * sizeof(Word));
+  overfull |= overfull_groups<Word>(rest);
+  uint64_t any = 0;
+  for (size_t k = 0; k < kVectorBytes / sizeof any; ++k) any |= overfull[k];
+  return (any & 4) == 0;
 }
 
 // out [columns, rows] = in [rows, columns] transposed.

@@ -34,6 +34,8 @@ struct PackLoops {
               uint8_t* positions);
   /// Packs rows [0, rows) of a tile, row r from weight[(4 g + i) * stride + r]; false as above.
   bool (*tile)(const PackTile<Word>& tile, int64_t rows, int64_t groups);
+  /// Whether none of `groups` groups of a row keeps more than two.
+  bool (*check)(const Word* weight, int64_t groups);
 };
 
 template <class Word>

@@ -5,8 +5,9 @@ namespace {
 
 template <class Word>
 constexpr PackLoops<Word> kLoops = {
-    pack_groups<Word>, pack_tile_by_copy<Word, pack_groups<Word>, transpose_entries<Word>,
-                                         transpose_entries<uint8_t>>};
+    pack_groups<Word>,
+    pack_tile_by_copy<Word, pack_groups<Word>, transpose_entries<Word>, transpose_entries<uint8_t>>,
+    check_groups<Word>};
 
 }  // namespace
 

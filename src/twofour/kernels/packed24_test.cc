@@ -239,6 +239,7 @@ TYPED_TEST(Packing, names_the_first_violation_for_every_set_and_thread_count) {
     for (const int threads : {1, 2}) {
       set_thread_count(threads);
       EXPECT_THAT_ERROR(pack24(w.data(), rows, columns, w.stride), message);
+      EXPECT_THAT_ERROR(check24(w.data(), rows, columns, w.stride), message);
       EXPECT_THAT_ERROR(pack24(w.data(), rows, columns, w.stride, w.mask()), message);
       EXPECT_THAT_ERROR(pack24_transposed(t.data(), rows, columns, t.stride), message);
       EXPECT_THAT_ERROR(pack24_transposed(t.data(), rows, columns, t.stride, t.mask()), message);
@@ -247,6 +248,32 @@ TYPED_TEST(Packing, names_the_first_violation_for_every_set_and_thread_count) {
   EXPECT_THAT_ERROR(pack24(w.data(), rows, 598, w.stride), "598 columns are not a multiple of 4");
   EXPECT_THAT_ERROR(pack24_transposed(t.data(), rows, 598, t.stride),
                     "598 columns are not a multiple of 4");
+}
+
+// Whatever the number of entries that are not zero, wherever the group lies.
+TYPED_TEST(Packing, is_refused_by_the_check_where_more_than_two_are_not_zero) {
+  using T = TypeParam;
+  const float values[] = {1.0f, -1.0f, 1e-40f, -3e38f, std::nanf("")};
+  for_every_set_shape_and_thread_count([&](const Shape& shape, std::mt19937& random) {
+    if (shape.rows * shape.columns == 0) return;
+    auto a = random_sparse<T>(shape.rows, shape.columns, false, random);
+    const Laid<T> sparse(a, false, 1);
+    EXPECT_NO_THROW(check24(sparse.data(), shape.rows, shape.columns, sparse.stride));
+    const auto groups = static_cast<size_t>(shape.rows * shape.columns / 4);
+    const size_t group = random() % groups * 4;
+    const uint32_t kept = random() % 16;
+    for (size_t i = 0; i < 4; ++i) {
+      store(kept >> i & 1 ? values[random() % 5] : -0.0f, a.entries[group + i]);
+    }
+    int nonzero = 0;
+    for (size_t i = 0; i < 4; ++i) nonzero += to_float(a.entries[group + i]) != 0.0f;
+    const Laid<T> w(a, false, 1);
+    if (nonzero > 2) {
+      EXPECT_ANY_THROW(check24(w.data(), shape.rows, shape.columns, w.stride)) << kept;
+    } else {
+      EXPECT_NO_THROW(check24(w.data(), shape.rows, shape.columns, w.stride)) << kept;
+    }
+  });
 }
 
 TYPED_TEST(Packing, into_a_packed_matrix_uses_its_memory_again) {

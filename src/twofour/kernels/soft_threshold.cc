@@ -27,7 +27,8 @@ double soft_threshold_scale(const float* w, int64_t rows, int64_t columns, int64
     sum.with_weight += block.with_weight;
     sum.with_itself += block.with_itself;
   }
-  return sum.with_itself > 0.0 ? sum.with_weight / sum.with_itself : 1.0;
+  const bool is_zero = sum.with_weight == 0.0 && sum.with_itself == 0.0;
+  return is_zero ? 1.0 : sum.with_weight / sum.with_itself;
 }
 
 template <class T>

@@ -25,9 +25,10 @@ __device__ uint32_t shrunk_group(const float* weight, float scale, T* out, int& 
   Four<T> shrunk;
   uint32_t kept = 0;
   for (int i = 0; i < 4; ++i) {
-    store(scale * shrink(w.entry[i], t), shrunk.entry[i]);
+    const bool keeps = is_kept(w.entry, 4, 2, i);
+    store(scale * shrink(w.entry[i], t, keeps), shrunk.entry[i]);
     zeros += to_float(shrunk.entry[i]) == 0.0f;
-    kept = kept << 1 | is_kept(w.entry, 4, 2, i);
+    kept = kept << 1 | keeps;
   }
   store_four(shrunk, out);
   return kept;
@@ -79,7 +80,7 @@ __global__ void partial_products(Groups in, Products* partial) {
     const Four<float> w = load_four(in.group(g));
     const float t = threshold24(w.entry[0], w.entry[1], w.entry[2], w.entry[3]);
     for (int k = 0; k < 4; ++k) {
-      const double s = shrink(w.entry[k], t);
+      const double s = shrink(w.entry[k], t, is_kept(w.entry, 4, 2, k));
       own.with_weight += w.entry[k] * s;
       own.with_itself += s * s;
     }
@@ -96,7 +97,9 @@ __global__ void ratio_of_products(const Products* partial, int64_t count, double
     own.with_itself += partial[i].with_itself;
   }
   const Products sum = sum_of_block(own);
-  if (threadIdx.x == 0) *scale = sum.with_itself > 0.0 ? sum.with_weight / sum.with_itself : 1.0;
+  if (threadIdx.x != 0) return;
+  const bool is_zero = sum.with_weight == 0.0 && sum.with_itself == 0.0;
+  *scale = is_zero ? 1.0 : sum.with_weight / sum.with_itself;
 }
 
 int64_t partial_sums(int64_t count) { return (count / 4 + kSumGroups - 1) / kSumGroups; }

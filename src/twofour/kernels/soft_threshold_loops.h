@@ -14,20 +14,23 @@ namespace {
 
 constexpr int64_t kProductLanes = 16;
 
-// S of each lane.
+// S of each lane, 0 where magnitudes tie at the threshold: right but for infinities and NaN, whose
+// S depends on which of them is kept.
 template <class F>
 F shrink_lanes(const OrderedLanes<F>& ordered) {
+  using Signed = VectorOf<F, int32_t>;  // magnitudes are under 2^31
   const F rest = float_from_bits(ordered.size) - float_from_bits(ordered.threshold), zero = {};
   const F with_sign = float_from_bits(bits_of(rest) | (bits_of(ordered.w) & 0x80000000u));
-  return rest > zero ? with_sign : zero;
+  const auto size = reinterpret_cast<Signed>(ordered.size);
+  return size > reinterpret_cast<Signed>(ordered.threshold) ? with_sign : zero;
 }
 
 struct SoftThreshold {
   float scale;
 
-  void group(const float* w, uint32_t, float (&value)[4]) const {
+  void group(const float* w, uint32_t kept, float (&value)[4]) const {
     const float t = threshold24(w[0], w[1], w[2], w[3]);
-    for (int k = 0; k < 4; ++k) value[k] = scale * shrink(w[k], t);
+    for (int k = 0; k < 4; ++k) value[k] = scale * shrink(w[k], t, kept >> (3 - k) & 1);
   }
   template <class F>
   F lanes(const OrderedLanes<F>& ordered) const {
@@ -56,14 +59,15 @@ inline void add_products(const float* w, int64_t count, double (&with_weight)[kP
   for (int64_t i = 0; i < count; i += 4) {
     const float t = threshold24(w[i], w[i + 1], w[i + 2], w[i + 3]);
     for (int64_t k = i; k < i + 4; ++k) {
-      const double s = shrink(w[k], t);
+      const double s = shrink(w[k], t, is_kept(w + i, 4, 2, static_cast<int>(k - i)));
       with_weight[k % kProductLanes] += w[k] * s;
       with_itself[k % kProductLanes] += s * s;
     }
   }
 }
 
-// Sums of sixteen consecutive entries, in vectors of doubles as wide as F.
+// Sums of sixteen consecutive entries, in vectors of doubles as wide as F. What lanes make 0 where
+// infinities or NaN tie is NaN in with_weight all the same.
 template <class F>
 struct ProductSums {
   static constexpr size_t kHalf = sizeof(F) / sizeof(double), kParts = kProductLanes / kHalf;

@@ -60,7 +60,7 @@ TEST(SoftThreshold, is_continuous) {
   for (float step = -1e-3f; step <= 1e-3f; step += 1e-4f) {
     const float w[4] = {1.0f, 0.5f + step, 0.5f, 0.1f};
     const float t = threshold24(w[0], w[1], w[2], w[3]);
-    for (int i = 1; i < 3; ++i) EXPECT_LE(shrink(w[i], t), 1.1e-3f);
+    for (int i = 1; i < 3; ++i) EXPECT_LE(shrink(w[i], t, true), 1.1e-3f);
   }
 }
 
@@ -117,7 +117,7 @@ TYPED_TEST(SoftThresholdTo, is_the_definition_for_every_instruction_set_and_thre
       for (size_t i = 0; i < count; ++i) {
         const float* group = &w[1 + i / 4 * 4];
         const float value =
-            scale * shrink(w[1 + i], threshold24(group[0], group[1], group[2], group[3]));
+            scale * shrink(w[1 + i], threshold24(group[0], group[1], group[2], group[3]), kept[i]);
         store(value, expected[i]);
         sums.zeros += to_float(expected[i]) == 0.0f;
         sums.flips += (before[i / 8] >> (7 - i % 8) & 1) != kept[i];
@@ -131,6 +131,35 @@ TYPED_TEST(SoftThresholdTo, is_the_definition_for_every_instruction_set_and_thre
         ASSERT_EQ(found.flips, sums.flips) << name << " " << count;
         for (size_t i = 0; i < count; ++i) ASSERT_EQ(mask[i / 8] >> (7 - i % 8) & 1, kept[i]);
       });
+    }
+  }
+}
+
+// A weight that has diverged must not look finite, nor stop being 2:4.
+TYPED_TEST(SoftThresholdTo, keeps_nan_and_at_most_two_of_four_for_every_set_and_thread_count) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
+                  kInfinity = std::numeric_limits<float>::infinity();
+  for (const int bad : {1, 2, 3, 4}) {
+    for (const float value : {kNan, -kInfinity}) {
+      for (const size_t count : {8u, 1000u, 70004u}) {
+        auto w = normal_floats(count, static_cast<uint32_t>(count));
+        const size_t group = count / 8 * 4;
+        std::fill_n(w.begin() + static_cast<int64_t>(group), bad, value);
+        std::vector<TypeParam> out(count);
+        std::vector<uint8_t> mask((count + 7) / 8);
+        for_each_instruction_set_and_thread_count([&](const char* name) {
+          SCOPED_TRACE(fmt::format("{}: {} of {} in {}", name, bad, value, count));
+          flat24(w.data(), static_cast<int64_t>(count), 1.5f, out.data(), mask.data());
+          int nonfinite = 0, nonzero = 0;
+          for (size_t i = group; i < group + 4; ++i) {
+            nonfinite += !std::isfinite(to_float(out[i]));
+            nonzero += to_float(out[i]) != 0.0f;
+          }
+          EXPECT_EQ(nonfinite, std::min(bad, 2));
+          EXPECT_EQ(nonzero, 2);
+          EXPECT_FALSE(std::isfinite(flat_scale(w.data(), count)));
+        });
+      }
     }
   }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
@@ -15,6 +16,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
+#include "twofour/base/fork.h"
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
 #include "twofour/base/race.h"
@@ -191,10 +193,11 @@ class Choices {
   bool read_ = false, writable_ = true;
 };
 
-std::mutex& choices_mutex() {
-  static std::mutex mutex;
-  return mutex;
-}
+// Never held while a product runs.
+ForkMutex& choices_mutex = *new ForkMutex;
+
+// Measurements take turns: two at once would disturb each other.
+std::atomic<int> measuring = 0;
 
 Choices& choices() {
   static Choices all;
@@ -219,6 +222,16 @@ Choice measure(const std::vector<Candidate>& candidates) {
     if (*ms == kNever) *ms = 0;
   }
   return choice;
+}
+
+// What was chosen before, in this process or another.
+std::optional<Implementation> known_choice(const ProductShape& shape) {
+  const std::lock_guard lock(choices_mutex);
+  if (const auto quick = choices().find_quickly(shape)) return *quick;
+  const auto known = choices().find(shape);
+  if (!known) return {};
+  choices().keep(shape, *known, /*measured=*/false);
+  return known->implementation;
 }
 
 }  // namespace
@@ -252,21 +265,19 @@ std::filesystem::path choices_file() {
 
 Implementation choose(const ProductShape& shape,
                       const std::function<std::vector<Candidate>()>& candidates) {
-  const std::lock_guard lock(choices_mutex());
-  if (const auto quick = choices().find_quickly(shape)) return *quick;
-  if (const auto known = choices().find(shape)) {
-    choices().keep(shape, *known, /*measured=*/false);
-    return known->implementation;
-  }
+  if (const auto known = known_choice(shape)) return *known;
+  const Turn turn(measuring);
+  if (const auto known = known_choice(shape)) return *known;  // measured meanwhile
   const std::vector<Candidate> all = candidates();
   const bool off = tuning() == Tuning::kOff;
   const Choice choice = off ? Choice{all.back().implementation} : measure(all);
+  const std::lock_guard lock(choices_mutex);
   choices().keep(shape, choice, /*measured=*/!off);
   return choice.implementation;
 }
 
 std::optional<Choice> choice_made(const ProductShape& shape) {
-  const std::lock_guard lock(choices_mutex());
+  const std::lock_guard lock(choices_mutex);
   const auto& made = choices().made();
   const auto found = made.find({machine_key(), describe(shape)});
   if (found == made.end()) return {};
@@ -274,7 +285,7 @@ std::optional<Choice> choice_made(const ProductShape& shape) {
 }
 
 nlohmann::json choices_made() {
-  const std::lock_guard lock(choices_mutex());
+  const std::lock_guard lock(choices_mutex);
   Json all = Json::object();
   for (const auto* part : {&choices().taken_over(), &choices().made()}) {
     for (const auto& [key, choice] : *part) all[key.first][key.second] = entry_of(choice);
@@ -283,7 +294,7 @@ nlohmann::json choices_made() {
 }
 
 void use_choices(const nlohmann::json& stored) {
-  const std::lock_guard lock(choices_mutex());
+  const std::lock_guard lock(choices_mutex);
   for (const auto& [machine, entries] : stored.items()) {
     for (const auto& [shape, entry] : entries.items()) {
       if (const auto choice = choice_of(entry)) {

@@ -1,4 +1,5 @@
 // The schemas of torch.ops.twofour.*; operators.h is their manual.
+#include <torch/custom_class.h>
 #include <torch/library.h>
 
 #include "twofour/base/error.h"
@@ -7,9 +8,28 @@
 #include "twofour/sparse/operators_shapes.h"
 
 namespace twofour::sparse::operators {
+namespace {
+
+using Handle = c10::intrusive_ptr<PreparedWeight>;
+using Values = std::tuple<at::Tensor, at::Tensor>;  // of a weight, as pack24 stores it
+
+void define_prepared_weight(torch::Library& library) {
+  library.class_<PreparedWeight>("Weight24")
+      .def(torch::init<const at::Tensor&>())
+      .def("update", [](const Handle& self, const at::Tensor& weight) { self->update(weight); })
+      .def("dense", [](const Handle& self) { return self->dense().clone(); })
+      .def_pickle([](const Handle& self) -> Values { return pack24(self->dense(), std::nullopt); },
+                  [](const Values& stored) {
+                    const auto& [values, positions] = stored;
+                    return c10::make_intrusive<PreparedWeight>(unpack24(values, positions));
+                  });
+}
+
+}  // namespace
 
 TORCH_LIBRARY(twofour, library) {
   start_log();
+  define_prepared_weight(library);
   library.def("magnitude_mask(Tensor weight, int kept, int group) -> Tensor");
   library.def("transposable_mask24(Tensor weight) -> Tensor");
   library.def("apply_mask(Tensor weight, Tensor mask) -> Tensor");
@@ -35,6 +55,9 @@ TORCH_LIBRARY(twofour, library) {
       "int tensor=0, bool exact=False) -> Tensor");
   library.def(
       "linear24_packed(Tensor x, Tensor values, Tensor positions, Tensor? bias=None) -> Tensor");
+  library.def(
+      "linear24_prepared(Tensor x, __torch__.torch.classes.twofour.Weight24 weight, "
+      "Tensor? bias=None) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(twofour, CPU, library) {
@@ -55,6 +78,7 @@ TORCH_LIBRARY_IMPL(twofour, CPU, library) {
   library.impl("input_gradient24", &input_gradient24);
   library.impl("weight_gradient24", &weight_gradient24);
   library.impl("linear24_packed", &linear24_packed);
+  library.impl("linear24_prepared", &linear24_prepared);
 }
 
 TORCH_LIBRARY_IMPL(twofour, Meta, library) {
@@ -72,7 +96,38 @@ TORCH_LIBRARY_IMPL(twofour, Meta, library) {
   library.impl("input_gradient24", &shapes::input_gradient24);
   library.impl("weight_gradient24", &shapes::weight_gradient24);
   library.impl("linear24_packed", &shapes::linear24_packed);
+  library.impl("linear24_prepared", &shapes::linear24_prepared);
 }
+
+namespace {
+
+constexpr const char* kOperators[] = {"magnitude_mask",   "transposable_mask24",
+                                      "apply_mask",       "mask_flips",
+                                      "pack_mask",        "unpack_mask",
+                                      "soft_threshold24", "soft_threshold_scale",
+                                      "mvue24",           "round_to_float8",
+                                      "float8_scale",     "pack24",
+                                      "unpack24",         "linear24",
+                                      "input_gradient24", "weight_gradient24",
+                                      "linear24_packed"};
+
+void refuse_nested(const c10::OperatorHandle& op, c10::Stack*) {
+  fail("{} takes no nested tensors: call it with values() of a jagged one, or with a padded tensor",
+       op.schema().name());
+}
+
+void add_refusal(torch::Library& library) {
+  for (const char* name : kOperators) {
+    library.impl(name, torch::CppFunction::makeFromBoxedFunction<&refuse_nested>());
+  }
+  library.impl("linear24_prepared", torch::CppFunction::makeFromBoxedFunction<&refuse_nested>());
+}
+
+}  // namespace
+
+TORCH_LIBRARY_IMPL(twofour, NestedTensorCPU, library) { add_refusal(library); }
+TORCH_LIBRARY_IMPL(twofour, NestedTensorCUDA, library) { add_refusal(library); }
+TORCH_LIBRARY_IMPL(twofour, AutogradNestedTensor, library) { add_refusal(library); }
 
 #ifndef TWOFOUR_CUDA
 namespace {
@@ -87,11 +142,7 @@ void without_cuda(const c10::OperatorHandle& op, c10::Stack*) {
 }  // namespace
 
 TORCH_LIBRARY_IMPL(twofour, CUDA, library) {
-  for (const char* name :
-       {"magnitude_mask", "transposable_mask24", "apply_mask", "mask_flips", "pack_mask",
-        "unpack_mask", "soft_threshold24", "soft_threshold_scale", "mvue24", "round_to_float8",
-        "float8_scale", "pack24", "unpack24", "linear24", "input_gradient24", "weight_gradient24",
-        "linear24_packed"}) {
+  for (const char* name : kOperators) {
     library.impl(name, torch::CppFunction::makeFromBoxedFunction<&without_cuda>());
   }
 }

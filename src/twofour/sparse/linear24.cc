@@ -94,15 +94,16 @@ ProductShape shape_of(Product product, int64_t tokens, const at::Tensor& weight,
   return shape;
 }
 
-// What choose() times: with W̃ prepared anew each time where training does so.
+// What choose() times: with W̃ prepared, and checked, anew each time where a product does so.
 template <class Run>
 std::vector<Candidate> candidates_of(const std::vector<Implementation>& can, const Run& run,
-                                     Weight24& weight24) {
+                                     Weight24& weight24, const at::Tensor& weight) {
   std::vector<Candidate> candidates;
   for (const Implementation each : can) {
-    candidates.push_back({each, [&run, &weight24, each] {
+    candidates.push_back({each, [&run, &weight24, &weight, each] {
                             if (weight24.in_training()) weight24.changed();
                             run(each);
+                            if (weight24.is_for_one_product()) weight24.check(weight);
                           }});
   }
   return candidates;
@@ -166,6 +167,11 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
       case Implementation::kPanel:
         return multiply_transposed(weight24->panel(weight), x, bias);
       case Implementation::kFew:
+        if (weight24->is_for_one_product()) {
+          at::Tensor z = multiply_few(weight, x, bias);
+          weight24->set_checked();
+          return z;
+        }
         return multiply_few(weight24->packed(weight), x, bias);
       default:
         return dense();
@@ -176,7 +182,7 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
   if (tokens <= kernels::kFewTokens) can.push_back(Implementation::kFew);
   can.push_back(Implementation::kPanel);
   const auto shape = shape_of(Product::kForward, tokens, weight, *weight24);
-  return run(choose(shape, [&] { return candidates_of(can, run, *weight24); }));
+  return run(choose(shape, [&] { return candidates_of(can, run, *weight24, weight); }));
 }
 
 Product input_gradient_choice(const at::Tensor& weight, const Weight24& weight24) {
@@ -204,7 +210,7 @@ at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight
   can.push_back(Implementation::kDense);
   if (product == Product::kInputGradient) can.push_back(Implementation::kPanel);
   const auto shape = shape_of(product, tokens, weight, *weight24);
-  return run(choose(shape, [&] { return candidates_of(can, run, *weight24); }));
+  return run(choose(shape, [&] { return candidates_of(can, run, *weight24, weight); }));
 }
 
 void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::Tensor& gradient) {

@@ -9,9 +9,11 @@
 // taken as bool or uint8, anything but 0 meaning kept. Every failure is a RuntimeError of one line.
 //
 // A result depends neither on threads nor on the instruction set, but for the last bits of
-// products. apply_mask, soft_threshold24 and linear24 have gradients; differentiating another
-// operator is an error. Those that return a number read the data: torch.compile breaks its graph
-// there.
+// products. None keeps anything from call to call but which kernel was fastest for a shape.
+// apply_mask, soft_threshold24, linear24 and linear24_prepared have gradients, of any order;
+// differentiating another operator is an error. Those that return a number read the data:
+// torch.compile breaks its graph there. Under torch.autocast products take its dtype, as F.linear
+// does. Nested tensors are refused.
 #pragma once
 
 #include <optional>
@@ -19,6 +21,8 @@
 #include <tuple>
 
 #include <ATen/core/Tensor.h>
+
+#include "twofour/sparse/prepared_weight.h"
 
 namespace twofour::sparse::operators {
 
@@ -43,10 +47,11 @@ at::Tensor pack_mask(const at::Tensor& mask);
 at::Tensor unpack_mask(const at::Tensor& bits, c10::SymIntArrayRef shape);
 
 /// scale · S(weight) in weight's dtype, and the magnitude 2:4 mask of weight (S-STE, arXiv
-/// 2409.09099, section 4.1). Gradient: dout, straight through, without the factor `scale`.
+/// 2409.09099, section 4.1). NaN stays NaN. Gradient: dout, straight through, without the factor
+/// `scale`.
 std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, double scale);
 
-/// β = <w, S(w)> / <S(w), S(w)>, 1 where S(w) is zero everywhere.
+/// β = <w, S(w)> / <S(w), S(w)>, 1 where S(w) is zero everywhere, NaN where w has a NaN.
 double soft_threshold_scale(const at::Tensor& weight);
 
 /// An unbiased estimate of gradient [.., features] with at most two entries kept of every four
@@ -60,7 +65,7 @@ at::Tensor mvue24(const at::Tensor& gradient, int64_t seed, c10::SymInt step,
 at::Tensor round_to_float8(const at::Tensor& x, std::string_view format, double scale);
 
 /// The scale that brings the largest magnitude of x to the format's largest value; 1 where it is 0
-/// or not finite.
+/// or not finite, so where x has an infinity or a NaN.
 double float8_scale(const at::Tensor& x, std::string_view format);
 
 /// A 2:4 weight [rows, columns] as kernels/packed24.h stores it: values [rows, columns / 2] and
@@ -75,17 +80,18 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions);
 /// z [.., out] = x W̃ᵀ + bias of x [.., in] and W̃ = weight [out, in], or apply_mask(weight, mask)
 /// where a mask is given. W̃ must be 2:4 along its rows: otherwise an error names a group that is
 /// not; CUDA does not check. On the CPU the product runs on 2:4 kernels or dense ones, whichever
-/// was measured to be faster for the shape (choice.h; TWOFOUR_TUNE). The form of W̃ that it reads is
-/// kept from call to call, and made again when W̃ has changed (prepared_weights.h). On CUDA, ATen's
-/// semi-structured products run in 16 bits where `out` is a multiple of 32 and `in` of 64, dense
-/// ones elsewhere.
+/// was measured to be faster for the shape, the time to prepare W̃ counted in (choice.h;
+/// TWOFOUR_TUNE): W̃ is read anew in every call, because neither its address nor its version says
+/// that it still holds the same values. A weight that stays as it is for many calls is prepared
+/// once for linear24_prepared. On CUDA, ATen's semi-structured products run in 16 bits where `out`
+/// is a multiple of 32 and `in` of 64, dense ones elsewhere.
 ///
 /// Gradients, returned as usual: dx = dz W̃, db = the sum of dz over tokens, and
 /// dW = estimate(dz)ᵀ x, straight through the mask. The estimate is dz itself, or with `mvue` its
 /// mvue24 under the numbers that follow. transposable: W̃ is 2:4 along its columns too, and dx may
 /// be a sparse product as well (FST); a column that is not is an error where the product that is
-/// chosen reads columns, and right elsewhere. Where W̃ is trained, the choice counts what its forms
-/// take.
+/// chosen reads columns, and right elsewhere. Gradients of gradients are right through the mask
+/// too; those of a transposable dx or an estimated dW are an error.
 at::Tensor linear24(const at::Tensor& x, const at::Tensor& weight,
                     const std::optional<at::Tensor>& bias, const std::optional<at::Tensor>& mask,
                     bool transposable, bool mvue, bool exact, int64_t seed, c10::SymInt step,
@@ -103,5 +109,17 @@ at::Tensor weight_gradient24(const at::Tensor& dz, const at::Tensor& x, int64_t 
 /// linear24 of a weight that pack24 stored, for inference.
 at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
                            const at::Tensor& positions, const std::optional<at::Tensor>& bias);
+
+/// linear24 of a weight that its owner prepared, on the CPU, with gradients of x and of the bias:
+///
+///   prepared = torch.classes.twofour.Weight24(weight)    # copies it
+///   z = torch.ops.twofour.linear24_prepared(x, prepared, bias)
+///   prepared.update(weight)                              # after the weight has changed
+///
+/// prepared.dense() is a copy of its values; pickling stores them as pack24 does. See
+/// prepared_weight.h. Under autocast x takes the weight's dtype. torch.compile breaks its graph
+/// there; linear24 and linear24_packed are for graphs, torch.export and AOTInductor.
+at::Tensor linear24_prepared(const at::Tensor& x, const c10::intrusive_ptr<PreparedWeight>& weight,
+                             const std::optional<at::Tensor>& bias);
 
 }  // namespace twofour::sparse::operators

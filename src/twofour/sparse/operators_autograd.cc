@@ -1,7 +1,6 @@
 // Gradients of the operators. A backward pass calls operators again, through the dispatcher, so
 // that it runs on every device and torch.compile can trace it.
 #include <ATen/core/LegacyTypeDispatch.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
 #include <torch/csrc/autograd/autograd_not_implemented_fallback.h>
@@ -9,6 +8,7 @@
 #include <torch/library.h>
 
 #include "twofour/sparse/operators.h"
+#include "twofour/sparse/operators_dispatch.h"
 
 namespace twofour::sparse::operators {
 namespace {
@@ -16,12 +16,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 using OptionalTensor = std::optional<at::Tensor>;
-
-// Calls the operator of that name with the signature of `function`, which only gives its type.
-template <class Result, class... Parameters>
-auto dispatched(const char* name, Result (*)(Parameters...)) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Result(Parameters...)>();
-}
 
 at::Tensor masked(const at::Tensor& weight, const at::Tensor& mask) {
   static const auto op = dispatched("twofour::apply_mask", &apply_mask);
@@ -38,6 +32,19 @@ struct ApplyMask : torch::autograd::Function<ApplyMask> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     return {masked(gradients[0], context->get_saved_variables()[0]), at::Tensor()};
+  }
+};
+
+// W ⊙ M whose gradient goes to W straight through. A node of the graph of its own: a product that
+// saves its result is differentiated with respect to W as well.
+struct StraightThrough : torch::autograd::Function<StraightThrough> {
+  static at::Tensor forward(AutogradContext*, const at::Tensor& weight, const at::Tensor& mask) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    return masked(weight, mask);
+  }
+
+  static variable_list backward(AutogradContext*, const variable_list& gradients) {
+    return {gradients[0], at::Tensor()};
   }
 };
 
@@ -77,21 +84,25 @@ struct Draws {
   }
 };
 
+// x [.., width] as [tokens, width], where there may be no tokens or a width of 0.
+at::Tensor matrix_of(const at::Tensor& x) {
+  c10::SymInt tokens = 1;
+  for (int64_t i = 0; i + 1 < x.dim(); ++i) tokens *= x.sym_size(i);
+  return x.reshape_symint({tokens, x.sym_size(-1)});
+}
+
 struct Linear24 : torch::autograd::Function<Linear24> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const OptionalTensor& bias, const OptionalTensor& mask,
-                            bool transposable, bool mvue, const Draws& draws) {
+                            const OptionalTensor& bias, bool transposable, bool mvue,
+                            const Draws& draws) {
     at::AutoDispatchBelowADInplaceOrView guard;
     static const auto op = dispatched("twofour::linear24", &linear24);
-    at::Tensor used = weight;
-    // The flag tells the product that this weight, too, will be another one in the next step.
-    if (mask) used = masked(weight, *mask).requires_grad_(weight.requires_grad());
-    context->save_for_backward({x, used});
+    context->save_for_backward({x, weight});
     context->saved_data["transposable"] = transposable;
     context->saved_data["mvue"] = mvue;
     context->saved_data["bias"] = bias.has_value() && bias->defined();
     draws.save(*context);
-    return op.call(x, used, bias, std::nullopt, transposable, mvue, draws.exact, draws.seed,
+    return op.call(x, weight, bias, std::nullopt, transposable, mvue, draws.exact, draws.seed,
                    draws.step, draws.micro_batch, draws.tensor);
   }
 
@@ -111,17 +122,40 @@ struct Linear24 : torch::autograd::Function<Linear24> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
     auto& data = context->saved_data;
-    const at::Tensor dz = gradients[0].reshape_symint({-1, weight.sym_size(0)});
-    variable_list result(7);
+    const at::Tensor dz = matrix_of(gradients[0]);
+    variable_list result(6);
     if (context->needs_input_grad(0)) {
       result[0] =
           input_gradient(dz, weight, data["transposable"].toBool()).reshape_symint(x.sym_sizes());
     }
     if (context->needs_input_grad(1)) {
-      result[1] = weight_gradient(dz, x.reshape_symint({-1, x.sym_size(-1)}), data["mvue"].toBool(),
-                                  Draws::saved(*context));
+      result[1] = weight_gradient(dz, matrix_of(x), data["mvue"].toBool(), Draws::saved(*context));
     }
     if (data["bias"].toBool() && context->needs_input_grad(2)) result[2] = dz.sum(0);
+    return result;
+  }
+};
+
+// For the gradient of x alone: the weight is its owner's.
+struct LinearPrepared : torch::autograd::Function<LinearPrepared> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            const c10::intrusive_ptr<PreparedWeight>& weight,
+                            const OptionalTensor& bias) {
+    at::AutoDispatchBelowADInplaceOrView guard;
+    static const auto op = dispatched("twofour::linear24_prepared", &linear24_prepared);
+    context->save_for_backward({weight->dense()});
+    context->saved_data["bias"] = bias.has_value() && bias->defined();
+    return op.call(x, weight, bias);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const at::Tensor weight = context->get_saved_variables()[0], dz = matrix_of(gradients[0]);
+    std::vector<c10::SymInt> sizes = gradients[0].sym_sizes().vec();
+    sizes.back() = weight.sym_size(1);
+    variable_list result(3);
+    if (context->needs_input_grad(0)) result[0] = at::mm(dz, weight).reshape_symint(sizes);
+    const bool has_bias = context->saved_data["bias"].toBool();
+    if (has_bias && context->needs_input_grad(1)) result[2] = dz.sum(0);
     return result;
   }
 };
@@ -140,8 +174,14 @@ at::Tensor differentiable_linear24(const at::Tensor& x, const at::Tensor& weight
                                    const OptionalTensor& bias, const OptionalTensor& mask,
                                    bool transposable, bool mvue, bool exact, int64_t seed,
                                    c10::SymInt step, c10::SymInt micro_batch, int64_t tensor) {
-  return Linear24::apply(x, weight, bias, mask, transposable, mvue,
-                         Draws{exact, seed, step, micro_batch, tensor});
+  return Linear24::apply(x, mask ? StraightThrough::apply(weight, *mask) : weight, bias,
+                         transposable, mvue, Draws{exact, seed, step, micro_batch, tensor});
+}
+
+at::Tensor differentiable_linear24_prepared(const at::Tensor& x,
+                                            const c10::intrusive_ptr<PreparedWeight>& weight,
+                                            const OptionalTensor& bias) {
+  return LinearPrepared::apply(x, weight, bias);
 }
 
 }  // namespace
@@ -150,6 +190,7 @@ TORCH_LIBRARY_IMPL(twofour, Autograd, library) {
   library.impl("apply_mask", &differentiable_apply_mask);
   library.impl("soft_threshold24", &differentiable_soft_threshold24);
   library.impl("linear24", &differentiable_linear24);
+  library.impl("linear24_prepared", &differentiable_linear24_prepared);
   for (const char* name : {"mvue24", "round_to_float8", "pack24", "unpack24", "input_gradient24",
                            "weight_gradient24", "linear24_packed"}) {
     library.impl(name, torch::autograd::autogradNotImplementedFallback());

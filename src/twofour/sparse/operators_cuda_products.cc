@@ -9,6 +9,7 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/DeviceGuard.h>
+#include <c10/util/accumulate.h>
 #include <torch/library.h>
 
 #include "twofour/sparse/operators_cuda.h"
@@ -44,7 +45,9 @@ bool suits_tensor_cores(const at::Tensor& weight) {
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight,
                    const std::optional<at::Tensor>& bias) {
   const int64_t tokens = x.size(0);
-  if (!suits_tensor_cores(weight) || tokens == 0) return at::linear(x, weight, bias);
+  if (!suits_tensor_cores(weight) || x.numel() == 0 || weight.numel() == 0) {
+    return at::linear(x, weight, bias);
+  }
   const int64_t missing = kTokenMultiple - 1 - (tokens + kTokenMultiple - 1) % kTokenMultiple;
   const at::Tensor filled =
       missing == 0 ? x.contiguous() : at::constant_pad_nd(x, {0, 0, 0, missing});
@@ -64,9 +67,8 @@ at::Tensor product_of_any_shape(const at::Tensor& x, const at::Tensor& weight,
                                 const std::optional<at::Tensor>& bias) {
   std::vector<int64_t> sizes = x.sizes().vec();
   sizes.back() = weight.size(0);
-  const int64_t columns = weight.size(1);
-  return product(x.reshape({columns == 0 ? 0 : x.numel() / columns, columns}), weight, bias)
-      .reshape(sizes);
+  const int64_t tokens = c10::multiply_integers(x.sizes().begin(), x.sizes().end() - 1);
+  return product(x.reshape({tokens, weight.size(1)}), weight, bias).reshape(sizes);
 }
 
 at::Tensor linear24(const at::Tensor& x, const at::Tensor& weight,

@@ -10,8 +10,8 @@
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/operators.h"
 #include "twofour/sparse/operators_shapes.h"
-#include "twofour/sparse/prepared_weights.h"
 #include "twofour/sparse/product24.h"
+#include "twofour/sparse/scratch_forms.h"
 
 namespace twofour::sparse::operators {
 namespace {
@@ -47,26 +47,18 @@ at::Tensor linear24(const at::Tensor& x, const at::Tensor& weight,
   const at::Tensor z = shapes::linear24(x, weight, bias, mask, transposable, mvue, exact, seed,
                                         step, micro_batch, tensor);
   if (x.numel() == 0 || weight.numel() == 0) return at::linear(x, weight, bias);
-  const auto multiply = [&](const at::Tensor& used, Weight24& forms) {
-    const at::Tensor product = forward_product(matrix_of(x), used, without_gaps(bias), &forms);
-    forms.check(used);
-    return product.view(z.sizes());
-  };
-  if (mask) {
-    Weight24 forms(Along::kRows, /*in_training=*/true);
-    return multiply(apply_mask(weight, *mask), forms);
-  }
-  return with_prepared_weight(weight, /*in_training=*/weight.requires_grad(), [&](Weight24& forms) {
-    return multiply(matrix_of(weight.detach()), forms);
-  });
+  const at::Tensor used = mask ? apply_mask(weight, *mask) : matrix_of(weight.detach());
+  const ScratchForms forms(used, Along::kRows);
+  const at::Tensor product = forward_product(matrix_of(x), used, without_gaps(bias), forms.get());
+  forms->check(used);
+  return product.view(z.sizes());
 }
 
 at::Tensor input_gradient24(const at::Tensor& dz, const at::Tensor& weight) {
   shapes::input_gradient24(dz, weight);
   if (dz.numel() == 0 || weight.numel() == 0) return at::matmul(dz, weight);
-  return with_prepared_weight(weight, /*in_training=*/true, [&](Weight24& forms) {
-    return input_gradient_product(matrix_of(dz), matrix_of(weight.detach()), &forms);
-  });
+  const ScratchForms forms(weight, Along::kBothSides);
+  return input_gradient_product(matrix_of(dz), matrix_of(weight.detach()), forms.get());
 }
 
 at::Tensor weight_gradient24(const at::Tensor& dz, const at::Tensor& x, int64_t seed,
@@ -128,6 +120,13 @@ at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
   kernels::Panel24 panel = empty_panel(x.scalar_type(), values.size(0), 2 * values.size(1));
   fill_panel(unpack24(values, positions), panel);
   return multiply_transposed(panel, matrix, addend).view(z.sizes());
+}
+
+at::Tensor linear24_prepared(const at::Tensor& x, const c10::intrusive_ptr<PreparedWeight>& weight,
+                             const std::optional<at::Tensor>& bias) {
+  const at::Tensor z = shapes::linear24_prepared(x, weight, bias);
+  if (z.numel() == 0 || x.numel() == 0) return at::linear(x, weight->dense(), bias);
+  return weight->multiply(matrix_of(x), without_gaps(bias)).view(z.sizes());
 }
 
 }  // namespace twofour::sparse::operators

@@ -279,5 +279,17 @@ at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
   return empty_product(x, values.sym_size(0));
 }
 
+at::Tensor linear24_prepared(const at::Tensor& x, const c10::intrusive_ptr<PreparedWeight>& weight,
+                             const std::optional<at::Tensor>& bias) {
+  const at::Tensor dense = weight->dense();
+  check_product(x, dense.sym_size(1));
+  if (x.scalar_type() != dense.scalar_type()) {
+    fail("x is {}, but the prepared weight {}", c10::toString(x.scalar_type()),
+         c10::toString(dense.scalar_type()));
+  }
+  check_bias(bias, x, dense.sym_size(0));
+  return empty_product(x, dense.sym_size(0));
+}
+
 }  // namespace shapes
 }  // namespace twofour::sparse::operators

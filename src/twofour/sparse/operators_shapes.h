@@ -11,6 +11,7 @@
 
 #include "twofour/base/random.h"
 #include "twofour/kernels/fp8.h"
+#include "twofour/sparse/prepared_weight.h"
 
 namespace twofour::sparse::operators {
 
@@ -37,6 +38,8 @@ at::Tensor weight_gradient24(const at::Tensor& dz, const at::Tensor& x, int64_t 
                              c10::SymInt step, c10::SymInt micro_batch, int64_t tensor, bool exact);
 at::Tensor linear24_packed(const at::Tensor& x, const at::Tensor& values,
                            const at::Tensor& positions, const std::optional<at::Tensor>& bias);
+at::Tensor linear24_prepared(const at::Tensor& x, const c10::intrusive_ptr<PreparedWeight>& weight,
+                             const std::optional<at::Tensor>& bias);
 
 }  // namespace shapes
 

@@ -88,6 +88,13 @@ void pack24(const at::Tensor& weight, Packed& packed) {
   });
 }
 
+void check24(const at::Tensor& weight) {
+  with_type(weight.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    kernels::check24(rows_of<T>(weight), weight.size(0), weight.size(1), weight.stride(0));
+  });
+}
+
 at::Tensor unpack24(const Packed& packed) {
   const int64_t rows = packed.values.size(0), columns = 2 * packed.values.size(1);
   at::Tensor weight = at::empty({rows, columns}, packed.values.options());
@@ -139,6 +146,19 @@ at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
     const kernels::FewProduct<T> product = {view, epilogue_of<T>(bias, y).bias,
                                             static_cast<T*>(y.mutable_data_ptr()), y.stride(0)};
     kernels::multiply_few<T>({&product, 1}, rows_of<T>(x), x.size(0), x.stride(0));
+  });
+  return y;
+}
+
+at::Tensor multiply_few(const at::Tensor& weight, const at::Tensor& x, const at::Tensor& bias) {
+  check_size("x's width", x.size(1), weight.size(1));
+  at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
+  with_type(x.scalar_type(), [&](auto* type) {
+    using T = Pointee<decltype(type)>;
+    kernels::multiply_few_packing(rows_of<T>(weight), weight.size(0), weight.size(1),
+                                  weight.stride(0), rows_of<T>(x), x.size(0), x.stride(0),
+                                  static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
+                                  epilogue_of<T>(bias, y));
   });
   return y;
 }

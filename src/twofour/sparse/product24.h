@@ -28,6 +28,9 @@ struct Packed {
 /// 2:4.
 void pack24(const at::Tensor& weight, Packed& packed);
 
+/// Throws Error, naming the first group, where `weight` is not 2:4 along its rows.
+void check24(const at::Tensor& weight);
+
 /// The dense weight [rows, columns] again.
 at::Tensor unpack24(const Packed& packed);
 
@@ -50,6 +53,10 @@ at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Ten
 /// columns], as the decode step computes it: see kernels/few_dense.h.
 at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
                               const at::Tensor& bias);
+
+/// The same from a 2:4 weight [rows, columns] that is not packed; an Error names the first group
+/// that is not 2:4.
+at::Tensor multiply_few(const at::Tensor& weight, const at::Tensor& x, const at::Tensor& bias);
 
 /// gradient [rows, width] (float32) += panel · x [columns, width].
 void multiply_add(const kernels::Panel24& panel, const at::Tensor& x, at::Tensor& gradient);

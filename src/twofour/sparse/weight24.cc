@@ -6,20 +6,23 @@
 namespace twofour::sparse {
 namespace {
 
-// Memory of the right kind and size; what is there is used again.
-void fit(kernels::Panel24& panel, at::ScalarType dtype, int64_t rows, int64_t columns) {
-  if (panel.kind() == panel_kind(dtype) && panel.rows() == rows && panel.columns() == columns) {
-    return;
+// Memory of the right kind and size; what is there is used again, unless a copy reads it.
+kernels::Panel24& fit(std::shared_ptr<kernels::Panel24>& panel, at::ScalarType dtype, int64_t rows,
+                      int64_t columns) {
+  const bool fits = panel && panel.use_count() == 1 && panel->kind() == panel_kind(dtype) &&
+                    panel->rows() == rows && panel->columns() == columns;
+  if (!fits) {
+    panel.reset();  // before there are two
+    panel = std::make_shared<kernels::Panel24>(empty_panel(dtype, rows, columns));
   }
-  panel = empty_panel(dtype, rows, columns);
+  return *panel;
 }
 
 }  // namespace
 
 void Weight24::check(const at::Tensor& weight) {
   if (is_checked_ || panel_is_current_ || packed_is_current_) return;
-  Packed unused;
-  pack24(weight, unused);
+  check24(weight);
   is_checked_ = true;
 }
 
@@ -30,27 +33,28 @@ bool Weight24::has_transposed(const at::Tensor& weight) const {
 
 const kernels::Panel24& Weight24::panel(const at::Tensor& weight) {
   if (!panel_is_current_) {
-    fit(panel_, weight.scalar_type(), weight.size(0), weight.size(1));
+    auto& panel = fit(panel_, weight.scalar_type(), weight.size(0), weight.size(1));
     const PartTimer timer(Part::kPacking);
-    fill_panel(weight, panel_);
+    fill_panel(weight, panel);
     panel_is_current_ = true;
   }
-  return panel_;
+  return *panel_;
 }
 
 const kernels::Panel24& Weight24::transposed_panel(const at::Tensor& weight) {
   if (!transposed_is_current_) {
-    fit(transposed_, weight.scalar_type(), weight.size(1), weight.size(0));
+    auto& panel = fit(transposed_, weight.scalar_type(), weight.size(1), weight.size(0));
     const PartTimer timer(Part::kPacking);
-    fill_panel_transposed(weight, transposed_);
+    fill_panel_transposed(weight, panel);
     transposed_is_current_ = true;
   }
-  return transposed_;
+  return *transposed_;
 }
 
 const Packed& Weight24::packed(const at::Tensor& weight) {
   if (!packed_is_current_) {
     const PartTimer timer(Part::kPacking);
+    if (packed_.values.defined() && packed_.values.use_count() > 1) packed_ = {};
     pack24(weight, packed_);
     packed_is_current_ = true;
   }

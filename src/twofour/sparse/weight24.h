@@ -1,6 +1,8 @@
 // A 2:4 weight as the products read it.
 #pragma once
 
+#include <memory>
+
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
 
@@ -16,15 +18,17 @@ enum class Along {
 };
 
 /// The panels of W̃ [out, in], and its packed form, made from it when a product first needs them and
-/// again after changed(). Not for several threads at once.
+/// again after changed(). A copy shares what is there, and neither sees what becomes of the other.
+/// Not for several threads at once.
 class Weight24 : public torch::CustomClassHolder {
  public:
   /// `in_training`: W̃ changes every step, so that the choice of a kernel counts what preparing W̃
-  /// for it takes.
-  explicit Weight24(Along along, bool in_training = false)
-      : along_(along), in_training_(in_training) {}
+  /// for it takes. `for_one_product`: that check() follows the product counts too.
+  explicit Weight24(Along along, bool in_training = false, bool for_one_product = false)
+      : along_(along), in_training_(in_training), for_one_product_(for_one_product) {}
 
   bool in_training() const { return in_training_; }
+  bool is_for_one_product() const { return for_one_product_; }
 
   /// W̃ holds other values now.
   void changed() {
@@ -33,8 +37,10 @@ class Weight24 : public torch::CustomClassHolder {
   }
 
   /// Throws Error, naming the place, where W̃ is not 2:4: for dense products, which do without
-  /// knowing. Costs nothing after a 2:4 product.
+  /// knowing. Reads W̃ once; costs nothing after a 2:4 product.
   void check(const at::Tensor& weight);
+  /// A product has found W̃ to be 2:4.
+  void set_checked() { is_checked_ = true; }
 
   /// Whether dx = dz W̃ can be a 2:4 product on this CPU.
   bool has_transposed(const at::Tensor& weight) const;
@@ -51,10 +57,16 @@ class Weight24 : public torch::CustomClassHolder {
   const at::Tensor& ordered(const at::Tensor& weight, int64_t tokens);
   const at::Tensor& ordered_transposed(const at::Tensor& weight, int64_t tokens);
 
+  /// The number of forms that are there.
+  int count() const {
+    return panel_is_current_ + transposed_is_current_ + packed_is_current_ + ordered_.defined() +
+           ordered_transposed_.defined();
+  }
+
  private:
   Along along_;
-  bool in_training_;
-  kernels::Panel24 panel_, transposed_;
+  bool in_training_, for_one_product_;
+  std::shared_ptr<kernels::Panel24> panel_, transposed_;
   Packed packed_;
   at::Tensor ordered_, ordered_transposed_;
   bool panel_is_current_ = false, transposed_is_current_ = false, packed_is_current_ = false;

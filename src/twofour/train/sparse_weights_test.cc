@@ -65,6 +65,22 @@ TEST(SparseWeights, are_their_definition_in_every_dtype_and_step) {
   }
 }
 
+// So that the loss of a run that has diverged shows it.
+TEST(SparseWeights, keep_a_nan_of_the_master_and_are_2_4_all_the_same) {
+  for (const at::ScalarType dtype : kDtypes) {
+    for (const auto kind :
+         {ForwardWeight::kMagnitude, ForwardWeight::kTransposable, ForwardWeight::kSoft}) {
+      for (const int64_t columns : {1, 16}) {
+        SparseModel it(method_of(kind), dtype);
+        it.master().detach().slice(1, 0, columns).fill_(NAN);
+        it.weights.prepare(1, true);
+        EXPECT_TRUE(it.used().isnan().any().item<bool>()) << static_cast<int>(kind);
+        EXPECT_EQ(sparse::violations24(it.used()), 0) << static_cast<int>(kind);
+      }
+    }
+  }
+}
+
 TEST(SparseWeights, the_other_layers_are_dense_and_of_the_compute_dtype) {
   for (const at::ScalarType dtype : kDtypes) {
     for (const Method& method : methods()) {
