@@ -20,7 +20,8 @@ struct Kept {
 
 // The last that were given back first. Never destroyed: a thread may still run at exit.
 std::list<Kept>& pool = *new std::list<Kept>;
-ForkMutex& mutex = *new ForkMutex;  // of the list; nothing is computed or freed while it is held
+ForkMutex& list_mutex =
+    *new ForkMutex;  // of the list; nothing is computed or freed while it is held
 
 }  // namespace
 
@@ -28,7 +29,7 @@ ScratchForms::ScratchForms(const at::Tensor& weight, Along along)
     : key_(weight.scalar_type(), weight.size(0), weight.size(1), along) {
   std::list<Kept> taken;
   {
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(list_mutex);
     const auto found = std::ranges::find(pool, key_, &Kept::key);
     if (found != pool.end()) taken.splice(taken.begin(), pool, found);
   }
@@ -44,7 +45,7 @@ ScratchForms::ScratchForms(const at::Tensor& weight, Along along)
 ScratchForms::~ScratchForms() {
   std::list<Kept> back, dropped;
   back.push_back({key_, std::move(forms_)});
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(list_mutex);
   pool.splice(pool.begin(), back);
   if (pool.size() > kMost) dropped.splice(dropped.begin(), pool, std::prev(pool.end()));
 }
