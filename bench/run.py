@@ -4,7 +4,7 @@ import pathlib
 import subprocess
 import sys
 
-for name in ("tokenizer.py", "step.py", "two_processes.py", "perplexity.py", "generate.py", "decode.py",
+for name in ("tokenizer.py", "step.py", "dtypes.py", "two_processes.py", "perplexity.py", "generate.py", "decode.py",
              "large_model.py", "kernels.py"):
     print(f"== {name}", flush=True)
     subprocess.run([sys.executable, pathlib.Path(__file__).parent / name], check=False)

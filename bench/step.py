@@ -48,6 +48,12 @@ def time_ours(size, dtype, steps, method, scratch):
     return BATCH * CONTEXT / max(rates), peak
 
 
+def write_tokens(folder):
+    chance = random.Random(1)
+    tokens = [chance.randrange(VOCABULARY) for _ in range(100_000)]
+    pathlib.Path(folder, "train.bin").write_bytes(struct.pack(f"<{len(tokens)}H", *tokens))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", nargs="*", default=list(SIZES))
@@ -60,9 +66,7 @@ def main():
     args = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as scratch:
-        chance = random.Random(1)
-        tokens = [chance.randrange(VOCABULARY) for _ in range(100_000)]
-        pathlib.Path(scratch, "train.bin").write_bytes(struct.pack(f"<{len(tokens)}H", *tokens))
+        write_tokens(scratch)
         for name in args.sizes:
             for dtype in args.dtypes:
                 size, runs = SIZES[name], {}

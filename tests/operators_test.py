@@ -262,7 +262,7 @@ def test_linear_asks_the_choice(tune, tmp_path):
         assert not file.exists() and "dense" not in run.stderr
         return
     (choices,) = json.loads(file.read_text()).values()
-    shape = "128 tokens, 64 -> 64, Float"
+    shape = "128 tokens, 64 -> 64, float32"
     assert set(choices) == {f"forward, {shape}, in training", f"input gradient, {shape}, in training",
                             f"weight gradient, {shape}"}
 

@@ -50,6 +50,14 @@ def test_changes_are_taken_on_recorded_and_kept(twofour, start):
     assert len(log_of(run, "change")) == 3 and len(log_of(run, "step")) == 8
 
 
+def test_auto_is_settled_when_a_run_begins(twofour, start):
+    run = start("run", "--steps", 4, "--stop-after", 2, "--dtype", "auto")
+    assert config_of(run)["dtype"] == "float32"  # nothing may be measured in tests
+    other = start("other", "--steps", 4, "--stop-after", 2, "--dtype", "bfloat16")
+    twofour("train", "--out", other, "--resume", "--dtype", "auto")  # whatever is faster now
+    assert config_of(other)["dtype"] == "bfloat16" and not log_of(other, "change")
+
+
 @pytest.mark.parametrize("option, value, message", [
     ("--width", 64, "width was 32 and is now 64"), ("--batch", 2, "batch was 4 and is now 2"),
     ("--beta2", 0.9, 'beta2 was "0.95" and is now "0.9"'), ("--steps", 3, "4 steps are done, more than --steps 3"),

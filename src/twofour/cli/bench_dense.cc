@@ -9,8 +9,9 @@
 #include <ATen/ops/mm.h>
 
 #include "twofour/base/error.h"
-#include "twofour/cli/bench_blas.h"
 #include "twofour/sparse/accumulate.h"
+#include "twofour/sparse/blas.h"
+#include "twofour/sparse/mixed_product.h"
 #include "twofour/sparse/onednn.h"
 
 namespace twofour::cli {
@@ -61,7 +62,7 @@ class Collector {
   DenseProducts products_;
 };
 
-const Blas& available(const Blas* blas, at::ScalarType dtype) {
+const sparse::Blas& available(const sparse::Blas* blas, at::ScalarType dtype) {
   if (!blas) fail("not installed");
   if (!blas->takes(dtype)) fail("has no product of {}", c10::toString(dtype));
   return *blas;
@@ -99,9 +100,9 @@ DenseProducts dense_products(const at::Tensor& x, const at::Tensor& weight,
       };
     });
   }
-  const auto add_blas = [&](const char* name, const Blas* blas) {
+  const auto add_blas = [&](const char* name, const sparse::Blas* blas) {
     collector.add(name, [&] {
-      const Blas& library = available(blas, dtype);
+      const sparse::Blas& library = available(blas, dtype);
       at::Tensor sums = at::empty({x.size(0), weight.size(0)}, x.options().dtype(at::kFloat));
       return [=, &library] {
         if (bias.defined()) sums.copy_(bias.expand_as(sums));
@@ -110,8 +111,13 @@ DenseProducts dense_products(const at::Tensor& x, const at::Tensor& weight,
       };
     });
   };
-  if (dtype != at::kFloat) add_blas("mkl", Blas::mkl());
-  add_blas("openblas", Blas::openblas());
+  if (dtype != at::kFloat) {
+    add_blas("mkl", sparse::Blas::mkl());
+    collector.add("float32", [&] {
+      return [=] { return mixed_product(sparse::MixedMeans::kFloat32, x, weight, bias); };
+    });
+  }
+  add_blas("openblas", sparse::Blas::openblas());
   return collector.take();
 }
 
@@ -131,17 +137,25 @@ DenseProducts dense_gradient_products(const at::Tensor& dz, const at::Tensor& x,
   collector.add("aten", [&] { return aten; });
   collector.add("onednn",
                 [&] { return [=] { return add(sparse::onednn_linear(dz.t(), x.t(), {})); }; });
-  const auto add_blas = [&](const char* name, const Blas* blas) {
+  const auto add_blas = [&](const char* name, const sparse::Blas* blas) {
     collector.add(name, [&] {
-      const Blas& library = available(blas, dtype);
+      const sparse::Blas& library = available(blas, dtype);
       return [=, &library] {
         library.multiply(dz.t(), x, /*beta=*/1.0f, gradient);
         return gradient;
       };
     });
   };
-  if (dtype != at::kFloat) add_blas("mkl", Blas::mkl());
-  add_blas("openblas", Blas::openblas());
+  if (dtype != at::kFloat) {
+    add_blas("mkl", sparse::Blas::mkl());
+    collector.add("float32", [&] {
+      return [=, sum = gradient]() mutable {
+        add_mixed_weight_gradient(sparse::MixedMeans::kFloat32, dz, x, sum);
+        return sum;
+      };
+    });
+  }
+  add_blas("openblas", sparse::Blas::openblas());
   return collector.take();
 }
 

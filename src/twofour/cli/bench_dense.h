@@ -33,6 +33,7 @@ struct DenseProducts {
 ///   onednn packed   oneDNN with the weight in the order that it likes best
 ///   mkl packed      the same of MKL, float32
 ///   mkl             MKL's 16-bit products with float32 results, rounded afterwards
+///   float32         the operands converted to float32, both each time
 ///   openblas        where installed
 DenseProducts dense_products(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 

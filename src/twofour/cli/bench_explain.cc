@@ -14,11 +14,14 @@ std::string tuning() {
   return value ? value : "on";
 }
 
-// Whether `file`, as choices_made() is built, knows the shape on this machine.
+// Whether `file`, as choices_made() is built, holds what was chosen for the shape: what was
+// measured anew has other times.
 bool holds(const nlohmann::json& file, const std::string& shape) {
   const nlohmann::json made = sparse::choices_made();
   for (const auto& [machine, entries] : made.items()) {
-    if (entries.contains(shape)) return file.contains(machine) && file[machine].contains(shape);
+    if (!entries.contains(shape)) continue;
+    return file.contains(machine) && file[machine].contains(shape) &&
+           file[machine][shape] == entries[shape];
   }
   return false;
 }
@@ -58,9 +61,11 @@ nlohmann::ordered_json Explainer::explain(const sparse::ProductShape& shape) con
 std::string explanation_of(const nlohmann::ordered_json& choice) {
   const std::string source = choice["source"];
   const std::string name = choice["run"];
-  const std::string run = name == "dense"    ? "dense"
-                          : name == "onednn" ? "dense, by oneDNN"
-                                             : fmt::format("2:4, {} kernels", name);
+  const std::string run = name == "dense"     ? "dense"
+                          : name == "onednn"  ? "dense, by oneDNN"
+                          : name == "mkl"     ? "dense, by MKL's 16-bit product"
+                          : name == "float32" ? "dense, converted to float32"
+                                              : fmt::format("2:4, {} kernels", name);
   if (source == "only dense") return run + ": no 2:4 kernel can compute it on this CPU";
   if (source == "off") return run + ": TWOFOUR_TUNE=off, nothing was measured";
   const std::string times =

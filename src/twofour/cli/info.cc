@@ -1,3 +1,4 @@
+#include <cmath>
 #include <memory>
 
 #include <fmt/format.h>
@@ -15,6 +16,7 @@
 #include "twofour/cli/model_option.h"
 #include "twofour/kernels/dispatch.h"
 #include "twofour/sparse/dtype.h"
+#include "twofour/sparse/dtype_times.h"
 #include "twofour/sparse/pattern.h"
 
 namespace twofour::cli {
@@ -37,9 +39,16 @@ Json machine() {
 #endif
   const double memory =
       static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  Json dtype_ms = Json::object();
+  const auto times = sparse::dtype_times({at::kFloat, at::kBFloat16, at::kHalf});
+  for (const sparse::DtypeTime& each : times) {
+    dtype_ms[sparse::dtype_name(each.dtype)] = std::round(100 * each.ms) / 100;
+  }
+  const Json fastest = times.empty() ? Json() : sparse::dtype_name(sparse::fastest_dtype(times));
   return {{"version", TWOFOUR_VERSION}, {"libtorch", TORCH_VERSION},
           {"threads", thread_count()},  {"memory_gib", memory / (1 << 30)},
           {"instruction_sets", sets},   {"kernels", kernels::name_of(kernels::instruction_set())},
+          {"dtype_ms", dtype_ms},       {"fastest_dtype", fastest},
           {"devices", {"cpu"}}};
 }
 

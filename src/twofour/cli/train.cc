@@ -6,6 +6,7 @@
 
 #include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/fastest_dtype.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/train/stop_signal.h"
@@ -48,6 +49,7 @@ void add_train(CLI::App& program) {
   set_example(command, "twofour train --data data --out run --method s-ste");
   on_run(command, [flags, json, &command] {
     train::TrainOptions options = complete_options(*flags);
+    settle_dtype(command, options);
     options.quiet = *json;
     // To the end of the process: after the last step there is nothing left that a stop could save.
     static const train::StopSignal stop_signal;

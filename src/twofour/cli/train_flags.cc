@@ -140,7 +140,8 @@ void add_output_options(CLI::App& command, TrainFlags& flags) {
 
 void add_training_options(CLI::App& command, TrainFlags& flags) {
   train::TrainOptions& options = flags.options;
-  add_dtype(command, "--dtype", options.dtype, "of the products");
+  add_dtype(command, "--dtype", options.dtype,
+            "of the products; auto: the faster of float32 and bfloat16 on this machine", {"auto"});
   add_number(command, "--seed", options.seed, at_least(0), "of weights, data order and MVUE");
   command.add_flag("--recompute", options.recompute, "recompute activations: less memory, slower");
   add_optimizer_options(command, flags);
@@ -288,6 +289,11 @@ void add_train_flags(CLI::App& command, TrainFlags& flags) {
     flags.options.keeps_threads =
         given.on_command_line.contains("threads") || given.in_config.contains("threads");
     check_use(flags.options, given);
+    // What it was when the run began.
+    const auto dtype = given.in_config.find("dtype");
+    if (flags.options.dtype == "auto" && flags.options.resume && dtype != given.in_config.end()) {
+      set_option(command, "dtype", dtype->second);
+    }
     fill_in(command, flags, given);
   };
   add_config_options(command, hooks);

@@ -13,6 +13,7 @@
 #include "twofour/base/log.h"
 #include "twofour/base/streams.h"
 #include "twofour/checkpoint/run_checkpoint.h"
+#include "twofour/cli/fastest_dtype.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/cli/values.h"
@@ -135,8 +136,9 @@ class Tuner {
   std::vector<Probe> probes_;
 };
 
-train::TrainOptions probe_options(const TuneFlags& flags) {
+train::TrainOptions probe_options(const TuneFlags& flags, CLI::App& command) {
   train::TrainOptions options = complete_options(flags.train);
+  settle_dtype(command, options);
   if (!options.method.is_sparse() || options.method.decay == 0) {
     fail_usage(
         "tune-decay needs a method with masked decay, as sr-ste or fst: --method {} has none",
@@ -193,7 +195,7 @@ void print_json(const Tuner& tuner) {
 }
 
 void tune(const TuneFlags& flags, CLI::App& command) {
-  const train::TrainOptions options = probe_options(flags);
+  const train::TrainOptions options = probe_options(flags, command);
   static const train::StopSignal stop_signal;
   const FolderLock lock(options.out);
   // Every probe adds its own decay.

@@ -84,14 +84,16 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string&
 }
 
 CLI::Option* add_dtype(CLI::App& command, const std::string& name, std::string& value,
-                       const std::string& help) {
+                       const std::string& help, const std::vector<std::string>& or_else) {
+  std::vector<std::string> choices = {"float32", "bfloat16", "float16"};
+  choices.insert(choices.end(), or_else.begin(), or_else.end());
   const auto spell = [](std::string& text) -> std::string {
     const auto found = dtype_aliases().find(text);
     if (found != dtype_aliases().end()) text = found->second;
     return "";
   };
   // transform puts it before the check of the choices.
-  return add_choice(command, name, value, {"float32", "bfloat16", "float16"}, help)
+  return add_choice(command, name, value, choices, help)
       ->transform(CLI::Validator(spell, "", "aliases"))
       ->type_name("DTYPE");
 }

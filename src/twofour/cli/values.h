@@ -51,10 +51,10 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string&
 /// Adds that check to an option that is declared already.
 CLI::Option* check_choice(CLI::Option* option, const std::vector<std::string>& choices);
 
-/// Declares an option that takes a dtype; fp32, bf16, fp16 and half are understood too and become
-/// the names of sparse/dtype.h.
+/// Declares an option that takes a dtype, and those other words; fp32, bf16, fp16 and half are
+/// understood too and become the names of sparse/dtype.h.
 CLI::Option* add_dtype(CLI::App& command, const std::string& name, std::string& value,
-                       const std::string& help);
+                       const std::string& help, const std::vector<std::string>& or_else = {});
 
 /// The range of a declared option in words, its choices; empty where it has none.
 std::string range_of(const CLI::Option& option);

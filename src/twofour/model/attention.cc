@@ -6,6 +6,7 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include "twofour/base/error.h"
+#include "twofour/model/causal_attention.h"
 
 namespace twofour::model {
 namespace {
@@ -87,9 +88,8 @@ at::Tensor attend(const at::Tensor& queries, at::Tensor keys, at::Tensor values,
   const int64_t width = queries.size(3), groups = keys.size(1);
   if (cache) extend(*cache, layer, keys, values);
   if (tokens > 1) {
-    const at::Tensor mixed = at::scaled_dot_product_attention(
-        queries, for_each_query(keys, heads), for_each_query(values, heads), {}, /*dropout_p=*/0.0,
-        /*is_causal=*/true);
+    const at::Tensor mixed =
+        causal_attention(queries, for_each_query(keys, heads), for_each_query(values, heads));
     return mixed.transpose(1, 2).reshape({batch * tokens, heads * width});
   }
   // A single token sees everything. The queries that share a key head stand as its tokens, so that

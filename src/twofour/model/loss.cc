@@ -4,7 +4,6 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/grad_mode.h>
@@ -74,8 +73,8 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
                    total += kernels::cross_entropy_gradient(values, part.data(), logits.size(0),
                                                             logits.size(1), scale);
                  });
-                 at::Tensor rows = dhidden.narrow(0, first, logits.size(0));
-                 at::mm_out(rows, logits, output.used().detach());
+                 dhidden.narrow(0, first, logits.size(0))
+                     .copy_(sparse::input_gradient_product(logits, output.used().detach()));
                  sparse::add_weight_gradient_product(
                      logits, hidden.narrow(0, first, logits.size(0)), sparse::gradient_of(weight));
                });

@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
-#include <fstream>
 #include <limits>
 #include <map>
 #include <mutex>
@@ -12,15 +11,14 @@
 
 #include <fmt/format.h>
 
-#include <torch/headeronly/version.h>
-
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/fork.h"
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
-#include "twofour/base/race.h"
 #include "twofour/kernels/dispatch.h"
+#include "twofour/sparse/dtype.h"
+#include "twofour/sparse/machine_key.h"
 
 namespace twofour::sparse {
 namespace {
@@ -38,10 +36,14 @@ Tuning tuning() {
   fail_usage("TWOFOUR_TUNE is \"{}\": choose off, on or refresh", printable(wanted));
 }
 
-// Raised when kernels become faster: choices measured before no longer count.
-constexpr int kKernelRevision = 7;
+// So many processes measure a choice that is disturbed each time: what always runs beside belongs
+// to the machine.
+constexpr int kMostAttempts = 5;
+
+constexpr double kHopeless = 2;  // times the fastest's time: not measured again
 
 constexpr std::array kImplementations = {Implementation::kDense, Implementation::kOneDnn,
+                                         Implementation::kMkl,   Implementation::kFloat32,
                                          Implementation::kPanel, Implementation::kFew};
 
 std::optional<Implementation> implementation_named(const std::string& name) {
@@ -49,17 +51,6 @@ std::optional<Implementation> implementation_named(const std::string& name) {
     if (name == name_of(each)) return each;
   }
   return {};
-}
-
-std::string cpu_name() {
-  std::ifstream file("/proc/cpuinfo");
-  std::string family, line;
-  while (std::getline(file, line) && !line.empty()) {
-    for (const char* field : {"model name", "cpu family", "model\t", "stepping"}) {
-      if (line.starts_with(field)) family += line.substr(line.find(':') + 1);
-    }
-  }
-  return family.empty() ? "unknown CPU" : family.substr(1);
 }
 
 int64_t rounded(int64_t tokens) {
@@ -70,25 +61,24 @@ int64_t rounded(int64_t tokens) {
   }
 }
 
-// What a measured time depends on besides the shape.
-std::string machine_key() {
-  static const std::string kCpu = cpu_name();
-  return fmt::format("{}, {}, kernels {}, libtorch {}, {} threads", kCpu,
-                     kernels::name_of(kernels::instruction_set()), kKernelRevision, TORCH_VERSION,
-                     thread_count());
-}
-
+// Nothing for what is no choice.
 std::optional<Choice> choice_of(const Json& entry) {
-  if (!entry.is_object()) return {};
-  const auto implementation = implementation_named(entry.value("run", ""));
-  if (!implementation) return {};
-  return Choice{*implementation, entry.value("dense_ms", 0.0), entry.value("sparse_ms", 0.0)};
+  try {
+    const auto implementation = implementation_named(entry.at("run").get<std::string>());
+    if (!implementation) return {};
+    return Choice{*implementation, entry.value("dense_ms", 0.0), entry.value("sparse_ms", 0.0),
+                  entry.value("disturbed", 0)};
+  } catch (const Json::exception&) {
+    return {};
+  }
 }
 
 Json entry_of(const Choice& choice) {
-  return {{"run", name_of(choice.implementation)},
-          {"dense_ms", choice.dense_ms},
-          {"sparse_ms", choice.sparse_ms}};
+  Json entry = {{"run", name_of(choice.implementation)},
+                {"dense_ms", choice.dense_ms},
+                {"sparse_ms", choice.sparse_ms}};
+  if (choice.disturbed > 0) entry["disturbed"] = choice.disturbed;
+  return entry;
 }
 
 // The file's content: an empty object where there is none, nothing where it is damaged.
@@ -142,6 +132,19 @@ class Choices {
     const auto taken = taken_over_.find({machine_key(), key});
     if (taken != taken_over_.end()) return taken->second;
     if (tuning() != Tuning::kOn) return {};
+    const auto kept = find_in_file(key);
+    const bool is_final = kept && (kept->disturbed == 0 || kept->disturbed >= kMostAttempts);
+    return is_final ? kept : std::nullopt;
+  }
+
+  // How many processes have measured it so far without a good result.
+  int attempts(const ProductShape& shape) {
+    const auto kept = find_in_file(describe(shape));
+    return kept ? kept->disturbed : 0;
+  }
+
+  // What an earlier process has measured, well or not.
+  std::optional<Choice> find_in_file(const std::string& key) {
     if (!read_) file_ = read_or_warn(choices_file());
     read_ = true;
     const auto machine = file_.find(machine_key());
@@ -158,6 +161,11 @@ class Choices {
                     choice.dense_ms, choice.sparse_ms);
     }
     if (measured) write(shape, choice);
+  }
+
+  void forget_file() {
+    read_ = false;
+    writable_ = true;
   }
 
   // A choice of another process, which replaces this one's.
@@ -204,10 +212,19 @@ Choices& choices() {
   return all;
 }
 
+RaceClock& race_clock() {
+  static RaceClock clock = RaceClock::of_process();
+  return clock;
+}
+
 Choice measure(const std::vector<Candidate>& candidates) {
-  Race race;
+  Race race(race_clock());
   for (const Candidate& each : candidates) race.add(name_of(each.implementation), each.run);
-  race.run(/*least=*/3, /*most=*/25, /*seconds=*/0.15);
+  race.leave_out_slower_than(kHopeless);
+  const bool has_sparse = std::any_of(candidates.begin(), candidates.end(), [](const auto& each) {
+    return !is_dense(each.implementation);
+  });
+  race.run(/*least=*/3, /*most=*/25, /*seconds=*/has_sparse ? 0.15 : 0.05);
   constexpr double kNever = std::numeric_limits<double>::infinity();
   Choice choice{Implementation::kDense, kNever, kNever};
   for (const Candidate& each : candidates) {
@@ -221,6 +238,7 @@ Choice measure(const std::vector<Candidate>& candidates) {
   for (double* ms : {&choice.dense_ms, &choice.sparse_ms}) {
     if (*ms == kNever) *ms = 0;
   }
+  choice.disturbed = race.was_disturbed();
   return choice;
 }
 
@@ -237,20 +255,28 @@ std::optional<Implementation> known_choice(const ProductShape& shape) {
 }  // namespace
 
 const char* name_of(Product product) {
-  constexpr std::array kNames = {"forward", "input gradient", "weight gradient",
-                                 "dense input gradient"};
+  constexpr std::array kNames = {
+      "forward",       "input gradient",       "weight gradient",       "dense input gradient",
+      "plain forward", "plain input gradient", "plain weight gradient", "attention"};
   return kNames[static_cast<size_t>(product)];
 }
 
 const char* name_of(Implementation implementation) {
-  constexpr std::array kNames = {"dense", "onednn", "panel", "few"};
+  constexpr std::array kNames = {"dense", "onednn", "mkl", "float32", "panel", "few"};
   return kNames[static_cast<size_t>(implementation)];
 }
 
 std::string describe(const ProductShape& shape) {
   return fmt::format("{}, {} tokens, {} -> {}, {}{}", name_of(shape.product), rounded(shape.tokens),
-                     shape.in, shape.out, c10::toString(shape.dtype),
+                     shape.in, shape.out, dtype_name(shape.dtype),
                      counts_preparing(shape) ? ", in training" : "");
+}
+
+void set_race_clock(RaceClock clock) { race_clock() = std::move(clock); }
+
+void forget_choices_file() {
+  const std::lock_guard lock(choices_mutex());
+  choices().forget_file();
 }
 
 std::filesystem::path choices_file() {
@@ -270,11 +296,14 @@ Implementation choose(const ProductShape& shape,
   if (const auto known = known_choice(shape)) return *known;  // measured meanwhile
   const std::vector<Candidate> all = candidates();
   const bool off = tuning() == Tuning::kOff;
-  const Choice choice = off ? Choice{all.back().implementation} : measure(all);
+  Choice choice = off ? Choice{all.back().implementation} : measure(all);
   const std::lock_guard lock(choices_mutex);
+  if (choice.disturbed > 0) choice.disturbed += choices().attempts(shape);
   choices().keep(shape, choice, /*measured=*/!off);
   return choice.implementation;
 }
+
+bool measures_choices() { return tuning() != Tuning::kOff; }
 
 std::optional<Choice> choice_made(const ProductShape& shape) {
   const std::lock_guard lock(choices_mutex);

@@ -1,9 +1,10 @@
 // Which implementation of a product runs. The first time a shape is met, all that can compute it
 // are timed in turn; the fastest is kept, in a file also for later runs. 2:4 is never used where
-// dense is faster.
+// dense is faster. A choice that was measured while something else ran stays for the process, and
+// later ones measure it again.
 //
-// TWOFOUR_TUNE=off: nothing is measured or read; 2:4 products always run on 2:4 kernels.
-// on (default): as above. refresh: every shape is measured anew, once a process.
+// TWOFOUR_TUNE=off: nothing is measured or read; 2:4 products always run on 2:4 kernels, dense ones
+// on ATen's. on (default): as above. refresh: every shape is measured anew, once a process.
 #pragma once
 
 #include <filesystem>
@@ -16,18 +17,32 @@
 
 #include <c10/core/ScalarType.h>
 
+#include "twofour/base/race.h"
+
 namespace twofour::sparse {
 
 /// The products of a linear layer (see linear24.h). kDenseInputGradient: of a W̃ that no 2:4 kernel
-/// of this CPU takes on that side; which dense product is fastest is still a choice.
-enum class Product { kForward, kInputGradient, kWeightGradient, kDenseInputGradient };
+/// of this CPU takes on that side; which dense product is fastest is still a choice. kPlain…: of a
+/// layer without a 2:4 weight or estimate. kAttention: softmax(q kᵀ) v with its gradient, `in` the
+/// width of a head, `out` the heads of all sequences.
+enum class Product {
+  kForward,
+  kInputGradient,
+  kWeightGradient,
+  kDenseInputGradient,
+  kPlainForward,
+  kPlainInputGradient,
+  kPlainWeightGradient,
+  kAttention
+};
 
-/// kDense: ATen. kOneDnn: oneDNN with a reordered weight (onednn.h), dense too. kPanel:
-/// kernels/product24.h. kFew: kernels/few24.h; of a weight gradient kernels/rank_update.h.
-enum class Implementation { kDense, kOneDnn, kPanel, kFew };
+/// Dense: kDense, ATen; kOneDnn, oneDNN (onednn.h), with a reordered weight where Weight24 keeps
+/// one; kMkl and kFloat32, 16-bit operands in mixed_product.h. 2:4: kPanel, kernels/product24.h;
+/// kFew, kernels/few24.h, of a weight gradient kernels/rank_update.h.
+enum class Implementation { kDense, kOneDnn, kMkl, kFloat32, kPanel, kFew };
 
 inline bool is_dense(Implementation implementation) {
-  return implementation == Implementation::kDense || implementation == Implementation::kOneDnn;
+  return implementation != Implementation::kPanel && implementation != Implementation::kFew;
 }
 
 struct ProductShape {
@@ -50,20 +65,24 @@ struct Candidate {
 struct Choice {
   Implementation implementation;
   double dense_ms = 0, sparse_ms = 0;  ///< of the fastest of each; 0 where none was measured
+  /// How many processes have measured it, all while something else ran; 0: it was measured well.
+  int disturbed = 0;
 };
 
 /// The implementation to run; `candidates` is asked for only when they have to be measured. Where
-/// nothing may be measured the last of them runs: a 2:4 one, if there is one. The first time that
-/// dense is chosen over 2:4 for a shape, the log says so, with the two times.
+/// nothing may be measured the last of them runs: a 2:4 one, if there is one, or ATen's. The first
+/// time that dense is chosen over 2:4 for a shape, the log says so, with the two times.
 Implementation choose(const ProductShape& shape,
                       const std::function<std::vector<Candidate>()>& candidates);
+
+/// Whether TWOFOUR_TUNE lets choose() measure.
+bool measures_choices();
 
 /// What choose() has answered for a shape in this process; empty before.
 std::optional<Choice> choice_made(const ProductShape& shape);
 
 /// The file of measured choices: products.json in twofour's folder under XDG_CACHE_HOME or
-/// ~/.cache. Entries are kept by CPU, instruction set, revision of the kernels, libtorch and thread
-/// count.
+/// ~/.cache. Entries are kept by machine_key().
 std::filesystem::path choices_file();
 
 /// All choices that this process has made. A checkpoint holds them: another implementation would
@@ -76,7 +95,11 @@ void use_choices(const nlohmann::json& choices);
 const char* name_of(Product product);
 const char* name_of(Implementation implementation);
 
-/// "forward, 1024 tokens, 768 -> 3072, BFloat16", tokens rounded.
+/// "forward, 1024 tokens, 768 -> 3072, bfloat16", tokens rounded.
 std::string describe(const ProductShape& shape);
+
+/// For tests: what choose() measures by from now on; reads the file again, as a new process would.
+void set_race_clock(RaceClock clock);
+void forget_choices_file();
 
 }  // namespace twofour::sparse

@@ -8,6 +8,7 @@
 
 #include "twofour/base/file.h"
 #include "twofour/base/parallel.h"
+#include "twofour/sparse/machine_key.h"
 
 #include "testing.h"
 
@@ -80,7 +81,7 @@ TEST_F(ChoiceTest, keeps_choices_in_a_file_by_machine_and_threads) {
   const auto content = nlohmann::json::parse(read_file(choices_file()));
   ASSERT_EQ(content.size(), 1u);
   const auto& entries = content.begin().value();
-  const auto& entry = entries.at("forward, 16 tokens, 111 -> 12, BFloat16");
+  const auto& entry = entries.at("forward, 16 tokens, 111 -> 12, bfloat16");
   EXPECT_EQ(entry.at("run"), "panel");
   EXPECT_THAT(content.begin().key(), ::testing::HasSubstr(std::to_string(thread_count())));
 }
@@ -114,12 +115,90 @@ TEST_F(ChoiceTest, of_a_checkpoint_are_taken_over_instead_of_measured) {
   run(141, kShort, kLong);
   nlohmann::json made = choices_made();
   for (auto& [machine, entries] : made.items()) {
-    entries["forward, 16 tokens, 142 -> 12, BFloat16"] =
-        entries["forward, 16 tokens, 141 -> 12, BFloat16"];
+    entries["forward, 16 tokens, 142 -> 12, bfloat16"] =
+        entries["forward, 16 tokens, 141 -> 12, bfloat16"];
   }
   use_choices(made);
   EXPECT_EQ(run(142, kLong, kShort), Implementation::kDense);
   EXPECT_EQ(asked_, 1);
+}
+
+// Keeps what a file holds for a shape when others run beside, or nothing does.
+class DisturbedChoiceTest : public ChoiceTest {
+ protected:
+  void SetUp() override {
+    ChoiceTest::SetUp();
+    forget_choices_file();
+  }
+
+  static std::string key(int64_t in) { return describe(shape(in)); }
+
+  nlohmann::json entry(int64_t in) const {
+    return nlohmann::json::parse(read_file(choices_file())).begin().value().at(key(in));
+  }
+
+  // Chooses the panel, on a machine whose time passes as the candidates say.
+  void measure(int64_t in, bool is_disturbed) {
+    double seconds = 0;
+    int64_t preemptions = 0;
+    const auto takes = [&](double amount) {
+      return [&, amount] {
+        seconds += amount;
+        preemptions += is_disturbed;
+      };
+    };
+    set_race_clock({[&] { return seconds; }, [&] { return preemptions; }});
+    choose(shape(in), [&]() -> std::vector<Candidate> {
+      ++asked_;
+      return {{Implementation::kDense, takes(3e-3)}, {Implementation::kPanel, takes(1e-3)}};
+    });
+    set_race_clock(RaceClock::of_process());
+  }
+
+  // What another process finds in the file.
+  void pretend(int64_t in, int disturbed) {
+    auto content = nlohmann::json::object();
+    content[machine_key()][key(in)] = {
+        {"run", "dense"}, {"dense_ms", 1.0}, {"sparse_ms", 2.0}, {"disturbed", disturbed}};
+    make_folder(choices_file().parent_path());
+    write_file(choices_file(), content.dump());
+    forget_choices_file();
+  }
+};
+
+TEST_F(DisturbedChoiceTest, is_marked_and_stays_for_the_process) {
+  measure(171, /*is_disturbed=*/true);
+  EXPECT_EQ(entry(171).at("disturbed"), 1);
+  measure(171, /*is_disturbed=*/false);
+  EXPECT_EQ(asked_, 1);
+  measure(172, /*is_disturbed=*/false);
+  EXPECT_FALSE(entry(172).contains("disturbed"));
+}
+
+TEST_F(DisturbedChoiceTest, is_measured_anew_by_the_next_process) {
+  pretend(181, /*disturbed=*/1);
+  measure(181, /*is_disturbed=*/false);
+  EXPECT_EQ(asked_, 1);
+  EXPECT_EQ(entry(181).at("run"), "panel");
+  EXPECT_FALSE(entry(181).contains("disturbed"));
+}
+
+TEST_F(DisturbedChoiceTest, of_many_processes_is_taken_as_it_is) {
+  pretend(191, /*disturbed=*/4);
+  measure(191, /*is_disturbed=*/true);
+  EXPECT_EQ(asked_, 1);
+  EXPECT_EQ(entry(191).at("disturbed"), 5);
+  pretend(192, /*disturbed=*/5);
+  measure(192, /*is_disturbed=*/true);
+  EXPECT_EQ(asked_, 1);
+  EXPECT_EQ(choice_made(shape(192))->implementation, Implementation::kDense);
+}
+
+TEST_F(DisturbedChoiceTest, of_a_checkpoint_is_taken_as_it_is) {
+  use_choices({{machine_key(), {{key(201), {{"run", "dense"}, {"disturbed", 1}}}}}});
+  measure(201, /*is_disturbed=*/false);
+  EXPECT_EQ(asked_, 0);
+  EXPECT_EQ(choice_made(shape(201))->implementation, Implementation::kDense);
 }
 
 TEST_F(ChoiceTest, refuses_an_unknown_setting) {

@@ -1,7 +1,7 @@
 #include "twofour/sparse/float8.h"
 
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros_like.h>
 
 #include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/linear24.h"
@@ -56,7 +56,9 @@ void add_weight_gradient_float8(const at::Tensor& dz, const at::Tensor& x,
                                 const RandomStream* stream, at::Tensor& gradient) {
   const Float8Tensor dz8 = to_float8(stream ? mvue24(dz, *stream) : dz, kernels::Float8::kE5M2);
   const Float8Tensor x8 = to_float8(x, kernels::Float8::kE5M2);
-  gradient.add_(at::mm(dz8.values.t(), x8.values), 1.0 / (dz8.scale * x8.scale));
+  at::Tensor product = at::zeros_like(gradient);
+  add_weight_gradient_product(dz8.values, x8.values, product);
+  gradient.add_(product, 1.0 / (dz8.scale * x8.scale));
 }
 
 }  // namespace twofour::sparse

@@ -3,8 +3,6 @@
 #include <map>
 #include <tuple>
 
-#include <ATen/ops/addmm.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -13,6 +11,7 @@
 #include "twofour/kernels/few24.h"
 #include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/choice.h"
+#include "twofour/sparse/dense_product.h"
 #include "twofour/sparse/mvue.h"
 #include "twofour/sparse/onednn.h"
 #include "twofour/sparse/product24.h"
@@ -155,10 +154,7 @@ void keep_packed(Linear& layer) {
 
 at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            Weight24* weight24) {
-  const auto dense = [&] {
-    return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
-  };
-  if (!weight24 || !x.is_cpu()) return dense();
+  if (!weight24 || !x.is_cpu()) return fastest_dense_product(x, weight, bias);
   const int64_t tokens = x.size(0);
   const auto run = [&](Implementation implementation) {
     switch (implementation) {
@@ -174,11 +170,10 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
         }
         return multiply_few(weight24->packed(weight), x, bias);
       default:
-        return dense();
+        return dense_product(implementation, x, weight, bias);
     }
   };
-  std::vector<Implementation> can = {Implementation::kDense};
-  if (has_onednn(x.scalar_type())) can.push_back(Implementation::kOneDnn);
+  std::vector<Implementation> can = dense_implementations(x.scalar_type());
   if (tokens <= kernels::kFewTokens) can.push_back(Implementation::kFew);
   can.push_back(Implementation::kPanel);
   const auto shape = shape_of(Product::kForward, tokens, weight, *weight24);
@@ -191,8 +186,7 @@ Product input_gradient_choice(const at::Tensor& weight, const Weight24& weight24
 
 at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight,
                                   Weight24* weight24) {
-  const auto dense = [&] { return at::mm(dz, weight); };
-  if (!weight24 || !dz.is_cpu()) return dense();
+  if (!weight24 || !dz.is_cpu()) return fastest_dense_input_gradient(dz, weight);
   const int64_t tokens = dz.size(0);
   const auto run = [&](Implementation implementation) {
     switch (implementation) {
@@ -201,24 +195,18 @@ at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight
       case Implementation::kPanel:
         return multiply_transposed(weight24->transposed_panel(weight), dz, {});
       default:
-        return dense();
+        return dense_input_gradient(implementation, dz, weight);
     }
   };
   const Product product = input_gradient_choice(weight, *weight24);
-  std::vector<Implementation> can;
-  if (has_onednn(dz.scalar_type())) can.push_back(Implementation::kOneDnn);
-  can.push_back(Implementation::kDense);
+  std::vector<Implementation> can = dense_implementations(dz.scalar_type());
   if (product == Product::kInputGradient) can.push_back(Implementation::kPanel);
   const auto shape = shape_of(product, tokens, weight, *weight24);
   return run(choose(shape, [&] { return candidates_of(can, run, *weight24, weight); }));
 }
 
 void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::Tensor& gradient) {
-  if (dz.scalar_type() == gradient.scalar_type()) {
-    gradient.addmm_(dz.t(), x);
-  } else {
-    accumulate(at::mm(dz.t(), x), gradient);
-  }
+  add_fastest_dense_weight_gradient(dz, x, gradient);
 }
 
 void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
@@ -233,10 +221,8 @@ void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
     const at::Tensor estimate = mvue24(dz, stream);
     if (implementation == Implementation::kFew) {
       accumulate_outer(estimate, x, sum);
-    } else if (implementation == Implementation::kOneDnn) {
-      accumulate(onednn_linear(estimate.t(), x.t(), {}), sum);
     } else {
-      add_weight_gradient_product(estimate, x, sum);
+      add_dense_weight_gradient(implementation, estimate, x, sum);
     }
   };
   if (!dz.is_cpu()) return run(Implementation::kDense, gradient);
@@ -247,8 +233,7 @@ void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
     const auto add = [&](Implementation each) {
       all.push_back({each, [&, each] { run(each, scratch); }});
     };
-    add(Implementation::kDense);
-    if (has_onednn(x.scalar_type())) add(Implementation::kOneDnn);
+    for (const Implementation each : dense_implementations(x.scalar_type())) add(each);
     if (x.size(0) <= kernels::kFewTokens) add(Implementation::kFew);
     add(Implementation::kPanel);
     return all;

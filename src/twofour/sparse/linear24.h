@@ -52,8 +52,8 @@ bool packed_pays(const Linear& layer);
 /// weight is made each time.
 void keep_packed(Linear& layer);
 
-/// The only places where the three products are computed. Each takes the 2:4 kernels or ATen's
-/// dense ones, whichever was measured to be faster for the shape (choice.h).
+/// The only places where the three products are computed. Each takes a 2:4 kernel or a dense
+/// product (dense_product.h), whichever was measured to be faster for the shape (choice.h).
 at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            Weight24* weight24 = nullptr);
 /// The input gradient is asked for as input_gradient_choice(): a W̃ that no 2:4 kernel takes on that

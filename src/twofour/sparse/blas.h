@@ -5,7 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
-namespace twofour::cli {
+namespace twofour::sparse {
 
 /// One library's C interface.
 class Blas {
@@ -35,4 +35,4 @@ class Blas {
   void *float32_ = nullptr, *bfloat16_ = nullptr, *float16_ = nullptr;
 };
 
-}  // namespace twofour::cli
+}  // namespace twofour::sparse

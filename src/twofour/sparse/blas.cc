@@ -1,4 +1,4 @@
-#include "twofour/cli/bench_blas.h"
+#include "twofour/sparse/blas.h"
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/parallel.h"
 
-namespace twofour::cli {
+namespace twofour::sparse {
 namespace {
 
 // All functions here have this form; a and b are of the input's type.
@@ -56,8 +56,11 @@ const Blas* Blas::mkl() {
     Blas blas;
     blas.name_ = "mkl";
     blas.has_own_threads_ = true;  // the OpenMP runtime's, as ours
-    blas.bfloat16_ = dlsym(RTLD_DEFAULT, "cblas_gemm_bf16bf16f32");
-    blas.float16_ = dlsym(RTLD_DEFAULT, "cblas_gemm_f16f16f32");
+    // Python loads libtorch for itself alone, so that its symbols are not the process'. Null, where
+    // libtorch is linked into the program, stands for those.
+    void* library = dlopen("libtorch_cpu.so", RTLD_NOW | RTLD_NOLOAD);
+    blas.bfloat16_ = dlsym(library, "cblas_gemm_bf16bf16f32");
+    blas.float16_ = dlsym(library, "cblas_gemm_f16f16f32");
     return blas;
   }();
   return kBlas.bfloat16_ || kBlas.float16_ ? &kBlas : nullptr;
@@ -88,4 +91,4 @@ void Blas::multiply(const at::Tensor& a, const at::Tensor& b, float beta,
   });
 }
 
-}  // namespace twofour::cli
+}  // namespace twofour::sparse

@@ -1,0 +1,129 @@
+#include "twofour/sparse/dense_product.h"
+
+#include <algorithm>
+
+#include <gtest/gtest.h>
+
+#include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
+
+#include "twofour/sparse/linear24.h"
+#include "twofour/sparse/machine_key.h"
+#include "twofour/sparse/mixed_product.h"
+#include "twofour/sparse/sparse_testing.h"
+
+namespace twofour::sparse {
+namespace {
+
+struct Operands {
+  at::Tensor x, weight, bias, dz;
+
+  Operands(int64_t tokens, int64_t in, int64_t out, at::ScalarType dtype)
+      : x(at::randn({tokens, in}).to(dtype)),
+        weight(at::randn({out, in}).to(dtype)),
+        bias(at::randn({out}).to(dtype)),
+        dz(at::randn({tokens, out}).to(dtype)) {}
+
+  at::Tensor product(bool has_bias) const {
+    const at::Tensor z = wide(x).mm(wide(weight).t());
+    return has_bias ? z.add(wide(bias)) : z;
+  }
+  at::Tensor input_gradient() const { return wide(dz).mm(wide(weight)); }
+  at::Tensor weight_gradient() const { return wide(dz).t().mm(wide(x)); }
+
+  static at::Tensor wide(const at::Tensor& tensor) { return tensor.to(at::kDouble); }
+};
+
+// Half a unit in the last place of the largest, and the sums' own error.
+double rounding_of(at::ScalarType dtype) {
+  return dtype == at::kBFloat16 ? 0x1p-8 : dtype == at::kHalf ? 0x1p-11 : 5e-6;
+}
+
+constexpr std::array<int64_t, 3> kManyBlocks = {1030, 8, 4100};  // of a mixed product
+const std::vector<std::array<int64_t, 3>> kShapes = {{33, 40, 24}, {5, 8, 1}, kManyBlocks};
+
+bool is_mixed(Implementation how) {
+  return how == Implementation::kMkl || how == Implementation::kFloat32;
+}
+
+TEST(DenseProduct, is_the_same_in_every_way) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
+    for (const auto& [tokens, in, out] : kShapes) {
+      const Operands all(tokens, in, out, dtype);
+      for (const Implementation how : dense_implementations(dtype)) {
+        if (tokens == kManyBlocks[0] && !is_mixed(how)) continue;
+        SCOPED_TRACE(
+            fmt::format("{} {} {} x {} x {}", name_of(how), c10::toString(dtype), tokens, in, out));
+        const double most = 1.01 * rounding_of(dtype);
+        for (const bool has_bias : {false, true}) {
+          const at::Tensor z =
+              dense_product(how, all.x, all.weight, has_bias ? all.bias : at::Tensor());
+          EXPECT_EQ(z.scalar_type(), dtype);
+          EXPECT_LT(relative_difference(z, all.product(has_bias)), most);
+        }
+        EXPECT_LT(relative_difference(dense_input_gradient(how, all.dz, all.weight),
+                                      all.input_gradient()),
+                  most);
+        at::Tensor gradient = at::zeros({out, in});
+        add_dense_weight_gradient(how, all.dz, all.x, gradient);
+        add_dense_weight_gradient(how, all.dz, all.x, gradient);
+        EXPECT_LT(relative_difference(gradient, all.weight_gradient().mul(2)), most);
+      }
+    }
+  }
+}
+
+TEST(MixedProduct, rounds_sums_of_float32_once_and_weight_gradients_never) {
+  for (const at::ScalarType dtype : {at::kBFloat16, at::kHalf}) {
+    for (const MixedMeans means : {MixedMeans::kFloat32, MixedMeans::kMkl}) {
+      if (!can_multiply(means, dtype)) continue;
+      const Operands all(64, 96, 48, dtype);
+      const at::Tensor exact = all.product(true);
+      const at::Tensor z = mixed_product(means, all.x, all.weight, all.bias).to(at::kDouble);
+      const at::Tensor bound = exact.abs().mul(rounding_of(dtype)).add(1e-4);
+      EXPECT_TRUE(z.sub(exact).abs().le(bound).all().item<bool>());
+      at::Tensor gradient = at::zeros({48, 96});
+      add_mixed_weight_gradient(means, all.dz, all.x, gradient);
+      EXPECT_LT(relative_difference(gradient, all.weight_gradient()), 2e-6);
+    }
+  }
+  EXPECT_FALSE(can_multiply(MixedMeans::kFloat32, at::kFloat));
+}
+
+// As a checkpoint's choice would.
+void take(const ProductShape& shape, const char* implementation) {
+  use_choices({{machine_key(), {{describe(shape), {{"run", implementation}}}}}});
+}
+
+TEST(DenseProduct, of_a_layer_is_what_was_chosen) {
+  constexpr int64_t kTokens = 200, kIn = 80, kOut = 72;
+  const Operands all(kTokens, kIn, kOut, at::kBFloat16);
+  const auto shape = [](Product product) {
+    return ProductShape{product, kTokens, kIn, kOut, at::kBFloat16};
+  };
+  take(shape(Product::kPlainForward), "float32");
+  take(shape(Product::kPlainInputGradient), "float32");
+  take(shape(Product::kPlainWeightGradient), "float32");
+  EXPECT_TRUE(forward_product(all.x, all.weight, all.bias)
+                  .equal(mixed_product(MixedMeans::kFloat32, all.x, all.weight, all.bias)));
+  EXPECT_TRUE(input_gradient_product(all.dz, all.weight)
+                  .equal(mixed_input_gradient(MixedMeans::kFloat32, all.dz, all.weight)));
+  at::Tensor gradient = at::zeros({kOut, kIn});
+  add_weight_gradient_product(all.dz, all.x, gradient);
+  EXPECT_LT(relative_difference(gradient, all.weight_gradient()), 2e-6);  // not rounded to bfloat16
+}
+
+TEST(DenseProduct, of_a_2_4_weight_may_be_a_mixed_one) {
+  constexpr int64_t kTokens = 48, kIn = 80, kOut = 72;
+  const Operands all(kTokens, kIn, kOut, at::kHalf);
+  at::Tensor weight = all.weight.clone();
+  weight.view({-1, 4}).narrow(1, 1, 2).zero_();
+  Weight24 weight24(Along::kRows, /*in_training=*/true);
+  ProductShape shape{Product::kForward, kTokens, kIn, kOut, at::kHalf, /*in_training=*/true};
+  take(shape, "float32");
+  EXPECT_TRUE(forward_product(all.x, weight, all.bias, &weight24)
+                  .equal(mixed_product(MixedMeans::kFloat32, all.x, weight, all.bias)));
+}
+
+}  // namespace
+}  // namespace twofour::sparse
