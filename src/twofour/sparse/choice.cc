@@ -275,7 +275,7 @@ std::string describe(const ProductShape& shape) {
 void set_race_clock(RaceClock clock) { race_clock() = std::move(clock); }
 
 void forget_choices_file() {
-  const std::lock_guard lock(choices_mutex());
+  const std::lock_guard lock(choices_mutex);
   choices().forget_file();
 }
 
