@@ -18,11 +18,11 @@
 namespace twofour::model {
 namespace {
 
-constexpr int64_t kVocabulary = 61, kContext = 40;
+constexpr int64_t kVocabularySize = 61, kContext = 40;
 
 ModelConfig gpt2(int64_t width, int64_t heads, int64_t feed_forward) {
   Gpt2Config config;
-  config.vocabulary = kVocabulary;
+  config.vocabulary = kVocabularySize;
   config.context = kContext;
   config.width = width;
   config.layers = 2;
@@ -34,7 +34,7 @@ ModelConfig gpt2(int64_t width, int64_t heads, int64_t feed_forward) {
 template <class Change>
 ModelConfig llama(const Change& change) {
   LlamaConfig config;
-  config.vocabulary = kVocabulary;
+  config.vocabulary = kVocabularySize;
   config.context = kContext;
   config.width = 48;
   config.layers = 2;
@@ -84,7 +84,7 @@ Model random_model(const ModelConfig& config, at::ScalarType dtype, bool is_24) 
 }
 
 at::Tensor random_ids(int64_t sequences, int64_t tokens) {
-  return at::randint(0, kVocabulary, {sequences, tokens}, at::TensorOptions().dtype(at::kLong));
+  return at::randint(0, kVocabularySize, {sequences, tokens}, at::TensorOptions().dtype(at::kLong));
 }
 
 KeyValueCache copy_of(const KeyValueCache& cache) {
@@ -97,7 +97,7 @@ KeyValueCache copy_of(const KeyValueCache& cache) {
 
 at::Tensor tensor_of(std::span<const float> logits) {
   return at::from_blob(const_cast<float*>(logits.data()),
-                       {static_cast<int64_t>(logits.size()) / kVocabulary, kVocabulary})
+                       {static_cast<int64_t>(logits.size()) / kVocabularySize, kVocabularySize})
       .clone();
 }
 
