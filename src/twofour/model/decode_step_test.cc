@@ -116,7 +116,7 @@ std::vector<DecodeRow> rows_of(const at::Tensor& ids, int64_t position) {
 
 /// How far apart two ways of summing and rounding in `dtype` may bring logits.
 double tolerance_of(at::ScalarType dtype) {
-  return dtype == at::kFloat ? 2e-5 : dtype == at::kHalf ? 4e-3 : 3e-2;
+  return dtype == at::kFloat ? 1e-5 : dtype == at::kHalf ? 6e-3 : 4e-2;
 }
 
 ::testing::AssertionResult are_near(const at::Tensor& a, const at::Tensor& b,
@@ -142,6 +142,7 @@ INSTANTIATE_TEST_SUITE_P(Dtypes, DecodeSteps,
 
 TEST_P(DecodeSteps, give_the_logits_of_the_forward_pass_for_every_variant) {
   at::manual_seed(1);
+  int64_t steps = 0, equal_steps = 0;
   for (const auto& [name, config] : variants()) {
     for (const bool is_packed : {false, true}) {
       SCOPED_TRACE(name + (is_packed ? ", packed" : ""));
@@ -158,11 +159,18 @@ TEST_P(DecodeSteps, give_the_logits_of_the_forward_pass_for_every_variant) {
         for (int64_t t = 7; t < 20; ++t) {
           const at::Tensor next = ids.narrow(1, t, 1).contiguous();
           const at::Tensor logits = tensor_of(step.run(rows_of(next, t), own_cache));
-          EXPECT_TRUE(are_near(logits, forward_logits(model, next, cache), GetParam())) << t;
+          const at::Tensor expected = forward_logits(model, next, cache);
+          EXPECT_TRUE(are_near(logits, expected, GetParam())) << t;
+          ++steps;
+          equal_steps += logits.equal(expected);
         }
       }
     }
   }
+  // Where both round at the same places, the order of the sums seldom shows: measured are 0.7 of
+  // the steps in bfloat16 and 0.45 in float16.
+  const int64_t least = GetParam() == at::kFloat ? 0 : steps / (GetParam() == at::kHalf ? 4 : 2);
+  EXPECT_GE(equal_steps, least) << "of " << steps;
 }
 
 // What a row gets depends on no other row: sequences of different lengths beside each other,
