@@ -11,7 +11,7 @@ namespace twofour::sparse {
 namespace {
 
 // Of the values_ of all weights: held only to copy or replace two pointers.
-ForkMutex& mutex = *new ForkMutex;
+ForkMutex& values_mutex = *new ForkMutex;
 
 }  // namespace
 
@@ -19,7 +19,7 @@ PreparedWeight::PreparedWeight(const at::Tensor& weight) : values_(copy_of(weigh
 
 void PreparedWeight::update(const at::Tensor& weight) {
   Values made = copy_of(weight);
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(values_mutex);
   std::swap(values_, made);
 }
 
@@ -47,12 +47,12 @@ PreparedWeight::Values PreparedWeight::copy_of(const at::Tensor& weight) {
 }
 
 PreparedWeight::Values PreparedWeight::values() const {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(values_mutex);
   return values_;
 }
 
 void PreparedWeight::keep(const Values& of, c10::intrusive_ptr<const Weight24> forms) const {
-  const std::lock_guard lock(mutex);
+  const std::lock_guard lock(values_mutex);
   if (values_.forms == of.forms) values_.forms.swap(forms);
 }
 
