@@ -1,10 +1,10 @@
 # The everyday tasks. CMakePresets.json has the rest: debug, asan, tsan.
-.PHONY: help setup build test test-all fuzz demo bench results-pretraining format lint clean
+.PHONY: help setup configure build build-tests test test-all fuzz demo bench results-pretraining format lint clean
 
 help:
-	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (under 15 minutes)"
+	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (some ten minutes)"
 	@echo "make test    set up, build, run the tests"
-	@echo "make build   set up, build build/twofour"
+	@echo "make build   set up, build build/twofour and build/libtwofour_ops.so"
 	@echo "make fuzz    hostile bytes into every reader of files, FUZZ_SECONDS=60 each"
 	@echo "make bench   ratios against PyTorch, tokenizers and dense libraries, JSON in build/bench"
 	@echo "make results-pretraining  train all methods on ../shared's TinyStories, write docs/results (half an hour)"
@@ -14,21 +14,27 @@ help:
 setup:
 	@scripts/setup
 
-build: setup
+configure: setup
 	@cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
 	@mv build-configure.log build/configure.log
+
+build: configure
+	@cmake --build --preset release --target twofour twofour_ops
+
+build-tests: configure
 	@cmake --build --preset release
 
-test: build
+test: build-tests
 	@ctest --preset release -LE slow -j 2
 
-test-all: build
+test-all: build-tests
 	@ctest --preset release -j 2
 
 fuzz: setup
 	@scripts/fuzz
 
-demo: build
+demo: configure
+	@cmake --build --preset release --target twofour
 	@scripts/demo
 
 bench: build
@@ -40,7 +46,7 @@ results-pretraining: build
 format:
 	@git ls-files '*.cc' '*.h' | xargs clang-format-14 -i
 
-lint: build
+lint:
 	@scripts/lint
 
 clean:

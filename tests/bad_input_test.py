@@ -21,7 +21,8 @@ def tree(folder):
     (["train"], "--data is missing"),
     (["train", "--data", "d"], "--out is missing"),
     (["eval", "perplexty"], 'did you mean "perplexity"?'),
-    (["generate"], "--model"),
+    (["generate"], "--model DIR is required: Hugging Face folder"),
+    (["convert"], "IN is required: a model folder"),
     (["tokenizer", "train", "x"], "required"),
     (["data", "x", "--tokenizer", "t", "--out", "o", "--format", "parquet"], "parquet"),
 ])

@@ -182,7 +182,8 @@ def test_results_of_real_work_on_streams_that_cannot_be_written(corpus, sparse_r
                 ["report", sparse_run], ["report", sparse_run, "--json"],
                 ["tokenizer", "encode", "--tokenizer", corpus / "tokenizer", corpus / "text.txt"],
                 ["convert", sparse_run / "model", tmp_path / "out", "--to", "hf", "--force"],
-                ["data", corpus / "text.txt", "--tokenizer", corpus / "tokenizer", "--out", tmp_path / "data"]]
+                ["data", corpus / "text.txt", "--tokenizer", corpus / "tokenizer", "--out", tmp_path / "data",
+                 "--document-separator", r"\n\n", "--val-fraction", 0.1]]
     for command in commands:
         with open("/dev/full", "w", encoding="ascii") as full:
             done = run(command, stdout=full, stderr=subprocess.PIPE, text=True)
@@ -322,8 +323,9 @@ def messages_on_a_terminal(arguments, folder):
 def test_what_takes_long_shows_progress_on_a_terminal_only(corpus, small, sparse_run, tmp_path):
     model = ["--model", sparse_run / "model"]
     for arguments, title in [
-            (["tokenizer", "train", corpus / "text.txt", "--vocab-size", 300, "--out", "t"], "merging ["),
-            (["data", corpus / "text.txt", "--tokenizer", corpus / "tokenizer", "--out", "d"], "tokenising ["),
+            (["tokenizer", "train", corpus / "text.txt", "--vocab-size", 280, "--out", "t"], "merging ["),
+            (["data", corpus / "text.txt", "--tokenizer", corpus / "tokenizer", "--out", "d",
+              "--document-separator", r"\n\n", "--val-fraction", 0.1], "tokenising ["),
             (["train", "--data", corpus / "data", "--out", "r", *small, "--steps", 20], "training ["),
             (["eval", "perplexity", *model, "--data", corpus / "data" / "val.bin"], "evaluating ["),
             (["generate", *model, "--prompt", "the", "--max-tokens", 3], "loading ["),

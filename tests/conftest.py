@@ -8,8 +8,6 @@ import pytest
 
 # 2:4 kernels whether they pay or not: nothing is measured, nothing written outside the tests' folders.
 os.environ.setdefault("TWOFOUR_TUNE", "off")
-# Threads that wait sleep: beside other work on the same cores, spinning makes two of them 30 times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Absolute, because some tests change the folder that they are in.

@@ -188,3 +188,11 @@ def test_what_is_no_file_is_refused_at_once(twofour, corpus, sparse_run, tmp_pat
 def test_a_text_may_come_from_a_pipe(sparse_run, corpus):
     command = f'"{PROGRAM}" generate --model "{sparse_run / "model"}" --prompt-file <(echo the cat) --max-tokens 3'
     assert subprocess.run(["bash", "-c", command], capture_output=True).returncode == 0
+
+
+def test_ids_are_not_taken_as_text(sparse_run, corpus):
+    with open(corpus / "data/val.bin", "rb") as ids:
+        done = subprocess.run([PROGRAM, "eval", "perplexity", "--model", sparse_run / "model", "--data", "-"], stdin=ids,
+                              capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "cannot read" in done.stderr, done.stderr

@@ -99,3 +99,20 @@ def test_what_is_missing_or_damaged_is_named(twofour, train, tmp_path):
     assert 'state.json" is damaged' in twofour("info", "--model", run, fails=1).stderr
     shutil.rmtree(step)
     assert "no checkpoint yet" in twofour("info", "--model", run, fails=1).stderr
+
+
+def test_folders_around_a_run_point_to_it(twofour, train, tmp_path):
+    run = train("run", "--stop-after", 20)
+    assert f"take --model {run}\n" in twofour("info", "--model", tmp_path, fails=1).stderr
+    assert "take --model " in twofour("info", "--model", run / "checkpoints", fails=1).stderr
+
+
+def test_the_ids_of_a_models_config_are_its_tokenizers(twofour, corpus, train, tmp_path):
+    twofour("tokenizer", "train", corpus / "text.txt", "--vocab-size", 290, "--special-token", "</s>", "--out",
+            tmp_path / "tokenizer")
+    twofour("data", corpus / "text.txt", "--tokenizer", tmp_path / "tokenizer", "--out", tmp_path / "data",
+            "--document-separator", r"\n\n", "--val-fraction", 0.1)
+    run = train("run", "--stop-after", 10, data=tmp_path / "data")
+    twofour("convert", run, tmp_path / "out", "--to", "hf")
+    tokens = json.loads((tmp_path / "tokenizer/tokenizer.json").read_text())["added_tokens"]
+    assert json.loads((tmp_path / "out/config.json").read_text())["eos_token_id"] == tokens[0]["id"]

@@ -18,6 +18,8 @@
 namespace twofour::checkpoint {
 namespace {
 
+using Json = nlohmann::json;
+
 constexpr const char* kOutput = "lm_head.weight";
 
 uint64_t entries_of(model::Model& model) {
@@ -97,19 +99,49 @@ std::string wrapper_of(const std::set<std::string>& missing, const std::set<std:
 }
 
 // The id of "<|endoftext|>" in a tokenizer.json of this program's making, or none.
-SpecialIds special_of_tokenizer(const fs::path& tokenizer) {
-  SpecialIds special;
-  const fs::path path = tokenizer / "tokenizer.json";
-  if (tokenizer.empty() || !fs::exists(path)) return special;
-  const auto json = nlohmann::json::parse(read_file(path, kLargestVocabulary), nullptr,
-                                          /*allow_exceptions=*/false);
-  if (!json.is_object() || !json.contains("added_tokens")) return special;
-  for (const auto& token : json["added_tokens"]) {
-    if (token.value("content", "") == "<|endoftext|>") {
-      special.begin = token.at("id").get<int64_t>();
-      special.end = {*special.begin};
-    }
+Json read_json_object(const fs::path& path, uint64_t limit) {
+  if (!fs::exists(path)) return Json::object();
+  const Json json = Json::parse(read_file(path, limit), nullptr, /*allow_exceptions=*/false);
+  return json.is_object() ? json : Json::object();
+}
+
+// Null where there is none.
+const Json& member(const Json& json, const std::string& name) {
+  static const Json kNull;
+  if (!json.is_object()) return kNull;
+  const auto found = json.find(name);
+  return found == json.end() ? kNull : *found;
+}
+
+// A token is named in tokenizer_config.json as it stands, or as an object with its content.
+std::string token_named(const Json& config, const char* name) {
+  const Json& token = member(config, name);
+  const Json& content = token.is_object() ? member(token, "content") : token;
+  return content.is_string() ? content.get<std::string>() : "";
+}
+
+// Of a tokenizer.json: the id of an added token or of a piece of the vocabulary.
+std::optional<int64_t> id_of(const Json& tokenizer, const std::string& token) {
+  if (token.empty()) return {};
+  Json id = member(member(member(tokenizer, "model"), "vocab"), token);
+  for (const Json& added : member(tokenizer, "added_tokens")) {
+    if (member(added, "content") == token) id = member(added, "id");
   }
+  if (!id.is_number_integer()) return {};
+  return id.get<int64_t>();
+}
+
+// bos_token and eos_token of tokenizer_config.json, else "<|endoftext|>" for both.
+SpecialIds special_of_tokenizer(const fs::path& folder) {
+  SpecialIds special;
+  if (folder.empty()) return special;
+  const Json tokenizer = read_json_object(folder / "tokenizer.json", kLargestVocabulary);
+  const Json config = read_json_object(folder / "tokenizer_config.json", kLargestSettings);
+  special.begin = id_of(tokenizer, token_named(config, "bos_token"));
+  if (const auto end = id_of(tokenizer, token_named(config, "eos_token"))) special.end = {*end};
+  const auto both = id_of(tokenizer, "<|endoftext|>");
+  if (special.end.empty() && both) special.end = {*both};
+  if (!special.begin) special.begin = both;
   return special;
 }
 
@@ -124,9 +156,10 @@ void copy_tokenizer(const fs::path& from, const fs::path& to) {
 
 const std::set<std::string>& tokenizer_files() {
   static const std::set<std::string> kFiles = {
-      "added_tokens.json",       "encoder.json",   "merges.txt",
-      "special_tokens_map.json", "tokenizer.json", "tokenizer.model",
-      "tokenizer_config.json",   "vocab.bpe",      "vocab.json"};
+      "added_tokens.json", "chat_template.jinja",     "encoder.json",
+      "merges.txt",        "special_tokens_map.json", "tokenizer.json",
+      "tokenizer.model",   "tokenizer_config.json",   "vocab.bpe",
+      "vocab.json"};
   return kFiles;
 }
 

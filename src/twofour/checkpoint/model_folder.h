@@ -90,7 +90,7 @@ struct SaveOptions {
   NamedTensors masks;
   /// A folder whose tokenizer files are copied; empty: none.
   std::filesystem::path tokenizer;
-  /// The ids that begin and end texts; where neither is given, the tokenizer's "<|endoftext|>".
+  /// The ids that begin and end texts; where neither is given, the tokenizer's own.
   SpecialIds special;
   uint64_t largest_shard = uint64_t{5} << 30;  ///< bytes; more weights go to several files
 };

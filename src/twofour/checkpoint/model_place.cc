@@ -75,6 +75,12 @@ std::string kind_of_file(const fs::path& path) {
                            name));
 }
 
+// Or one of a run's checkpoints.
+bool is_run(const fs::path& folder) {
+  return fs::exists(folder / "model" / kConfig) || fs::exists(folder / kState) ||
+         latest_checkpoint(folder);
+}
+
 [[noreturn]] void refuse_folder(const fs::path& path) {
   const std::vector<std::string> names = names_in(path);
   const auto holds = [&](const char* name) {
@@ -97,6 +103,10 @@ std::string kind_of_file(const fs::path& path) {
   const std::string gguf = first_ending(names, ".gguf");
   if (!gguf.empty()) refuse(path, kind_of_file(path / gguf));
   for (const std::string& name : names) {
+    if (is_run(path / name)) {
+      refuse(path, fmt::format("it holds a run: take --model {}/{}", plain(path).string(),
+                               printable(name)));
+    }
     if (fs::exists(path / name / kConfig)) {
       refuse(path, fmt::format("it holds no {}, but \"{}\" in it does", kConfig, printable(name)));
     }

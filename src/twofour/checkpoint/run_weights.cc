@@ -11,11 +11,11 @@
 namespace twofour::checkpoint {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // By the names of the flags, as train/run_state.cc writes them.
-model::Gpt2Config sizes_in(const Json& state, const fs::path& folder) {
-  const Json options = state.contains("options") ? state["options"] : Json();
+model::Gpt2Config sizes_in(const OrderedJson& state, const fs::path& folder) {
+  const OrderedJson options = state.contains("options") ? state["options"] : OrderedJson();
   const auto size = [&](const char* name) {
     const auto number = number_in(options, name);
     if (!number) fail("cannot load \"{}\": its state.json has no {}", folder.string(), name);
@@ -40,7 +40,7 @@ model::Gpt2Config sizes_in(const Json& state, const fs::path& folder) {
 
 RunWeights::RunWeights(const fs::path& folder) : RunWeights(folder, read_state(folder)) {}
 
-RunWeights::RunWeights(const fs::path& folder, const Json& state)
+RunWeights::RunWeights(const fs::path& folder, const OrderedJson& state)
     : ModelWeights(folder),
       config_(sizes_in(state, folder)),
       masters_(open_checkpoint_file(folder, state, "model.safetensors")),
@@ -53,7 +53,7 @@ RunWeights::RunWeights(const fs::path& folder, const Json& state)
   if (!sparsity_.contains("searches")) return;
   // The third says whether the forward weights are sparse now (train/sparse_weights.h).
   is_sparse_ = sparsity_.view("searches")[2].item<int64_t>() != 0;
-  const Json& options = state["options"];
+  const OrderedJson& options = state["options"];
   is_soft_ = options.contains("forward-weight") && options["forward-weight"] == "soft";
 }
 

@@ -238,7 +238,7 @@ Json measure(const BlockBenchOptions& options, BlockActivation activation) {
   return report;
 }
 
-void print(const Json& report) {
+void print_block(const Json& report) {
   print_head(report);
   print_output("{} tokens, {} -> {} -> {}, {}: ms of a step, forward and backward\n",
                report["tokens"].dump(), report["width"].dump(), report["feed_forward"].dump(),
@@ -297,7 +297,7 @@ void add_bench_block(CLI::App& bench) {
     if (options->json) {
       print_output("{}\n", report.dump());
     } else {
-      print(report);
+      print_block(report);
     }
   });
 }

@@ -128,7 +128,7 @@ Json measure(const DecodeBenchOptions& options) {
   return report;
 }
 
-void print(const Json& report) {
+void print_decode(const Json& report) {
   const auto number = [&](const char* key) { return report[key].get<double>(); };
   print_head(report);
   print_output("{} tokens, {} weights of {} -> {} in turn; a plain read moves {:.1f} GB/s\n",
@@ -176,7 +176,7 @@ void add_bench_decode(CLI::App& bench) {
     if (options->json) {
       print_output("{}\n", report.dump());
     } else {
-      print(report);
+      print_decode(report);
     }
   });
 }

@@ -215,7 +215,7 @@ void print_packing(const Json& packing) {
   }
 }
 
-void print(const Json& report, bool explain) {
+void print_products(const Json& report, bool explain) {
   print_head(report);
   print_output("{} tokens, {} -> {}; the fastest dense product reaches {:.0f} Gflop/s\n",
                report["tokens"].dump(), report["in"].dump(), report["out"].dump(),
@@ -271,7 +271,7 @@ void add_bench_linear(CLI::App& bench) {
     if (options->json) {
       print_output("{}\n", report.dump());
     } else {
-      print(report, options->explain);
+      print_products(report, options->explain);
     }
   });
 }

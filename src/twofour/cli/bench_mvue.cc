@@ -12,7 +12,7 @@
 namespace twofour::cli {
 namespace {
 
-constexpr RandomStream kStream = {1, 2, 3, 4};
+constexpr RandomStream kMvueStream = {1, 2, 3, 4};
 
 template <class T>
 Json measure_type(const BandwidthOptions& options) {
@@ -29,13 +29,13 @@ Json measure_type(const BandwidthOptions& options) {
   const double in_bytes = static_cast<double>(count * sizeof(T));
   const auto add = [&](const char* name, kernels::Mvue kind) {
     table.add(name, 2 * in_bytes, [&, kind] {
-      kernels::mvue24(dz.data(), tokens, features, features, kStream, out.data(), kind);
+      kernels::mvue24(dz.data(), tokens, features, features, kMvueStream, out.data(), kind);
     });
   };
   add("approximate", kernels::Mvue::kApproximate);
   add("exact", kernels::Mvue::kExact);
   table.add("approximate into the panel", in_bytes + static_cast<double>(panel.bytes()),
-            [&] { kernels::fill_panel_mvue(dz.data(), features, kStream, panel); });
+            [&] { kernels::fill_panel_mvue(dz.data(), features, kMvueStream, panel); });
   Json report = {{"tokens", tokens}, {"features", features}};
   report.update(table.run(options.rounds));
   return report;

@@ -111,14 +111,10 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
 
 // What transformers and this program write in the folder of a model and its tokenizer.
 bool is_model_file(const fs::directory_entry& entry) {
-  static const std::set<std::string> kOthers = {"config.json",
-                                                "generation_config.json",
-                                                "model.safetensors.index.json",
-                                                "masks.safetensors",
-                                                "chat_template.jinja",
-                                                "chat_template.json",
-                                                "vocab.txt",
-                                                "spiece.model"};
+  static const std::set<std::string> kOthers = {
+      "config.json",       "generation_config.json", "model.safetensors.index.json",
+      "masks.safetensors", "chat_template.json",     "vocab.txt",
+      "spiece.model"};
   const std::string name = entry.path().filename().string();
   return entry.is_regular_file() &&
          (kOthers.count(name) || checkpoint::tokenizer_files().count(name) ||

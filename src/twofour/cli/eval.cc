@@ -44,15 +44,6 @@ int64_t count_words(const std::string& text) {
   return words;
 }
 
-EvalText read_token_file(const fs::path& path, const model::Model& model) {
-  text::TokenFile file = text::TokenFile::open(path);
-  file.check(model.output().weight.size(0));
-  EvalText data;
-  data.ids.resize(static_cast<size_t>(file.size()));
-  file.read(0, data.ids);
-  return data;
-}
-
 // A text is one document, as it stands; documents in JSON follow each other as in a token file.
 EvalText read_text(const EvalFlags& flags, const fs::path& tokenizer_folder) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(tokenizer_folder);
@@ -66,6 +57,11 @@ EvalText read_text(const EvalFlags& flags, const fs::path& tokenizer_folder) {
   };
   std::optional<text::DocumentEncoder> documents;
   for (text::Part part; files.next(part);) {
+    if (std::string_view(part.text).substr(0, 4096).find('\0') != std::string_view::npos) {
+      fail(
+          "cannot read \"{}\": it holds NUL bytes, as no text does; a file of tokens is named .bin",
+          flags.data);
+    }
     *data.words += count_words(part.text);
     if (files.kind() == text::ContentKind::kText) {
       append(flags.bare ? tokenizer.encode(part.text) : tokenizer.encode_with_special(part.text));
@@ -81,7 +77,9 @@ EvalText read_text(const EvalFlags& flags, const fs::path& tokenizer_folder) {
 
 EvalText read_data(const EvalFlags& flags, const model::Model& model,
                    const fs::path& tokenizer_folder) {
-  if (fs::path(flags.data).extension() == ".bin") return read_token_file(flags.data, model);
+  if (fs::path(flags.data).extension() == ".bin") {
+    return {text::read_token_ids(flags.data, model.output().weight.size(0)), std::nullopt};
+  }
   return read_text(flags, tokenizer_folder);
 }
 
@@ -112,7 +110,9 @@ void run_perplexity(const EvalFlags& flags) {
   }
   print_output("perplexity {:.4f} over {} tokens", result.perplexity, result.tokens);
   if (!json["adjusted_perplexity"].is_null()) {
-    print_output(", by words {:.2f}", json["adjusted_perplexity"].get<double>());
+    const double by_words = json["adjusted_perplexity"].get<double>();
+    print_output(", by words {}", by_words < 1e6 ? fmt::format("{:.2f}", by_words)
+                                                 : fmt::format("{:.3e}", by_words));
   }
   print_output("\n");
 }

@@ -81,12 +81,7 @@ Prompt GenerateSession::prompt_of(const std::string& text) const {
 }
 
 Prompt GenerateSession::prompt_of_ids(const std::string& path) const {
-  text::TokenFile file = text::TokenFile::open(path);
-  file.check(model_.output().weight.size(0));
-  Prompt prompt;
-  prompt.ids.resize(static_cast<size_t>(file.size()));
-  file.read(0, prompt.ids);
-  return prompt;
+  return {"", text::read_token_ids(path, model_.output().weight.size(0))};
 }
 
 Continuation GenerateSession::continue_prompt(const Prompt& prompt, uint32_t sample,

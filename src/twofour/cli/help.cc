@@ -38,16 +38,6 @@ std::string entry(const std::string& name, const std::string& text) {
 
 bool is_flag(const CLI::Option& option) { return option.get_expected_max() == 0; }
 
-// "-v, --verbose", "--steps N", "FILES".
-std::string name_of(const CLI::Option& option) {
-  const std::string type = option.get_type_name().substr(0, option.get_type_name().find(':'));
-  if (option.get_positional()) return type;
-  std::string name;
-  for (const std::string& letter : option.get_snames()) name += "-" + letter + ", ";
-  name += "--" + option.get_lnames().front();
-  return is_flag(option) ? name : name + " " + type;
-}
-
 // Lists stand in brackets.
 std::string default_of(const CLI::Option& option) {
   const std::string text = option.get_default_str();
@@ -77,7 +67,7 @@ std::string options_of(const CLI::App& command, const std::string& group, bool p
   std::string text;
   for (const CLI::Option* option : command.get_options()) {
     if (option->get_group() != group || option->get_positional() != positional) continue;
-    text += entry(name_of(*option), option->get_description() + facts_of(*option));
+    text += entry(option_name(*option), option->get_description() + facts_of(*option));
   }
   return text.empty() ? text : "\n" + (positional ? "Arguments" : group) + ":\n" + text;
 }
@@ -87,7 +77,7 @@ std::string usage_of(const CLI::App& command) {
   if (!command.get_subcommands({}).empty()) return usage + " COMMAND [OPTIONS]\n";
   for (const CLI::Option* option : command.get_options()) {
     if (!option->get_positional()) continue;
-    const std::string name = name_of(*option);
+    const std::string name = option_name(*option);
     usage += option->get_required() ? " " + name : " [" + name + "]";
   }
   return usage + " [OPTIONS]\n";
@@ -110,6 +100,15 @@ std::string commands_of(const CLI::App& group) {
 }
 
 }  // namespace
+
+std::string option_name(const CLI::Option& option) {
+  const std::string type = option.get_type_name().substr(0, option.get_type_name().find(':'));
+  if (option.get_positional()) return type;
+  std::string name;
+  for (const std::string& letter : option.get_snames()) name += "-" + letter + ", ";
+  name += "--" + option.get_lnames().front();
+  return is_flag(option) ? name : name + " " + type;
+}
 
 void set_example(CLI::App& command, const std::string& line) { command.footer(line); }
 

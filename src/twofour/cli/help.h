@@ -12,6 +12,9 @@ namespace twofour::cli {
 void set_example(CLI::App& command, const std::string& line);
 std::string example_of(const CLI::App& command);
 
+/// An option as the help writes it: "-v, --verbose", "--steps N", "FILES".
+std::string option_name(const CLI::Option& option);
+
 /// "twofour eval perplexity".
 std::string full_name(const CLI::App& command);
 

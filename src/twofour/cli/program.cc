@@ -47,6 +47,15 @@ std::string unknown(const CLI::App& command, const std::string& extra) {
                      near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near));
 }
 
+// The first required option of `command` that was not given, as the help writes it.
+std::string missing(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    if (!option->get_required() || option->count() > 0) continue;
+    return fmt::format("{} is required: {}", option_name(*option), option->get_description());
+  }
+  return "an option is required";
+}
+
 // CLI11's message as one line in the words of this program.
 std::string reason_of(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& command = innermost(program);
@@ -58,6 +67,9 @@ std::string reason_of(const CLI::App& program, const CLI::ParseError& error) {
     return unknown(command, word == extras.end() ? extras.front() : *word);
   }
   if (dynamic_cast<const CLI::ExtrasError*>(&error)) return unknown(command, extras.front());
+  if (dynamic_cast<const CLI::RequiredError*>(&error) && !has_commands(command)) {
+    return missing(command);
+  }
   std::string message = error.what();
   std::replace(message.begin(), message.end(), '\n', ' ');
   const size_t colon = message.find(": ");

@@ -169,7 +169,7 @@ void add_training(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags)
 
 void add_coding(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags, const char* name,
                 const char* help, const char* jsonl_help, const char* special_flag,
-                const char* special_help, void (*run)(const TokenizerFlags&)) {
+                const char* special_help, const char* example, void (*run)(const TokenizerFlags&)) {
   CLI::App& command = *group.add_subcommand(name, help);
   command.add_option("--tokenizer", flags->tokenizer, "folder of the tokenizer, or its file")
       ->required()
@@ -178,6 +178,7 @@ void add_coding(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags, c
   command.add_flag("--jsonl", flags->jsonl)->description(jsonl_help);
   command.add_flag(special_flag, flags->special)->description(special_help);
   add_threads_option(command);
+  set_example(command, example);
   on_run(command, [flags, run] { run(*flags); });
 }
 
@@ -190,10 +191,12 @@ void add_tokenizer(CLI::App& program) {
   add_training(group, flags);
   add_coding(group, flags, "encode", "the whole input as one text to one JSON array of ids",
              "each line {\"text\": …} to a line {\"ids\": …}", "--special",
-             "with the tokens that the model's own tokenizer puts around a text", run_encode);
+             "with the tokens that the model's own tokenizer puts around a text",
+             "twofour tokenizer encode --tokenizer tokenizer text.txt", run_encode);
   add_coding(group, flags, "decode", "JSON arrays of ids, one a line, to their text",
              "each line {\"ids\": …} to a line {\"text\": …}", "--skip-special",
-             "special tokens stand for nothing", run_decode);
+             "special tokens stand for nothing",
+             "echo '[1, 2, 3]' | twofour tokenizer decode --tokenizer tokenizer", run_decode);
 }
 
 }  // namespace twofour::cli

@@ -93,6 +93,7 @@ PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> 
   }
   const std::vector<Window> windows = windows_of(count, context, stride);
   PerplexityResult result;
+  if (options.progress) options.progress(0, static_cast<int64_t>(windows.size()));
   const auto start = std::chrono::steady_clock::now();
   for (size_t first = 0; first < windows.size();) {
     const int64_t length = windows[first].end - windows[first].begin;

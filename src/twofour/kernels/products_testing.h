@@ -50,8 +50,8 @@ Matrix<T> random_sparse(int64_t rows, int64_t columns, std::mt19937& random, int
 template <class T>
 constexpr double kRounding = 1e-6;
 template <>
-constexpr double kRounding<bfloat16> = 4.5e-3;
+inline constexpr double kRounding<bfloat16> = 4.5e-3;
 template <>
-constexpr double kRounding<float16> = 1e-3;
+inline constexpr double kRounding<float16> = 1e-3;
 
 }  // namespace twofour::kernels

@@ -45,14 +45,14 @@ at::Tensor norm(const at::Tensor& x, const at::Tensor& weight, const LlamaConfig
   return at::rms_norm(x, {config.width}, weight, config.rms_norm_epsilon);
 }
 
-struct Place {
+struct LayerPlace {
   int64_t batch;
   size_t layer;
   KeyValueCache* cache = nullptr;
 };
 
 at::Tensor self_attention(const LlamaBlock& block, const at::Tensor& x, const LlamaConfig& config,
-                          const Rotation& rotation, const Place& place) {
+                          const Rotation& rotation, const LayerPlace& place) {
   const auto heads_of = [&](const Linear& layer, int64_t heads) {
     return split_heads(sparse::linear(x, layer), place.batch, heads);
   };
@@ -68,7 +68,7 @@ at::Tensor feed_forward(const LlamaBlock& block, const at::Tensor& x) {
 }
 
 at::Tensor run_block(const LlamaBlock& block, const at::Tensor& x, const LlamaConfig& config,
-                     const Rotation& rotation, const Place& place) {
+                     const Rotation& rotation, const LayerPlace& place) {
   const at::Tensor attended =
       x.add(self_attention(block, norm(x, block.input_layernorm, config), config, rotation, place));
   return attended.add(feed_forward(block, norm(attended, block.post_attention_layernorm, config)));
@@ -82,7 +82,7 @@ at::Tensor run_blocks(const Llama& model, const at::Tensor& ids, KeyValueCache* 
   at::Tensor x = embed({model.embed_tokens, model.forward_embed_tokens}, ids);
   const Rotation rotation = rotation_of(config, first_position, ids.size(1), x.scalar_type());
   for (size_t i = 0; i < model.layers.size(); ++i) {
-    const Place place{ids.size(0), i, cache};
+    const LayerPlace place{ids.size(0), i, cache};
     const auto block = [&model, i, &config, rotation, place](const at::Tensor& input) {
       return run_block(model.layers[i], input, config, rotation, place);
     };

@@ -56,7 +56,8 @@ std::string_view CharacterEncoder::apply(Stretch stretch, std::string& buffer) c
   }
   const bool has_symbols = part.find(kSpaceSymbol) != std::string_view::npos;
   if (!prefix && !has_symbols && !rule_.collapse) return part;
-  buffer.assign(prefix ? " " : "");
+  buffer.clear();
+  if (prefix) buffer.push_back(' ');
   rule_.collapse ? append_collapsed(part, buffer) : static_cast<void>(buffer.append(part));
   if (has_symbols) replace_all(buffer, kSpaceSymbol, ' ');
   while (rule_.collapse && buffer.ends_with(' ')) buffer.pop_back();

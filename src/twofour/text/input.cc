@@ -57,6 +57,10 @@ Input::Input(const std::filesystem::path& path)
     suffix_ = lower_case(path.stem().extension().string());
   }
   const std::string_view start = peek(512);
+  if (decompressed_ && (start.starts_with(kGzipMagic) || start.starts_with(kZstdMagic))) {
+    fail("cannot read {}: it is compressed twice: decompress it once, as with gzip -d or zstd -d",
+         name());
+  }
   if (is_tar(start)) {
     fail("cannot read {}: it is a tar archive: tar -xOf FILE | twofour … -", name());
   }

@@ -151,6 +151,7 @@ TEST_F(InputTest, other_compressions_archives_and_encodings_are_refused_with_the
       {"\xff\xff\xff\xff\x10\1\0\0"s, "Arrow (a stream) is not supported"},
       {tar, "it is a tar archive"},
       {gzip(tar), "it is a tar archive"},
+      {gzip(gzip("text")), "it is compressed twice"},
       {"\xff\xfe"
        "a\0b\0"s,
        "it is UTF-16"},

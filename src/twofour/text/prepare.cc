@@ -33,6 +33,7 @@ class Preparer {
       return tokenizer_.safe_cut(text, begin);
     };
     DocumentFiles files(options_.inputs, documents);
+    report(files);
     for (Part part; files.next(part);) {
       if (encoder_.add(std::move(part))) report(files);
     }

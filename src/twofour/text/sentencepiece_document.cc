@@ -13,7 +13,7 @@
 namespace twofour::text {
 namespace {
 
-const std::string kSpace(kSpaceSymbol);
+const std::string kSymbol(kSpaceSymbol);
 
 // The places between the characters of a piece.
 std::vector<size_t> cuts_of(std::string_view piece) {
@@ -114,10 +114,10 @@ Json sentencepiece_document(const SentencePieceModel& model, Json vocabulary, bo
     normalizers.push_back(replace_json("Regex", "\\A +| +\\z", ""));
     normalizers.push_back(replace_json("Regex", " {2,}", " "));
   }
-  if (model.escape_whitespaces) normalizers.push_back(replace_json("String", " ", kSpace));
+  if (model.escape_whitespaces) normalizers.push_back(replace_json("String", " ", kSymbol));
   if (model.add_dummy_prefix) {
     // Metaspace puts no space before one; sentencepiece does.
-    if (legacy) normalizers.push_back(replace_json("Regex", "\\A" + kSpace, kSpace + kSpace));
+    if (legacy) normalizers.push_back(replace_json("Regex", "\\A" + kSymbol, kSymbol + kSymbol));
     pre_tokenizers.push_back(metaspace_json(legacy ? "always" : "first"));
   }
   if (!user_defined.empty()) pre_tokenizers.push_back(split_json(any_of(user_defined)));

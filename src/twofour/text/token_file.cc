@@ -231,6 +231,14 @@ std::string TokenFile::content_hash() const {
   return info_.content_hash.empty() ? hash_of(ids()) : info_.content_hash;
 }
 
+std::vector<int64_t> read_token_ids(const fs::path& bin, int64_t vocabulary) {
+  TokenFile file = TokenFile::open(bin);
+  file.check(vocabulary);
+  std::vector<int64_t> ids(static_cast<size_t>(file.size()));
+  file.read(0, ids);
+  return ids;
+}
+
 struct TokenFileWriter::State {
   State(const fs::path& bin, int32_t vocabulary_size, std::string tokenizer_hash, bool with_json)
       : path(bin), with_json(with_json), file(bin) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "twofour/base/file.h"
 
@@ -58,6 +59,9 @@ class TokenFile {
   TokenFileInfo info_;
   size_t ids_begin_;  // bytes of a header before them
 };
+
+/// All ids of the token file `bin`, checked: throws as TokenFile::open() and check() do.
+std::vector<int64_t> read_token_ids(const std::filesystem::path& bin, int64_t vocabulary);
 
 /// Writes a token file piece by piece in constant memory; nothing appears before commit().
 class TokenFileWriter {

@@ -22,7 +22,7 @@ struct AddedToken {
   }
 };
 
-AddedToken read_added_token(const fs::path& path, const Json& json) {
+AddedToken added_token_of(const fs::path& path, const Json& json) {
   if (!json.is_object() || !json.contains("content") || !json["content"].is_string() ||
       !json.contains("id")) {
     refuse(path, "an added token lacks its content or id");
@@ -114,7 +114,7 @@ void read_added_tokens(const fs::path& path, const Json& json, const Vocabulary&
   if (!json.contains("added_tokens") || json["added_tokens"].is_null()) return;
   if (!json["added_tokens"].is_array()) refuse(path, "its added_tokens are no list");
   DocumentTokens added(vocabulary, normalizers);
-  for (const Json& token : json["added_tokens"]) added.add(read_added_token(path, token));
+  for (const Json& token : json["added_tokens"]) added.add(added_token_of(path, token));
   added.finish(path, out);
 }
 
