@@ -8,15 +8,15 @@ namespace {
 
 std::array<std::atomic<int64_t>, kPartNames.size()> nanoseconds;
 
-int64_t now() {
+int64_t nanoseconds_now() {
   return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
 }
 
 }  // namespace
 
-PartTimer::PartTimer(Part part) : part_(part), start_(now()) {}
+PartTimer::PartTimer(Part part) : part_(part), start_(nanoseconds_now()) {}
 
-PartTimer::~PartTimer() { nanoseconds[static_cast<size_t>(part_)] += now() - start_; }
+PartTimer::~PartTimer() { nanoseconds[static_cast<size_t>(part_)] += nanoseconds_now() - start_; }
 
 std::array<double, kPartNames.size()> take_part_seconds() {
   std::array<double, kPartNames.size()> seconds{};

@@ -18,10 +18,10 @@ struct KeptForms {
   std::unique_ptr<Weight24> forms;
 };
 
-// The last that were given back first. Never destroyed: a thread may still run at exit.
+// The last that were given back first, and what guards the list: nothing is computed or freed while
+// it is held. Never destroyed: a thread may still run at exit.
 std::list<KeptForms>& scratch_pool = *new std::list<KeptForms>;
-ForkMutex& pool_mutex =
-    *new ForkMutex;  // of the list; nothing is computed or freed while it is held
+ForkMutex& pool_mutex = *new ForkMutex;
 
 }  // namespace
 
@@ -47,8 +47,8 @@ ScratchForms::~ScratchForms() {
   back.push_back({key_, std::move(forms_)});
   const std::lock_guard lock(pool_mutex);
   scratch_pool.splice(scratch_pool.begin(), back);
-  if (scratch_pool.size() > kMostShapes)
-    dropped.splice(dropped.begin(), scratch_pool, std::prev(scratch_pool.end()));
+  if (scratch_pool.size() <= kMostShapes) return;
+  dropped.splice(dropped.begin(), scratch_pool, std::prev(scratch_pool.end()));
 }
 
 }  // namespace twofour::sparse
