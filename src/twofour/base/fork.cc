@@ -1,6 +1,5 @@
 #include "twofour/base/fork.h"
 
-#include <ranges>
 #include <vector>
 
 #include <pthread.h>
@@ -26,7 +25,7 @@ void lock_all() {
 }
 
 void unlock_all() {
-  for (ForkMutex* mutex : std::views::reverse(mutexes().all)) mutex->unlock();
+  for (auto i = mutexes().all.rbegin(); i != mutexes().all.rend(); ++i) (*i)->unlock();
   mutexes().list.unlock();
 }
 

@@ -85,7 +85,7 @@ struct Draws {
 };
 
 // x [.., width] as [tokens, width], where there may be no tokens or a width of 0.
-at::Tensor flattened(const at::Tensor& x) {
+at::Tensor as_matrix(const at::Tensor& x) {
   c10::SymInt tokens = 1;
   for (int64_t i = 0; i + 1 < x.dim(); ++i) tokens *= x.sym_size(i);
   return x.reshape_symint({tokens, x.sym_size(-1)});
@@ -122,14 +122,14 @@ struct Linear24 : torch::autograd::Function<Linear24> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
     auto& data = context->saved_data;
-    const at::Tensor dz = flattened(gradients[0]);
+    const at::Tensor dz = as_matrix(gradients[0]);
     variable_list result(6);
     if (context->needs_input_grad(0)) {
       result[0] =
           input_gradient(dz, weight, data["transposable"].toBool()).reshape_symint(x.sym_sizes());
     }
     if (context->needs_input_grad(1)) {
-      result[1] = weight_gradient(dz, flattened(x), data["mvue"].toBool(), Draws::saved(*context));
+      result[1] = weight_gradient(dz, as_matrix(x), data["mvue"].toBool(), Draws::saved(*context));
     }
     if (data["bias"].toBool() && context->needs_input_grad(2)) result[2] = dz.sum(0);
     return result;
@@ -149,7 +149,7 @@ struct LinearPrepared : torch::autograd::Function<LinearPrepared> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const at::Tensor weight = context->get_saved_variables()[0], dz = flattened(gradients[0]);
+    const at::Tensor weight = context->get_saved_variables()[0], dz = as_matrix(gradients[0]);
     std::vector<c10::SymInt> sizes = gradients[0].sym_sizes().vec();
     sizes.back() = weight.sym_size(1);
     variable_list result(3);

@@ -10,28 +10,28 @@
 namespace twofour::sparse {
 namespace {
 
-constexpr size_t kMost = 4;
-using Key = std::tuple<at::ScalarType, int64_t, int64_t, Along>;
+constexpr size_t kMostShapes = 4;
+using ShapeKey = std::tuple<at::ScalarType, int64_t, int64_t, Along>;
 
-struct Kept {
-  Key key;
+struct KeptForms {
+  ShapeKey key;
   std::unique_ptr<Weight24> forms;
 };
 
-// The last that were given back first. Never destroyed: a thread may still run at exit.
-std::list<Kept>& pool = *new std::list<Kept>;
-ForkMutex& list_mutex =
-    *new ForkMutex;  // of the list; nothing is computed or freed while it is held
+// The last that were given back first, and what guards the list: nothing is computed or freed while
+// it is held. Never destroyed: a thread may still run at exit.
+std::list<KeptForms>& scratch_pool = *new std::list<KeptForms>;
+ForkMutex& pool_mutex = *new ForkMutex;
 
 }  // namespace
 
 ScratchForms::ScratchForms(const at::Tensor& weight, Along along)
     : key_(weight.scalar_type(), weight.size(0), weight.size(1), along) {
-  std::list<Kept> taken;
+  std::list<KeptForms> taken;
   {
-    const std::lock_guard lock(list_mutex);
-    const auto found = std::ranges::find(pool, key_, &Kept::key);
-    if (found != pool.end()) taken.splice(taken.begin(), pool, found);
+    const std::lock_guard lock(pool_mutex);
+    const auto found = std::ranges::find(scratch_pool, key_, &KeptForms::key);
+    if (found != scratch_pool.end()) taken.splice(taken.begin(), scratch_pool, found);
   }
   if (taken.empty()) {
     forms_ = std::make_unique<Weight24>(along, /*in_training=*/true,
@@ -43,11 +43,12 @@ ScratchForms::ScratchForms(const at::Tensor& weight, Along along)
 }
 
 ScratchForms::~ScratchForms() {
-  std::list<Kept> back, dropped;
+  std::list<KeptForms> back, dropped;
   back.push_back({key_, std::move(forms_)});
-  const std::lock_guard lock(list_mutex);
-  pool.splice(pool.begin(), back);
-  if (pool.size() > kMost) dropped.splice(dropped.begin(), pool, std::prev(pool.end()));
+  const std::lock_guard lock(pool_mutex);
+  scratch_pool.splice(scratch_pool.begin(), back);
+  if (scratch_pool.size() <= kMostShapes) return;
+  dropped.splice(dropped.begin(), scratch_pool, std::prev(scratch_pool.end()));
 }
 
 }  // namespace twofour::sparse
