@@ -42,7 +42,7 @@ GenerateSession::GenerateSession(const GenerateFlags& flags)
   take_over(folder_.config(), flags, options_);
   if (flags.prompt_ids.empty()) {
     tokenizer_ = text::Tokenizer::load(folder_.place().tokenizer);
-    options_.vocabulary = tokenizer_->vocabulary_size();
+    options_.drawable = tokenizer_->known_ids();
     const auto end = tokenizer_->end_of_text();
     if (options_.end_tokens.empty() && end) options_.end_tokens.push_back(*end);
   }

@@ -43,10 +43,15 @@ template <class Fn>
 void for_each_drawn(std::span<const float> logits, const std::vector<bool>& seen,
                     const GenerateOptions& options, const Fn& fn) {
   const auto all = static_cast<int64_t>(logits.size());
-  const int64_t drawn = options.vocabulary > 0 ? std::min(options.vocabulary, all) : all;
+  const auto is_drawable = [&](int64_t id) {
+    const auto index = static_cast<size_t>(id);
+    return options.drawable.empty() ||
+           (index < options.drawable.size() && options.drawable[index]) ||
+           contains(options.end_tokens, id);
+  };
   const auto penalty = static_cast<float>(options.repetition_penalty);
   for (int64_t id = 0; id < all; ++id) {
-    if (id >= drawn && !contains(options.end_tokens, id)) continue;
+    if (!is_drawable(id)) continue;
     float logit = logits[static_cast<size_t>(id)];
     if (penalty != 1.0f && seen[static_cast<size_t>(id)]) {
       logit = logit < 0 ? logit * penalty : logit / penalty;

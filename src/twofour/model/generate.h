@@ -34,9 +34,9 @@ struct GenerateOptions {
   uint64_t seed = 0;
   uint32_t sample = 0;  ///< samples of one seed are independent
 
-  /// Ids from here on are never drawn but as `end_tokens`: many models have more rows than their
-  /// tokenizer has ids. 0 = all are drawn.
-  int64_t vocabulary = 0;
+  /// By id, whether it may be drawn; ids beyond it may not. `end_tokens` may in any case. Many
+  /// models have more rows than their tokenizer has pieces. Empty = all are drawn.
+  std::vector<bool> drawable;
   std::vector<int64_t> end_tokens;  ///< generation ends after any of them; it is not handed out
 
   Overflow overflow = Overflow::kStop;

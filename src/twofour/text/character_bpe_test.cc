@@ -288,5 +288,15 @@ TEST(Llama2Tokenizer, damaged_files_are_refused_in_one_line) {
                     "the unknown token \"<none>\" is no piece");
 }
 
+TEST(CharacterBpe, ids_without_a_piece_are_known_as_such) {
+  const TemporaryFolder folder;
+  Json json = llama2_json();
+  const auto last = static_cast<int32_t>(load_json(folder, json).vocabulary_size()) - 1;
+  json["model"]["vocab"]["beyond"] = last + 3;
+  std::vector<bool> expected(static_cast<size_t>(last + 4), true);
+  expected[static_cast<size_t>(last + 1)] = expected[static_cast<size_t>(last + 2)] = false;
+  EXPECT_EQ(load_json(folder, json).known_ids(), expected);
+}
+
 }  // namespace
 }  // namespace twofour::text

@@ -215,6 +215,16 @@ std::optional<int32_t> Tokenizer::begin_of_text() const { return implementation_
 
 int32_t Tokenizer::vocabulary_size() const { return implementation_->vocabulary_size; }
 
+std::vector<bool> Tokenizer::known_ids() const {
+  std::vector<bool> known(static_cast<size_t>(vocabulary_size()));
+  const auto& pieces = implementation_->pieces;
+  for (size_t id = 0; id < pieces.size(); ++id) known[id] = pieces[id].has_value();
+  for (const auto& [id, content] : implementation_->added_content) {
+    known[static_cast<size_t>(id)] = true;
+  }
+  return known;
+}
+
 std::optional<int32_t> Tokenizer::end_of_text() const { return implementation_->end_of_text; }
 
 std::string Tokenizer::hash() const {

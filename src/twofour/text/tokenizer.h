@@ -63,6 +63,9 @@ class Tokenizer {
   /// One more than the largest id, added tokens included.
   int32_t vocabulary_size() const;
 
+  /// By id below vocabulary_size(): whether it stands for anything. A vocabulary may have holes.
+  std::vector<bool> known_ids() const;
+
   /// The ids of the tokens that begin and end a document: bos_token and eos_token of
   /// tokenizer_config.json, else "<|begin_of_text|>" or "<s>", and "<|endoftext|>",
   /// "<|end_of_text|>" or "</s>".

@@ -57,7 +57,7 @@ std::string Sampler::continuation(const model::Gpt2& model, int64_t step) const 
   options.max_tokens = options_.sample_tokens;
   options.temperature = kTemperature;
   options.seed = uint64_t{bits[0]} << 32 | bits[1];
-  options.vocabulary = tokenizer_.vocabulary_size();  // it may have been rounded up
+  options.drawable = tokenizer_.known_ids();
   if (const auto end = tokenizer_.end_of_text()) options.end_tokens.push_back(*end);
   std::vector<int32_t> ids;
   model::generate(reader_of(model), prompt_, options, [&](int64_t id) {
