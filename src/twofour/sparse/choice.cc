@@ -287,7 +287,10 @@ Implementation choose(const ProductShape& shape,
   const std::vector<Candidate> all = candidates();
   const bool off = tuning() == Tuning::kOff;
   Choice choice = off ? Choice{all.back().implementation} : measure(all);
-  if (choice.disturbed > 0) choice.disturbed += choices().attempts(shape);
+  if (choice.disturbed > 0) {
+    choice.disturbed += choices().attempts(shape);
+    spdlog::debug("measured beside other work, not for good: {}", describe(shape));
+  }
   choices().keep(shape, choice, /*measured=*/!off);
   return choice.implementation;
 }
