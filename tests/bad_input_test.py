@@ -37,7 +37,7 @@ def test_wrong_usage_names_what_was_meant(twofour, tmp_path, arguments, message)
     (["--context", -1], "--context must be a whole number, 1 to"),
     (["--steps", 0], "--steps must be a whole number, 1 to"),
     (["--method", "s-stee"], "dense, half, ste, sr-ste, step, fst or s-ste"),
-    (["--dtype", "int4"], "must be float32, bfloat16 or float16"),
+    (["--dtype", "int4"], "must be float32, bfloat16, float16 or auto"),
     (["--model", "gpt5"], "must be gpt2-124m, gpt2-350m, gpt2-774m or gpt2-1558m"),
     (["--lr", -1], "--lr must be a number, above 0"),
     (["--width", 30, "--heads", 2, "--method", "s-ste"], "which 4 does not divide"),

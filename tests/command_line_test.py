@@ -112,7 +112,7 @@ def test_hostile_numbers_in_a_config_name_file_and_key(command, tmp_path):
     ("method = fst", 'text must stand in quotes: "fst"'),
     ("recompute = 3", "must be true or false"),
     ('method = "fstt"', 'did you mean "fst"?'),
-    ('dtype = "int8"', "must be float32, bfloat16 or float16"),
+    ('dtype = "int8"', "must be float32, bfloat16, float16 or auto"),
 ])
 def test_a_config_that_cannot_be_meant(twofour, tmp_path, content, message):
     config = tmp_path / "c.toml"

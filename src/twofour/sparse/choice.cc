@@ -298,7 +298,10 @@ Implementation choose(const ProductShape& shape,
   const bool off = tuning() == Tuning::kOff;
   Choice choice = off ? Choice{all.back().implementation} : measure(all);
   const std::lock_guard lock(choices_mutex);
-  if (choice.disturbed > 0) choice.disturbed += choices().attempts(shape);
+  if (choice.disturbed > 0) {
+    choice.disturbed += choices().attempts(shape);
+    spdlog::debug("measured beside other work, not for good: {}", describe(shape));
+  }
   choices().keep(shape, choice, /*measured=*/!off);
   return choice.implementation;
 }

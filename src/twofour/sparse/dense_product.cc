@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kLeastWork = int64_t{1}
                                << 20;  // multiply-adds of a product that is worth a choice
 constexpr int64_t kTimedWork = int64_t{1} << 29;  // of one that is timed, at most about
-constexpr int64_t kTimedTokens = 256, kLeastTimedRows = 512;
+constexpr int64_t kTimedTokens = 512, kLeastTimedRows = 512;
 
 std::optional<MixedMeans> mixed_means(Implementation how) {
   if (how == Implementation::kMkl) return MixedMeans::kMkl;

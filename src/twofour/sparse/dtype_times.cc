@@ -7,7 +7,7 @@
 namespace twofour::sparse {
 namespace {
 
-constexpr int64_t kTokens = 256, kIn = 768, kOut = 3072;
+constexpr int64_t kTokens = 512, kIn = 768, kOut = 3072;
 constexpr double kClearly = 0.9;
 
 // A random weight that keeps entries of every row and column where row + column is odd: 2:4 along

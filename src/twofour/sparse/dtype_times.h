@@ -16,7 +16,7 @@ struct SparseUse {
 
 struct DtypeTime {
   at::ScalarType dtype;
-  /// Milliseconds that the three products of a training step take of a layer 768 -> 3072 on 256
+  /// Milliseconds that the three products of a training step take of a layer 768 -> 3072 on 512
   /// tokens, each in the fastest way (choice.h); with a SparseUse those of a 2:4 layer as well.
   double ms;
 };

@@ -12,7 +12,7 @@ namespace {
 
 // Says what a product of the layer takes, as a checkpoint would.
 void take(Product product, at::ScalarType dtype, double ms, bool in_training = false) {
-  const ProductShape shape{product, 256, 768, 3072, dtype, in_training};
+  const ProductShape shape{product, 512, 768, 3072, dtype, in_training};
   use_choices({{machine_key(),
                 {{describe(shape), {{"run", "dense"}, {"dense_ms", ms}, {"sparse_ms", 2 * ms}}}}}});
 }
