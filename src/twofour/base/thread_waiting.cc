@@ -1,11 +1,11 @@
 // How long a thread without work spins before it sleeps; linked into every program, before anything
 // of it runs.
 //
-// libgomp spins for 300 000 rounds, some milliseconds: longer than most parallel regions take. Beside
-// another busy process, that is time taken from threads that have work, of the other process and of
-// this one (bench/two_processes.py). It reads GOMP_SPINCOUNT when it is loaded, so the one way to
-// choose another number is an environment that has it from the start: the program runs itself again
-// with that. What the user says with OMP_WAIT_POLICY or GOMP_SPINCOUNT stands.
+// libgomp spins for 300 000 rounds, some milliseconds: longer than most parallel regions take.
+// Beside another busy process, that is time taken from threads that have work, of the other process
+// and of this one (bench/two_processes.py). It reads GOMP_SPINCOUNT when it is loaded, so the one
+// way to choose another number is an environment that has it from the start: the program runs
+// itself again with that. What the user says with OMP_WAIT_POLICY or GOMP_SPINCOUNT stands.
 #include <climits>
 #include <cstddef>
 
@@ -49,7 +49,7 @@ TWOFOUR_FIRST_CODE void choose_waiting(int /*argc*/, char** argv, char** environ
 }
 
 // Called before the initialisers of all libraries.
-__attribute__((section(".preinit_array"), used)) void (*const kFirst)(int, char**, char**) =
-    choose_waiting;
+__attribute__((section(".preinit_array"), used)) void (*const kFirst)(int, char**,
+                                                                      char**) = choose_waiting;
 
 }  // namespace

@@ -11,14 +11,13 @@ namespace {
 
 constexpr int64_t kLanes = 16;  // partial sums of a row
 
-// e^x for x <= 0, relative error under 2e-7, 0 below -87: argument reduction by Cody and Waite,
-// then a polynomial of degree 6. NaN stays NaN.
-inline float exponential(float x) {
+// e^x for |x| <= 87, relative error under 2e-7: argument reduction by Cody and Waite, then a
+// polynomial of degree 6. NaN stays NaN.
+inline float power_of_e(float x) {
   constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer
-  const float clamped = x < -87.0f ? -87.0f : x;
-  const float shifted = clamped * 1.44269504f + kMagic;
+  const float shifted = x * 1.44269504f + kMagic;
   const float n = shifted - kMagic;
-  const float r = clamped - n * 0.693359375f - n * -2.12194440e-4f;
+  const float r = x - n * 0.693359375f - n * -2.12194440e-4f;
   float p = 1.0f / 720;
   p = p * r + 1.0f / 120;
   p = p * r + 1.0f / 24;
@@ -27,7 +26,12 @@ inline float exponential(float x) {
   p = p * r + 1.0f;
   p = p * r + 1.0f;
   const uint32_t exponent = bits_of(shifted) + 127 - 0x4B400000u;
-  const float value = p * float_from_bits(exponent << 23);
+  return p * float_from_bits(exponent << 23);
+}
+
+// e^x for x <= 0; 0 below -87.
+inline float exponential(float x) {
+  const float value = power_of_e(x < -87.0f ? -87.0f : x);
   return x < -87.0f ? 0.0f : value;
 }
 

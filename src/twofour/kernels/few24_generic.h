@@ -5,28 +5,15 @@
 
 #include <cstring>
 
+#include "twofour/kernels/exponential.h"
 #include "twofour/kernels/few24_loops.h"
 
 namespace twofour::kernels {
 namespace {
 
-// 1 / (1 + e^-z), relative error under 1e-6; 0 below -87, NaN stays. e^x = 2^n e^r by Cody and
-// Waite and a polynomial of degree 6.
+// 1 / (1 + e^-z), relative error under 1e-6; 0 below -87, NaN stays.
 inline float sigmoid(float z) {
-  constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer
-  const float x = z < -87.0f ? 87.0f : z > 87.0f ? -87.0f : -z;
-  const float shifted = x * 1.44269504f + kMagic;
-  const float n = shifted - kMagic;
-  const float r = x - n * 0.693359375f - n * -2.12194440e-4f;
-  float p = 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  const uint32_t exponent = bits_of(shifted) + 127 - 0x4B400000u;
-  const float power = p * float_from_bits(exponent << 23);
+  const float power = power_of_e(z < -87.0f ? 87.0f : z > 87.0f ? -87.0f : -z);
   return z < -87.0f ? 0.0f : 1.0f / (1.0f + power);
 }
 
