@@ -1,6 +1,7 @@
 // Bodies of few_dense_loops.h for every instruction set. Everything has internal linkage.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
 #include "twofour/kernels/few24_gather.h"
@@ -54,7 +55,8 @@ void multiply_dense_block(const DenseView<T>& a, int64_t row, const typename Set
     }
   };
   // The end of a short loop costs a branch that is not foreseen, and with it what was on its way.
-  add_steps(std::integral_constant<int, Set::kUnrolled / (kRows * kTokens)>());
+  constexpr int kMost = std::max(1, Set::kUnrolled / (kRows * kTokens));
+  add_steps(std::integral_constant<int, kMost>());
   add_steps(std::integral_constant<int, kSums>());
   add_steps(std::integral_constant<int, 1>());
   if (k < a.columns) {
