@@ -43,7 +43,9 @@ Turn::Turn(std::atomic<int>& place) : place_(place) {
   int holder = 0;
   // Another process' number was left by the parent of this one.
   while (!place_.compare_exchange_strong(holder, own)) {
-    if (holder == own) place_.wait(own), holder = 0;
+    if (holder != own) continue;  // taken over in the next round
+    place_.wait(own);
+    holder = 0;
   }
 }
 

@@ -13,7 +13,7 @@
 
 namespace {
 
-// Some tens of microseconds, about what waking a sleeper takes: a round is 27 ns on Zen 5, 56 ns on
+// Some tens of microseconds, about what waking a sleeper takes: a round is 27 ns on Zen 4, 56 ns on
 // Cascade Lake.
 char spin_count[] = "GOMP_SPINCOUNT=1000";
 
