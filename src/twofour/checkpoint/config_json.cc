@@ -1,5 +1,5 @@
 #include "twofour/checkpoint/model_config.h"
-#include "twofour/sparse/dtype.h"
+#include "twofour/tensor/dtype.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -76,7 +76,7 @@ nlohmann::ordered_json describe(const model::LlamaConfig& config) {
 nlohmann::ordered_json config_json(const model::ModelConfig& config, const SpecialIds& special,
                                    at::ScalarType dtype) {
   auto json = std::visit([](const auto& each) { return describe(each); }, config);
-  json["torch_dtype"] = sparse::dtype_name(dtype);
+  json["torch_dtype"] = tensor::dtype_name(dtype);
   // null, not absent: transformers would assume the ids of the family's first model.
   json["bos_token_id"] = special.begin ? nlohmann::ordered_json(*special.begin) : nullptr;
   json["eos_token_id"] = nullptr;

@@ -10,8 +10,8 @@
 #include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/llama2c.h"
 #include "twofour/model/model.h"
-#include "twofour/sparse/dtype.h"
 #include "twofour/sparse/pattern.h"
+#include "twofour/tensor/dtype.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -112,7 +112,7 @@ at::Tensor narrowed(const at::Tensor& values, const std::string& name, at::Scala
   const at::Tensor infinite = rounded.isinf();
   if (infinite.any().item<bool>() && !infinite.equal(values.to(at::kDouble).isinf())) {
     fail("tensor \"{}\" holds values beyond the range of {}: {}", printable(name),
-         sparse::dtype_name(dtype),
+         tensor::dtype_name(dtype),
          dtype == at::kHalf       ? "use bfloat16 or float32"
          : dtype == at::kBFloat16 ? "use float32"
                                   : "leave out --dtype");
@@ -193,7 +193,7 @@ void convert_dtype(ModelSource& source, at::ScalarType dtype) {
     };
   }
   const bool is_new_name = source.config.contains("dtype");  // transformers 5
-  source.config[is_new_name ? "dtype" : "torch_dtype"] = sparse::dtype_name(dtype);
+  source.config[is_new_name ? "dtype" : "torch_dtype"] = tensor::dtype_name(dtype);
 }
 
 void write_folder(const fs::path& folder, const ModelSource& source, uint64_t largest_shard) {

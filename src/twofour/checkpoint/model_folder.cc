@@ -13,7 +13,7 @@
 #include "twofour/base/progress.h"
 #include "twofour/checkpoint/mask_files.h"
 #include "twofour/checkpoint/run_weights.h"
-#include "twofour/sparse/dtype.h"
+#include "twofour/tensor/dtype.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -53,7 +53,7 @@ std::string list(const std::set<std::string>& names) {
 }
 
 std::string type_text(at::ScalarType dtype) {
-  if (is_weight_type(dtype)) return sparse::dtype_name(dtype);
+  if (is_weight_type(dtype)) return tensor::dtype_name(dtype);
   std::string name = c10::toString(dtype);
   std::transform(name.begin(), name.end(), name.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });

@@ -15,7 +15,7 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/values.h"
-#include "twofour/sparse/dtype.h"
+#include "twofour/tensor/dtype.h"
 
 namespace twofour::cli {
 

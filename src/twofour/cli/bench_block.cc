@@ -13,14 +13,14 @@
 #include "twofour/cli/bench.h"
 #include "twofour/cli/bench_block_layers.h"
 #include "twofour/cli/bench_contest.h"
-#include "twofour/sparse/accumulate.h"
-#include "twofour/sparse/choice.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/choice.h"
 
 namespace twofour::cli {
 namespace {
 
-using sparse::Implementation;
-using sparse::Product;
+using tensor::Implementation;
+using tensor::Product;
 
 constexpr double kStepsPerSearch = 40;  // FST, arXiv 2404.01847, section 5
 
@@ -48,7 +48,7 @@ struct Run {
 
 std::unique_ptr<Run> make_run(const std::string& name, const BlockBenchOptions& options,
                               BlockActivation activation) {
-  const at::ScalarType dtype = sparse::dtype_named(options.dtype);
+  const at::ScalarType dtype = tensor::dtype_named(options.dtype);
   const auto random = [&](int64_t columns) {
     return at::randn({options.tokens, columns}).to(dtype);
   };
@@ -80,7 +80,7 @@ const at::Tensor& forward_weight(const sparse::Linear& linear) {
 
 Implementation chosen(Product product, const Run& run, const sparse::Linear& linear) {
   const auto choice =
-      sparse::choice_made({product, run.x.size(0), linear.weight.size(1), linear.weight.size(0),
+      tensor::choice_made({product, run.x.size(0), linear.weight.size(1), linear.weight.size(0),
                            run.x.scalar_type(), /*in_training=*/true});
   return choice ? choice->implementation : Implementation::kDense;
 }
@@ -128,7 +128,7 @@ void add_bias_gradients(Run& run) {
   for (size_t i = 0; i < run.gradients.size(); ++i) {
     const at::Tensor& bias = run.block.layers[i].linear.bias;
     if (!bias.defined()) continue;
-    sparse::add_to_gradient(bias, run.gradients[i].sum(0, /*keepdim=*/false, at::kFloat));
+    tensor::add_to_gradient(bias, run.gradients[i].sum(0, /*keepdim=*/false, at::kFloat));
   }
 }
 
@@ -198,9 +198,9 @@ Json report_of(const Race& race, const Run& run) {
             product == Product::kInputGradient
                 ? sparse::input_gradient_choice(layer.linear.forward_weight, *layer.linear.weight24)
                 : product;
-        layers.push_back(sparse::name_of(chosen(asked, run, layer.linear)));
+        layers.push_back(tensor::name_of(chosen(asked, run, layer.linear)));
       }
-      chosen_kernels[sparse::name_of(product)] = layers;
+      chosen_kernels[tensor::name_of(product)] = layers;
     }
   }
   return {{"ms", total}, {"ratio", nullptr}, {"parts_ms", parts}, {"chosen", chosen_kernels}};

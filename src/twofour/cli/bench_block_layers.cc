@@ -9,9 +9,9 @@
 
 #include "twofour/cli/bench.h"
 #include "twofour/kernels/mask.h"
-#include "twofour/sparse/accumulate.h"
-#include "twofour/sparse/gelu.h"
 #include "twofour/sparse/soft_threshold.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/gelu.h"
 
 namespace twofour::cli {
 namespace {
@@ -21,10 +21,10 @@ BlockLayer make_layer(BlockMethod method, int64_t out, int64_t in, bool has_bias
   BlockLayer layer;
   sparse::Linear& linear = layer.linear;
   linear.weight = at::randn({out, in}).mul_(0.02).requires_grad_();
-  sparse::gradient_of(linear.weight);
+  tensor::gradient_of(linear.weight);
   if (has_bias) {
     linear.bias = at::zeros({out}).requires_grad_();
-    sparse::gradient_of(linear.bias);
+    tensor::gradient_of(linear.bias);
     linear.forward_bias = linear.bias.detach().to(dtype);
   }
   const at::TensorOptions bytes = at::TensorOptions().dtype(at::kByte);
@@ -86,7 +86,7 @@ void Block::search_masks() {
 
 at::Tensor Block::activate(const at::Tensor& first, const at::Tensor& up) const {
   if (activation == BlockActivation::kSwiglu) return at::silu(first).mul(up);
-  return method == BlockMethod::kDense ? at::gelu(first, "tanh") : sparse::gelu(first);
+  return method == BlockMethod::kDense ? at::gelu(first, "tanh") : tensor::gelu(first);
 }
 
 at::Tensor Block::forward(const at::Tensor& x) const {

@@ -11,8 +11,8 @@
 #include "twofour/kernels/dispatch.h"
 #include "twofour/kernels/mask.h"
 #include "twofour/model/presets.h"
-#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/soft_threshold.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::cli {
 namespace {
@@ -92,8 +92,8 @@ at::Tensor weight24_along_both_sides(int64_t out, int64_t in, at::ScalarType dty
 void write_masked(const at::Tensor& master, const at::Tensor& mask, at::Tensor& out) {
   const int64_t rows = out.size(0), columns = out.size(1);
   const at::Tensor values = out.scalar_type() == at::kFloat ? master : out.copy_(master);
-  sparse::with_type(out.scalar_type(), [&](auto* type) {
-    using T = sparse::Pointee<decltype(type)>;
+  tensor::with_type(out.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::apply_mask(static_cast<const T*>(values.const_data_ptr()), rows, columns, columns,
                         mask.const_data_ptr<uint8_t>(), static_cast<T*>(out.mutable_data_ptr()));
   });

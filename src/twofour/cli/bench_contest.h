@@ -23,7 +23,7 @@ class Contest {
   /// Another way to compute the product on 2:4 kernels.
   void add_sparse(const std::string& name, std::function<void()> run);
 
-  /// What a layer runs after sparse::choose.
+  /// What a layer runs after tensor::choose.
   void add_chosen(std::function<void()> run);
 
   /// A part of a 2:4 way, timed for itself: its time is in the report as NAME_ms.

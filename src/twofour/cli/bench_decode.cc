@@ -13,8 +13,8 @@
 #include "twofour/cli/bench_contest.h"
 #include "twofour/cli/bench_dense.h"
 #include "twofour/cli/bench_rowwise.h"
-#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/product24.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::cli {
 namespace {
@@ -48,8 +48,8 @@ Weights make_weights(const DecodeBenchOptions& options, at::ScalarType dtype) {
 
 at::Tensor rowwise_product(const at::Tensor& x, const at::Tensor& weight) {
   at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
-  sparse::with_type(x.scalar_type(), [&](auto* type) {
-    using T = sparse::Pointee<decltype(type)>;
+  tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     multiply_rowwise(static_cast<const T*>(weight.const_data_ptr()),
                      static_cast<const T*>(x.const_data_ptr()), y.size(1), x.size(1), y.size(0),
                      static_cast<T*>(y.mutable_data_ptr()));
@@ -87,7 +87,7 @@ Race make_race(const Weights& weights, const at::Tensor& x, Json& left_out,
 }
 
 Json measure(const DecodeBenchOptions& options) {
-  const at::ScalarType dtype = sparse::dtype_named(options.dtype);
+  const at::ScalarType dtype = tensor::dtype_named(options.dtype);
   const Weights weights = make_weights(options, dtype);
   const at::Tensor x = at::randn({options.tokens, options.in}).to(dtype);
   Json left_out, dense = Json::object();

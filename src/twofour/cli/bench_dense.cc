@@ -9,10 +9,10 @@
 #include <ATen/ops/mm.h>
 
 #include "twofour/base/error.h"
-#include "twofour/sparse/accumulate.h"
-#include "twofour/sparse/blas.h"
-#include "twofour/sparse/mixed_product.h"
-#include "twofour/sparse/onednn.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/blas.h"
+#include "twofour/tensor/mixed_product.h"
+#include "twofour/tensor/onednn.h"
 
 namespace twofour::cli {
 namespace {
@@ -62,7 +62,7 @@ class Collector {
   DenseProducts products_;
 };
 
-const sparse::Blas& available(const sparse::Blas* blas, at::ScalarType dtype) {
+const tensor::Blas& available(const tensor::Blas* blas, at::ScalarType dtype) {
   if (!blas) fail("not installed");
   if (!blas->takes(dtype)) fail("has no product of {}", c10::toString(dtype));
   return *blas;
@@ -88,8 +88,8 @@ DenseProducts dense_products(const at::Tensor& x, const at::Tensor& weight,
   Collector collector(aten());
   collector.add("aten", [&] { return aten; });
   collector.add("onednn packed", [&] {
-    const at::Tensor packed = sparse::reorder_for_onednn(weight, x.size(0));
-    return [=] { return sparse::onednn_linear(x, packed, bias); };
+    const at::Tensor packed = tensor::reorder_for_onednn(weight, x.size(0));
+    return [=] { return tensor::onednn_linear(x, packed, bias); };
   });
   if (dtype == at::kFloat) {
     collector.add("mkl packed", [&] {
@@ -100,9 +100,9 @@ DenseProducts dense_products(const at::Tensor& x, const at::Tensor& weight,
       };
     });
   }
-  const auto add_blas = [&](const char* name, const sparse::Blas* blas) {
+  const auto add_blas = [&](const char* name, const tensor::Blas* blas) {
     collector.add(name, [&] {
-      const sparse::Blas& library = available(blas, dtype);
+      const tensor::Blas& library = available(blas, dtype);
       at::Tensor sums = at::empty({x.size(0), weight.size(0)}, x.options().dtype(at::kFloat));
       return [=, &library] {
         if (bias.defined()) sums.copy_(bias.expand_as(sums));
@@ -112,12 +112,12 @@ DenseProducts dense_products(const at::Tensor& x, const at::Tensor& weight,
     });
   };
   if (dtype != at::kFloat) {
-    add_blas("mkl", sparse::Blas::mkl());
+    add_blas("mkl", tensor::Blas::mkl());
     collector.add("float32", [&] {
-      return [=] { return mixed_product(sparse::MixedMeans::kFloat32, x, weight, bias); };
+      return [=] { return mixed_product(tensor::MixedMeans::kFloat32, x, weight, bias); };
     });
   }
-  add_blas("openblas", sparse::Blas::openblas());
+  add_blas("openblas", tensor::Blas::openblas());
   return collector.take();
 }
 
@@ -126,7 +126,7 @@ DenseProducts dense_gradient_products(const at::Tensor& dz, const at::Tensor& x,
   const at::ScalarType dtype = x.scalar_type();
   const auto add = [sum = gradient](const at::Tensor& product) {
     at::Tensor out = sum;
-    sparse::accumulate(product, out);
+    tensor::accumulate(product, out);
     return out;
   };
   const auto aten = [=] {
@@ -136,10 +136,10 @@ DenseProducts dense_gradient_products(const at::Tensor& dz, const at::Tensor& x,
   Collector collector(aten().clone(), [&] { gradient.zero_(); });
   collector.add("aten", [&] { return aten; });
   collector.add("onednn",
-                [&] { return [=] { return add(sparse::onednn_linear(dz.t(), x.t(), {})); }; });
-  const auto add_blas = [&](const char* name, const sparse::Blas* blas) {
+                [&] { return [=] { return add(tensor::onednn_linear(dz.t(), x.t(), {})); }; });
+  const auto add_blas = [&](const char* name, const tensor::Blas* blas) {
     collector.add(name, [&] {
-      const sparse::Blas& library = available(blas, dtype);
+      const tensor::Blas& library = available(blas, dtype);
       return [=, &library] {
         library.multiply(dz.t(), x, /*beta=*/1.0f, gradient);
         return gradient;
@@ -147,15 +147,15 @@ DenseProducts dense_gradient_products(const at::Tensor& dz, const at::Tensor& x,
     });
   };
   if (dtype != at::kFloat) {
-    add_blas("mkl", sparse::Blas::mkl());
+    add_blas("mkl", tensor::Blas::mkl());
     collector.add("float32", [&] {
       return [=, sum = gradient]() mutable {
-        add_mixed_weight_gradient(sparse::MixedMeans::kFloat32, dz, x, sum);
+        add_mixed_weight_gradient(tensor::MixedMeans::kFloat32, dz, x, sum);
         return sum;
       };
     });
   }
-  add_blas("openblas", sparse::Blas::openblas());
+  add_blas("openblas", tensor::Blas::openblas());
   return collector.take();
 }
 

@@ -17,7 +17,7 @@ std::string tuning() {
 // Whether `file`, as choices_made() is built, holds what was chosen for the shape: what was
 // measured anew has other times.
 bool holds(const nlohmann::json& file, const std::string& shape) {
-  const nlohmann::json made = sparse::choices_made();
+  const nlohmann::json made = tensor::choices_made();
   for (const auto& [machine, entries] : made.items()) {
     if (!entries.contains(shape)) continue;
     return file.contains(machine) && file[machine].contains(shape) &&
@@ -30,30 +30,30 @@ bool holds(const nlohmann::json& file, const std::string& shape) {
 
 Explainer::Explainer() {
   std::error_code error;
-  if (!std::filesystem::exists(sparse::choices_file(), error)) return;
-  before_ = nlohmann::json::parse(read_file(sparse::choices_file(), kLargestSettings), nullptr,
+  if (!std::filesystem::exists(tensor::choices_file(), error)) return;
+  before_ = nlohmann::json::parse(read_file(tensor::choices_file(), kLargestSettings), nullptr,
                                   /*allow_exceptions=*/false);
 }
 
-nlohmann::ordered_json Explainer::explain(const sparse::ProductShape& shape) const {
-  const auto made = sparse::choice_made(shape);
-  nlohmann::ordered_json choice = {{"shape", sparse::describe(shape)},
+nlohmann::ordered_json Explainer::explain(const tensor::ProductShape& shape) const {
+  const auto made = tensor::choice_made(shape);
+  nlohmann::ordered_json choice = {{"shape", tensor::describe(shape)},
                                    {"run", "dense"},
                                    {"dense_ms", nullptr},
                                    {"sparse_ms", nullptr},
                                    {"source", "only dense"},
                                    {"tune", tuning()},
-                                   {"file", sparse::choices_file().string()}};
+                                   {"file", tensor::choices_file().string()}};
   if (!made) return choice;
-  choice["run"] = sparse::name_of(made->implementation);
-  if (shape.product == sparse::Product::kDenseInputGradient) return choice;
+  choice["run"] = tensor::name_of(made->implementation);
+  if (shape.product == tensor::Product::kDenseInputGradient) return choice;
   if (tuning() == "off") {
     choice["source"] = "off";
     return choice;
   }
   choice["dense_ms"] = made->dense_ms;
   choice["sparse_ms"] = made->sparse_ms;
-  const bool is_known = before_.is_object() && holds(before_, sparse::describe(shape));
+  const bool is_known = before_.is_object() && holds(before_, tensor::describe(shape));
   choice["source"] = tuning() == "on" && is_known ? "file" : "measured";
   return choice;
 }

@@ -1,11 +1,11 @@
-// What sparse::choose decided for a product, and what it knew.
+// What tensor::choose decided for a product, and what it knew.
 #pragma once
 
 #include <string>
 
 #include <nlohmann/json.hpp>
 
-#include "twofour/sparse/choice.h"
+#include "twofour/tensor/choice.h"
 
 namespace twofour::cli {
 
@@ -17,7 +17,7 @@ class Explainer {
   /// Of a product that has run: {shape, run, dense_ms, sparse_ms, source, tune, file}; `source` is
   /// "measured", "file", "off" (TWOFOUR_TUNE=off), or "only dense" where no 2:4 kernel can compute
   /// the product.
-  nlohmann::ordered_json explain(const sparse::ProductShape& shape) const;
+  nlohmann::ordered_json explain(const tensor::ProductShape& shape) const;
 
  private:
   nlohmann::json before_;

@@ -11,15 +11,15 @@
 #include "twofour/cli/bench_contest.h"
 #include "twofour/cli/bench_explain.h"
 #include "twofour/kernels/few24.h"
-#include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/mvue.h"
+#include "twofour/tensor/accumulate.h"
 
 namespace twofour::cli {
 namespace {
 
 using sparse::Along;
-using sparse::Product;
+using tensor::Product;
 
 constexpr RandomStream kStream = {1, 2, 3, 4};
 
@@ -42,7 +42,7 @@ struct Layer {
 bool has_input_gradient(const LinearBenchOptions& options) { return options.out % 4 == 0; }
 
 Layer random_layer(const LinearBenchOptions& options) {
-  const at::ScalarType dtype = sparse::dtype_named(options.dtype);
+  const at::ScalarType dtype = tensor::dtype_named(options.dtype);
   const auto [tokens, in, out] = std::tuple(options.tokens, options.in, options.out);
   Layer layer;
   layer.rows = weight24_along_rows(out, in, dtype);
@@ -91,7 +91,7 @@ Json measure_weight_gradient(const Layer& layer, int64_t rounds) {
   });
   if (layer.x.size(0) <= kernels::kFewTokens) {
     contest.add_sparse("few", [&] {
-      sparse::accumulate_outer(sparse::mvue24(layer.dz, kStream), layer.x, gradient);
+      tensor::accumulate_outer(sparse::mvue24(layer.dz, kStream), layer.x, gradient);
     });
   }
   contest.add_chosen(
@@ -142,7 +142,7 @@ void choose_for_training(const Layer& layer) {
 }
 
 Json measure(const LinearBenchOptions& options) {
-  const at::ScalarType dtype = sparse::dtype_named(options.dtype);
+  const at::ScalarType dtype = tensor::dtype_named(options.dtype);
   const Explainer explainer;
   const Layer layer = random_layer(options);
   Json products = {{"forward", measure_forward(layer, options.rounds)}};
@@ -155,7 +155,7 @@ Json measure(const LinearBenchOptions& options) {
   products["weight_gradient"] = measure_weight_gradient(layer, options.rounds);
   if (options.explain) choose_for_training(layer);
   const auto explain = [&](const char* name, Product product) {
-    sparse::ProductShape shape = {product, options.tokens, options.in, options.out, dtype};
+    tensor::ProductShape shape = {product, options.tokens, options.in, options.out, dtype};
     products[name]["choice"] = explainer.explain(shape);
     if (!options.explain) return;
     shape.in_training = true;

@@ -16,8 +16,8 @@
 #include "twofour/kernels/fp8.h"
 #include "twofour/kernels/mask.h"
 #include "twofour/kernels/packed24.h"
-#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/soft_threshold.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::cli {
 namespace {
@@ -146,14 +146,14 @@ Json measure(const BandwidthOptions& options) {
   const at::NoGradGuard no_gradients;
   const size_t bytes = static_cast<size_t>(options.megabytes) << 20;
   Json report = report_head(options);
-  sparse::with_type(sparse::dtype_named(options.dtype), [&](auto* type) {
-    using T = sparse::Pointee<decltype(type)>;
+  tensor::with_type(tensor::dtype_named(options.dtype), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     const int64_t row_bytes = options.columns * static_cast<int64_t>(sizeof(T));
     const int64_t rows = std::max<int64_t>(4, static_cast<int64_t>(bytes / 2) / row_bytes / 4 * 4);
     Matrices<T> matrices(rows, options.columns);
     BandwidthTable table(bytes);
     add_masks(table, matrices);
-    add_values(table, matrices, sparse::dtype_named(options.dtype));
+    add_values(table, matrices, tensor::dtype_named(options.dtype));
     report["rows"] = rows;
     report["columns"] = options.columns;
     report.update(table.run(options.rounds));

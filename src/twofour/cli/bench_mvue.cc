@@ -7,7 +7,7 @@
 #include "twofour/cli/bench_bandwidth.h"
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/panel24.h"
-#include "twofour/sparse/kernel_types.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::cli {
 namespace {
@@ -51,8 +51,8 @@ void add_bench_mvue(CLI::App& bench) {
   set_example(command, "twofour bench mvue --features 4096");
   on_run(command, [options] {
     Json report = report_head(*options);
-    sparse::with_type(sparse::dtype_named(options->dtype), [&](auto* type) {
-      report.update(measure_type<sparse::Pointee<decltype(type)>>(*options));
+    tensor::with_type(tensor::dtype_named(options->dtype), [&](auto* type) {
+      report.update(measure_type<tensor::Pointee<decltype(type)>>(*options));
     });
     if (options->json) {
       print_output("{}\n", report.dump());

@@ -21,7 +21,7 @@
 #include "twofour/cli/help.h"
 #include "twofour/cli/model_option.h"
 #include "twofour/cli/values.h"
-#include "twofour/sparse/dtype.h"
+#include "twofour/tensor/dtype.h"
 #include "twofour/text/llama2c_tokenizer.h"
 #include "twofour/text/token_file.h"
 #include "twofour/text/tokenizer.h"
@@ -233,7 +233,7 @@ void convert_model(const ConvertFlags& flags, const std::string& from) {
     checkpoint::write_masks(flags.out, source.masks, source.shapes);
     return;
   }
-  if (!flags.dtype.empty()) checkpoint::convert_dtype(source, sparse::dtype_named(flags.dtype));
+  if (!flags.dtype.empty()) checkpoint::convert_dtype(source, tensor::dtype_named(flags.dtype));
   uint64_t total = 0, done = 0;
   for (const auto& tensor : source.tensors) total += tensor.bytes();
   std::set<std::string> non_finite;

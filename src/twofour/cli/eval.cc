@@ -16,7 +16,7 @@
 #include "twofour/cli/model_option.h"
 #include "twofour/cli/values.h"
 #include "twofour/eval/perplexity.h"
-#include "twofour/sparse/dtype.h"
+#include "twofour/tensor/dtype.h"
 #include "twofour/text/document_encoder.h"
 #include "twofour/text/token_file.h"
 #include "twofour/text/tokenizer.h"
@@ -85,7 +85,7 @@ EvalText read_data(const EvalFlags& flags, const model::Model& model,
 
 void run_perplexity(const EvalFlags& flags) {
   const checkpoint::ModelFolder folder = open_model(flags.model);
-  model::Model model = folder.load(sparse::dtype_named(flags.dtype));
+  model::Model model = folder.load(tensor::dtype_named(flags.dtype));
   if (flags.weights == "packed") model::use_24_kernels(model);
   const EvalText data = read_data(flags, model, folder.place().tokenizer);
   std::optional<ProgressBar> bar;

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "twofour/base/log.h"
-#include "twofour/sparse/dtype.h"
 #include "twofour/sparse/dtype_times.h"
+#include "twofour/tensor/dtype.h"
 
 namespace twofour::cli {
 namespace {
@@ -38,7 +38,7 @@ void settle_dtype(CLI::App& command, train::TrainOptions& options) {
   const auto times =
       sparse::dtype_times(dtypes_to_compare(options.dtype), sparse_use(options.method));
   const at::ScalarType fastest = times.empty() ? at::kFloat : sparse::fastest_dtype(times);
-  const char* name = sparse::dtype_name(fastest);
+  const char* name = tensor::dtype_name(fastest);
   if (options.dtype == "auto") {
     options.dtype = name;
     set_option(command, "dtype", name);
@@ -47,7 +47,7 @@ void settle_dtype(CLI::App& command, train::TrainOptions& options) {
     return;
   }
   if (times.empty()) return;
-  const double slower = ms_of(times, sparse::dtype_named(options.dtype)) / ms_of(times, fastest);
+  const double slower = ms_of(times, tensor::dtype_named(options.dtype)) / ms_of(times, fastest);
   if (slower < kClearlySlower) return;
   const std::string message =
       fmt::format("products of {} take {:.1f} times as long as those of {} on this machine ",

@@ -6,7 +6,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/log.h"
 #include "twofour/cli/text_stream.h"
-#include "twofour/sparse/dtype.h"
+#include "twofour/tensor/dtype.h"
 #include "twofour/text/decoder.h"
 #include "twofour/text/token_file.h"
 
@@ -50,7 +50,7 @@ GenerateSession::GenerateSession(const GenerateFlags& flags)
 }
 
 void GenerateSession::load() {
-  model_ = folder_.load(sparse::dtype_named(flags_.dtype));
+  model_ = folder_.load(tensor::dtype_named(flags_.dtype));
   if (flags_.weights == "packed" && model::keep_packed(model_, model::Pack::kAlways) == 0) {
     fail("\"{}\" has no 2:4 sparse layer to pack: use --weights auto or dense", flags_.model.path);
   }
@@ -129,7 +129,7 @@ nlohmann::ordered_json GenerateSession::stats_of(const Prompt& prompt,
 
 double GenerateSession::dense_tokens_per_second(const Prompt& prompt, int64_t tokens) {
   model_ = {};
-  const model::Model dense = folder_.load(sparse::dtype_named(flags_.dtype));
+  const model::Model dense = folder_.load(tensor::dtype_named(flags_.dtype));
   model::GenerateOptions options = options_;
   options.max_tokens = tokens;
   const auto result = model::generate(dense, prompt.ids, options, [](int64_t) { return true; });

@@ -15,9 +15,9 @@
 #include "twofour/cli/help.h"
 #include "twofour/cli/model_option.h"
 #include "twofour/kernels/dispatch.h"
-#include "twofour/sparse/dtype.h"
 #include "twofour/sparse/dtype_times.h"
 #include "twofour/sparse/pattern.h"
+#include "twofour/tensor/dtype.h"
 
 namespace twofour::cli {
 namespace {
@@ -42,9 +42,9 @@ Json machine() {
   Json dtype_ms = Json::object();
   const auto times = sparse::dtype_times({at::kFloat, at::kBFloat16, at::kHalf});
   for (const sparse::DtypeTime& each : times) {
-    dtype_ms[sparse::dtype_name(each.dtype)] = std::round(100 * each.ms) / 100;
+    dtype_ms[tensor::dtype_name(each.dtype)] = std::round(100 * each.ms) / 100;
   }
-  const Json fastest = times.empty() ? Json() : sparse::dtype_name(sparse::fastest_dtype(times));
+  const Json fastest = times.empty() ? Json() : tensor::dtype_name(sparse::fastest_dtype(times));
   return {{"version", TWOFOUR_VERSION}, {"libtorch", TORCH_VERSION},
           {"threads", thread_count()},  {"memory_gib", memory / (1 << 30)},
           {"instruction_sets", sets},   {"kernels", kernels::name_of(kernels::instruction_set())},
@@ -63,7 +63,7 @@ Json describe_model(const ModelOption& model) {
     const int64_t zero = tensor.numel() - at::count_nonzero(countable).item<int64_t>();
     Json layer = {{"name", name},
                   {"shape", tensor.sizes().vec()},
-                  {"dtype", sparse::dtype_name(tensor.scalar_type())},
+                  {"dtype", tensor::dtype_name(tensor.scalar_type())},
                   {"zeros", zero},
                   {"non_finite", checkpoint::count_non_finite(tensor)}};
     const bool groups = tensor.dim() == 2 && tensor.size(1) % 4 == 0;

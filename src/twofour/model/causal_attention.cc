@@ -9,12 +9,12 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "twofour/base/parallel.h"
-#include "twofour/sparse/choice.h"
+#include "twofour/tensor/choice.h"
 
 namespace twofour::model {
 namespace {
 
-using sparse::Implementation;
+using tensor::Implementation;
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
@@ -70,7 +70,7 @@ void run_both_ways(const at::Tensor& queries, const at::Tensor& keys, const at::
   backward_flash(attended.out, queries, keys, values, attended);
 }
 
-std::vector<sparse::Candidate> candidates_of(const at::Tensor& queries, const at::Tensor& keys,
+std::vector<tensor::Candidate> candidates_of(const at::Tensor& queries, const at::Tensor& keys,
                                              const at::Tensor& values) {
   const int64_t tokens = std::min(queries.size(2), kTimedTokens);
   const int64_t heads = std::min<int64_t>(queries.size(1), std::max(thread_count(), 4));
@@ -87,10 +87,10 @@ bool is_faster_in_float32(const at::Tensor& queries, const at::Tensor& keys,
   const int64_t heads = queries.size(0) * queries.size(1), tokens = queries.size(2);
   if (!queries.is_cpu() || queries.scalar_type() == at::kFloat) return false;
   if (heads * tokens * tokens * queries.size(3) < kLeastWork) return false;
-  const sparse::ProductShape shape = {sparse::Product::kAttention, tokens, queries.size(3), heads,
+  const tensor::ProductShape shape = {tensor::Product::kAttention, tokens, queries.size(3), heads,
                                       queries.scalar_type()};
   const auto candidates = [&] { return candidates_of(queries, keys, values); };
-  return sparse::choose(shape, candidates) == Implementation::kFloat32;
+  return tensor::choose(shape, candidates) == Implementation::kFloat32;
 }
 
 }  // namespace

@@ -5,9 +5,9 @@
 #include <ATen/ops/randn.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "twofour/sparse/choice.h"
-#include "twofour/sparse/machine_key.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/choice.h"
+#include "twofour/tensor/machine_key.h"
+#include "twofour/tensor/tensor_testing.h"
 
 namespace twofour::model {
 namespace {
@@ -36,20 +36,20 @@ Tensors attend_and_back(const at::Tensor& qkv, const at::Tensor& gradient) {
 
 TEST(CausalAttention, in_float32_is_that_of_float32_rounded) {
   for (const at::ScalarType dtype : {at::kBFloat16, at::kHalf}) {
-    const sparse::ProductShape shape{sparse::Product::kAttention, kTokens, kWidth, kBatch * kHeads,
+    const tensor::ProductShape shape{tensor::Product::kAttention, kTokens, kWidth, kBatch * kHeads,
                                      dtype};
     const at::Tensor qkv = at::randn({kBatch * kTokens, 3 * kHeads * kWidth}).to(dtype);
     const at::Tensor gradient = at::randn({kBatch, kHeads, kTokens, kWidth}).to(dtype);
     const Tensors in_dtype = attend_and_back(qkv, gradient);
-    sparse::use_choices(
-        {{sparse::machine_key(), {{sparse::describe(shape), {{"run", "float32"}}}}}});
+    tensor::use_choices(
+        {{tensor::machine_key(), {{tensor::describe(shape), {{"run", "float32"}}}}}});
     const Tensors converted = attend_and_back(qkv, gradient);
     const Tensors exact = attend_and_back(qkv.to(at::kFloat), gradient.to(at::kFloat));
     EXPECT_TRUE(converted[0].equal(exact[0].to(dtype)));
     for (size_t i = 0; i < 2; ++i) {
       EXPECT_EQ(converted[i].scalar_type(), dtype);
-      EXPECT_LT(sparse::relative_difference(converted[i], exact[i]), 0.01);
-      EXPECT_LT(sparse::relative_difference(in_dtype[i], exact[i]), 0.03);
+      EXPECT_LT(tensor::relative_difference(converted[i], exact[i]), 0.01);
+      EXPECT_LT(tensor::relative_difference(in_dtype[i], exact[i]), 0.03);
     }
   }
 }

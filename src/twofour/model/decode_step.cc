@@ -12,7 +12,7 @@
 #include "twofour/kernels/few_dense.h"
 #include "twofour/kernels/gelu.h"
 #include "twofour/kernels/token_rows.h"
-#include "twofour/sparse/kernel_types.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::model {
 
@@ -300,8 +300,8 @@ std::span<const float> TypedRunner<T>::logits(int64_t rows) {
 
 DecodeStep::DecodeStep(DecodePlan plan) {
   assert(plan.is_runnable());
-  runner_ = sparse::with_type(plan.tokens.scalar_type(), [&](auto* type) {
-    using T = sparse::Pointee<decltype(type)>;
+  runner_ = tensor::with_type(plan.tokens.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     return std::unique_ptr<Runner>(std::make_unique<TypedRunner<T>>(std::move(plan)));
   });
 }

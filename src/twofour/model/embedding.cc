@@ -5,7 +5,7 @@
 #include <ATen/ops/sum.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "twofour/sparse/accumulate.h"
+#include "twofour/tensor/accumulate.h"
 
 namespace twofour::model {
 namespace {
@@ -36,9 +36,9 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &tokens = saved[0], &positions = saved[1], &ids = saved[2];
     const at::Tensor dx = gradients[0].to(at::kFloat).contiguous();
-    sparse::gradient_of(tokens).index_add_(0, ids.view({-1}), dx);
+    tensor::gradient_of(tokens).index_add_(0, ids.view({-1}), dx);
     if (positions.defined()) {
-      sparse::gradient_of(positions)
+      tensor::gradient_of(positions)
           .narrow(0, context->saved_data["first_position"].toInt(), ids.size(1))
           .add_(dx.view({ids.size(0), ids.size(1), dx.size(1)}).sum(0));
     }

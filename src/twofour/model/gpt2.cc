@@ -9,7 +9,7 @@
 #include "twofour/model/embedding.h"
 #include "twofour/model/initialise.h"
 #include "twofour/model/recompute.h"
-#include "twofour/sparse/gelu.h"
+#include "twofour/tensor/gelu.h"
 
 namespace twofour::model {
 namespace {
@@ -32,7 +32,7 @@ at::Tensor self_attention(const Gpt2Block& block, const at::Tensor& x, const Pla
 }
 
 at::Tensor feed_forward(const Gpt2Block& block, const at::Tensor& x) {
-  return sparse::linear(sparse::gelu(sparse::linear(x, block.mlp_c_fc)), block.mlp_c_proj);
+  return sparse::linear(tensor::gelu(sparse::linear(x, block.mlp_c_fc)), block.mlp_c_proj);
 }
 
 at::Tensor run_block(const Gpt2Block& block, const at::Tensor& x, double epsilon,

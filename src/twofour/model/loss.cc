@@ -10,9 +10,9 @@
 
 #include "twofour/base/error.h"
 #include "twofour/kernels/cross_entropy.h"
-#include "twofour/sparse/accumulate.h"
-#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/linear24.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::model {
 namespace {
@@ -42,8 +42,8 @@ void check_targets(std::span<const int64_t> targets, const at::Tensor& hidden, i
 // Calls fn(logits pointer as the kernels take it).
 template <class Fn>
 void with_typed_logits(const at::Tensor& logits, Fn&& fn) {
-  sparse::with_type(logits.scalar_type(), [&](auto* type) {
-    fn(static_cast<sparse::Pointee<decltype(type)>*>(logits.mutable_data_ptr()));
+  tensor::with_type(logits.scalar_type(), [&](auto* type) {
+    fn(static_cast<tensor::Pointee<decltype(type)>*>(logits.mutable_data_ptr()));
   });
 }
 
@@ -76,7 +76,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
                  dhidden.narrow(0, first, logits.size(0))
                      .copy_(sparse::input_gradient_product(logits, output.used().detach()));
                  sparse::add_weight_gradient_product(
-                     logits, hidden.narrow(0, first, logits.size(0)), sparse::gradient_of(weight));
+                     logits, hidden.narrow(0, first, logits.size(0)), tensor::gradient_of(weight));
                });
     context->save_for_backward({dhidden});
     return at::scalar_tensor(total / static_cast<double>(hidden.size(0)), at::kDouble);

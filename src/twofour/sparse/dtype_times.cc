@@ -7,6 +7,8 @@
 namespace twofour::sparse {
 namespace {
 
+using tensor::Product;
+
 constexpr int64_t kTokens = 512, kIn = 768, kOut = 3072;
 constexpr double kClearly = 0.9;
 
@@ -56,9 +58,10 @@ class Layer {
     for (const Product product : products) {
       const bool reads_24 = product == Product::kForward || product == Product::kInputGradient ||
                             product == Product::kDenseInputGradient;
-      const auto choice = choice_made({product, kTokens, kIn, kOut, dtype_, reads_24});
+      const auto choice = tensor::choice_made({product, kTokens, kIn, kOut, dtype_, reads_24});
       if (!choice) return {};
-      const double ms = is_dense(choice->implementation) ? choice->dense_ms : choice->sparse_ms;
+      const double ms =
+          tensor::is_dense(choice->implementation) ? choice->dense_ms : choice->sparse_ms;
       if (ms <= 0) return {};
       sum += ms;
     }
@@ -73,7 +76,7 @@ class Layer {
 
 std::vector<DtypeTime> dtype_times(const std::vector<at::ScalarType>& dtypes,
                                    const std::optional<SparseUse>& use) {
-  if (!measures_choices()) return {};
+  if (!tensor::measures_choices()) return {};
   const at::NoGradGuard no_gradients;
   std::vector<DtypeTime> times;
   for (const at::ScalarType dtype : dtypes) {

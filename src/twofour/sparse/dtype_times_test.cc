@@ -4,17 +4,20 @@
 
 #include <gtest/gtest.h>
 
-#include "twofour/sparse/machine_key.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/machine_key.h"
+#include "twofour/tensor/tensor_testing.h"
 
 namespace twofour::sparse {
 namespace {
 
+using tensor::Product;
+
 // Says what a product of the layer takes, as a checkpoint would.
 void take(Product product, at::ScalarType dtype, double ms, bool in_training = false) {
-  const ProductShape shape{product, 512, 768, 3072, dtype, in_training};
-  use_choices({{machine_key(),
-                {{describe(shape), {{"run", "dense"}, {"dense_ms", ms}, {"sparse_ms", 2 * ms}}}}}});
+  const tensor::ProductShape shape{product, 512, 768, 3072, dtype, in_training};
+  tensor::use_choices(
+      {{tensor::machine_key(),
+        {{tensor::describe(shape), {{"run", "dense"}, {"dense_ms", ms}, {"sparse_ms", 2 * ms}}}}}});
 }
 
 class DtypeTimesTest : public ::testing::Test {

@@ -3,17 +3,17 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 
-#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/mvue.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::sparse {
 
 Float8Tensor to_float8(const at::Tensor& x, kernels::Float8 format) {
   const at::Tensor in = x.contiguous();
   Float8Tensor rounded{at::empty_like(in)};
-  with_type(in.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(in.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     const auto* values = static_cast<const T*>(in.const_data_ptr());
     const float scale =
         kernels::float8_scale(kernels::largest_magnitude(values, in.numel()), format);

@@ -11,12 +11,12 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/mvue.h"
 #include "twofour/sparse/pattern.h"
 #include "twofour/sparse/soft_threshold.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/tensor_testing.h"
 
 namespace twofour::sparse {
 namespace {
@@ -59,31 +59,31 @@ at::Tensor rounded(const at::Tensor& x, Float8 format) {
 
 TEST(Float8Linear, equals_the_golden_values_on_dense_and_2_4_kernels) {
   SKIP_WITHOUT_SHARED();
-  const Golden golden("s_ste_linear_fp8");
+  const tensor::Golden golden("s_ste_linear_fp8");
   for (const bool on_24_kernels : {false, true}) {
     Linear layer;
     layer.weight = layer.forward_weight = golden["weight_sparse"];
     layer.float8 = c10::make_intrusive<Float8Weight>();
     if (on_24_kernels) layer.weight24 = c10::make_intrusive<Weight24>(Along::kRows);
     const Products is = products_of(layer, golden["x"], golden["dz"]);
-    EXPECT_LT(largest_difference(is.z, golden["z_without_bias"]), 1e-4);
-    EXPECT_LT(largest_difference(is.dx, golden["dx"]), 1e-4);
-    EXPECT_LT(largest_difference(is.dw, golden["dw_exact"]), 1e-4);
+    EXPECT_LT(tensor::largest_difference(is.z, golden["z_without_bias"]), 1e-4);
+    EXPECT_LT(tensor::largest_difference(is.dx, golden["dx"]), 1e-4);
+    EXPECT_LT(tensor::largest_difference(is.dw, golden["dw_exact"]), 1e-4);
   }
 }
 
 // The golden values of the native layer bound what FP8 may change: 2^-4 or 2^-3 an operand.
 TEST(Float8Linear, is_near_the_native_golden_values_and_keeps_the_bias_exact) {
   SKIP_WITHOUT_SHARED();
-  const Golden golden("s_ste_linear");
+  const tensor::Golden golden("s_ste_linear");
   Linear layer = soft_layer(golden["weight"], at::kFloat, true);
   layer.bias = golden["bias"];
   const Products is = products_of(layer, golden["x"], golden["dz"]);
-  EXPECT_LT(relative_difference(is.z, golden["z"]), 0.05);
-  EXPECT_LT(relative_difference(is.dx, golden["dx"]), 0.1);
-  EXPECT_LT(relative_difference(is.dw, golden["dw_exact"]), 0.1);
-  EXPECT_GT(relative_difference(is.z, golden["z"]), 1e-3) << "nothing was rounded";
-  EXPECT_LT(largest_difference(is.db, golden["db"]), 1e-5);
+  EXPECT_LT(tensor::relative_difference(is.z, golden["z"]), 0.05);
+  EXPECT_LT(tensor::relative_difference(is.dx, golden["dx"]), 0.1);
+  EXPECT_LT(tensor::relative_difference(is.dw, golden["dw_exact"]), 0.1);
+  EXPECT_GT(tensor::relative_difference(is.z, golden["z"]), 1e-3) << "nothing was rounded";
+  EXPECT_LT(tensor::largest_difference(is.db, golden["db"]), 1e-5);
 }
 
 TEST(Float8Linear, forward_operands_are_e4m3_and_backward_operands_e5m2_in_every_dtype) {
@@ -99,9 +99,9 @@ TEST(Float8Linear, forward_operands_are_e4m3_and_backward_operands_e5m2_in_every
         const at::Tensor dx = rounded(dz, Float8::kE5M2).mm(rounded(w, Float8::kE5M2));
         const at::Tensor dw = rounded(dz, Float8::kE5M2).t().mm(rounded(x, Float8::kE5M2));
         const double tolerance = dtype == at::kFloat ? 1e-5 : 0.01;
-        EXPECT_LT(relative_difference(is.z, z), tolerance) << tokens;
-        EXPECT_LT(relative_difference(is.dx, dx), tolerance) << tokens;
-        EXPECT_LT(relative_difference(is.dw, dw), tolerance) << tokens;
+        EXPECT_LT(tensor::relative_difference(is.z, z), tolerance) << tokens;
+        EXPECT_LT(tensor::relative_difference(is.dx, dx), tolerance) << tokens;
+        EXPECT_LT(tensor::relative_difference(is.dw, dw), tolerance) << tokens;
         EXPECT_EQ(is.z.scalar_type(), dtype);
         EXPECT_EQ(is.dx.scalar_type(), dtype);
         EXPECT_EQ(is.dw.scalar_type(), at::kFloat);
@@ -147,7 +147,7 @@ TEST(Float8Linear, estimated_gradients_are_rounded_after_mvue_and_stay_2_4_along
     add_weight_gradient_float8(dz, x, &stream, gradient);
     const at::Tensor expected =
         rounded(estimate, Float8::kE5M2).t().mm(rounded(x, Float8::kE5M2)).add(2.0);
-    EXPECT_LT(relative_difference(gradient, expected), dtype == at::kFloat ? 1e-5 : 0.01);
+    EXPECT_LT(tensor::relative_difference(gradient, expected), dtype == at::kFloat ? 1e-5 : 0.01);
   }
 }
 

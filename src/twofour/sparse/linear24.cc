@@ -9,16 +9,20 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "twofour/kernels/few24.h"
-#include "twofour/sparse/accumulate.h"
-#include "twofour/sparse/choice.h"
-#include "twofour/sparse/dense_product.h"
 #include "twofour/sparse/mvue.h"
-#include "twofour/sparse/onednn.h"
 #include "twofour/sparse/product24.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/choice.h"
+#include "twofour/tensor/dense_product.h"
+#include "twofour/tensor/onednn.h"
 
 namespace twofour::sparse {
 namespace {
 
+using tensor::Candidate;
+using tensor::Implementation;
+using tensor::Product;
+using tensor::ProductShape;
 using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
@@ -61,12 +65,12 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &used = saved[1], &weight = saved[2], &bias = saved[3];
     const at::Tensor dz = gradients[0].contiguous();
-    if (bias.defined()) add_to_gradient(bias, dz.sum(0, /*keepdim=*/false, at::kFloat));
+    if (bias.defined()) tensor::add_to_gradient(bias, dz.sum(0, /*keepdim=*/false, at::kFloat));
     const bool is_estimated = context->saved_data["mvue"].toBool();
     const RandomStream stream = saved_stream(context);
     const auto weight24 = saved_holder<Weight24>(context, "weight24");
     const auto float8 = saved_holder<Float8Weight>(context, "float8");
-    at::Tensor& gradient = gradient_of(weight);
+    at::Tensor& gradient = tensor::gradient_of(weight);
     if (float8) {
       add_weight_gradient_float8(dz, x, is_estimated ? &stream : nullptr, gradient);
     } else if (is_estimated) {
@@ -142,8 +146,8 @@ bool packed_pays(const Linear& layer) {
     return {{Implementation::kDense, [&] { multiply_few_dense(weight, x, layer.bias); }},
             {Implementation::kFew, [&] { multiply_few(packed, x, layer.bias); }}};
   };
-  return !is_dense(
-      choose(shape_of(Product::kForward, 1, weight, weight.scalar_type()), candidates));
+  return !tensor::is_dense(
+      tensor::choose(shape_of(Product::kForward, 1, weight, weight.scalar_type()), candidates));
 }
 
 void keep_packed(Linear& layer) {
@@ -154,12 +158,12 @@ void keep_packed(Linear& layer) {
 
 at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            Weight24* weight24) {
-  if (!weight24 || !x.is_cpu()) return fastest_dense_product(x, weight, bias);
+  if (!weight24 || !x.is_cpu()) return tensor::fastest_dense_product(x, weight, bias);
   const int64_t tokens = x.size(0);
   const auto run = [&](Implementation implementation) {
     switch (implementation) {
       case Implementation::kOneDnn:
-        return onednn_linear(x, weight24->ordered(weight, tokens), bias);
+        return tensor::onednn_linear(x, weight24->ordered(weight, tokens), bias);
       case Implementation::kPanel:
         return multiply_transposed(weight24->panel(weight), x, bias);
       case Implementation::kFew:
@@ -170,14 +174,14 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
         }
         return multiply_few(weight24->packed(weight), x, bias);
       default:
-        return dense_product(implementation, x, weight, bias);
+        return tensor::dense_product(implementation, x, weight, bias);
     }
   };
-  std::vector<Implementation> can = dense_implementations(x.scalar_type());
+  std::vector<Implementation> can = tensor::dense_implementations(x.scalar_type());
   if (tokens <= kernels::kFewTokens) can.push_back(Implementation::kFew);
   can.push_back(Implementation::kPanel);
   const auto shape = shape_of(Product::kForward, tokens, weight, *weight24);
-  return run(choose(shape, [&] { return candidates_of(can, run, *weight24, weight); }));
+  return run(tensor::choose(shape, [&] { return candidates_of(can, run, *weight24, weight); }));
 }
 
 Product input_gradient_choice(const at::Tensor& weight, const Weight24& weight24) {
@@ -186,27 +190,27 @@ Product input_gradient_choice(const at::Tensor& weight, const Weight24& weight24
 
 at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight,
                                   Weight24* weight24) {
-  if (!weight24 || !dz.is_cpu()) return fastest_dense_input_gradient(dz, weight);
+  if (!weight24 || !dz.is_cpu()) return tensor::fastest_dense_input_gradient(dz, weight);
   const int64_t tokens = dz.size(0);
   const auto run = [&](Implementation implementation) {
     switch (implementation) {
       case Implementation::kOneDnn:
-        return onednn_linear(dz, weight24->ordered_transposed(weight, tokens), {});
+        return tensor::onednn_linear(dz, weight24->ordered_transposed(weight, tokens), {});
       case Implementation::kPanel:
         return multiply_transposed(weight24->transposed_panel(weight), dz, {});
       default:
-        return dense_input_gradient(implementation, dz, weight);
+        return tensor::dense_input_gradient(implementation, dz, weight);
     }
   };
   const Product product = input_gradient_choice(weight, *weight24);
-  std::vector<Implementation> can = dense_implementations(dz.scalar_type());
+  std::vector<Implementation> can = tensor::dense_implementations(dz.scalar_type());
   if (product == Product::kInputGradient) can.push_back(Implementation::kPanel);
   const auto shape = shape_of(product, tokens, weight, *weight24);
-  return run(choose(shape, [&] { return candidates_of(can, run, *weight24, weight); }));
+  return run(tensor::choose(shape, [&] { return candidates_of(can, run, *weight24, weight); }));
 }
 
 void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::Tensor& gradient) {
-  add_fastest_dense_weight_gradient(dz, x, gradient);
+  tensor::add_fastest_dense_weight_gradient(dz, x, gradient);
 }
 
 void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
@@ -220,9 +224,9 @@ void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
     }
     const at::Tensor estimate = mvue24(dz, stream);
     if (implementation == Implementation::kFew) {
-      accumulate_outer(estimate, x, sum);
+      tensor::accumulate_outer(estimate, x, sum);
     } else {
-      add_dense_weight_gradient(implementation, estimate, x, sum);
+      tensor::add_dense_weight_gradient(implementation, estimate, x, sum);
     }
   };
   if (!dz.is_cpu()) return run(Implementation::kDense, gradient);
@@ -233,13 +237,13 @@ void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
     const auto add = [&](Implementation each) {
       all.push_back({each, [&, each] { run(each, scratch); }});
     };
-    for (const Implementation each : dense_implementations(x.scalar_type())) add(each);
+    for (const Implementation each : tensor::dense_implementations(x.scalar_type())) add(each);
     if (x.size(0) <= kernels::kFewTokens) add(Implementation::kFew);
     add(Implementation::kPanel);
     return all;
   };
   const auto shape = shape_of(Product::kWeightGradient, x.size(0), gradient, dz.scalar_type());
-  run(choose(shape, candidates), gradient);
+  run(tensor::choose(shape, candidates), gradient);
 }
 
 }  // namespace twofour::sparse

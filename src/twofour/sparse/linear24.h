@@ -7,10 +7,10 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/base/random.h"
-#include "twofour/sparse/choice.h"
 #include "twofour/sparse/float8.h"
 #include "twofour/sparse/product24.h"
 #include "twofour/sparse/weight24.h"
+#include "twofour/tensor/choice.h"
 
 namespace twofour::sparse {
 
@@ -58,7 +58,7 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
                            Weight24* weight24 = nullptr);
 /// The input gradient is asked for as input_gradient_choice(): a W̃ that no 2:4 kernel takes on that
 /// side has dense candidates only.
-Product input_gradient_choice(const at::Tensor& weight, const Weight24& weight24);
+tensor::Product input_gradient_choice(const at::Tensor& weight, const Weight24& weight24);
 at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight,
                                   Weight24* weight24 = nullptr);
 void add_weight_gradient_product(const at::Tensor& dz, const at::Tensor& x, at::Tensor& gradient);

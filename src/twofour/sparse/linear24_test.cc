@@ -4,18 +4,16 @@
 
 #include <gtest/gtest.h>
 
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "twofour/sparse/accumulate.h"
-#include "twofour/sparse/gelu.h"
 #include "twofour/sparse/mvue.h"
 #include "twofour/sparse/pattern.h"
 #include "twofour/sparse/soft_threshold.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/tensor_testing.h"
 
 namespace twofour::sparse {
 namespace {
@@ -29,7 +27,7 @@ Linear random_layer(int64_t out, int64_t in) {
 
 TEST(Linear24, s_ste_products_equal_the_golden_values) {
   SKIP_WITHOUT_SHARED();
-  const Golden golden("s_ste_linear");
+  const tensor::Golden golden("s_ste_linear");
   Linear layer;
   layer.weight = golden["weight"].requires_grad_();
   layer.bias = golden["bias"].requires_grad_();
@@ -42,22 +40,22 @@ TEST(Linear24, s_ste_products_equal_the_golden_values) {
   const at::Tensor x = golden["x"].requires_grad_();
   const at::Tensor z = linear(x, layer);
   torch::autograd::backward({z}, {golden["dz"]});
-  EXPECT_LT(largest_difference(z.detach(), golden["z"]), 1e-5);
-  EXPECT_LT(largest_difference(x.grad(), golden["dx"]), 1e-5);
-  EXPECT_LT(largest_difference(layer.weight.grad(), golden["dw_exact"]), 1e-5);
-  EXPECT_LT(largest_difference(layer.bias.grad(), golden["db"]), 1e-5);
+  EXPECT_LT(tensor::largest_difference(z.detach(), golden["z"]), 1e-5);
+  EXPECT_LT(tensor::largest_difference(x.grad(), golden["dx"]), 1e-5);
+  EXPECT_LT(tensor::largest_difference(layer.weight.grad(), golden["dw_exact"]), 1e-5);
+  EXPECT_LT(tensor::largest_difference(layer.bias.grad(), golden["db"]), 1e-5);
 }
 
 TEST(Linear24, gradients_accumulate_in_one_buffer) {
   Linear layer = random_layer(12, 8);
   const at::Tensor x = at::randn({16, 8}), dz = at::randn({16, 12});
-  gradient_of(layer.weight);
+  tensor::gradient_of(layer.weight);
   const void* buffer = layer.weight.grad().const_data_ptr();
   for (int pass = 1; pass <= 3; ++pass) {
     torch::autograd::backward({linear(x, layer)}, {dz});
     EXPECT_EQ(layer.weight.grad().const_data_ptr(), buffer);
-    EXPECT_LT(largest_difference(layer.weight.grad(), dz.t().mm(x).mul(pass)), 1e-4);
-    EXPECT_LT(largest_difference(layer.bias.grad(), dz.sum(0).mul(pass)), 1e-4);
+    EXPECT_LT(tensor::largest_difference(layer.weight.grad(), dz.t().mm(x).mul(pass)), 1e-4);
+    EXPECT_LT(tensor::largest_difference(layer.bias.grad(), dz.sum(0).mul(pass)), 1e-4);
   }
 }
 
@@ -72,7 +70,7 @@ TEST(Linear24, bfloat16_products_add_to_float32_gradients) {
   torch::autograd::backward({z}, {dz});
   EXPECT_EQ(layer.weight.grad().scalar_type(), at::kFloat);
   const at::Tensor exact = dz.to(at::kFloat).t().mm(x.detach().to(at::kFloat));
-  EXPECT_LT(largest_difference(layer.weight.grad(), exact), 0.1);
+  EXPECT_LT(tensor::largest_difference(layer.weight.grad(), exact), 0.1);
   EXPECT_EQ(x.grad().scalar_type(), at::kBFloat16);
 }
 
@@ -110,7 +108,8 @@ TEST(Linear24, sparse_kernels_give_the_products_of_the_dense_ones) {
       const double tolerance = dtype == at::kFloat ? 1e-4 : 0.15;
       for (size_t i = 0; i < dense.size(); ++i) {
         EXPECT_EQ(sparse[i].scalar_type(), dense[i].scalar_type());
-        EXPECT_LT(largest_difference(sparse[i].to(at::kFloat), dense[i].to(at::kFloat)), tolerance)
+        EXPECT_LT(tensor::largest_difference(sparse[i].to(at::kFloat), dense[i].to(at::kFloat)),
+                  tolerance)
             << c10::toString(dtype) << " " << tokens << " tokens, product " << i;
       }
     }
@@ -123,7 +122,7 @@ TEST(Linear24, of_any_number_of_outputs_has_an_input_gradient) {
   layer.weight24 = c10::make_intrusive<Weight24>(Along::kRows);
   const at::Tensor x = at::randn({9, 8}).requires_grad_(), dz = at::randn({9, 5});
   torch::autograd::backward({linear(x, layer)}, {dz});
-  EXPECT_LT(largest_difference(x.grad(), dz.mm(layer.forward_weight)), 1e-5);
+  EXPECT_LT(tensor::largest_difference(x.grad(), dz.mm(layer.forward_weight)), 1e-5);
 }
 
 TEST(Weight24, follows_the_weight_when_told) {
@@ -131,7 +130,8 @@ TEST(Weight24, follows_the_weight_when_told) {
   const at::Tensor x = at::randn({70, 12});
   Weight24 weight24(Along::kRows);
   const auto error = [&] {
-    return largest_difference(multiply_transposed(weight24.panel(weight), x, {}), x.mm(weight.t()));
+    return tensor::largest_difference(multiply_transposed(weight24.panel(weight), x, {}),
+                                      x.mm(weight.t()));
   };
   EXPECT_LT(error(), 1e-5);
   weight.mul_(2);
@@ -151,7 +151,7 @@ TEST(Linear24, mvue_gradient_is_unbiased_and_differs_by_step_and_micro_batch) {
   const auto gradient = [&](uint32_t step, uint32_t micro_batch) {
     layer.stream.step = step;
     layer.stream.micro_batch = micro_batch;
-    gradient_of(layer.weight).zero_();
+    tensor::gradient_of(layer.weight).zero_();
     torch::autograd::backward({linear(x, layer)}, {dz});
     return layer.weight.grad().clone();
   };
@@ -170,20 +170,6 @@ TEST(Linear24, mvue_gradient_is_unbiased_and_differs_by_step_and_micro_batch) {
   // 64 entries, five standard errors: a failure by chance once in about 30 000 runs.
   const at::Tensor deviation = mean.sub(dz.t().mm(x)).abs().div(error);
   EXPECT_LT(deviation.max().item<double>(), 5.0);
-}
-
-TEST(Gelu, has_the_values_and_gradients_of_atens) {
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    const at::Tensor z = at::randn({40, 70}).mul(3).to(dtype).t().requires_grad_();
-    const at::Tensor other = z.detach().clone().requires_grad_(),
-                     dy = at::randn({70, 40}).to(dtype);
-    const at::Tensor y = sparse::gelu(z), expected = at::gelu(other, "tanh");
-    torch::autograd::backward({y}, {dy});
-    torch::autograd::backward({expected}, {dy});
-    const double tolerance = dtype == at::kFloat ? 1e-5 : 0.05;
-    EXPECT_LT(largest_difference(y.detach(), expected.detach()), tolerance);
-    EXPECT_LT(largest_difference(z.grad(), other.grad()), tolerance);
-  }
 }
 
 TEST(Mvue24, refuses_other_types) {

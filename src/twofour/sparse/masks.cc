@@ -6,7 +6,7 @@
 #include "twofour/base/error.h"
 #include "twofour/kernels/forward_weight.h"
 #include "twofour/kernels/mask.h"
-#include "twofour/sparse/kernel_types.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::sparse {
 
@@ -40,8 +40,8 @@ int64_t search_mask(const at::Tensor& weight, MaskSearch search, at::Tensor& mas
 }
 
 WeightCounts magnitude24(const at::Tensor& weight, at::Tensor& out, at::Tensor& mask) {
-  return with_type(out.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  return tensor::with_type(out.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     return kernels::magnitude24(weight.const_data_ptr<float>(), weight.numel(),
                                 static_cast<T*>(out.mutable_data_ptr()),
                                 mask.mutable_data_ptr<uint8_t>());
@@ -49,8 +49,8 @@ WeightCounts magnitude24(const at::Tensor& weight, at::Tensor& out, at::Tensor& 
 }
 
 int64_t masked_weight(const at::Tensor& weight, const at::Tensor& mask, at::Tensor& out) {
-  return with_type(out.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  return tensor::with_type(out.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     return kernels::masked_weight(weight.const_data_ptr<float>(), weight.numel(),
                                   mask.const_data_ptr<uint8_t>(),
                                   static_cast<T*>(out.mutable_data_ptr()));

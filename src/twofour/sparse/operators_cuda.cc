@@ -11,8 +11,8 @@
 
 #include "twofour/kernels/cuda.h"
 #include "twofour/kernels/fp8.h"
-#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators_shapes.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::sparse::operators::on_cuda {
 namespace {
@@ -38,8 +38,8 @@ at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group)
   const OnDevice device(weight);
   at::Tensor mask = shapes::magnitude_mask(weight, kept, group);
   const Rows in(weight);
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::magnitude_mask<T>(in.data<T>(), in.rows, in.columns, in.stride,
                                      static_cast<int>(kept), static_cast<int>(group),
                                      mutable_bytes_of(mask), device.stream);
@@ -51,8 +51,8 @@ at::Tensor transposable_mask24(const at::Tensor& weight) {
   const OnDevice device(weight);
   at::Tensor mask = shapes::transposable_mask24(weight);
   const Rows in(weight);
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::transposable_mask24<T>(in.data<T>(), in.rows, in.columns, in.stride,
                                           mutable_bytes_of(mask), device.stream);
   });
@@ -64,8 +64,8 @@ at::Tensor apply_mask(const at::Tensor& weight, const at::Tensor& mask) {
   at::Tensor out = shapes::apply_mask(weight, mask);
   const Rows in(weight);
   const at::Tensor kept = mask.contiguous();
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::apply_mask<T>(in.data<T>(), in.rows, in.columns, in.stride, bytes_of(kept),
                                  static_cast<T*>(out.mutable_data_ptr()), device.stream);
   });
@@ -104,8 +104,8 @@ std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, do
   const Rows in(weight.to(at::kFloat));
   const at::Tensor bits = at::zeros({(out.numel() + 7) / 8}, out.options().dtype(at::kByte));
   const at::Tensor counts = at::zeros({2}, out.options().dtype(at::kLong));
-  with_type(out.scalar_type(), [&, &values = out](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(out.scalar_type(), [&, &values = out](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::soft_threshold24<T>(
         in.data<float>(), in.rows, in.columns, in.stride, static_cast<float>(scale),
         static_cast<T*>(values.mutable_data_ptr()), bits.mutable_data_ptr<uint8_t>(),
@@ -132,8 +132,8 @@ at::Tensor round_to_float8(const at::Tensor& x, std::string_view format, double 
   const OnDevice device(x);
   at::Tensor out = shapes::round_to_float8(x, format, scale);
   const at::Tensor in = x.contiguous();
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::round_to_float8<T>(static_cast<const T*>(in.const_data_ptr()), in.numel(),
                                       float8_named(format), static_cast<float>(scale),
                                       static_cast<T*>(out.mutable_data_ptr()), device.stream);
@@ -147,8 +147,8 @@ double float8_scale(const at::Tensor& x, std::string_view format) {
   const OnDevice device(x);
   const at::Tensor in = x.contiguous();
   const at::Tensor amax = at::zeros({1}, x.options().dtype(at::kFloat));
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::largest_magnitude<T>(static_cast<const T*>(in.const_data_ptr()), in.numel(),
                                         amax.mutable_data_ptr<float>(), device.stream);
   });
@@ -163,13 +163,14 @@ std::tuple<at::Tensor, at::Tensor> pack24(const at::Tensor& weight,
   const at::Tensor kept = mask ? mask->contiguous() : at::Tensor();
   const int64_t none = in.rows * in.columns;
   const at::Tensor violation = at::full({1}, none, weight.options().dtype(at::kLong));
-  with_type(weight.scalar_type(), [&, &values = values, &positions = positions](auto* type) {
-    using T = Pointee<decltype(type)>;
-    kernels::cuda::pack24<T>(
-        in.data<T>(), in.rows, in.columns, in.stride, mask ? bytes_of(kept) : nullptr,
-        static_cast<T*>(values.mutable_data_ptr()), positions.mutable_data_ptr<uint8_t>(),
-        violation.mutable_data_ptr<int64_t>(), device.stream);
-  });
+  tensor::with_type(
+      weight.scalar_type(), [&, &values = values, &positions = positions](auto* type) {
+        using T = tensor::Pointee<decltype(type)>;
+        kernels::cuda::pack24<T>(
+            in.data<T>(), in.rows, in.columns, in.stride, mask ? bytes_of(kept) : nullptr,
+            static_cast<T*>(values.mutable_data_ptr()), positions.mutable_data_ptr<uint8_t>(),
+            violation.mutable_data_ptr<int64_t>(), device.stream);
+      });
   const int64_t first = violation.item<int64_t>();
   if (first < none) {
     fail(
@@ -188,8 +189,8 @@ at::Tensor mvue24(const at::Tensor& gradient, int64_t seed, c10::SymInt step,
   at::Tensor out = shapes::mvue24(gradient, seed, step, micro_batch, tensor, exact);
   const RandomStream numbers = stream_of(seed, step, micro_batch, tensor);
   const Rows in(gradient);
-  with_type(gradient.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(gradient.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::mvue24<T>(in.data<T>(), in.rows, in.columns, in.stride, numbers,
                              static_cast<T*>(out.mutable_data_ptr()),
                              exact ? kernels::Mvue::kExact : kernels::Mvue::kApproximate,
@@ -202,8 +203,8 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions) {
   const OnDevice device(values);
   at::Tensor weight = shapes::unpack24(values, positions);
   const at::Tensor kept = values.contiguous(), places = positions.contiguous();
-  with_type(values.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(values.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::unpack24<T>(static_cast<const T*>(kept.const_data_ptr()), bytes_of(places),
                                weight.size(0), weight.size(1),
                                static_cast<T*>(weight.mutable_data_ptr()), weight.stride(0),

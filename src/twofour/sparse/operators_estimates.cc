@@ -5,9 +5,9 @@
 #include "twofour/kernels/mask.h"
 #include "twofour/kernels/mvue.h"
 #include "twofour/kernels/soft_threshold.h"
-#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators.h"
 #include "twofour/sparse/operators_shapes.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::sparse::operators {
 
@@ -15,8 +15,8 @@ std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, do
   auto [out, mask] = shapes::soft_threshold24(weight, scale);
   const Rows in(weight.to(at::kFloat));
   const at::Tensor bits = at::zeros({(out.numel() + 7) / 8}, at::kByte);
-  with_type(out.scalar_type(), [&, &values = out](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(out.scalar_type(), [&, &values = out](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::soft_threshold24<T>(
         in.data<float>(), in.rows, in.columns, in.stride, static_cast<float>(scale),
         static_cast<T*>(values.mutable_data_ptr()), bits.mutable_data_ptr<uint8_t>());
@@ -38,8 +38,8 @@ at::Tensor mvue24(const at::Tensor& gradient, int64_t seed, c10::SymInt step,
   at::Tensor out = shapes::mvue24(gradient, seed, step, micro_batch, tensor, exact);
   const RandomStream stream = stream_of(seed, step, micro_batch, tensor);
   const Rows in(gradient);
-  with_type(gradient.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(gradient.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::mvue24<T>(in.data<T>(), in.rows, in.columns, in.stride, stream,
                        static_cast<T*>(out.mutable_data_ptr()),
                        exact ? kernels::Mvue::kExact : kernels::Mvue::kApproximate);
@@ -50,8 +50,8 @@ at::Tensor mvue24(const at::Tensor& gradient, int64_t seed, c10::SymInt step,
 at::Tensor round_to_float8(const at::Tensor& x, std::string_view format, double scale) {
   at::Tensor out = shapes::round_to_float8(x, format, scale);
   const at::Tensor in = x.contiguous();
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::round_to_float8<T>(static_cast<const T*>(in.const_data_ptr()), in.numel(),
                                 float8_named(format), static_cast<float>(scale),
                                 static_cast<T*>(out.mutable_data_ptr()));
@@ -63,8 +63,8 @@ double float8_scale(const at::Tensor& x, std::string_view format) {
   check_floating("x", x);
   const kernels::Float8 kind = float8_named(format);
   const at::Tensor in = x.contiguous();
-  return with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  return tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     const auto* values = static_cast<const T*>(in.const_data_ptr());
     return kernels::float8_scale(kernels::largest_magnitude<T>(values, in.numel()), kind);
   });

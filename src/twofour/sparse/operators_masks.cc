@@ -1,8 +1,8 @@
 // Masks, on the CPU.
 #include "twofour/kernels/mask.h"
-#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators.h"
 #include "twofour/sparse/operators_shapes.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::sparse::operators {
 namespace {
@@ -21,8 +21,8 @@ uint8_t* mutable_bytes_of(const at::Tensor& mask) {
 at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group) {
   at::Tensor mask = shapes::magnitude_mask(weight, kept, group);
   const Rows in(weight);
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::magnitude_mask<T>(in.data<T>(), in.rows, in.columns, in.stride, static_cast<int>(kept),
                                static_cast<int>(group), mutable_bytes_of(mask));
   });
@@ -32,8 +32,8 @@ at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group)
 at::Tensor transposable_mask24(const at::Tensor& weight) {
   at::Tensor mask = shapes::transposable_mask24(weight);
   const Rows in(weight);
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::transposable_mask24<T>(in.data<T>(), in.rows, in.columns, in.stride,
                                     mutable_bytes_of(mask));
   });
@@ -44,8 +44,8 @@ at::Tensor apply_mask(const at::Tensor& weight, const at::Tensor& mask) {
   at::Tensor out = shapes::apply_mask(weight, mask);
   const Rows in(weight);
   const at::Tensor kept = mask.contiguous();
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::apply_mask<T>(in.data<T>(), in.rows, in.columns, in.stride, bytes_of(kept),
                            static_cast<T*>(out.mutable_data_ptr()));
   });

@@ -6,12 +6,12 @@
 
 #include "twofour/kernels/few24.h"
 #include "twofour/kernels/packed24.h"
-#include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/operators.h"
 #include "twofour/sparse/operators_shapes.h"
 #include "twofour/sparse/product24.h"
 #include "twofour/sparse/scratch_forms.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::sparse::operators {
 namespace {
@@ -85,22 +85,23 @@ std::tuple<at::Tensor, at::Tensor> pack24(const at::Tensor& weight,
                                           const std::optional<at::Tensor>& mask) {
   auto [values, positions] = shapes::pack24(weight, mask);
   const Rows in(weight);
-  with_type(weight.scalar_type(), [&, &values = values, &positions = positions](auto* type) {
-    using T = Pointee<decltype(type)>;
-    const at::Tensor kept = mask ? mask->contiguous() : at::Tensor();
-    kernels::pack24_into<T>(in.data<T>(), in.rows, in.columns, in.stride,
-                            mask ? static_cast<const uint8_t*>(kept.const_data_ptr()) : nullptr,
-                            static_cast<T*>(values.mutable_data_ptr()),
-                            positions.mutable_data_ptr<uint8_t>());
-  });
+  tensor::with_type(
+      weight.scalar_type(), [&, &values = values, &positions = positions](auto* type) {
+        using T = tensor::Pointee<decltype(type)>;
+        const at::Tensor kept = mask ? mask->contiguous() : at::Tensor();
+        kernels::pack24_into<T>(in.data<T>(), in.rows, in.columns, in.stride,
+                                mask ? static_cast<const uint8_t*>(kept.const_data_ptr()) : nullptr,
+                                static_cast<T*>(values.mutable_data_ptr()),
+                                positions.mutable_data_ptr<uint8_t>());
+      });
   return {values, positions};
 }
 
 at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions) {
   at::Tensor weight = shapes::unpack24(values, positions);
   const at::Tensor kept = values.contiguous(), places = positions.contiguous();
-  with_type(values.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(values.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::unpack24<T>(packed_view<T>(kept, places), static_cast<T*>(weight.mutable_data_ptr()),
                          weight.stride(0));
   });

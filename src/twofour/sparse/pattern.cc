@@ -4,7 +4,7 @@
 #include <atomic>
 
 #include "twofour/base/parallel.h"
-#include "twofour/sparse/kernel_types.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::sparse {
 namespace {
@@ -34,8 +34,8 @@ at::Tensor readable(const at::Tensor& weight) {
 template <class Fn>
 void with_groups(const at::Tensor& weight, Fn&& fn) {
   const at::Tensor dense = readable(weight);
-  with_type(dense.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(dense.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     fn(static_cast<const T*>(dense.const_data_ptr()), dense.numel() / 4);
   });
 }

@@ -13,7 +13,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "twofour/base/parallel.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/tensor_testing.h"
 
 namespace twofour::sparse {
 namespace {
@@ -28,7 +28,7 @@ at::Tensor normal24(int64_t rows, int64_t columns) {
 // The largest error against a dense product with `weight`.
 double error_of(const PreparedWeight& prepared, const at::Tensor& weight, int64_t tokens = 80) {
   const at::Tensor x = at::randn({tokens, weight.size(1)}, weight.options());
-  return relative_difference(prepared.multiply(x, {}), at::mm(x, weight.t()));
+  return tensor::relative_difference(prepared.multiply(x, {}), at::mm(x, weight.t()));
 }
 
 TEST(PreparedWeight, holds_the_values_that_the_weight_had) {

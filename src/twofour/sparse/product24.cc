@@ -8,7 +8,7 @@
 #include "twofour/kernels/few_dense.h"
 #include "twofour/kernels/packed24.h"
 #include "twofour/kernels/product24.h"
-#include "twofour/sparse/kernel_types.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::sparse {
 namespace {
@@ -37,8 +37,8 @@ kernels::Epilogue<T> epilogue_of(const at::Tensor& bias, const at::Tensor& y) {
 }  // namespace
 
 kernels::PanelKind panel_kind(at::ScalarType dtype) {
-  return with_type(dtype,
-                   [](auto* type) { return kernels::panel_kind<Pointee<decltype(type)>>(); });
+  return tensor::with_type(
+      dtype, [](auto* type) { return kernels::panel_kind<tensor::Pointee<decltype(type)>>(); });
 }
 
 kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns) {
@@ -48,8 +48,8 @@ kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns
 void fill_panel(const at::Tensor& weight, kernels::Panel24& panel) {
   check_size("the number of rows", weight.size(0), panel.rows());
   check_size("the number of columns", weight.size(1), panel.columns());
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::fill_panel(rows_of<T>(weight), weight.stride(0), panel);
   });
 }
@@ -57,8 +57,8 @@ void fill_panel(const at::Tensor& weight, kernels::Panel24& panel) {
 void fill_panel_transposed(const at::Tensor& weight, kernels::Panel24& panel) {
   check_size("the number of columns", weight.size(1), panel.rows());
   check_size("the number of rows", weight.size(0), panel.columns());
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::fill_panel_transposed(rows_of<T>(weight), weight.stride(0), panel);
   });
 }
@@ -67,8 +67,8 @@ void fill_panel_mvue(const at::Tensor& dz, const RandomStream& stream, kernels::
   check_size("the number of features", dz.size(1), panel.rows());
   check_size("the number of tokens", dz.size(0), panel.columns());
   const PartTimer timer(Part::kMvue);
-  with_type(dz.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(dz.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::fill_panel_mvue(rows_of<T>(dz), dz.stride(0), stream, panel);
   });
 }
@@ -80,8 +80,8 @@ void pack24(const at::Tensor& weight, Packed& packed) {
     packed.values = at::empty({rows, columns / 2}, weight.options());
     packed.positions = at::empty({rows, (columns + 7) / 8}, weight.options().dtype(at::kByte));
   }
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::pack24_into(rows_of<T>(weight), rows, columns, weight.stride(0), nullptr,
                          static_cast<T*>(packed.values.mutable_data_ptr()),
                          packed.positions.mutable_data_ptr<uint8_t>());
@@ -89,8 +89,8 @@ void pack24(const at::Tensor& weight, Packed& packed) {
 }
 
 void check24(const at::Tensor& weight) {
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::check24(rows_of<T>(weight), weight.size(0), weight.size(1), weight.stride(0));
   });
 }
@@ -98,8 +98,8 @@ void check24(const at::Tensor& weight) {
 at::Tensor unpack24(const Packed& packed) {
   const int64_t rows = packed.values.size(0), columns = 2 * packed.values.size(1);
   at::Tensor weight = at::empty({rows, columns}, packed.values.options());
-  with_type(weight.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(weight.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::unpack24<T>(
         {rows, columns, rows_of<T>(packed.values), packed.positions.const_data_ptr<uint8_t>()},
         static_cast<T*>(weight.mutable_data_ptr()), columns);
@@ -111,8 +111,8 @@ at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& 
                                const at::Tensor& bias) {
   check_size("x's width", x.size(1), panel.columns());
   at::Tensor y = at::empty({x.size(0), panel.rows()}, x.options());
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::multiply_transposed(panel, rows_of<T>(x), x.size(0), x.stride(0),
                                  static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
                                  epilogue_of<T>(bias, y));
@@ -124,8 +124,8 @@ at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Ten
   const int64_t rows = packed.values.size(0), columns = 2 * packed.values.size(1);
   check_size("x's width", x.size(1), columns);
   at::Tensor y = at::empty({x.size(0), rows}, x.options());
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     const kernels::Packed24View<T> view = {rows, columns, rows_of<T>(packed.values),
                                            packed.positions.const_data_ptr<uint8_t>()};
     kernels::multiply_few<T>(view, rows_of<T>(x), x.size(0), x.stride(0),
@@ -139,8 +139,8 @@ at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
                               const at::Tensor& bias) {
   check_size("x's width", x.size(1), weight.size(1));
   at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     const kernels::DenseView<T> view = {weight.size(0), weight.size(1), weight.stride(0),
                                         rows_of<T>(weight)};
     const kernels::FewProduct<T> product = {view, epilogue_of<T>(bias, y).bias,
@@ -153,8 +153,8 @@ at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
 at::Tensor multiply_few(const at::Tensor& weight, const at::Tensor& x, const at::Tensor& bias) {
   check_size("x's width", x.size(1), weight.size(1));
   at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::multiply_few_packing(rows_of<T>(weight), weight.size(0), weight.size(1),
                                   weight.stride(0), rows_of<T>(x), x.size(0), x.stride(0),
                                   static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
@@ -167,8 +167,8 @@ void multiply_add(const kernels::Panel24& panel, const at::Tensor& x, at::Tensor
   check_size("x's number of rows", x.size(0), panel.columns());
   check_size("the gradient's number of rows", gradient.size(0), panel.rows());
   check_size("the gradient's width", gradient.size(1), x.size(1));
-  with_type(x.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  tensor::with_type(x.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     kernels::multiply_add(panel, rows_of<T>(x), x.size(1), x.stride(0),
                           gradient.mutable_data_ptr<float>(), gradient.stride(0));
   });

@@ -8,7 +8,7 @@
 
 #include "twofour/sparse/mvue.h"
 #include "twofour/sparse/soft_threshold.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/tensor_testing.h"
 
 namespace twofour::sparse {
 namespace {
@@ -27,11 +27,11 @@ TEST(SparseProduct, equals_the_dense_product_of_aten) {
     const at::Tensor x = at::randn({70, 132}).to(dtype), bias = at::randn({96}).to(dtype);
     kernels::Panel24 panel = empty_panel(dtype, 96, 132);
     fill_panel(weight, panel);
-    EXPECT_LT(relative_difference(multiply_transposed(panel, x, {}), at::mm(x, weight.t())),
+    EXPECT_LT(tensor::relative_difference(multiply_transposed(panel, x, {}), at::mm(x, weight.t())),
               tolerance);
-    EXPECT_LT(
-        relative_difference(multiply_transposed(panel, x, bias), at::mm(x, weight.t()).add(bias)),
-        tolerance);
+    EXPECT_LT(tensor::relative_difference(multiply_transposed(panel, x, bias),
+                                          at::mm(x, weight.t()).add(bias)),
+              tolerance);
   }
 }
 
@@ -43,7 +43,7 @@ TEST(SparseProduct, of_the_mvue_equals_that_of_the_dense_estimate) {
     kernels::Panel24 panel = empty_panel(dtype, 48, 90);
     fill_panel_mvue(dz, stream, panel);
     multiply_add(panel, x, gradient);
-    EXPECT_LT(relative_difference(gradient, at::mm(mvue24(dz, stream).t(), x)), tolerance);
+    EXPECT_LT(tensor::relative_difference(gradient, at::mm(mvue24(dz, stream).t(), x)), tolerance);
   }
 }
 

@@ -2,7 +2,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/kernels/soft_threshold.h"
-#include "twofour/sparse/kernel_types.h"
+#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::sparse {
 namespace {
@@ -25,8 +25,8 @@ double soft_threshold_scale(const at::Tensor& weight) {
 kernels::WeightCounts soft_threshold24(const at::Tensor& weight, double scale, at::Tensor& out,
                                        at::Tensor& mask) {
   check_weight(weight);
-  return with_type(out.scalar_type(), [&](auto* type) {
-    using T = Pointee<decltype(type)>;
+  return tensor::with_type(out.scalar_type(), [&](auto* type) {
+    using T = tensor::Pointee<decltype(type)>;
     return kernels::soft_threshold24(weight.const_data_ptr<float>(), weight.size(0), weight.size(1),
                                      weight.stride(0), static_cast<float>(scale),
                                      static_cast<T*>(out.mutable_data_ptr()),

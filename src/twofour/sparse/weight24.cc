@@ -1,7 +1,7 @@
 #include "twofour/sparse/weight24.h"
 
 #include "twofour/base/parts.h"
-#include "twofour/sparse/onednn.h"
+#include "twofour/tensor/onednn.h"
 
 namespace twofour::sparse {
 namespace {
@@ -64,7 +64,7 @@ const Packed& Weight24::packed(const at::Tensor& weight) {
 const at::Tensor& Weight24::ordered(const at::Tensor& weight, int64_t tokens) {
   if (!ordered_.defined()) {
     const PartTimer timer(Part::kPacking);
-    ordered_ = reorder_for_onednn(weight, tokens);
+    ordered_ = tensor::reorder_for_onednn(weight, tokens);
   }
   return ordered_;
 }
@@ -72,7 +72,7 @@ const at::Tensor& Weight24::ordered(const at::Tensor& weight, int64_t tokens) {
 const at::Tensor& Weight24::ordered_transposed(const at::Tensor& weight, int64_t tokens) {
   if (!ordered_transposed_.defined()) {
     const PartTimer timer(Part::kPacking);
-    ordered_transposed_ = reorder_for_onednn(weight.t(), tokens);
+    ordered_transposed_ = tensor::reorder_for_onednn(weight.t(), tokens);
   }
   return ordered_transposed_;
 }

@@ -13,7 +13,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/kernels/adamw.h"
-#include "twofour/sparse/accumulate.h"
+#include "twofour/tensor/accumulate.h"
 
 namespace twofour::train {
 
@@ -28,7 +28,7 @@ AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters,
     const bool can_freeze = !freezes || freezes(name);
     Group& group = groups_[(can_freeze ? 0 : 2) + (parameter.dim() >= 2 ? 0 : 1)];
     group.names.push_back(name);
-    group.gradients.push_back(sparse::gradient_of(parameter));
+    group.gradients.push_back(tensor::gradient_of(parameter));
     group.exp_avg.push_back(at::zeros_like(parameter.detach()));
     group.exp_avg_sq.push_back(at::zeros_like(parameter.detach()));
     group.steps.push_back(at::scalar_tensor(0.0, at::kFloat));

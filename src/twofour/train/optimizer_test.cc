@@ -9,15 +9,15 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 
-#include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/masks.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/tensor_testing.h"
 
 namespace twofour::train {
 namespace {
 
-using sparse::Golden;
-using sparse::largest_difference;
+using tensor::Golden;
+using tensor::largest_difference;
 
 at::Tensor moment_of(const AdamW& optimizer, const std::string& name) {
   for (const auto& [key, tensor] : optimizer.state()) {
@@ -35,8 +35,8 @@ TEST(AdamW, equals_torch_over_ten_clipped_steps_at_any_loss_scale) {
     AdamW optimizer({{"matrix", matrix}, {"vector", vector}}, {0.9, 0.95, 1e-8, 0.1, 1.0});
     for (int step = 1; step <= 10; ++step) {
       const std::string suffix = std::to_string(step);
-      sparse::add_to_gradient(matrix, golden["matrix_grad_" + suffix].mul(scale));
-      sparse::add_to_gradient(vector, golden["vector_grad_" + suffix].mul(scale));
+      tensor::add_to_gradient(matrix, golden["matrix_grad_" + suffix].mul(scale));
+      tensor::add_to_gradient(vector, golden["vector_grad_" + suffix].mul(scale));
       EXPECT_NEAR(optimizer.step(3e-3, scale), golden["norm_" + suffix].item<double>(), 1e-4);
       EXPECT_LT(largest_difference(matrix, golden["matrix_" + suffix]), 1e-6) << scale;
       EXPECT_LT(largest_difference(vector, golden["vector_" + suffix]), 1e-6) << scale;
@@ -61,7 +61,7 @@ TEST(AdamW, a_gradient_that_is_not_finite_updates_nothing) {
        {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     const at::Tensor weight = at::full({4}, 2.0);
     AdamW optimizer({{"w", weight}}, {});
-    sparse::add_to_gradient(weight, at::full({4}, bad));
+    tensor::add_to_gradient(weight, at::full({4}, bad));
     const double norm =
         optimizer.step(0.1, 8.0, [](double) { ADD_FAILURE() << "there is no update"; });
     EXPECT_FALSE(std::isfinite(norm));
@@ -77,8 +77,8 @@ TEST(AdamW, clips_the_norm_over_all_parameters) {
   // Adam does not see the scale of its first gradient, so the clipped moments are looked at.
   const at::Tensor a = at::full({1}, 0.0), b = at::full({1}, 0.0);
   AdamW optimizer({{"a", a}, {"b", b}}, {0.9, 0.95, 1e-8, 0.0, 1.0});
-  sparse::add_to_gradient(a, at::full({1}, 3.0));
-  sparse::add_to_gradient(b, at::full({1}, 4.0));
+  tensor::add_to_gradient(a, at::full({1}, 3.0));
+  tensor::add_to_gradient(b, at::full({1}, 4.0));
   EXPECT_NEAR(optimizer.step(0.1), 5.0, 1e-6);
   EXPECT_NEAR(moment_of(optimizer, "exp_avg.a").item<double>(), 0.1 * 3.0 / 5.0, 1e-6);
   EXPECT_NEAR(moment_of(optimizer, "exp_avg.b").item<double>(), 0.1 * 4.0 / 5.0, 1e-6);
@@ -92,9 +92,9 @@ std::vector<at::Tensor> run_of(const std::vector<at::Tensor>& gradients, double 
   AdamW optimizer({{"w", weight}}, {0.9, 0.95, 1e-8, 0.1, clip});
   for (size_t step = 0; step < gradients.size(); ++step) {
     if (freezes && step == gradients.size() / 2) optimizer.freeze_second_moment();
-    sparse::add_to_gradient(weight, gradients[step].mul(scale));
+    tensor::add_to_gradient(weight, gradients[step].mul(scale));
     optimizer.step(1e-2, scale, [&](double divisor) {
-      sparse::gradient_of(weight).add_(weight, 0.01 * divisor);
+      tensor::gradient_of(weight).add_(weight, 0.01 * divisor);
     });
   }
   return {weight, moment_of(optimizer, "exp_avg.w"), moment_of(optimizer, "exp_avg_sq.w")};
@@ -124,9 +124,9 @@ TEST(AdamW, decay_before_the_update_is_added_to_the_clipped_unscaled_gradient) {
       sparse::search_mask(weight, sparse::MaskSearch::kMagnitude, mask);
       const at::Tensor before = weight.clone(), gradient = at::randn({8, 8});
       AdamW optimizer({{"w", weight}}, {/*beta1=*/0.0, 0.95, 1e-8, 0.1, clip});
-      sparse::add_to_gradient(weight, gradient.mul(scale));
+      tensor::add_to_gradient(weight, gradient.mul(scale));
       optimizer.step(1e-2, scale, [&](double divisor) {
-        sparse::add_masked_decay(weight, mask, kLambda * divisor, sparse::gradient_of(weight));
+        sparse::add_masked_decay(weight, mask, kLambda * divisor, tensor::gradient_of(weight));
       });
       const double norm = gradient.norm().item<double>();
       const double factor = clip > 0 ? std::min(1.0, clip / norm) : 1.0;
@@ -146,10 +146,10 @@ TEST(AdamW, sees_the_golden_gradient_of_sr_ste) {
   at::Tensor weight = golden["weight"], mask = at::zeros({weight.numel() / 8}, at::kByte);
   sparse::search_mask(weight, sparse::MaskSearch::kMagnitude, mask);
   AdamW optimizer({{"w", weight}}, {/*beta1=*/0.0, 0.95, 1e-8, 0.1, /*clip=*/0.0});
-  sparse::add_to_gradient(weight, golden["dw"].mul(256));
+  tensor::add_to_gradient(weight, golden["dw"].mul(256));
   optimizer.step(1e-2, 256, [&](double divisor) {
     sparse::add_masked_decay(weight, mask, golden["lambda"].item<double>() * divisor,
-                             sparse::gradient_of(weight));
+                             tensor::gradient_of(weight));
   });
   EXPECT_LT(largest_difference(moment_of(optimizer, "exp_avg.w"), golden["gradient"]), 1e-6);
 }
@@ -165,7 +165,7 @@ TEST(AdamW, with_a_frozen_second_moment_equals_its_definition) {
     const int frozen_at = 8;
     if (step == frozen_at + 1) optimizer.freeze_second_moment();
     EXPECT_EQ(optimizer.has_frozen_second_moment(), step > frozen_at);
-    sparse::add_to_gradient(weight, gradient);
+    tensor::add_to_gradient(weight, gradient);
     optimizer.step(kRate);
     const at::Tensor g = gradient.to(at::kDouble);
     m = m.mul(kBeta1).add(g, 1 - kBeta1);
@@ -192,7 +192,7 @@ TEST(AdamW, freezes_the_named_parameters_only) {
     }
     const at::Tensor gradient = at::randn({3, 5});
     for (const at::Tensor& weight : {frozen, adapting, alone}) {
-      sparse::add_to_gradient(weight, gradient);
+      tensor::add_to_gradient(weight, gradient);
     }
     both.step(1e-2);
     plain.step(1e-2);
@@ -210,8 +210,8 @@ TEST(AdamW, goes_on_evenly_where_the_second_moment_freezes) {
   AdamW freezing({{"w", weight}}, {}), adapting({{"w", other}}, {});
   for (int step = 0; step < 12; ++step) {
     if (step == 3) freezing.freeze_second_moment();
-    sparse::add_to_gradient(weight, gradient);
-    sparse::add_to_gradient(other, gradient);
+    tensor::add_to_gradient(weight, gradient);
+    tensor::add_to_gradient(other, gradient);
     freezing.step(1e-2);
     adapting.step(1e-2);
     EXPECT_LT(largest_difference(weight, other), 1e-6) << step;
@@ -224,7 +224,7 @@ TEST(AdamW, tells_how_much_the_second_moment_will_change) {
   for (int step = 0; step < 4; ++step) {
     const at::Tensor before = moment_of(optimizer, "exp_avg_sq.w").clone();
     SecondMomentChange change;
-    sparse::add_to_gradient(weight, at::randn({9, 7}).mul(64));
+    tensor::add_to_gradient(weight, at::randn({9, 7}).mul(64));
     optimizer.step(1e-2, 64,
                    [&](double divisor) { change = optimizer.second_moment_change(divisor); });
     const at::Tensor by = moment_of(optimizer, "exp_avg_sq.w").sub(before).abs().to(at::kDouble);

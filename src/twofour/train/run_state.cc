@@ -12,7 +12,7 @@
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
 #include "twofour/checkpoint/run_checkpoint.h"
-#include "twofour/sparse/choice.h"
+#include "twofour/tensor/choice.h"
 
 namespace twofour::train {
 namespace {
@@ -135,7 +135,7 @@ void save_run(const TrainOptions& options, const Json& fingerprint, int64_t step
   state.state = {{"step", step},
                  {"threads", thread_count()},
                  {"options", fingerprint},
-                 {"products", sparse::choices_made()}};
+                 {"products", tensor::choices_made()}};
   state.files = files;
   checkpoint::save_checkpoint(options.out, step, state, options.keep);
 }
@@ -164,7 +164,7 @@ Resumed load_run(const TrainOptions& options, const Json& fingerprint, const Sta
   use_threads(options, stored.state.at("threads").get<int>());
   std::unordered_map<std::string, NamedTensors> by_file(stored.files.begin(), stored.files.end());
   for (const auto& [file, tensors] : files) restore(tensors, by_file[file], file);
-  if (stored.state.contains("products")) sparse::use_choices(stored.state.at("products"));
+  if (stored.state.contains("products")) tensor::use_choices(stored.state.at("products"));
   return resumed;
 }
 

@@ -10,9 +10,9 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/parts.h"
-#include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/masks.h"
 #include "twofour/sparse/soft_threshold.h"
+#include "twofour/tensor/accumulate.h"
 
 namespace twofour::train {
 
@@ -193,7 +193,7 @@ void SparseWeights::decay_gradients(double divisor) {
   if (!is_sparse_now() || method_.decay == 0 || method_.decay_on != DecayOn::kGradient) return;
   for (Layer& layer : layers_) {
     sparse::add_masked_decay(layer.linear->weight, layer.mask, method_.decay * divisor,
-                             sparse::gradient_of(layer.linear->weight));
+                             tensor::gradient_of(layer.linear->weight));
   }
 }
 

@@ -6,8 +6,8 @@
 
 #include <ATen/ops/ones_like.h>
 
-#include "twofour/sparse/accumulate.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/tensor_testing.h"
 #include "twofour/train/sparse_weights.h"
 #include "twofour/train/train_testing.h"
 
@@ -68,18 +68,18 @@ TEST(SparseWeights, decay_never_touches_a_kept_weight) {
       SparseModel it(method);
       it.weights.prepare(0, true);
       const at::Tensor before = it.master().clone(), dropped = it.mask().eq(0);
-      at::Tensor& gradient = sparse::gradient_of(it.master());
+      at::Tensor& gradient = tensor::gradient_of(it.master());
       gradient.fill_(0.5);
       it.weights.decay_gradients(3.0);
       const bool is_on_gradient = where == DecayOn::kGradient;
       const at::Tensor decayed = before.mul(dropped).mul(0.01 * 3.0);
       const at::Tensor expected =
           is_on_gradient ? decayed.add(0.5) : at::ones_like(before).mul(0.5);
-      EXPECT_LT(sparse::largest_difference(gradient, expected), 1e-7);
+      EXPECT_LT(tensor::largest_difference(gradient, expected), 1e-7);
       EXPECT_TRUE(gradient.eq(0.5).logical_or(dropped).all().item<bool>()) << "bit for bit";
       it.weights.decay_weights(2.0);
       const at::Tensor left = is_on_gradient ? before : before.sub(before.mul(dropped), 2.0 * 0.01);
-      EXPECT_LT(sparse::largest_difference(it.master(), left), 1e-8);
+      EXPECT_LT(tensor::largest_difference(it.master(), left), 1e-8);
       EXPECT_TRUE(it.master().eq(before).logical_or(dropped).all().item<bool>()) << "bit for bit";
     }
   }
@@ -91,7 +91,7 @@ TEST(SparseWeights, decay_is_of_the_masked_layers_only) {
   it.weights.decay_gradients(1e4);
   it.model.visit([](const std::string& name, at::Tensor& tensor) {
     const bool is_masked = name.find(".mlp.") != std::string::npos && tensor.dim() == 2;
-    const double largest = sparse::gradient_of(tensor).abs().max().item<double>();
+    const double largest = tensor::gradient_of(tensor).abs().max().item<double>();
     EXPECT_EQ(largest > 0, is_masked) << name;
   });
 }

@@ -8,9 +8,9 @@
 #include <ATen/ops/zeros_like.h>
 
 #include "twofour/kernels/mask.h"
-#include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/pattern.h"
 #include "twofour/sparse/soft_threshold.h"
+#include "twofour/tensor/accumulate.h"
 #include "twofour/train/train_testing.h"
 
 namespace twofour::train {
@@ -162,7 +162,7 @@ TEST(SparseWeights, a_dense_phase_is_plain_training) {
     it.weights.decay_weights(1e6);
     it.weights.replace_masters();
     EXPECT_TRUE(it.master().equal(before));
-    const at::Tensor& gradient = sparse::gradient_of(it.master());
+    const at::Tensor& gradient = tensor::gradient_of(it.master());
     EXPECT_EQ(gradient.abs().max().item<double>(), 0.0);
   }
 }

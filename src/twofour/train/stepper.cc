@@ -10,7 +10,7 @@
 #include "twofour/base/parts.h"
 #include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/model/loss.h"
-#include "twofour/sparse/dtype.h"
+#include "twofour/tensor/dtype.h"
 #include "twofour/train/schedule.h"
 
 namespace twofour::train {
@@ -42,7 +42,7 @@ Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data)
     : options_(options),
       batches_(data, options.sizes.context, options.seed),
       model_(model::make_random(options.sizes, options.seed)),
-      weights_(model_, options.method, sparse::dtype_named(options.dtype), options.seed),
+      weights_(model_, options.method, tensor::dtype_named(options.dtype), options.seed),
       optimizer_(parameters_of(model_), optimizer_options(options),
                  freezes(options.method, weights_)),
       phases_(options.method, options.steps),

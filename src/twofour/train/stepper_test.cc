@@ -7,7 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "twofour/base/parallel.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/tensor_testing.h"
 #include "twofour/train/train_testing.h"
 
 namespace twofour::train {
@@ -183,9 +183,9 @@ TEST(Stepper, mvue_draws_other_numbers_for_each_micro_batch_and_step) {
       const at::Tensor one = gradient_of(first, weight);
       const at::Tensor other = gradient_of(both, weight).mul(2).sub(one);  // second micro-batch
       const at::Tensor next = gradient_of(second, weight);
-      EXPECT_EQ(sparse::relative_difference(other, one) > 1e-2, differs) << weight;
-      EXPECT_EQ(sparse::relative_difference(next, one) > 1e-2, differs) << weight;
-      EXPECT_EQ(sparse::relative_difference(next, other) > 1e-2, differs) << weight;
+      EXPECT_EQ(tensor::relative_difference(other, one) > 1e-2, differs) << weight;
+      EXPECT_EQ(tensor::relative_difference(next, one) > 1e-2, differs) << weight;
+      EXPECT_EQ(tensor::relative_difference(next, other) > 1e-2, differs) << weight;
     }
   }
 }
@@ -229,7 +229,7 @@ TEST(Stepper, accumulated_micro_batches_have_the_loss_and_gradients_of_one_batch
       const Snapshot expected = whole.state(), is = parts.state();
       for (size_t i = 0; i < is.size(); ++i) {
         if (is[i].first.find("exp_avg.") == std::string::npos) continue;
-        EXPECT_LT(sparse::relative_difference(is[i].second, expected[i].second), 1e-4)
+        EXPECT_LT(tensor::relative_difference(is[i].second, expected[i].second), 1e-4)
             << name << " " << is[i].first;
       }
     }

@@ -11,7 +11,7 @@
 #include "twofour/base/parts.h"
 #include "twofour/checkpoint/model_folder.h"
 #include "twofour/checkpoint/run_checkpoint.h"
-#include "twofour/sparse/dtype.h"
+#include "twofour/tensor/dtype.h"
 #include "twofour/train/metrics.h"
 #include "twofour/train/run_state.h"
 #include "twofour/train/sampler.h"
@@ -53,7 +53,7 @@ void check_options(const TrainOptions& options) {
   if (options.dtype == "float16" && options.loss_scale == 0.0) {
     fail_usage("--loss-scale 0 with --dtype float16: its gradients would vanish");
   }
-  check_method(options.method, options.steps, sparse::dtype_named(options.dtype));
+  check_method(options.method, options.steps, tensor::dtype_named(options.dtype));
   if (options.min_learning_rate > options.learning_rate) {
     fail_usage("--min-lr {} is above --lr {}", options.min_learning_rate, options.learning_rate);
   }

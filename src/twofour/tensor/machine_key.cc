@@ -1,4 +1,4 @@
-#include "twofour/sparse/machine_key.h"
+#include "twofour/tensor/machine_key.h"
 
 #include <cstdlib>
 #include <fstream>
@@ -10,7 +10,7 @@
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 namespace {
 
 // Raised when kernels become faster: choices measured before no longer count.
@@ -48,4 +48,4 @@ std::string machine_key() {
                      thread_count(), kSettings);
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

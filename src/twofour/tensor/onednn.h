@@ -4,7 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 /// Whether this libtorch and CPU have them for `dtype`.
 bool has_onednn(at::ScalarType dtype);
@@ -15,4 +15,4 @@ at::Tensor reorder_for_onednn(const at::Tensor& weight, int64_t tokens);
 /// x wᵀ + b of x [tokens, in], w reordered or not, and b [out] or undefined.
 at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

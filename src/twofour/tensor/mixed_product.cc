@@ -1,4 +1,4 @@
-#include "twofour/sparse/mixed_product.h"
+#include "twofour/tensor/mixed_product.h"
 
 #include <algorithm>
 
@@ -6,9 +6,9 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
 
-#include "twofour/sparse/blas.h"
+#include "twofour/tensor/blas.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 namespace {
 
 constexpr int64_t kTokens = 1024;               // of a block
@@ -110,4 +110,4 @@ void add_mixed_weight_gradient(MixedMeans means, const at::Tensor& dz, const at:
   });
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

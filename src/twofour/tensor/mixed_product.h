@@ -7,7 +7,7 @@
 
 #include <ATen/core/Tensor.h>
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 enum class MixedMeans { kFloat32, kMkl };
 
@@ -25,4 +25,4 @@ at::Tensor mixed_input_gradient(MixedMeans means, const at::Tensor& dz, const at
 void add_mixed_weight_gradient(MixedMeans means, const at::Tensor& dz, const at::Tensor& x,
                                at::Tensor& gradient);
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

@@ -1,4 +1,4 @@
-#include "twofour/sparse/choice.h"
+#include "twofour/tensor/choice.h"
 
 #include <algorithm>
 #include <array>
@@ -17,10 +17,10 @@
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
-#include "twofour/sparse/dtype.h"
-#include "twofour/sparse/machine_key.h"
+#include "twofour/tensor/dtype.h"
+#include "twofour/tensor/machine_key.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 namespace {
 
 using Json = nlohmann::json;
@@ -336,4 +336,4 @@ void use_choices(const nlohmann::json& stored) {
   }
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

@@ -1,4 +1,4 @@
-#include "twofour/sparse/dense_product.h"
+#include "twofour/tensor/dense_product.h"
 
 #include <algorithm>
 
@@ -6,11 +6,11 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
-#include "twofour/sparse/accumulate.h"
-#include "twofour/sparse/mixed_product.h"
-#include "twofour/sparse/onednn.h"
+#include "twofour/tensor/accumulate.h"
+#include "twofour/tensor/mixed_product.h"
+#include "twofour/tensor/onednn.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 namespace {
 
 constexpr int64_t kLeastWork = int64_t{1}
@@ -138,4 +138,4 @@ void add_fastest_dense_weight_gradient(const at::Tensor& dz, const at::Tensor& x
   add_dense_weight_gradient(how, dz, x, gradient);
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

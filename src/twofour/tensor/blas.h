@@ -5,7 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 /// One library's C interface.
 class Blas {
@@ -35,4 +35,4 @@ class Blas {
   void *float32_ = nullptr, *bfloat16_ = nullptr, *float16_ = nullptr;
 };
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

@@ -1,4 +1,4 @@
-#include "twofour/sparse/onednn.h"
+#include "twofour/tensor/onednn.h"
 
 #include <map>
 #include <optional>
@@ -9,7 +9,7 @@
 
 #include "twofour/base/error.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 namespace {
 
 // An operator that libtorch's public headers do not declare.
@@ -46,4 +46,4 @@ at::Tensor onednn_linear(const at::Tensor& x, const at::Tensor& weight, const at
       {x, weight, bias.defined() ? c10::IValue(bias) : c10::IValue(), "none", kNoScalars, ""});
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

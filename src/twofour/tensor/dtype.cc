@@ -1,8 +1,8 @@
-#include "twofour/sparse/dtype.h"
+#include "twofour/tensor/dtype.h"
 
 #include "twofour/base/error.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 at::ScalarType dtype_named(const std::string& name) {
   if (name == "float32") return at::kFloat;
@@ -30,4 +30,4 @@ const char* dtype_name(at::ScalarType dtype) {
   }
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

@@ -7,9 +7,9 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "twofour/sparse/choice.h"
+#include "twofour/tensor/choice.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 /// The dense implementations that can compute products of `dtype`; kDense, which always can, is the
 /// last of them.
@@ -33,4 +33,4 @@ at::Tensor fastest_dense_input_gradient(const at::Tensor& dz, const at::Tensor& 
 void add_fastest_dense_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
                                        at::Tensor& gradient);
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

@@ -1,13 +1,13 @@
-#include "twofour/sparse/gelu.h"
+#include "twofour/tensor/gelu.h"
 
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/gelu.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "twofour/kernels/gelu.h"
-#include "twofour/sparse/kernel_types.h"
+#include "twofour/tensor/kernel_types.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 namespace {
 
 using torch::autograd::AutogradContext;
@@ -46,4 +46,4 @@ at::Tensor gelu(const at::Tensor& z) {
   return z.is_cpu() ? GeluFunction::apply(z) : at::gelu(z, "tanh");
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

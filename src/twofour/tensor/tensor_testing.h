@@ -9,7 +9,7 @@
 
 #include "testing.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 /// The tensors of one file of ../shared/golden, as float32.
 class Golden {
@@ -38,4 +38,4 @@ inline double relative_difference(const at::Tensor& is, const at::Tensor& expect
   return largest_difference(is, expected) / expected.to(at::kDouble).abs().max().item<double>();
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

@@ -3,7 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 /// weight.grad(), made as zeros if it does not exist yet (float32, the weight's shape).
 at::Tensor& gradient_of(const at::Tensor& weight);
@@ -19,4 +19,4 @@ void accumulate_outer(const at::Tensor& estimate, const at::Tensor& x, at::Tenso
 /// gradient_of(weight) += addend.
 void add_to_gradient(const at::Tensor& weight, const at::Tensor& addend);
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

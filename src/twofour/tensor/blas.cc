@@ -1,4 +1,4 @@
-#include "twofour/sparse/blas.h"
+#include "twofour/tensor/blas.h"
 
 #include <algorithm>
 
@@ -7,7 +7,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/parallel.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 namespace {
 
 // All functions here have this form; a and b are of the input's type.
@@ -91,4 +91,4 @@ void Blas::multiply(const at::Tensor& a, const at::Tensor& b, float beta,
   });
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

@@ -9,7 +9,7 @@
 #include "twofour/base/error.h"
 #include "twofour/kernels/types.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 /// Calls fn with a null pointer to the kernels' type for `dtype`.
 template <class Fn>
@@ -24,4 +24,4 @@ auto with_type(at::ScalarType dtype, Fn&& fn) {
 template <class Pointer>
 using Pointee = std::remove_pointer_t<Pointer>;
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

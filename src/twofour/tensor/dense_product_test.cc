@@ -1,4 +1,4 @@
-#include "twofour/sparse/dense_product.h"
+#include "twofour/tensor/dense_product.h"
 
 #include <algorithm>
 
@@ -7,12 +7,10 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 
-#include "twofour/sparse/linear24.h"
-#include "twofour/sparse/machine_key.h"
-#include "twofour/sparse/mixed_product.h"
-#include "twofour/sparse/sparse_testing.h"
+#include "twofour/tensor/mixed_product.h"
+#include "twofour/tensor/tensor_testing.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 namespace {
 
 struct Operands {
@@ -86,39 +84,5 @@ TEST(MixedProduct, rounds_sums_of_float32_once_and_weight_gradients_never) {
   EXPECT_FALSE(can_multiply(MixedMeans::kFloat32, at::kFloat));
 }
 
-// As a checkpoint's choice would.
-void take(const ProductShape& shape, const char* implementation) {
-  use_choices({{machine_key(), {{describe(shape), {{"run", implementation}}}}}});
-}
-
-TEST(DenseProduct, of_a_layer_is_what_was_chosen) {
-  constexpr int64_t kTokens = 200, kIn = 80, kOut = 72;
-  const Operands all(kTokens, kIn, kOut, at::kBFloat16);
-  const auto shape = [](Product product) {
-    return ProductShape{product, kTokens, kIn, kOut, at::kBFloat16};
-  };
-  take(shape(Product::kPlainForward), "float32");
-  take(shape(Product::kPlainInputGradient), "float32");
-  take(shape(Product::kPlainWeightGradient), "float32");
-  EXPECT_TRUE(forward_product(all.x, all.weight, all.bias)
-                  .equal(mixed_product(MixedMeans::kFloat32, all.x, all.weight, all.bias)));
-  EXPECT_TRUE(input_gradient_product(all.dz, all.weight)
-                  .equal(mixed_input_gradient(MixedMeans::kFloat32, all.dz, all.weight)));
-  at::Tensor gradient = at::zeros({kOut, kIn});
-  add_weight_gradient_product(all.dz, all.x, gradient);
-  EXPECT_LT(relative_difference(gradient, all.weight_gradient()), 2e-6);  // not rounded to bfloat16
-}
-
-// A 2:4 kernel would refuse this weight.
-TEST(DenseProduct, of_a_2_4_layer_may_be_a_mixed_one) {
-  constexpr int64_t kTokens = 48, kIn = 80, kOut = 72;
-  const Operands all(kTokens, kIn, kOut, at::kHalf);
-  Weight24 weight24(Along::kRows, /*in_training=*/true);
-  ProductShape shape{Product::kForward, kTokens, kIn, kOut, at::kHalf, /*in_training=*/true};
-  take(shape, "float32");
-  EXPECT_TRUE(forward_product(all.x, all.weight, all.bias, &weight24)
-                  .equal(mixed_product(MixedMeans::kFloat32, all.x, all.weight, all.bias)));
-}
-
 }  // namespace
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

@@ -19,7 +19,7 @@
 
 #include "twofour/base/race.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 /// The products of a linear layer (see linear24.h). kDenseInputGradient: of a W̃ that no 2:4 kernel
 /// of this CPU takes on that side; which dense product is fastest is still a choice. kPlain…: of a
@@ -102,4 +102,4 @@ std::string describe(const ProductShape& shape);
 void set_race_clock(RaceClock clock);
 void forget_choices_file();
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

@@ -1,4 +1,4 @@
-#include "twofour/sparse/choice.h"
+#include "twofour/tensor/choice.h"
 
 #include <chrono>
 #include <cstdlib>
@@ -8,11 +8,11 @@
 
 #include "twofour/base/file.h"
 #include "twofour/base/parallel.h"
-#include "twofour/sparse/machine_key.h"
+#include "twofour/tensor/machine_key.h"
 
 #include "testing.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 namespace {
 
 // A product whose two implementations take clearly different times; shapes tell tests apart, since
@@ -207,4 +207,4 @@ TEST_F(ChoiceTest, refuses_an_unknown_setting) {
 }
 
 }  // namespace
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor

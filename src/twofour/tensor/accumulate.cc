@@ -1,12 +1,12 @@
-#include "twofour/sparse/accumulate.h"
+#include "twofour/tensor/accumulate.h"
 
 #include <ATen/ops/zeros_like.h>
 
 #include "twofour/kernels/accumulate.h"
 #include "twofour/kernels/rank_update.h"
-#include "twofour/sparse/kernel_types.h"
+#include "twofour/tensor/kernel_types.h"
 
-namespace twofour::sparse {
+namespace twofour::tensor {
 
 at::Tensor& gradient_of(const at::Tensor& weight) {
   at::Tensor& gradient = weight.mutable_grad();
@@ -42,4 +42,4 @@ void add_to_gradient(const at::Tensor& weight, const at::Tensor& addend) {
   accumulate(addend, gradient_of(weight));
 }
 
-}  // namespace twofour::sparse
+}  // namespace twofour::tensor
