@@ -22,21 +22,31 @@ def report(twofour, *arguments, **options):
     return result
 
 
-def positive(*values):
-    assert all(isinstance(value, (int, float)) and value > 0 for value in values), values
+def quotient(above, below):
+    """A ratio of two times of the same report."""
+    assert above > 0 and below > 0
+    return pytest.approx(above / below, rel=1e-12)
 
 
 def check_product(product):
     assert product["dense"].keys() >= {"aten"}
-    assert product["fastest_dense"] in product["dense"]
     assert not set(product["dense"]) & set(product["left_out"])
-    positive(*product["dense"].values(), product["dense_ms"], product["chosen_ms"], product["chosen_ratio"])
-    assert product["dense_ms"] == min(product["dense"].values())
+    assert product["dense_ms"] == min(product["dense"].values()) == product["dense"][product["fastest_dense"]]
+    assert product["chosen_ratio"] == quotient(product["dense_ms"], product["chosen_ms"])
     if product["ratio"] is None:
         assert product["sparse"] == {} and product["choice"]["source"] == "only dense"
     else:
-        positive(product["ratio"], product["sparse_ms"], *product["sparse"].values())
-        assert product["sparse_ms"] == product["sparse"][product["fastest_sparse"]]
+        assert product["sparse_ms"] == min(product["sparse"].values()) == product["sparse"][product["fastest_sparse"]]
+        assert product["ratio"] == quotient(product["dense_ms"], product["sparse_ms"])
+
+
+def check_packing(packing, products):
+    for panel, product, ratio in [("panel_ms", "forward", "forward_ratio"),
+                                  ("transposed_panel_ms", "input_gradient_both_sides", "input_gradient_ratio")]:
+        times = products[product]
+        assert packing[panel] > 0
+        assert packing[ratio] == quotient(times["dense_ms"], times["sparse_ms"] + packing[panel])
+    assert packing["packed_ms"] > 0
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -50,7 +60,9 @@ def test_linear_reports_every_product(twofour, dtype, tokens):
     for product in products.values():
         check_product(product)
     assert set(products["forward"]["sparse"]) == ({"panel", "few"} if tokens == 1 else {"panel"})
-    positive(products["weight_gradient"]["mvue_ms"], *result["packing"].values())
+    assert products["weight_gradient"]["mvue_ms"] > 0
+    assert result["dense_gflops"] == quotient(2 * tokens * 32 * 24 / 1e6, products["forward"]["dense_ms"])
+    check_packing(result["packing"], products)
 
 
 def test_linear_leaves_out_the_input_gradient_where_no_group_fits(twofour):
@@ -85,8 +97,7 @@ def test_explain_says_whether_a_choice_is_new_or_known(twofour, tmp_path):
         for choice in found.values():
             assert choice["tune"] == tune
             assert choice["file"] == str(tmp_path / "twofour" / "products.json")
-            if source != "off":
-                positive(choice["dense_ms"], choice["sparse_ms"])
+            assert all(source == "off" or choice[key] > 0 for key in ("dense_ms", "sparse_ms"))
     assert {choice["run"] for choice in found.values()} == {"panel"}
 
 
@@ -112,10 +123,13 @@ def test_block_counts_every_part(twofour, dtype, activation, layers):
     parts = {"weights", "packing", "forward", "activation", "input_gradient", "weight_gradient",
              "bias_gradient", "rest"}
     for name, method in methods.items():
-        positive(method["ms"], method["ratio"])
-        assert parts <= set(method["parts_ms"])
-        assert ("search" in method["parts_ms"]) == (name == "fst")
-        assert ("mvue_of_weight_gradient" in method["parts_ms"]) == (name != "dense")
+        assert method["ratio"] == quotient(methods["dense"]["ms"], method["ms"])
+        times = dict(method["parts_ms"])
+        mvue = times.pop("mvue_of_weight_gradient", None)  # a part of weight_gradient
+        assert (mvue is not None) == (name != "dense")
+        assert set(times) == parts | ({"decay", "search"} if name == "fst" else set())
+        assert sum(times.values()) == pytest.approx(method["ms"], rel=1e-9)
+        assert all(ms > 0 for part, ms in times.items() if part not in ("rest", "packing", "bias_gradient"))
         for kernels in method["chosen"].values():
             assert len(kernels) == layers
     assert methods["fst"]["chosen"]["input gradient"] == ["panel"] * layers  # TWOFOUR_TUNE=off
@@ -128,19 +142,26 @@ def test_block_runs_one_method_beside_dense(twofour):
 
 
 def check_bandwidth(result, names):
-    assert names <= set(result["kernels"])
-    positive(result["copy_gb_per_s"])
+    assert names == set(result["kernels"])
     for row in result["kernels"].values():
-        positive(row["ms"], row["gb_per_s"], row["share"])
+        assert row["share"] == quotient(row["gb_per_s"], result["copy_gb_per_s"])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 def test_mask_covers_every_kernel(twofour, dtype):
-    names = {"magnitude 2:4", "magnitude 1:4", "magnitude 4:8", "transposable 2:4", "soft threshold", "beta",
-             "apply", "flips", "pack bits", "packing", "FP8 E4M3 rounding", "FP8 E5M2 rounding"}
+    operators = {"magnitude 2:4", "magnitude 1:4", "magnitude 4:8", "transposable 2:4", "apply", "flips", "pack bits",
+                 "packing"}
+    training = {"soft threshold", "beta", "magnitude weight", "masked weight", "masked decay", "transposable search",
+                "FP8 E4M3 rounding", "FP8 E5M2 rounding"}
     result = report(twofour, "mask", "--megabytes", 1, "--in", 64, "--dtype", dtype)
-    check_bandwidth(result, names)
-    positive(result["transposable_search"]["ratio"])
+    check_bandwidth(result, operators | training)
+    size, entries = 4 if dtype == "float32" else 2, result["rows"] * result["columns"]
+    # Two masks of bytes; a float32 master alone; a master, bits and the forward weight.
+    for name, bytes_an_entry in [("flips", 2), ("beta", 4), ("masked weight", 4 + 1 / 8 + size)]:
+        row = result["kernels"][name]
+        assert row["gb_per_s"] == quotient(entries * bytes_an_entry / 1e6, row["ms"])
+    search = result["transposable_search"]
+    assert search["ratio"] == quotient(search["convolution_ms"], search["kernel_ms"])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -154,9 +175,12 @@ def test_decode_compares_with_dense_and_row_wise(twofour, dtype):
     result = report(twofour, "decode", "--in", 136, "--out", 20, "--megabytes", 1, "--tokens", 3, "--dtype",
                     dtype)
     assert result["weights"] > 1
-    positive(*(result[key] for key in ("ratio", "ratio_to_rowwise", "dense_ms", "sparse_ms", "rowwise_ms",
-                                       "sparse_gb_per_s", "read_gb_per_s", "share_of_read")))
-    assert result["dense_ms"] == min(result["dense"].values())
+    assert result["ratio"] == quotient(result["dense_ms"], result["sparse_ms"])
+    assert result["ratio_to_rowwise"] == quotient(result["rowwise_ms"], result["sparse_ms"])
+    assert result["share_of_read"] == quotient(result["sparse_gb_per_s"], result["read_gb_per_s"])
+    packed = 20 * (136 // 2 * (4 if dtype == "float32" else 2) + 136 // 8)  # values, and half a byte a group
+    assert result["sparse_gb_per_s"] == quotient(packed / 1e6, result["sparse_ms"])
+    assert result["dense_ms"] == min(result["dense"].values()) == result["dense"][result["fastest_dense"]]
     assert result["rowwise_agrees"] is True
 
 
@@ -206,7 +230,11 @@ def test_the_sweep_runs_and_writes_its_results(tmp_path):
     results = json.loads(out.read_text())
     assert set(results) == {"machine", "models", "blocks", "decode", "mask", "mvue", "sweep", "least"}
     least = results["least"]
-    positive(*(part["least"] for part in least.values()))
+    rows = results["models"] + results["sweep"]
+    assert least["weight gradient"]["least"] == min(
+        row["products"]["weight_gradient"]["chosen_ratio"] for row in rows)
+    assert min(part["least"] for name, part in least.items() if name != "forward over ATen") == min(
+        product["chosen_ratio"] for row in rows for product in row["products"].values())
     products = sum(part["products"] for name, part in least.items() if name.startswith("where"))
     assert products == 6 and least["weight gradient"]["products"] == 2  # two shapes
     assert results["machine"]["cpu"] in done.stdout and "weight gradient: 2 products" in done.stdout

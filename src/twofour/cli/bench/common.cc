@@ -7,12 +7,11 @@
 #include <ATen/ops/zeros.h>
 
 #include "twofour/base/parallel.h"
-#include "twofour/cli/bench.h"
+#include "twofour/cli/bench/bench.h"
 #include "twofour/kernels/dispatch.h"
-#include "twofour/kernels/mask.h"
 #include "twofour/model/presets.h"
+#include "twofour/sparse/masks.h"
 #include "twofour/sparse/soft_threshold.h"
-#include "twofour/tensor/kernel_types.h"
 
 namespace twofour::cli {
 namespace {
@@ -81,22 +80,11 @@ at::Tensor weight24_along_rows(int64_t out, int64_t in, at::ScalarType dtype) {
 
 at::Tensor weight24_along_both_sides(int64_t out, int64_t in, at::ScalarType dtype) {
   const at::Tensor master = at::randn({out, in});
-  at::Tensor mask = at::empty({out, in}, at::TensorOptions().dtype(at::kByte));
-  kernels::transposable_mask24(master.const_data_ptr<float>(), out, in, in,
-                               mask.mutable_data_ptr<uint8_t>());
+  at::Tensor mask = at::zeros({(out * in + 7) / 8}, at::TensorOptions().dtype(at::kByte));
+  sparse::search_mask(master, sparse::MaskSearch::kTransposable, mask);
   at::Tensor weight = at::empty({out, in}, at::TensorOptions().dtype(dtype));
-  write_masked(master, mask, weight);
+  sparse::masked_weight(master, mask, weight);
   return weight;
-}
-
-void write_masked(const at::Tensor& master, const at::Tensor& mask, at::Tensor& out) {
-  const int64_t rows = out.size(0), columns = out.size(1);
-  const at::Tensor values = out.scalar_type() == at::kFloat ? master : out.copy_(master);
-  tensor::with_type(out.scalar_type(), [&](auto* type) {
-    using T = tensor::Pointee<decltype(type)>;
-    kernels::apply_mask(static_cast<const T*>(values.const_data_ptr()), rows, columns, columns,
-                        mask.const_data_ptr<uint8_t>(), static_cast<T*>(out.mutable_data_ptr()));
-  });
 }
 
 }  // namespace twofour::cli

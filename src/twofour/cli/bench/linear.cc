@@ -7,9 +7,9 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 
-#include "twofour/cli/bench.h"
-#include "twofour/cli/bench_contest.h"
-#include "twofour/cli/bench_explain.h"
+#include "twofour/cli/bench/bench.h"
+#include "twofour/cli/bench/contest.h"
+#include "twofour/cli/bench/explain.h"
 #include "twofour/kernels/few24.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/mvue.h"

@@ -1,4 +1,4 @@
-#include "twofour/cli/bench_bandwidth.h"
+#include "twofour/cli/bench/bandwidth.h"
 
 #include <algorithm>
 #include <atomic>

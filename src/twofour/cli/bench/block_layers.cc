@@ -1,17 +1,16 @@
-#include "twofour/cli/bench_block_layers.h"
+#include "twofour/cli/bench/block_layers.h"
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/gelu.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/zeros.h>
 
-#include "twofour/cli/bench.h"
-#include "twofour/kernels/mask.h"
+#include "twofour/sparse/masks.h"
 #include "twofour/sparse/soft_threshold.h"
 #include "twofour/tensor/accumulate.h"
 #include "twofour/tensor/gelu.h"
+#include "twofour/train/methods.h"
 
 namespace twofour::cli {
 namespace {
@@ -25,16 +24,15 @@ BlockLayer make_layer(BlockMethod method, int64_t out, int64_t in, bool has_bias
   if (has_bias) {
     linear.bias = at::zeros({out}).requires_grad_();
     tensor::gradient_of(linear.bias);
-    linear.forward_bias = linear.bias.detach().to(dtype);
+    if (dtype != at::kFloat) linear.forward_bias = linear.bias.detach().to(dtype);
   }
-  const at::TensorOptions bytes = at::TensorOptions().dtype(at::kByte);
   if (method != BlockMethod::kDense) {
     const bool is_fst = method == BlockMethod::kFst;
     linear.weight_gradient = sparse::WeightGradient::kMvue;
     linear.weight24 = c10::make_intrusive<sparse::Weight24>(
         is_fst ? sparse::Along::kBothSides : sparse::Along::kRows, /*in_training=*/true);
     linear.stream.tensor = index;
-    layer.mask = is_fst ? at::empty({out, in}, bytes) : at::zeros({(out * in + 7) / 8}, bytes);
+    layer.mask = at::zeros({(out * in + 7) / 8}, at::TensorOptions().dtype(at::kByte));
     if (!is_fst) layer.scale = sparse::soft_threshold_scale(linear.weight);
   }
   // In float32 the master itself is multiplied where it is dense.
@@ -66,27 +64,34 @@ void Block::refresh() {
   for (BlockLayer& layer : layers) {
     sparse::Linear& linear = layer.linear;
     if (method == BlockMethod::kFst) {
-      write_masked(linear.weight.detach(), layer.mask, linear.forward_weight);
+      sparse::masked_weight(linear.weight, layer.mask, linear.forward_weight);
     } else if (method == BlockMethod::kSSte) {
       sparse::soft_threshold24(linear.weight, layer.scale, linear.forward_weight, layer.mask);
     } else if (linear.forward_weight.defined()) {
       linear.forward_weight.copy_(linear.weight);
     }
+    if (linear.forward_bias.defined()) linear.forward_bias.copy_(linear.bias);
     if (linear.weight24) linear.weight24->changed();
   }
 }
 
 void Block::search_masks() {
   for (BlockLayer& layer : layers) {
+    sparse::search_mask(layer.linear.weight, sparse::MaskSearch::kTransposable, layer.mask);
+  }
+}
+
+void Block::decay_gradients() {
+  static const double kDecay = train::method_named("fst").decay;
+  for (BlockLayer& layer : layers) {
     const at::Tensor& weight = layer.linear.weight;
-    kernels::transposable_mask24(weight.const_data_ptr<float>(), weight.size(0), weight.size(1),
-                                 weight.stride(0), layer.mask.mutable_data_ptr<uint8_t>());
+    sparse::add_masked_decay(weight, layer.mask, kDecay, tensor::gradient_of(weight));
   }
 }
 
 at::Tensor Block::activate(const at::Tensor& first, const at::Tensor& up) const {
   if (activation == BlockActivation::kSwiglu) return at::silu(first).mul(up);
-  return method == BlockMethod::kDense ? at::gelu(first, "tanh") : tensor::gelu(first);
+  return tensor::gelu(first);
 }
 
 at::Tensor Block::forward(const at::Tensor& x) const {

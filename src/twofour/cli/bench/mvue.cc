@@ -1,11 +1,12 @@
 // bench mvue: the 2:4 estimates of a gradient against the speed of memory.
+#include "twofour/kernels/mvue.h"
+
 #include <memory>
 
 #include <fmt/format.h>
 
-#include "twofour/cli/bench.h"
-#include "twofour/cli/bench_bandwidth.h"
-#include "twofour/kernels/mvue.h"
+#include "twofour/cli/bench/bandwidth.h"
+#include "twofour/cli/bench/bench.h"
 #include "twofour/kernels/panel24.h"
 #include "twofour/tensor/kernel_types.h"
 

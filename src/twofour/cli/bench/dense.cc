@@ -1,4 +1,4 @@
-#include "twofour/cli/bench_dense.h"
+#include "twofour/cli/bench/dense.h"
 
 #include <optional>
 

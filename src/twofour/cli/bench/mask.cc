@@ -1,5 +1,8 @@
-// bench mask: masks, soft threshold, packing and FP8 rounding against the speed of memory.
+// bench mask: masks, forward weights, packing and FP8 rounding against the speed of memory.
+#include "twofour/kernels/mask.h"
+
 #include <algorithm>
+#include <cstring>
 #include <memory>
 
 #include <fmt/format.h>
@@ -11,11 +14,11 @@
 #include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 
-#include "twofour/cli/bench.h"
-#include "twofour/cli/bench_bandwidth.h"
-#include "twofour/kernels/fp8.h"
-#include "twofour/kernels/mask.h"
+#include "twofour/cli/bench/bandwidth.h"
+#include "twofour/cli/bench/bench.h"
 #include "twofour/kernels/packed24.h"
+#include "twofour/sparse/float8.h"
+#include "twofour/sparse/masks.h"
 #include "twofour/sparse/soft_threshold.h"
 #include "twofour/tensor/kernel_types.h"
 
@@ -32,9 +35,11 @@ struct Matrices {
         weight(random_values<T>(count)),
         master(random_values<float>(count)),
         out(count),
+        gradient(count),
         mask(count),
         other(count),
         bits((count + 7) / 8) {
+    std::memset(gradient.data(), 0, count * sizeof(float));
     kernels::magnitude_mask(weight.data(), rows, columns, columns, 2, 4, mask.data());
     kernels::magnitude_mask(weight.data(), rows, columns, columns, 2, 4, other.data());
     kernels::pack_mask(mask.data(), static_cast<int64_t>(count), bits.data());
@@ -45,12 +50,14 @@ struct Matrices {
   kernels::Buffer<T> weight;
   kernels::Buffer<float> master;
   kernels::Buffer<T> out;
+  kernels::Buffer<float> gradient;
   kernels::Buffer<uint8_t> mask, other, bits;
   kernels::Packed24<T> packed;
 };
 
+// The operators of Python, whose masks are a byte an entry.
 template <class T>
-void add_masks(BandwidthTable& table, Matrices<T>& m) {
+void add_operators(BandwidthTable& table, Matrices<T>& m) {
   const double entries = static_cast<double>(m.count), weight = entries * sizeof(T);
   const auto magnitude = [&](const char* name, int kept, int group) {
     table.add(name, weight + entries, [&m, kept, group] {
@@ -72,30 +79,39 @@ void add_masks(BandwidthTable& table, Matrices<T>& m) {
             [&m, count] { kernels::mask_flips(m.mask.data(), m.other.data(), count); });
   table.add("pack bits", entries * 9 / 8,
             [&m, count] { kernels::pack_mask(m.mask.data(), count, m.bits.data()); });
-}
-
-template <class T>
-void add_values(BandwidthTable& table, Matrices<T>& m, at::ScalarType dtype) {
-  const double entries = static_cast<double>(m.count), weight = entries * sizeof(T);
-  const auto count = static_cast<int64_t>(m.count);
-  const auto tensor = [](auto* values, int64_t rows, int64_t columns, at::ScalarType dtype) {
-    return at::from_blob(values, {rows, columns}, at::TensorOptions().dtype(dtype));
-  };
-  const at::Tensor master = tensor(m.master.data(), m.rows, m.columns, at::kFloat);
-  at::Tensor out = tensor(m.out.data(), m.rows, m.columns, dtype);
-  at::Tensor bits = at::from_blob(m.bits.data(), {(count + 7) / 8}, at::kByte);
-  // The bits of the mask are read and written.
-  table.add("soft threshold", 4 * entries + weight + entries / 4,
-            [=]() mutable { sparse::soft_threshold24(master, 1.5, out, bits); });
-  table.add("beta", 4 * entries, [=] { sparse::soft_threshold_scale(master); });
   table.add("packing", weight + entries + weight / 2 + entries / 8, [&m] {
     kernels::pack24_into(m.weight.data(), m.rows, m.columns, m.columns, m.mask.data(), m.packed);
   });
+}
+
+// What a step of training runs on float32 masters, W̃ in the dtype and masks of bits.
+template <class T>
+void add_training(BandwidthTable& table, Matrices<T>& m, at::ScalarType dtype) {
+  const double entries = static_cast<double>(m.count), weight = entries * sizeof(T);
+  const auto tensor = [&](auto* values, at::ScalarType type) {
+    return at::from_blob(values, {m.rows, m.columns}, at::TensorOptions().dtype(type));
+  };
+  const at::Tensor master = tensor(m.master.data(), at::kFloat);
+  at::Tensor out = tensor(m.out.data(), dtype), gradient = tensor(m.gradient.data(), at::kFloat);
+  at::Tensor bits = at::from_blob(m.bits.data(), {static_cast<int64_t>(m.bits.size())}, at::kByte);
+  // The bits of a mask are compared with and replaced.
+  table.add("soft threshold", 4 * entries + weight + entries / 4,
+            [=]() mutable { sparse::soft_threshold24(master, 1.5, out, bits); });
+  table.add("beta", 4 * entries, [=] { sparse::soft_threshold_scale(master); });
+  table.add("magnitude weight", 4 * entries + weight + entries / 4,
+            [=]() mutable { sparse::magnitude24(master, out, bits); });
+  table.add("masked weight", 4 * entries + weight + entries / 8,
+            [=]() mutable { sparse::masked_weight(master, bits, out); });
+  table.add("masked decay", 12 * entries + entries / 8,
+            [=]() mutable { sparse::add_masked_decay(master, bits, 1e-4, gradient); });
+  table.add("transposable search", 4 * entries + entries / 4, [=]() mutable {
+    sparse::search_mask(master, sparse::MaskSearch::kTransposable, bits);
+  });
+  const at::Tensor values = tensor(m.weight.data(), dtype);
   for (const auto& [name, format] : {std::pair{"FP8 E4M3 rounding", kernels::Float8::kE4M3},
                                      {"FP8 E5M2 rounding", kernels::Float8::kE5M2}}) {
-    table.add(name, 2 * weight, [&m, count, format = format] {
-      kernels::round_to_float8(m.weight.data(), count, format, 64.0f, m.out.data());
-    });
+    // Read once for the scale and once to round.
+    table.add(name, 3 * weight, [=, format = format] { sparse::to_float8(values, format); });
   }
 }
 
@@ -152,8 +168,8 @@ Json measure(const BandwidthOptions& options) {
     const int64_t rows = std::max<int64_t>(4, static_cast<int64_t>(bytes / 2) / row_bytes / 4 * 4);
     Matrices<T> matrices(rows, options.columns);
     BandwidthTable table(bytes);
-    add_masks(table, matrices);
-    add_values(table, matrices, tensor::dtype_named(options.dtype));
+    add_operators(table, matrices);
+    add_training(table, matrices, tensor::dtype_named(options.dtype));
     report["rows"] = rows;
     report["columns"] = options.columns;
     report.update(table.run(options.rounds));
@@ -166,7 +182,7 @@ Json measure(const BandwidthOptions& options) {
 
 void add_bench_mask(CLI::App& bench) {
   CLI::App& command = *bench.add_subcommand(
-      "mask", "masks, soft threshold, packing and FP8 rounding against a copy of the same bytes");
+      "mask", "masks, forward weights, packing and FP8 rounding against a copy of the same bytes");
   auto options = std::make_shared<BandwidthOptions>();
   add_bandwidth_options(command, "--in", "columns of the matrix, a multiple of 8", *options);
   set_example(command, "twofour bench mask --dtype float32");

@@ -8,11 +8,11 @@
 #include <ATen/ops/randn.h>
 
 #include "twofour/base/race.h"
-#include "twofour/cli/bench.h"
-#include "twofour/cli/bench_bandwidth.h"
-#include "twofour/cli/bench_contest.h"
-#include "twofour/cli/bench_dense.h"
-#include "twofour/cli/bench_rowwise.h"
+#include "twofour/cli/bench/bandwidth.h"
+#include "twofour/cli/bench/bench.h"
+#include "twofour/cli/bench/contest.h"
+#include "twofour/cli/bench/dense.h"
+#include "twofour/cli/bench/rowwise.h"
 #include "twofour/sparse/product24.h"
 #include "twofour/tensor/kernel_types.h"
 

@@ -1,5 +1,5 @@
 // bench: 2:4 against its best alternatives on this machine.
-#include "twofour/cli/bench.h"
+#include "twofour/cli/bench/bench.h"
 
 namespace twofour::cli {
 

@@ -1,4 +1,4 @@
-#include "twofour/cli/bench_explain.h"
+#include "twofour/cli/bench/explain.h"
 
 #include <cstdlib>
 

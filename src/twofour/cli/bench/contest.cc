@@ -1,4 +1,4 @@
-#include "twofour/cli/bench_contest.h"
+#include "twofour/cli/bench/contest.h"
 
 #include <limits>
 #include <utility>

@@ -1,5 +1,5 @@
 // bench block: forward and backward of a feed-forward block, with everything that 2:4 costs counted
-// in: masks, packing and the estimates of the gradients.
+// in: masks and their decay, packing and the estimates of the gradients.
 #include <map>
 #include <memory>
 
@@ -10,19 +10,18 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "twofour/base/race.h"
-#include "twofour/cli/bench.h"
-#include "twofour/cli/bench_block_layers.h"
-#include "twofour/cli/bench_contest.h"
+#include "twofour/cli/bench/bench.h"
+#include "twofour/cli/bench/block_layers.h"
+#include "twofour/cli/bench/contest.h"
 #include "twofour/tensor/accumulate.h"
 #include "twofour/tensor/choice.h"
+#include "twofour/train/methods.h"
 
 namespace twofour::cli {
 namespace {
 
 using tensor::Implementation;
 using tensor::Product;
-
-constexpr double kStepsPerSearch = 40;  // FST, arXiv 2404.01847, section 5
 
 struct BlockBenchOptions : BenchOptions {
   int64_t tokens = 1024, width = 768, feed_forward = 3072;
@@ -43,6 +42,7 @@ struct Run {
   void step() {
     block.refresh();
     torch::autograd::grad({block.forward(x)}, {x}, {dy});
+    if (block.method == BlockMethod::kFst) block.decay_gradients();
   }
 };
 
@@ -160,6 +160,7 @@ void add_parts(Race& race, Run& run, std::vector<kernels::Panel24>& estimates) {
   add("weight_gradient", [&run] { add_weight_gradients(run); });
   add("bias_gradient", [&run] { add_bias_gradients(run); });
   if (run.block.method == BlockMethod::kDense) return;
+  if (run.block.method == BlockMethod::kFst) add("decay", [&run] { run.block.decay_gradients(); });
   for (const at::Tensor& dz : run.gradients) {
     estimates.push_back(sparse::empty_panel(dz.scalar_type(), dz.size(1), dz.size(0)));
   }
@@ -181,12 +182,18 @@ Json report_of(const Race& race, const Run& run) {
     parts[part] = ms(part);
     sum += ms(part);
   }
+  if (run.block.method == BlockMethod::kFst) {
+    parts["decay"] = ms("decay");
+    sum += ms("decay");
+  }
   double total = 1e3 * race.seconds(run.name);
   parts["rest"] = total - sum;  // what stands in no list: autograd's own work, and noise
   if (run.block.method != BlockMethod::kDense) parts["mvue_of_weight_gradient"] = ms("mvue");
   if (run.block.method == BlockMethod::kFst) {
-    parts["search"] = ms("search") / kStepsPerSearch;
-    total += ms("search") / kStepsPerSearch;
+    const double search =
+        ms("search") / static_cast<double>(train::method_named("fst").mask_interval);
+    parts["search"] = search;
+    total += search;
   }
   Json chosen_kernels = Json::object();
   if (run.block.method != BlockMethod::kDense) {

@@ -10,7 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "twofour/base/race.h"
-#include "twofour/cli/bench.h"
+#include "twofour/cli/bench/bench.h"
 #include "twofour/kernels/buffer.h"
 
 namespace twofour::cli {

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "twofour/base/race.h"
-#include "twofour/cli/bench_dense.h"
+#include "twofour/cli/bench/dense.h"
 
 namespace twofour::cli {
 

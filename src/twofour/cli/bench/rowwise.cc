@@ -1,4 +1,4 @@
-#include "twofour/cli/bench_rowwise.h"
+#include "twofour/cli/bench/rowwise.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>

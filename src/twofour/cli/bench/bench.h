@@ -62,7 +62,4 @@ void check_groups(const char* name, int64_t value);
 at::Tensor weight24_along_rows(int64_t out, int64_t in, at::ScalarType dtype);
 at::Tensor weight24_along_both_sides(int64_t out, int64_t in, at::ScalarType dtype);
 
-/// master [out, in] (float32) where the mask (one byte an entry) keeps it, 0 elsewhere, into `out`.
-void write_masked(const at::Tensor& master, const at::Tensor& mask, at::Tensor& out);
-
 }  // namespace twofour::cli
