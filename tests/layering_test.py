@@ -4,8 +4,8 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ORDER = ["base", "kernels", "text", "tensor", "sparse", "model", "checkpoint", "train", "prune", "learn",
-         "eval", "dist", "report", "cli"]
+ORDER = ["base", "kernels", "text", "tensor", "sparse", "model", "checkpoint", "report", "train", "prune",
+         "learn", "eval", "dist", "cli"]
 WITHOUT_TORCH = ["base", "kernels", "text"]
 
 
