@@ -93,4 +93,8 @@ std::map<std::string, GoldenTensor> read_golden(const fs::path& file) {
   return tensors;
 }
 
+std::map<std::string, GoldenTensor> golden(const std::string& name) {
+  return read_golden(fs::path(TWOFOUR_SOURCE_DIR) / "tests/golden" / (name + ".safetensors"));
+}
+
 }  // namespace twofour::testing

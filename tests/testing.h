@@ -1,4 +1,4 @@
-// What tests share: scratch folders, expectations on errors, and the golden values of ../shared.
+// What tests share: scratch folders, expectations on errors, and golden values.
 #pragma once
 
 #include <cstdint>
@@ -66,6 +66,8 @@ struct GoldenTensor {
 };
 /// The tensors of a safetensors file of F64, F32, I64, I32, U8 or BOOL.
 std::map<std::string, GoldenTensor> read_golden(const fs::path& file);
+/// Those of tests/golden/NAME.safetensors.
+std::map<std::string, GoldenTensor> golden(const std::string& name);
 
 }  // namespace twofour::testing
 

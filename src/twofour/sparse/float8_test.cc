@@ -58,14 +58,13 @@ at::Tensor rounded(const at::Tensor& x, Float8 format) {
 }
 
 TEST(Float8Linear, equals_the_golden_values_on_dense_and_2_4_kernels) {
-  SKIP_WITHOUT_SHARED();
-  const tensor::Golden golden("s_ste_linear_fp8");
+  const tensor::Golden inputs("s_ste_linear"), golden("s_ste_linear_fp8");
   for (const bool on_24_kernels : {false, true}) {
     Linear layer;
-    layer.weight = layer.forward_weight = golden["weight_sparse"];
+    layer.weight = layer.forward_weight = inputs["weight_sparse"];
     layer.float8 = c10::make_intrusive<Float8Weight>();
     if (on_24_kernels) layer.weight24 = c10::make_intrusive<Weight24>(Along::kRows);
-    const Products is = products_of(layer, golden["x"], golden["dz"]);
+    const Products is = products_of(layer, inputs["x"], inputs["dz"]);
     EXPECT_LT(tensor::largest_difference(is.z, golden["z_without_bias"]), 1e-4);
     EXPECT_LT(tensor::largest_difference(is.dx, golden["dx"]), 1e-4);
     EXPECT_LT(tensor::largest_difference(is.dw, golden["dw_exact"]), 1e-4);
@@ -74,7 +73,6 @@ TEST(Float8Linear, equals_the_golden_values_on_dense_and_2_4_kernels) {
 
 // The golden values of the native layer bound what FP8 may change: 2^-4 or 2^-3 an operand.
 TEST(Float8Linear, is_near_the_native_golden_values_and_keeps_the_bias_exact) {
-  SKIP_WITHOUT_SHARED();
   const tensor::Golden golden("s_ste_linear");
   Linear layer = soft_layer(golden["weight"], at::kFloat, true);
   layer.bias = golden["bias"];

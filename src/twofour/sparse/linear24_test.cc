@@ -26,7 +26,6 @@ Linear random_layer(int64_t out, int64_t in) {
 }
 
 TEST(Linear24, s_ste_products_equal_the_golden_values) {
-  SKIP_WITHOUT_SHARED();
   const tensor::Golden golden("s_ste_linear");
   Linear layer;
   layer.weight = golden["weight"].requires_grad_();

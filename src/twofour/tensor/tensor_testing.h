@@ -11,12 +11,10 @@
 
 namespace twofour::tensor {
 
-/// The tensors of one file of ../shared/golden, as float32.
+/// The tensors of one file of tests/golden, as float32.
 class Golden {
  public:
-  explicit Golden(const std::string& name)
-      : tensors_(
-            testing::read_golden(testing::shared_folder() / "golden" / (name + ".safetensors"))) {}
+  explicit Golden(const std::string& name) : tensors_(testing::golden(name)) {}
 
   at::Tensor operator[](const std::string& name) const {
     const testing::GoldenTensor& stored = tensors_.at(name);

@@ -28,7 +28,6 @@ at::Tensor moment_of(const AdamW& optimizer, const std::string& name) {
 }
 
 TEST(AdamW, equals_torch_over_ten_clipped_steps_at_any_loss_scale) {
-  SKIP_WITHOUT_SHARED();
   const Golden golden("adamw");
   for (const double scale : {1.0, 65536.0, 1000.0}) {
     const at::Tensor matrix = golden["matrix_0"], vector = golden["vector_0"];
@@ -141,7 +140,6 @@ TEST(AdamW, decay_before_the_update_is_added_to_the_clipped_unscaled_gradient) {
 }
 
 TEST(AdamW, sees_the_golden_gradient_of_sr_ste) {
-  SKIP_WITHOUT_SHARED();
   const Golden golden("sr_ste");
   at::Tensor weight = golden["weight"], mask = at::zeros({weight.numel() / 8}, at::kByte);
   sparse::search_mask(weight, sparse::MaskSearch::kMagnitude, mask);
