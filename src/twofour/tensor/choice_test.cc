@@ -1,8 +1,6 @@
 #include "twofour/tensor/choice.h"
 
-#include <chrono>
 #include <cstdlib>
-#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -15,15 +13,17 @@
 namespace twofour::tensor {
 namespace {
 
-// A product whose two implementations take clearly different times; shapes tell tests apart, since
-// choices live as long as the process.
+// Products whose implementations take as long as the test says, by a clock that only they move.
+// Shapes tell tests apart, since choices live as long as the process.
 class ChoiceTest : public ::testing::Test {
  protected:
   void SetUp() override {
     setenv("XDG_CACHE_HOME", folder_.path().c_str(), 1);
     unsetenv("TWOFOUR_TUNE");
+    set_race_clock({[this] { return seconds_; }, [this] { return preemptions_; }});
   }
   void TearDown() override {
+    set_race_clock(RaceClock::of_process());
     unsetenv("XDG_CACHE_HOME");
     setenv("TWOFOUR_TUNE", "off", 1);
   }
@@ -32,21 +32,30 @@ class ChoiceTest : public ::testing::Test {
     return {Product::kForward, tokens, in, 12, at::kBFloat16};
   }
 
-  Implementation run(int64_t in, int dense_work, int sparse_work) {
-    return choose(shape(in), [&]() -> std::vector<Candidate> {
+  Implementation run(int64_t in, double dense_seconds, double sparse_seconds) {
+    return run(shape(in), dense_seconds, sparse_seconds);
+  }
+
+  Implementation run(const ProductShape& of, double dense_seconds, double sparse_seconds) {
+    return choose(of, [&]() -> std::vector<Candidate> {
       ++asked_;
-      return {{Implementation::kDense, [=] { work(dense_work); }},
-              {Implementation::kPanel, [=] { work(sparse_work); }}};
+      return {{Implementation::kDense, takes(dense_seconds)},
+              {Implementation::kPanel, takes(sparse_seconds)}};
     });
   }
 
-  static void work(int amount) {
-    volatile int sum = 0;
-    for (int i = 0; i < amount; ++i) sum = sum + i;
+  std::function<void()> takes(double seconds) {
+    return [this, seconds] {
+      seconds_ += seconds;
+      preemptions_ += is_disturbed_;
+    };
   }
 
-  static constexpr int kShort = 1000, kLong = 300000;
+  static constexpr double kShort = 1e-3, kLong = 3e-3;
   testing::TemporaryFolder folder_;
+  double seconds_ = 0;
+  int64_t preemptions_ = 0;
+  bool is_disturbed_ = false;
   int asked_ = 0;
 };
 
@@ -55,11 +64,7 @@ TEST_F(ChoiceTest, of_a_weight_that_changes_every_step_is_another_choice) {
   training.in_training = true;
   EXPECT_EQ(run(161, kLong, kShort), Implementation::kPanel);
   EXPECT_FALSE(choice_made(training));
-  const auto preparing_takes_long = [&]() -> std::vector<Candidate> {
-    return {{Implementation::kDense, [] { work(kShort); }},
-            {Implementation::kPanel, [] { work(kLong); }}};
-  };
-  EXPECT_EQ(choose(training, preparing_takes_long), Implementation::kDense);
+  EXPECT_EQ(run(training, kShort, kLong), Implementation::kDense);
   EXPECT_EQ(choice_made(shape(161))->implementation, Implementation::kPanel);
   EXPECT_EQ(describe(training), describe(shape(161)) + ", in training");
   training.product = Product::kWeightGradient;  // reads no weight
@@ -72,7 +77,8 @@ TEST_F(ChoiceTest, takes_the_faster_one_and_measures_a_shape_once) {
   EXPECT_EQ(run(101, kShort, kLong), Implementation::kPanel);
   EXPECT_EQ(asked_, 2);
   ASSERT_TRUE(choice_made(shape(102)));
-  EXPECT_LT(choice_made(shape(102))->dense_ms, choice_made(shape(102))->sparse_ms);
+  EXPECT_DOUBLE_EQ(choice_made(shape(102))->dense_ms, 1e3 * kShort);
+  EXPECT_DOUBLE_EQ(choice_made(shape(102))->sparse_ms, 1e3 * kLong);
   EXPECT_FALSE(choice_made(shape(103)));
 }
 
@@ -137,22 +143,10 @@ class DisturbedChoiceTest : public ChoiceTest {
     return nlohmann::json::parse(read_file(choices_file())).begin().value().at(key(in));
   }
 
-  // Chooses the panel, on a machine whose time passes as the candidates say.
+  // Chooses the panel.
   void measure(int64_t in, bool is_disturbed) {
-    double seconds = 0;
-    int64_t preemptions = 0;
-    const auto takes = [&](double amount) {
-      return [&, amount] {
-        seconds += amount;
-        preemptions += is_disturbed;
-      };
-    };
-    set_race_clock({[&] { return seconds; }, [&] { return preemptions; }});
-    choose(shape(in), [&]() -> std::vector<Candidate> {
-      ++asked_;
-      return {{Implementation::kDense, takes(3e-3)}, {Implementation::kPanel, takes(1e-3)}};
-    });
-    set_race_clock(RaceClock::of_process());
+    is_disturbed_ = is_disturbed;
+    run(in, kLong, kShort);
   }
 
   // What another process finds in the file.
