@@ -9,7 +9,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
-#include "twofour/kernels/cross_entropy.h"
+#include "twofour/kernels/training/cross_entropy.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/tensor/accumulate.h"
 #include "twofour/tensor/kernel_types.h"

@@ -10,7 +10,7 @@
 #include "twofour/cli/bench/bench.h"
 #include "twofour/cli/bench/contest.h"
 #include "twofour/cli/bench/explain.h"
-#include "twofour/kernels/few24.h"
+#include "twofour/kernels/products/few_tokens/few24.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/mvue.h"
 #include "twofour/tensor/accumulate.h"

@@ -1,5 +1,5 @@
 // bench mask: masks, forward weights, packing and FP8 rounding against the speed of memory.
-#include "twofour/kernels/mask.h"
+#include "twofour/kernels/masks/mask.h"
 
 #include <algorithm>
 #include <cstring>
@@ -16,7 +16,7 @@
 
 #include "twofour/cli/bench/bandwidth.h"
 #include "twofour/cli/bench/bench.h"
-#include "twofour/kernels/packed24.h"
+#include "twofour/kernels/packed24/packed24.h"
 #include "twofour/sparse/float8.h"
 #include "twofour/sparse/masks.h"
 #include "twofour/sparse/soft_threshold.h"

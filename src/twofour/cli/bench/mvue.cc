@@ -1,5 +1,5 @@
 // bench mvue: the 2:4 estimates of a gradient against the speed of memory.
-#include "twofour/kernels/mvue.h"
+#include "twofour/kernels/mvue/mvue.h"
 
 #include <memory>
 
@@ -7,7 +7,7 @@
 
 #include "twofour/cli/bench/bandwidth.h"
 #include "twofour/cli/bench/bench.h"
-#include "twofour/kernels/panel24.h"
+#include "twofour/kernels/products/many_tokens/panel24.h"
 #include "twofour/tensor/kernel_types.h"
 
 namespace twofour::cli {
