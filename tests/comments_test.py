@@ -24,7 +24,7 @@ def python_comments(text):
 
 
 def prose(name, text):
-    """What a file says to people: all of a page, the comments of a source."""
+    """The prose of a file: all of a page, the comments of a source."""
     if name.endswith(".md"):
         return [text]
     if name.endswith((".cc", ".h", ".cu", ".cuh")):
