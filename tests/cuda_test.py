@@ -13,9 +13,9 @@ import torch
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("TWOFOUR_OPS", ROOT / "build" / "libtwofour_ops.so")).parent
 NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
-KERNELS = sorted((ROOT / "src/twofour/kernels").glob("*.cu"))
+KERNELS = sorted((ROOT / "src/twofour/kernels/cuda").glob("*.cu"))
 OPERATORS = sorted((ROOT / "src/twofour/sparse").glob("operators_cuda*.cc"))
-LAUNCH = ROOT / "src/twofour/kernels/cuda_launch.cc"
+LAUNCH = ROOT / "src/twofour/kernels/cuda/cuda_launch.cc"
 
 pytestmark = pytest.mark.skipif(NVCC is None, reason="nvcc was not found")
 

@@ -11,13 +11,14 @@ WITHOUT_TORCH = ["base", "kernels", "text"]
 
 def problems_in(root):
     found = []
-    for path in sorted(root.glob("src/twofour/*/*")):
-        if path.suffix not in (".cc", ".h", ".cu"):
+    top = root / "src/twofour"
+    for path in sorted(top.rglob("*")):
+        if path.suffix not in (".cc", ".h", ".cu", ".cuh"):
             continue
-        folder = path.parent.name
+        folder = path.relative_to(top).parts[0]
         text = path.read_text()
         name = path.relative_to(root)
-        if path.suffix == ".h" and "#pragma once" not in text:
+        if path.suffix in (".h", ".cuh") and "#pragma once" not in text:
             found.append(f"{name} lacks #pragma once")
         for include in re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', text, re.M):
             if include == "torch/torch.h" or include in ("torch/all.h", "ATen/ATen.h"):
@@ -44,4 +45,5 @@ def test_a_wrong_include_is_found(tmp_path):
     header("base", '#pragma once\n#include "twofour/text/y.h"\n')
     header("text", "#pragma once\n#include <ATen/core/Tensor.h>\n")
     header("train", "#include <torch/torch.h>\n")
-    assert len(problems_in(tmp_path)) == 4
+    header("kernels/masks/deep", '#pragma once\n#include "twofour/text/y.h"\n#include <c10/core/Device.h>\n')
+    assert len(problems_in(tmp_path)) == 6

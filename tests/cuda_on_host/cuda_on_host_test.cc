@@ -4,13 +4,13 @@
 
 #include <gtest/gtest.h>
 
-#include "twofour/kernels/cuda.h"
-#include "twofour/kernels/fp8.h"
+#include "twofour/kernels/cuda/cuda.h"
+#include "twofour/kernels/forward_weight/soft_threshold.h"
+#include "twofour/kernels/fp8/fp8.h"
 #include "twofour/kernels/kernels_testing.h"
-#include "twofour/kernels/mask.h"
-#include "twofour/kernels/mvue.h"
-#include "twofour/kernels/packed24.h"
-#include "twofour/kernels/soft_threshold.h"
+#include "twofour/kernels/masks/mask.h"
+#include "twofour/kernels/mvue/mvue.h"
+#include "twofour/kernels/packed24/packed24.h"
 
 namespace twofour::kernels {
 namespace {

@@ -8,7 +8,7 @@
 #include <ATen/ops/zeros.h>
 
 #include "twofour/cli/bench.h"
-#include "twofour/kernels/mask.h"
+#include "twofour/kernels/masks/mask.h"
 #include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/gelu.h"
 #include "twofour/sparse/soft_threshold.h"

@@ -9,7 +9,7 @@
 #include "twofour/base/parallel.h"
 #include "twofour/cli/bench.h"
 #include "twofour/kernels/dispatch.h"
-#include "twofour/kernels/mask.h"
+#include "twofour/kernels/masks/mask.h"
 #include "twofour/model/presets.h"
 #include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/soft_threshold.h"

@@ -10,7 +10,7 @@
 #include "twofour/cli/bench.h"
 #include "twofour/cli/bench_contest.h"
 #include "twofour/cli/bench_explain.h"
-#include "twofour/kernels/few24.h"
+#include "twofour/kernels/products/few_tokens/few24.h"
 #include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/mvue.h"

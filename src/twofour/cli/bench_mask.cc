@@ -13,9 +13,9 @@
 
 #include "twofour/cli/bench.h"
 #include "twofour/cli/bench_bandwidth.h"
-#include "twofour/kernels/fp8.h"
-#include "twofour/kernels/mask.h"
-#include "twofour/kernels/packed24.h"
+#include "twofour/kernels/fp8/fp8.h"
+#include "twofour/kernels/masks/mask.h"
+#include "twofour/kernels/packed24/packed24.h"
 #include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/soft_threshold.h"
 

@@ -5,8 +5,8 @@
 
 #include "twofour/cli/bench.h"
 #include "twofour/cli/bench_bandwidth.h"
-#include "twofour/kernels/mvue.h"
-#include "twofour/kernels/panel24.h"
+#include "twofour/kernels/mvue/mvue.h"
+#include "twofour/kernels/products/many_tokens/panel24.h"
 #include "twofour/sparse/kernel_types.h"
 
 namespace twofour::cli {

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "twofour/kernels/lanes.h"
-#include "twofour/kernels/mvue.h"
+#include "twofour/kernels/mvue/mvue.h"
+#include "twofour/kernels/simd/lanes.h"
 #include "twofour/kernels/types.h"
 
 namespace twofour::kernels {

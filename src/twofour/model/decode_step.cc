@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "twofour/base/error.h"
-#include "twofour/kernels/attend.h"
 #include "twofour/kernels/buffer.h"
-#include "twofour/kernels/few_dense.h"
-#include "twofour/kernels/gelu.h"
-#include "twofour/kernels/token_rows.h"
+#include "twofour/kernels/decode/attend.h"
+#include "twofour/kernels/decode/token_rows.h"
+#include "twofour/kernels/products/few_tokens/few_dense.h"
+#include "twofour/kernels/training/gelu.h"
 #include "twofour/sparse/kernel_types.h"
 
 namespace twofour::model {

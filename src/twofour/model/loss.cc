@@ -9,7 +9,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
-#include "twofour/kernels/cross_entropy.h"
+#include "twofour/kernels/training/cross_entropy.h"
 #include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/linear24.h"

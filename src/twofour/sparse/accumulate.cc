@@ -2,8 +2,8 @@
 
 #include <ATen/ops/zeros_like.h>
 
-#include "twofour/kernels/accumulate.h"
-#include "twofour/kernels/rank_update.h"
+#include "twofour/kernels/training/accumulate.h"
+#include "twofour/kernels/training/rank_update.h"
 #include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {

@@ -13,7 +13,7 @@ at::Tensor& gradient_of(const at::Tensor& weight);
 void accumulate(const at::Tensor& addend, at::Tensor& gradient);
 
 /// gradient [out, in] (float32, contiguous) += estimateᵀ x of estimate [tokens, out] and
-/// x [tokens, in] of one type, on the CPU, for few tokens (kernels/rank_update.h).
+/// x [tokens, in] of one type, on the CPU, for few tokens (kernels/training/rank_update.h).
 void accumulate_outer(const at::Tensor& estimate, const at::Tensor& x, at::Tensor& gradient);
 
 /// gradient_of(weight) += addend.

@@ -37,8 +37,9 @@ enum class Product {
 };
 
 /// Dense: kDense, ATen; kOneDnn, oneDNN (onednn.h), with a reordered weight where Weight24 keeps
-/// one; kMkl and kFloat32, 16-bit operands in mixed_product.h. 2:4: kPanel, kernels/product24.h;
-/// kFew, kernels/few24.h, of a weight gradient kernels/rank_update.h.
+/// one; kMkl and kFloat32, 16-bit operands in mixed_product.h. 2:4: kPanel,
+/// kernels/products/many_tokens/product24.h; kFew, kernels/products/few_tokens/few24.h, of a weight
+/// gradient kernels/training/rank_update.h.
 enum class Implementation { kDense, kOneDnn, kMkl, kFloat32, kPanel, kFew };
 
 inline bool is_dense(Implementation implementation) {

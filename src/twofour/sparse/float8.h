@@ -6,7 +6,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/base/random.h"
-#include "twofour/kernels/fp8.h"
+#include "twofour/kernels/fp8/fp8.h"
 #include "twofour/sparse/weight24.h"
 
 namespace twofour::sparse {

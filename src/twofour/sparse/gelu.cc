@@ -4,7 +4,7 @@
 #include <ATen/ops/gelu.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "twofour/kernels/gelu.h"
+#include "twofour/kernels/training/gelu.h"
 #include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {

@@ -8,7 +8,7 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include "twofour/kernels/few24.h"
+#include "twofour/kernels/products/few_tokens/few24.h"
 #include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/choice.h"
 #include "twofour/sparse/dense_product.h"

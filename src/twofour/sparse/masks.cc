@@ -4,8 +4,8 @@
 #include <ATen/ops/empty_like.h>
 
 #include "twofour/base/error.h"
-#include "twofour/kernels/forward_weight.h"
-#include "twofour/kernels/mask.h"
+#include "twofour/kernels/forward_weight/forward_weight.h"
+#include "twofour/kernels/masks/mask.h"
 #include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {

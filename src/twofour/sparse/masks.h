@@ -7,13 +7,13 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "twofour/kernels/weight_counts.h"
+#include "twofour/kernels/forward_weight/weight_counts.h"
 
 namespace twofour::sparse {
 
 using kernels::WeightCounts;
 
-/// How the mask of a weight is found (kernels/mask.h).
+/// How the mask of a weight is found (kernels/masks/mask.h).
 enum class MaskSearch {
   kMagnitude,    ///< two of every four consecutive inputs
   kTransposable  ///< two in every row and column of each 4 x 4 block

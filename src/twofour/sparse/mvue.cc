@@ -3,7 +3,7 @@
 #include <ATen/ops/empty_like.h>
 
 #include "twofour/base/parts.h"
-#include "twofour/kernels/mvue.h"
+#include "twofour/kernels/mvue/mvue.h"
 #include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {

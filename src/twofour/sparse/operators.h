@@ -27,7 +27,7 @@
 namespace twofour::sparse::operators {
 
 /// The `kept` largest magnitudes of every `group` consecutive entries, as bool of weight's shape:
-/// see kernels/mask.h.
+/// see kernels/masks/mask.h.
 at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group);
 
 /// The best mask of weight [rows, columns] that is 2:4 along rows and along columns (FST, arXiv
@@ -55,22 +55,22 @@ std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, do
 double soft_threshold_scale(const at::Tensor& weight);
 
 /// An unbiased estimate of gradient [.., features] with at most two entries kept of every four
-/// consecutive tokens of a feature (arXiv 2203.10991): see kernels/mvue.h. The numbers are a
+/// consecutive tokens of a feature (arXiv 2203.10991): see kernels/mvue/mvue.h. The numbers are a
 /// function of (seed, step, micro_batch, tensor, position); these four are not negative and all but
 /// the seed below 2^32. exact: the estimate of least variance instead of the approximate one.
 at::Tensor mvue24(const at::Tensor& gradient, int64_t seed, c10::SymInt step,
                   c10::SymInt micro_batch, int64_t tensor, bool exact);
 
-/// x rounded to what scale · x can be in "e4m3" or "e5m2", divided by scale: see kernels/fp8.h.
+/// x rounded to what scale · x can be in "e4m3" or "e5m2", divided by scale: see kernels/fp8/fp8.h.
 at::Tensor round_to_float8(const at::Tensor& x, std::string_view format, double scale);
 
 /// The scale that brings the largest magnitude of x to the format's largest value; 1 where it is 0
 /// or not finite, so where x has an infinity or a NaN.
 double float8_scale(const at::Tensor& x, std::string_view format);
 
-/// A 2:4 weight [rows, columns] as kernels/packed24.h stores it: values [rows, columns / 2] and
-/// positions, uint8 [rows, ceil(columns / 8)]. Without a mask what is not 0 is kept; a group with
-/// more than two such entries is an error that names it.
+/// A 2:4 weight [rows, columns] as kernels/packed24/packed24.h stores it: values [rows, columns /
+/// 2] and positions, uint8 [rows, ceil(columns / 8)]. Without a mask what is not 0 is kept; a group
+/// with more than two such entries is an error that names it.
 std::tuple<at::Tensor, at::Tensor> pack24(const at::Tensor& weight,
                                           const std::optional<at::Tensor>& mask);
 

@@ -1,5 +1,5 @@
-// The operators on CUDA tensors, through kernels/cuda.h. Compiled only with TWOFOUR_CUDA, and not
-// yet run: see there. No header of CUDA is needed: streams and devices come through c10.
+// The operators on CUDA tensors, through kernels/cuda/cuda.h. Compiled only with TWOFOUR_CUDA, and
+// not yet run: see there. No header of CUDA is needed: streams and devices come through c10.
 #include "twofour/sparse/operators_cuda.h"
 
 #include <ATen/ops/empty.h>
@@ -9,8 +9,8 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/library.h>
 
-#include "twofour/kernels/cuda.h"
-#include "twofour/kernels/fp8.h"
+#include "twofour/kernels/cuda/cuda.h"
+#include "twofour/kernels/fp8/fp8.h"
 #include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators_shapes.h"
 

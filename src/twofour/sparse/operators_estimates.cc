@@ -1,10 +1,10 @@
 // The soft threshold, MVUE and the 8-bit floats, on the CPU.
 #include <ATen/ops/zeros.h>
 
-#include "twofour/kernels/fp8.h"
-#include "twofour/kernels/mask.h"
-#include "twofour/kernels/mvue.h"
-#include "twofour/kernels/soft_threshold.h"
+#include "twofour/kernels/forward_weight/soft_threshold.h"
+#include "twofour/kernels/fp8/fp8.h"
+#include "twofour/kernels/masks/mask.h"
+#include "twofour/kernels/mvue/mvue.h"
 #include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators.h"
 #include "twofour/sparse/operators_shapes.h"

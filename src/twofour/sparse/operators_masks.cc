@@ -1,5 +1,5 @@
 // Masks, on the CPU.
-#include "twofour/kernels/mask.h"
+#include "twofour/kernels/masks/mask.h"
 #include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/operators.h"
 #include "twofour/sparse/operators_shapes.h"

@@ -4,8 +4,8 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
 
-#include "twofour/kernels/few24.h"
-#include "twofour/kernels/packed24.h"
+#include "twofour/kernels/packed24/packed24.h"
+#include "twofour/kernels/products/few_tokens/few24.h"
 #include "twofour/sparse/kernel_types.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/operators.h"

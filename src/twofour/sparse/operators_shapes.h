@@ -10,7 +10,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/base/random.h"
-#include "twofour/kernels/fp8.h"
+#include "twofour/kernels/fp8/fp8.h"
 #include "twofour/sparse/prepared_weight.h"
 
 namespace twofour::sparse::operators {

@@ -4,10 +4,10 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/parts.h"
-#include "twofour/kernels/few24.h"
-#include "twofour/kernels/few_dense.h"
-#include "twofour/kernels/packed24.h"
-#include "twofour/kernels/product24.h"
+#include "twofour/kernels/packed24/packed24.h"
+#include "twofour/kernels/products/few_tokens/few24.h"
+#include "twofour/kernels/products/few_tokens/few_dense.h"
+#include "twofour/kernels/products/many_tokens/product24.h"
 #include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {

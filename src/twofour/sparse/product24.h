@@ -4,7 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/base/random.h"
-#include "twofour/kernels/panel24.h"
+#include "twofour/kernels/products/many_tokens/panel24.h"
 
 namespace twofour::sparse {
 
@@ -18,8 +18,8 @@ kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns
 /// first group that is not.
 void fill_panel(const at::Tensor& weight, kernels::Panel24& panel);
 
-/// A weight [rows, columns] as kernels/packed24.h stores it: values [rows, columns / 2] of its
-/// dtype and positions [rows, (columns + 7) / 8], uint8.
+/// A weight [rows, columns] as kernels/packed24/packed24.h stores it: values [rows, columns / 2] of
+/// its dtype and positions [rows, (columns + 7) / 8], uint8.
 struct Packed {
   at::Tensor values, positions;
 };
@@ -46,11 +46,11 @@ void fill_panel_mvue(const at::Tensor& dz, const RandomStream& stream, kernels::
 at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& x,
                                const at::Tensor& bias);
 
-/// The same of few tokens from a packed weight: see kernels/few24.h.
+/// The same of few tokens from a packed weight: see kernels/products/few_tokens/few24.h.
 at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Tensor& bias);
 
 /// x [tokens, columns] · weightᵀ + bias (or undefined) of few tokens and a dense weight [rows,
-/// columns], as the decode step computes it: see kernels/few_dense.h.
+/// columns], as the decode step computes it: see kernels/products/few_tokens/few_dense.h.
 at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
                               const at::Tensor& bias);
 

@@ -1,7 +1,7 @@
 #include "twofour/sparse/soft_threshold.h"
 
 #include "twofour/base/error.h"
-#include "twofour/kernels/soft_threshold.h"
+#include "twofour/kernels/forward_weight/soft_threshold.h"
 #include "twofour/sparse/kernel_types.h"
 
 namespace twofour::sparse {

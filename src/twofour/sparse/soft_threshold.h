@@ -3,7 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "twofour/kernels/weight_counts.h"
+#include "twofour/kernels/forward_weight/weight_counts.h"
 
 namespace twofour::sparse {
 

@@ -6,7 +6,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
 
-#include "twofour/kernels/panel24.h"
+#include "twofour/kernels/products/many_tokens/panel24.h"
 #include "twofour/sparse/product24.h"
 
 namespace twofour::sparse {

@@ -12,7 +12,7 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include "twofour/kernels/adamw.h"
+#include "twofour/kernels/training/adamw.h"
 #include "twofour/sparse/accumulate.h"
 
 namespace twofour::train {

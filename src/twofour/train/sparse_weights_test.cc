@@ -7,7 +7,7 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
-#include "twofour/kernels/mask.h"
+#include "twofour/kernels/masks/mask.h"
 #include "twofour/sparse/accumulate.h"
 #include "twofour/sparse/pattern.h"
 #include "twofour/sparse/soft_threshold.h"

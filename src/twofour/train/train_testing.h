@@ -11,7 +11,7 @@
 #include <ATen/ops/randn_like.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
-#include "twofour/kernels/mask.h"
+#include "twofour/kernels/masks/mask.h"
 #include "twofour/model/gpt2.h"
 #include "twofour/text/token_file.h"
 #include "twofour/train/options.h"

@@ -1,0 +1,81 @@
+// The definition of mask.h's loops, entry by entry. Included by one source file an instruction set.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "twofour/kernels/group.h"
+#include "twofour/kernels/masks/mask_rows.h"
+#include "twofour/kernels/masks/transposable24.h"
+
+namespace twofour::kernels {
+namespace {
+
+template <class T>
+void magnitude_groups(const T* row, int64_t columns, int kept, int group, uint8_t* mask) {
+  for (int64_t begin = 0; begin < columns; begin += group) {
+    float values[8];
+    for (int i = 0; i < group; ++i) values[i] = to_float(row[begin + i]);
+    for (int i = 0; i < group; ++i) mask[begin + i] = is_kept(values, group, kept, i);
+  }
+}
+
+template <class T>
+void transposable_blocks(const T* rows, int64_t columns, int64_t stride, uint8_t* mask) {
+  for (int64_t begin = 0; begin < columns; begin += 4) {
+    float block[4][4];
+    for (int64_t r = 0; r < 4; ++r) {
+      for (int64_t c = 0; c < 4; ++c) block[r][c] = to_float(rows[r * stride + begin + c]);
+    }
+    const uint32_t kept = transposable_pattern(block);
+    for (int64_t r = 0; r < 4; ++r) {
+      for (int64_t c = 0; c < 4; ++c) mask[r * columns + begin + c] = kept >> (4 * r + c) & 1u;
+    }
+  }
+}
+
+inline float entry_or_zero(float value, bool kept) {
+  return float_from_bits(kept ? bits_of(value) : 0u);
+}
+template <class T>
+T entry_or_zero(T value, bool kept) {
+  return {static_cast<uint16_t>(kept ? value.bits : 0u)};
+}
+
+template <class T>
+void apply_to_entries(const T* in, const uint8_t* mask, int64_t count, T* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = entry_or_zero(in[i], mask[i] != 0);
+}
+
+inline int64_t flips_of_bytes(const uint8_t* mask, const uint8_t* other, int64_t count) {
+  int64_t flips = 0;
+  for (int64_t i = 0; i < count; ++i) flips += (mask[i] != 0) != (other[i] != 0);
+  return flips;
+}
+
+inline void pack_bytes(const uint8_t* mask, int64_t count, uint8_t* bits) {
+  for (int64_t i = 0; i < count; i += 8) {
+    uint32_t byte = 0;
+    for (int64_t k = 0; k < 8; ++k) byte = byte << 1 | uint32_t{mask[i + k] != 0};
+    bits[i / 8] = static_cast<uint8_t>(byte);
+  }
+}
+
+inline void unpack_bytes(const uint8_t* bits, int64_t count, uint8_t* mask) {
+  for (int64_t i = 0; i < count; ++i) mask[i] = bits[i / 8] >> (7 - i % 8) & 1u;
+}
+
+inline int64_t flips_of_bits(const uint8_t* bits, const uint8_t* other, int64_t bytes) {
+  int64_t flips = 0, i = 0;
+  for (; i + 8 <= bytes; i += 8) {
+    uint64_t a, b;
+    std::memcpy(&a, bits + i, sizeof a);
+    std::memcpy(&b, other + i, sizeof b);
+    flips += __builtin_popcountll(a ^ b);
+  }
+  for (; i < bytes; ++i) flips += __builtin_popcount(bits[i] ^ other[i]);
+  return flips;
+}
+
+}  // namespace
+}  // namespace twofour::kernels

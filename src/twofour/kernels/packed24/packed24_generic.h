@@ -1,0 +1,114 @@
+// The bodies of packed24_loops.h that any instruction set can run: they define the result, and do
+// the remainders of the faster ones. Everything has internal linkage.
+#pragma once
+
+#include <cstring>
+#include <utility>
+
+#include "twofour/kernels/packed24/packed24_loops.h"
+
+namespace twofour::kernels {
+namespace {
+
+// The bits that are not the sign: an entry is zero when they are.
+template <class Word>
+constexpr Word kMagnitude = static_cast<Word>(static_cast<Word>(~Word{0}) >> 1);
+
+template <class Word>
+bool pack_groups(const Word* weight, const uint8_t* mask, int64_t groups, Word* values,
+                 uint8_t* positions) {
+  uint32_t overfull = 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    const Word* group = weight + 4 * g;
+    uint32_t kept = 0;
+    for (int i = 0; i < 4; ++i) {
+      const bool keeps = mask ? mask[4 * g + i] != 0 : (group[i] & kMagnitude<Word>) != 0;
+      kept |= uint32_t{keeps} << i;
+    }
+    const uint32_t position = kPackTables.position[kept];
+    const uint32_t first = position & 3, second = position >> 2;
+    overfull |= kPackTables.overfull[kept];
+    values[2 * g] = kept >> first & 1 ? group[first] : Word{0};
+    values[2 * g + 1] = kept >> second & 1 ? group[second] : Word{0};
+    if (g % 2 == 0) {
+      positions[g / 2] = static_cast<uint8_t>(position);
+    } else {
+      positions[g / 2] = static_cast<uint8_t>(positions[g / 2] | position << 4);
+    }
+  }
+  return overfull == 0;
+}
+
+// Words of 64 bits, in vectors of this instruction set.
+#if defined(__AVX512F__)
+constexpr size_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr size_t kVectorBytes = 32;
+#else
+constexpr size_t kVectorBytes = 16;
+#endif
+typedef uint64_t WordVector __attribute__((vector_size(kVectorBytes)));
+
+template <size_t... I>
+WordVector neighbours(WordVector words, std::index_sequence<I...>) {
+  return __builtin_shufflevector(words, words, (I ^ 1)...);
+}
+
+// In each group (a word of 16-bit entries, two of 32-bit ones), bit 2: more than two entries are
+// not 0. Adding the largest magnitude to an entry's carries into its sign.
+template <class Word>
+WordVector overfull_groups(WordVector words) {
+  constexpr uint64_t kOnes = sizeof(Word) == 2 ? 0x0001000100010001u : 0x0000000100000001u;
+  constexpr uint64_t kLargest = kOnes * kMagnitude<Word>;
+  WordVector count = (((words & kLargest) + kLargest) >> (8 * sizeof(Word) - 1)) & kOnes;
+  if constexpr (sizeof(Word) == 4) {
+    count += neighbours(count, std::make_index_sequence<kVectorBytes / sizeof(uint64_t)>());
+  }
+  count += count >> 32;
+  if constexpr (sizeof(Word) == 2) count += count >> 16;
+  return (count & 7) + 1;
+}
+
+template <class Word>
+bool check_groups(const Word* weight, int64_t groups) {
+  constexpr int64_t kEntries = kVectorBytes / sizeof(Word);
+  WordVector overfull = {}, words = {}, rest = {};
+  int64_t i = 0;
+  for (; i + kEntries <= 4 * groups; i += kEntries) {
+    std::memcpy(&words, weight + i, sizeof words);
+    overfull |= overfull_groups<Word>(words);
+  }
+  std::memcpy(&rest, weight + i, static_cast<size_t>(4 * groups - i) * sizeof(Word));
+  overfull |= overfull_groups<Word>(rest);
+  uint64_t any = 0;
+  for (size_t k = 0; k < kVectorBytes / sizeof any; ++k) any |= overfull[k];
+  return (any & 4) == 0;
+}
+
+// out [columns, rows] = in [rows, columns] transposed.
+template <class Word>
+void transpose_entries(const Word* in, int64_t rows, int64_t columns, int64_t stride, Word* out,
+                       int64_t out_stride) {
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) out[c * out_stride + r] = in[r * stride + c];
+  }
+}
+
+// Through a transposed copy in the first-level cache.
+template <class Word, auto kPackRow, auto kTransposeWords, auto kTransposeBytes>
+bool pack_tile_by_copy(const PackTile<Word>& tile, int64_t rows, int64_t groups) {
+  constexpr int64_t kColumns = 4 * kPackGroups;
+  alignas(64) Word weight[kPackRows<Word> * kColumns];
+  alignas(64) uint8_t mask[kPackRows<Word> * kColumns];
+  kTransposeWords(tile.weight, 4 * groups, rows, tile.stride, weight, kColumns);
+  if (tile.mask) kTransposeBytes(tile.mask, 4 * groups, rows, tile.mask_stride, mask, kColumns);
+  bool ok = true;
+  for (int64_t r = 0; r < rows; ++r) {
+    ok &= kPackRow(weight + r * kColumns, tile.mask ? mask + r * kColumns : nullptr, groups,
+                   tile.values + r * tile.value_stride, tile.positions + r * tile.position_stride);
+  }
+  return ok;
+}
+
+}  // namespace
+}  // namespace twofour::kernels

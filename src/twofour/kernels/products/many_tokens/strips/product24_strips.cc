@@ -1,0 +1,208 @@
+// The products of strips24.h, blocked: a thread packs the tokens that it multiplies.
+#include <algorithm>
+
+#include "twofour/base/parallel.h"
+#include "twofour/kernels/buffer.h"
+#include "twofour/kernels/products/many_tokens/strips/strips24.h"
+
+namespace twofour::kernels {
+namespace {
+
+// How a product of many tokens is cut.
+struct Blocking {
+  int64_t blocks;  // of columns, which all tokens meet before the next comes
+  int64_t strips;  // of a block, which a tile of tokens meets before the next comes
+  int64_t tokens;  // packed before they are multiplied
+};
+
+// `strips_are_lines`: the lines of memory that the product goes to belong to the strips' rows.
+Blocking blocking_of(int64_t chunks, bool strips_are_lines) {
+  constexpr int64_t kNarrow = 64, kTokens = 256;
+  if (strips_are_lines && chunks <= kNarrow) {
+    // All tokens stay in the second-level cache and strips pass one by one, so that this memory is
+    // walked along its lines.
+    constexpr int64_t kBlock = 32, kTokenBytes = 512 << 10;
+    return {std::max<int64_t>(1, (chunks + kBlock - 1) / kBlock), 1,
+            chunks > 0 ? std::min(kTokens, kTokenBytes / (chunks * kLineBytes)) : kTokens};
+  }
+  // A tile of a block takes half of the first-level cache, and its strips stay in the second-level.
+  constexpr int64_t kBlock = 24, kStripBytes = 384 << 10;
+  const int64_t blocks = std::max<int64_t>(1, (chunks + kBlock - 1) / kBlock);
+  const int64_t block_chunks = std::max<int64_t>(1, (chunks + blocks - 1) / blocks);
+  return {blocks, kStripBytes / (block_chunks * kChunkBytes), kTokens};
+}
+
+constexpr int64_t kFewStrips = 4;  // at a time, where a single tile meets them
+
+// A product of `tokens` rows of x: work.pack(first token, tokens up to 16, out) packs a tile of it,
+// work.use(first row, first token, sums) is what becomes of its sums with some strips, and
+// work.target(first row, first token) where they go.
+template <class T, class Work>
+class StripRun {
+ public:
+  StripRun(const Panel24& a, const Work& work) : a_(a), work_(work) {}
+
+  void operator()(int64_t tokens) {
+    const int64_t threads = thread_count();
+    if (tokens >= threads * 4 * kStripTokens) {
+      each_its_tokens(tokens);
+    } else {
+      each_its_strips(tokens);
+    }
+  }
+
+ private:
+  int64_t token_bytes() const { return a_.chunks() * kLineBytes; }
+
+  void each_its_tokens(int64_t tokens) {
+    parallel_for(0, tokens, kStripTokens, [&](int64_t begin, int64_t end) {
+      thread_local Buffer<std::byte> memory;
+      const int64_t parts = (end - begin + blocking_.tokens - 1) / blocking_.tokens;
+      for (int64_t part = 0; part < parts; ++part) {
+        const int64_t first = begin + part * (end - begin) / parts;
+        const int64_t last = begin + (part + 1) * (end - begin) / parts;
+        memory.resize(static_cast<size_t>((last - first) * token_bytes()));
+        const TokenTiles tiles(last - first, kStripTokens);
+        for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
+          pack_tile(tiles, tile, first, memory.data());
+        }
+        multiply_strips(0, a_.strips(), tiles, first, memory.data());
+      }
+    });
+  }
+
+  // Few tokens: packed before the threads share the strips out.
+  void each_its_strips(int64_t tokens) {
+    thread_local Buffer<std::byte> memory;
+    memory.resize(static_cast<size_t>(tokens * token_bytes()));
+    const TokenTiles tiles(tokens, kStripTokens);
+    std::byte* const packed = memory.data();
+    parallel_for(0, tiles.tiles, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t tile = begin; tile < end; ++tile) pack_tile(tiles, tile, 0, packed);
+    });
+    parallel_for(0, a_.strips(), 1, [&](int64_t begin, int64_t end) {
+      multiply_strips(begin, end, tiles, 0, packed);
+    });
+  }
+
+  void pack_tile(const TokenTiles& tiles, int64_t tile, int64_t first_token, std::byte* packed) {
+    const int64_t token = tiles.begin(tile);
+    work_.pack(first_token + token, tiles.size(tile), packed + token * token_bytes());
+  }
+
+  void multiply_strips(int64_t begin, int64_t end, const TokenTiles& tiles, int64_t first_token,
+                       const std::byte* packed) {
+    thread_local Buffer<float> memory;
+    const int64_t blocks = blocking_.blocks;
+    const int64_t at_a_time = tiles.tiles == 1 ? kFewStrips : blocking_.strips;
+    // Sums wait for the next block; of a single one they are used at once.
+    memory.resize(static_cast<size_t>((blocks > 1 ? tiles.count : kStripTokens) * kStripRows *
+                                      std::min(at_a_time, end - begin)));
+    for (int64_t strip = begin; strip < end; strip += at_a_time) {
+      const int64_t strips = std::min(at_a_time, end - strip);
+      for (int64_t block = 0; block < blocks; ++block) {
+        const int64_t chunk = block * a_.chunks() / blocks;
+        const int64_t chunks = (block + 1) * a_.chunks() / blocks - chunk;
+        const std::byte* const here = a_.chunk(strip, chunk);
+        const std::byte* const after =
+            block + 1 < blocks ? here + chunks * kChunkBytes : a_.chunk(strip + strips, 0);
+        for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
+          const int64_t token = tiles.begin(tile), tokens = tiles.size(tile);
+          float* const sums = memory.data() + (blocks > 1 ? token : 0) * strips * kStripRows;
+          const std::byte* const x = packed + token * token_bytes() + chunk * tokens * kLineBytes;
+          const int64_t row = strip * kStripRows;
+          const bool is_last = block + 1 == blocks;
+          const StripTarget target =
+              is_last ? work_.target(row, first_token + token) : StripTarget{x, 0, 0};
+          loops_.multiply({here, a_.strip_bytes(), strips, chunks, x, tokens,
+                           tile + 1 < tiles.tiles ? here : after, target},
+                          block == 0, sums);
+          if (!is_last) continue;
+          const int64_t rows = std::min(strips * kStripRows, a_.rows() - row);
+          work_.use(row, first_token + token, StripSums{sums, rows, tokens});
+        }
+      }
+    }
+  }
+
+  const Panel24& a_;
+  const Work& work_;
+  const StripLoops<T>& loops_ = strip_loops<T>();
+  Blocking blocking_ = blocking_of(a_.chunks(), Work::kStripsAreLines);
+};
+
+template <class T, class Work>
+void run_strips(const Panel24& a, int64_t tokens, const Work& work) {
+  StripRun<T, Work>(a, work)(tokens);
+}
+
+// y [tokens, rows] = epilogue(x Aᵀ).
+template <class T>
+struct Transposed {
+  static constexpr bool kStripsAreLines = false;
+  void pack(int64_t token, int64_t count, std::byte* out) const {
+    strip_loops<T>().pack_rows(x + token * x_stride, count, a.columns(), x_stride, out);
+  }
+  StripTarget target(int64_t row, int64_t token) const {
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(T));
+    return {y + token * y_stride + row, y_stride * kBytes, kStripRows * kBytes};
+  }
+  void use(int64_t row, int64_t token, const StripSums& sums) const {
+    strip_loops<T>().store(sums, y + token * y_stride + row, y_stride,
+                           at_offset(epilogue, token, row));
+  }
+
+  const Panel24& a;
+  const T* x;
+  int64_t x_stride;
+  T* y;
+  int64_t y_stride;
+  const Epilogue<T>& epilogue;
+};
+
+// y [rows, width] += A x: a token is a column of x.
+template <class T>
+struct Added {
+  static constexpr bool kStripsAreLines = true;
+  void pack(int64_t column, int64_t count, std::byte* out) const {
+    strip_loops<T>().pack_columns(x + column, a.columns(), count, x_stride, out);
+  }
+  StripTarget target(int64_t row, int64_t column) const {
+    constexpr auto kBytes = static_cast<int64_t>(sizeof(float));
+    return {y + row * y_stride + column, y_stride * kBytes, kStripRows * y_stride * kBytes};
+  }
+  void use(int64_t row, int64_t column, const StripSums& sums) const {
+    strip_loops<T>().add(sums, y + row * y_stride + column, y_stride);
+  }
+
+  const Panel24& a;
+  const T* x;
+  int64_t x_stride;
+  float* y;
+  int64_t y_stride;
+};
+
+}  // namespace
+
+template <class T>
+void multiply_transposed_strips(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride,
+                                T* y, int64_t y_stride, const Epilogue<T>& epilogue) {
+  run_strips<T>(a, tokens, Transposed<T>{a, x, x_stride, y, y_stride, epilogue});
+}
+
+template <class T>
+void multiply_add_strips(const Panel24& a, const T* x, int64_t width, int64_t x_stride, float* y,
+                         int64_t y_stride) {
+  run_strips<T>(a, width, Added<T>{a, x, x_stride, y, y_stride});
+}
+
+#define TWOFOUR_INSTANTIATE(T)                                                                \
+  template void multiply_transposed_strips<T>(const Panel24&, const T*, int64_t, int64_t, T*, \
+                                              int64_t, const Epilogue<T>&);                   \
+  template void multiply_add_strips<T>(const Panel24&, const T*, int64_t, int64_t, float*, int64_t);
+TWOFOUR_INSTANTIATE(float)
+TWOFOUR_INSTANTIATE(bfloat16)
+TWOFOUR_INSTANTIATE(float16)
+#undef TWOFOUR_INSTANTIATE
+
+}  // namespace twofour::kernels

@@ -1,0 +1,77 @@
+// Products with vectors over 16 rows of the panel, a strip of it: a register holds 32 bfloat16 or
+// 16 float32 columns of a token as they are, and one permutation by the strip's positions brings
+// each row the columns that it keeps. A permutation and a multiply-add do what dense needs two
+// multiply-adds for; they pay where permutations have a pipe that multiply-adds leave free (Zen 4
+// and later: three pipes for the two, 1.5 a cycle), and x passes without being transposed or copied
+// out for each choice of columns.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "twofour/kernels/products/lines24.h"
+#include "twofour/kernels/products/many_tokens/panel24.h"
+#include "twofour/kernels/products/many_tokens/product24.h"
+
+namespace twofour::kernels {
+
+constexpr int64_t kStripTokens = 16;  // whose sums with a strip stay in registers, at most
+
+/// Where the product of a strip with a tile goes: 16 lines of memory, which are fetched while it is
+/// computed.
+struct StripTarget {
+  const void* lines;
+  int64_t line_bytes;   ///< from a line to the next
+  int64_t strip_bytes;  ///< from a strip's to the next one's
+};
+
+/// Strips of a panel at a block of columns, and a tile of packed x (lines24.h).
+struct StripOperands {
+  const std::byte* chunks;  ///< of the first strip, at the block's first
+  int64_t strip_bytes;      ///< from a strip to the next
+  int64_t strips;
+  int64_t chunk_count;
+  const std::byte* x;  ///< at the same columns
+  int64_t tokens;
+  const std::byte* next;  ///< the first strip of the next call, as `chunks` is: fetched meanwhile
+  StripTarget target;     ///< any line that is at hand if more columns follow
+};
+
+/// The rows and tokens of some sums.
+struct StripSums {
+  const float* sums;  ///< [strips, tokens, 16]
+  int64_t rows, tokens;
+};
+
+/// The inner loops, one T each.
+template <class T>
+struct StripLoops {
+  /// x [tokens, columns], rows `stride` apart.
+  void (*pack_rows)(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out);
+  /// The same of xᵀ: x [rows, width], `rows` being what the product sums over.
+  void (*pack_columns)(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out);
+  /// sums [strips, tokens, 16] = the product, or += it unless `starts`.
+  void (*multiply)(const StripOperands& operands, bool starts, float* sums);
+  /// y [tokens, rows] = epilogue(sums); y and the epilogue's pointers are at the first of both.
+  void (*store)(const StripSums& sums, T* y, int64_t stride, const Epilogue<T>& epilogue);
+  /// y [rows, tokens] += sums transposed.
+  void (*add)(const StripSums& sums, float* y, int64_t stride);
+  /// Fills a strip of the panel. False if a group keeps more than two.
+  bool (*fill)(const T* weight, int64_t stride, int64_t strip, Panel24& panel);
+  /// The same from weight transposed, a chunk of every strip: what those are made from follows each
+  /// other in memory.
+  bool (*fill_transposed)(const T* weight, int64_t stride, int64_t chunk, Panel24& panel);
+};
+
+template <class T>
+const StripLoops<T>& strip_loops();
+
+/// multiply_transposed and multiply_add of product24.h for panels of strips.
+template <class T>
+void multiply_transposed_strips(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride,
+                                T* y, int64_t y_stride, const Epilogue<T>& epilogue);
+template <class T>
+void multiply_add_strips(const Panel24& a, const T* x, int64_t width, int64_t x_stride, float* y,
+                         int64_t y_stride);
+
+}  // namespace twofour::kernels

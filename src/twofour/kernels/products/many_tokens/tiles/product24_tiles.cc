@@ -1,0 +1,258 @@
+// The products of tiles24.h, blocked: up to 384 tokens of x are packed; some rows at a time, their
+// sums stay in the second-level cache while blocks of columns pass. A pair of row tiles of such a
+// block is expanded once, in the first-level cache, for all tokens.
+#include <algorithm>
+#include <utility>
+
+#include "twofour/base/parallel.h"
+#include "twofour/kernels/buffer.h"
+#include "twofour/kernels/products/many_tokens/tiles/tiles24.h"
+
+namespace twofour::kernels {
+namespace {
+
+// A larger y has left the second-level caches before it is read again. Stored past the caches it is
+// not read first, line by line in as many pages as there are tokens.
+constexpr int64_t kStreamedBytes = int64_t{1} << 20;
+
+constexpr int64_t kTokenPairs = 12;                   // of x at a time, at most
+constexpr int64_t kResidentBytes = int64_t{3} << 19;  // of x, in the second-level cache
+constexpr int64_t kExpandedBytes = 24576;  // of the first-level cache; sums and x need the rest
+
+// Whether a cache line begins there.
+bool is_line(const void* address) { return reinterpret_cast<uintptr_t>(address) % 64 == 0; }
+
+// What one pair of x and one pair of row tiles give.
+struct Part {
+  int64_t token, tokens, row, rows;
+};
+
+// What the loops of one product share.
+template <class T>
+struct Product {
+  const Panel24& a;
+  const TileLoops<T>& loops = tile_loops<T>();
+  int64_t terms = a.terms(), column_tiles = a.column_tiles();
+  int64_t step_bytes = terms * 2 * kOperandTileBytes;  // of x, a pair and column tile
+  // Blocks of columns: as even as possible.
+  int64_t most_tiles = std::max<int64_t>(1, kExpandedBytes / step_bytes);
+  int64_t blocks = (column_tiles + most_tiles - 1) / most_tiles;
+  int64_t block_tiles = (column_tiles + blocks - 1) / blocks;
+  // Pairs of row tiles at a time. Where a chunk of x stays in the second-level cache, few: the less
+  // sums share it. Where x comes from further away, each time it passes more is made of it.
+  int64_t rows = kTokenPairs * column_tiles * step_bytes <= kResidentBytes ? 4 : 32;
+};
+
+// The packed tiles that follow are fetched while a pair of rows is multiplied, a few lines a step:
+// all of them by the time the last pair of x is done.
+template <class T>
+void prefetch_next(const Product<T>& p, const std::byte* tiles, int64_t pair, int64_t pairs,
+                   TileOperands& operands) {
+  const int64_t bytes = 2 * packed_tile_bytes(p.terms) * operands.column_tiles;
+  const int64_t steps = pairs * operands.column_tiles;
+  operands.next_lines = (bytes / 64 + steps - 1) / steps;
+  operands.next = tiles + pair * operands.column_tiles * operands.next_lines * 64;
+}
+
+// Sums of one chunk of x and some row pairs; use(pair of x, pair of rows) is what becomes of them
+// in the end.
+template <class T, class Use>
+void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs, bool half,
+                   int64_t first, int64_t last, Use&& use) {
+  thread_local Buffer<std::byte> memory;
+  const int64_t expanded_bytes = p.block_tiles * p.step_bytes;
+  const int64_t blocks_before = p.blocks > 1 ? (last - first) * pairs : 0;
+  memory.resize(static_cast<size_t>(expanded_bytes + (2 + blocks_before) * kPairFloats * 4));
+  std::byte* expanded = memory.data();
+  auto* const turns =
+      reinterpret_cast<float*>(expanded + expanded_bytes);  // this pair and the last
+  float* const all_before = turns + 2 * kPairFloats;
+  PairSums<T> pending;
+  int64_t turn = 0;
+  for (int64_t block = 0; block < p.blocks; ++block) {
+    const int64_t column = block * p.block_tiles;
+    TileOperands o{};
+    o.column_tiles = std::min(p.block_tiles, p.column_tiles - column);
+    o.expanded = expanded;
+    for (int64_t row = first; row < last; ++row) {
+      o.tiles = p.a.tile(2 * row, column);
+      const std::byte* next = p.a.tile(2 * std::min(row + 1, p.a.row_tiles() / 2 - 1), column);
+      for (int64_t pair = 0; pair < pairs; ++pair) {
+        const bool is_first = block == 0, is_last = block + 1 == p.blocks;
+        float* before = nullptr;
+        if (p.blocks > 1) before = all_before + ((row - first) * pairs + pair) * kPairFloats;
+        o.x = operand + pair * p.column_tiles * p.step_bytes + column * p.step_bytes;
+        o.expands = pair == 0;
+        o.both = !half || pair + 1 < pairs;
+        prefetch_next(p, next, pair, pairs, o);
+        float* sums = is_first && !is_last ? before : turns + turn * kPairFloats;
+        p.loops.multiply(o, sums, pending);
+        pending = use(pair, row);
+        if (!is_last) pending.use = is_first ? PairSums<T>::Use::kNone : PairSums<T>::Use::kAdd;
+        pending.sums = sums;
+        pending.before = is_first ? nullptr : before;
+        turn = 1 - turn;
+      }
+    }
+  }
+  p.loops.finish(pending);
+}
+
+// A product of `tokens` rows of x: pack(first token, tokens up to 32, out) fills a pair of it,
+// use(part) is what becomes of its sums with a pair of row tiles.
+template <class T, class Pack, class Use>
+class Run {
+ public:
+  Run(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use)
+      : p_{a}, tokens_(tokens), pack_(pack), use_(use) {}
+
+  void operator()() {
+    const int64_t threads = thread_count();
+    const int64_t chunks = (pairs_ + kTokenPairs - 1) / kTokenPairs;
+    if (pairs_ >= threads * kTokenPairs / 2) {
+      each_its_tokens((chunks + threads - 1) / threads * threads);
+    } else {
+      each_its_rows(chunks);
+    }
+  }
+
+ private:
+  // Every thread packs the tokens that it multiplies with all rows: none waits for another, or
+  // reads what another one's cache holds.
+  void each_its_tokens(int64_t chunks) {
+    parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
+      p_.loops.start();
+      for (int64_t chunk = first; chunk < last; ++chunk) {
+        const auto [begin, end] = chunk_of(chunk, chunks);
+        std::byte* operand = operand_of(end - begin);
+        pack(begin, begin, end, operand);
+        multiply(begin, end, operand, 0, row_pairs_);
+      }
+      p_.loops.stop();
+    });
+  }
+
+  // Few tokens: packed by all threads, of which each takes some of the rows.
+  void each_its_rows(int64_t chunks) {
+    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+      const auto [begin, end] = chunk_of(chunk, chunks);
+      std::byte* operand = operand_of(end - begin);
+      parallel_for(begin, end, 1, [&, begin = begin](int64_t first, int64_t last) {
+        pack(begin, first, last, operand);
+      });
+      parallel_for(0, row_pairs_, 1, [&, begin = begin, end = end](int64_t first, int64_t last) {
+        p_.loops.start();
+        multiply(begin, end, operand, first, last);
+        p_.loops.stop();
+      });
+    }
+  }
+
+  std::pair<int64_t, int64_t> chunk_of(int64_t chunk, int64_t chunks) const {
+    return {chunk * pairs_ / chunks, (chunk + 1) * pairs_ / chunks};
+  }
+
+  std::byte* operand_of(int64_t pairs) const {
+    thread_local Buffer<std::byte> memory;
+    memory.resize(static_cast<size_t>(pairs * pair_bytes_));
+    return memory.data();
+  }
+
+  // Pairs first to last - 1 of x, in the chunk that begins with pair `begin`.
+  void pack(int64_t begin, int64_t first, int64_t last, std::byte* operand) const {
+    for (int64_t pair = first; pair < last; ++pair) {
+      const int64_t token = pair * kPair;
+      pack_(token, std::min(kPair, tokens_ - token), operand + (pair - begin) * pair_bytes_);
+    }
+  }
+
+  void multiply(int64_t begin, int64_t end, const std::byte* operand, int64_t first,
+                int64_t last) const {
+    const bool half = tokens_ - (end - 1) * kPair <= kTileRows;
+    const int64_t rows = last - first, groups = (rows + p_.rows - 1) / p_.rows;
+    for (int64_t group = 0; group < groups; ++group) {
+      multiply_rows(p_, operand, end - begin, half, first + group * rows / groups,
+                    first + (group + 1) * rows / groups, [&](int64_t pair, int64_t row_pair) {
+                      return use_(part(begin + pair, row_pair));
+                    });
+    }
+  }
+
+  Part part(int64_t pair, int64_t row_pair) const {
+    Part part;
+    part.token = pair * kPair;
+    part.tokens = std::min(kPair, tokens_ - part.token);
+    part.row = row_pair * kPair;
+    part.rows = std::min(kPair, p_.a.rows() - part.row);
+    return part;
+  }
+
+  Product<T> p_;
+  int64_t tokens_;
+  Pack pack_;
+  Use use_;
+  int64_t pairs_ = (tokens_ + kPair - 1) / kPair, row_pairs_ = p_.a.row_tiles() / 2;
+  int64_t pair_bytes_ = p_.column_tiles * p_.step_bytes;
+};
+
+template <class T, class Pack, class Use>
+void run(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use) {
+  Run<T, Pack, Use>(a, tokens, pack, use)();
+}
+
+}  // namespace
+
+template <class T>
+void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
+                               int64_t y_stride, const Epilogue<T>& epilogue) {
+  const TileLoops<T>& loops = tile_loops<T>();
+  const bool is_large = tokens * a.rows() * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
+  run<T>(
+      a, tokens,
+      [&](int64_t token, int64_t here, std::byte* out) {
+        loops.pack_rows(x + token * x_stride, here, a.columns(), x_stride, out);
+      },
+      [&](const Part& part) {
+        PairSums<T> sums;
+        sums.use = PairSums<T>::Use::kStore;
+        sums.tokens = part.tokens;
+        sums.rows = part.rows;
+        sums.y = y + part.token * y_stride + part.row;
+        sums.stride = y_stride;
+        sums.epilogue = at_offset(epilogue, part.token, part.row);
+        sums.streams =
+            is_large && part.rows == kPair && is_line(sums.y) && is_line(sums.y + y_stride);
+        return sums;
+      });
+}
+
+template <class T>
+void multiply_add_tiles(const Panel24& a, const T* x, int64_t width, int64_t x_stride, float* y,
+                        int64_t y_stride) {
+  const TileLoops<T>& loops = tile_loops<T>();
+  run<T>(
+      a, width,
+      [&](int64_t column, int64_t here, std::byte* out) {
+        loops.pack_columns(x + column, a.columns(), here, x_stride, out);
+      },
+      [&](const Part& part) {
+        PairSums<T> sums;
+        sums.use = PairSums<T>::Use::kTransposed;
+        sums.tokens = part.tokens;
+        sums.rows = part.rows;
+        sums.gradient = y + part.row * y_stride + part.token;
+        sums.stride = y_stride;
+        return sums;
+      });
+}
+
+#define TWOFOUR_INSTANTIATE(T)                                                               \
+  template void multiply_transposed_tiles<T>(const Panel24&, const T*, int64_t, int64_t, T*, \
+                                             int64_t, const Epilogue<T>&);                   \
+  template void multiply_add_tiles<T>(const Panel24&, const T*, int64_t, int64_t, float*, int64_t);
+TWOFOUR_INSTANTIATE(float)
+TWOFOUR_INSTANTIATE(bfloat16)
+TWOFOUR_INSTANTIATE(float16)
+#undef TWOFOUR_INSTANTIATE
+
+}  // namespace twofour::kernels
