@@ -1,9 +1,9 @@
-"""One token after another, against the speed of memory and against llama2.c's own program.
+"""Generating one token after another, compared with memory speed and with llama2.c's own program.
 
-Two questions, each answered by runs in turns of which the fastest counts:
+It answers two questions, with interleaved runs of which the fastest counts:
 
-- How near is a token to a plain read of the weights that it needs? For random models: tokens a second times the bytes
-  of a token, over what `twofour bench decode` reads a second (the faster of its plain read and of its 2:4 product).
+- How near is a token to a plain read of its weights? For random models: tokens a second times the bytes of a token,
+  divided by the bytes a second of `twofour bench decode` (the faster of its plain read and its 2:4 product).
 - With --llama2c, a program built from llama2.c's run.c (say `gcc -Ofast -march=native run.c -lm`): tokens a second on
   llama2.c's models, which both continue greedily from their first token, with one thread, and whether the text is the same.
 

@@ -1,10 +1,10 @@
-"""A training step in bfloat16 beside one in float32 and PyTorch's in bfloat16, on the CPU as it is and on
-CPUs without 16-bit arithmetic.
+"""Compares a training step in bfloat16 with one in float32 and with PyTorch's in bfloat16, on this CPU and on CPUs
+without 16-bit arithmetic.
 
-The latter are this one with the instruction sets of twofour, oneDNN and ATen held down: a product that oneDNN
-emulates takes as long there as on the real one, and MKL picks its own. All four run in turns; the fastest step of
-each counts. Prints the ratios of the times; above 1 means that bfloat16 is slower than float32, or that twofour
-is faster than PyTorch. Writes JSON to --out.
+The latter are this CPU with the instruction sets of twofour, oneDNN and ATen limited: products that oneDNN emulates
+take as long as on a real one, and MKL picks its own. All four run in turns; the fastest step of each counts. Prints the
+ratios of the times; above 1 means that bfloat16 is slower than float32, or that twofour is faster than PyTorch. Writes
+JSON to --out.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Generating with one token at a time: 2:4 weights packed, dense, and transformers, on the same model and prompt.
+"""Generates one token at a time with packed 2:4 weights, dense weights and transformers, on one model and prompt.
 
-All in turns, the fastest run of each. Prints tokens a second as ratios (above 1: packed is faster), the memory of
+All run in turns; the fastest run counts. Prints tokens a second as ratios (above 1: packed is faster), the memory of
 the weights, and whether greedy text is the same. Writes JSON to --out.
 """
 

@@ -1,8 +1,9 @@
 """The 2:4 kernels of `twofour bench` over the shapes of published models, as ratios.
 
-Products of a layer against the fastest dense library of the same run, feed-forward blocks with everything
-that 2:4 costs, decoding, and masks and estimates against the speed of memory. Prints tables and writes
-JSON to --out, after every row: what was measured before an interruption is there. --quick runs every command once on small sizes: a check that all works, not a measurement.
+Measures products of a layer against the fastest dense library of the same run, feed-forward blocks with all costs of
+2:4, decoding, and masks and estimates against memory speed. Prints tables and writes JSON to --out after every row, so
+an interruption keeps the rows before it. --quick runs every command once on small sizes, as a check and not a
+measurement.
 """
 
 import argparse
@@ -17,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PARTS = ["models", "blocks", "decode", "mask", "mvue", "sweep"]
 PROGRAM = os.environ.get("TWOFOUR", str(ROOT / "build/twofour"))
 MODELS = ["gpt2-124m", "gpt2-350m", "gpt2-774m", "gpt2-1558m", "llama2-7b"]
-# The choice must not cost: tokens x widths of the sweep, besides the models' own layers.
+# Tokens and widths of the sweep over the choice, besides the models' own layers.
 SWEEP_TOKENS = [1, 2, 4, 8, 16, 32, 64, 128, 512, 1024, 4096]
 SWEEP_SIZES = [(64, 64), (64, 11008), (256, 1024), (768, 768), (768, 3072), (3072, 768), (4096, 4096),
                (11008, 64), (11008, 4096)]
@@ -92,9 +93,9 @@ def sweep_shapes(args):
 
 
 def least_of_sweep(results):
-    """The worst that the choice made of a shape, parted by what it chose: where it is a dense library, what is
-    below 1 is the spread of two measurements of one product. The estimate of the weight gradient stands
-    apart: where its 2:4 kernels do not pay, drawing it still comes on top of the dense product."""
+    """The worst result of the choice, by its kind. Where it chose a dense library, values below 1 are the spread of two
+    measurements of one product. The estimate of the weight gradient is separate: where its 2:4 kernels do not pay,
+    drawing it still adds to the dense product."""
     rows = [(name, product, result) for result in results for name, product in result["products"].items()]
 
     def chosen(condition):

@@ -1,7 +1,7 @@
-"""A LLaMA of 1.1 billion random parameters in bfloat16: evaluated over two windows, and saved again, in little memory.
+"""Evaluates a LLaMA of 1.1 billion random bfloat16 parameters over two windows and saves it again, in little memory.
 
-Prints the peak memory of each process in bytes of resident set, mapped file pages included, against the weights'
-own size, and that the saved folder holds the same tensors. Writes JSON to --out.
+Prints each process's peak resident set in bytes, including mapped file pages, relative to the size of the weights, and
+checks that the saved folder holds the same tensors. Writes JSON to --out.
 """
 
 import argparse

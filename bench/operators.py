@@ -1,7 +1,7 @@
 """One call of torch.ops.twofour.linear24 and of linear24_prepared against F.linear, inference on the CPU.
 
-linear24 reads its weight anew in every call; linear24_prepared has it prepared. All in turns, the fastest call of
-each. Prints milliseconds and ratios (above 1: faster than F.linear) as a table. Writes JSON to --out.
+linear24 reads its weight in every call; linear24_prepared has it prepared. All run in turns; the fastest call of each
+counts. Prints milliseconds and ratios (above 1: faster than F.linear) as a table. Writes JSON to --out.
 """
 
 import argparse
@@ -22,7 +22,7 @@ def seconds_of(work, clock):
 
 
 def fastest(pieces, rounds, limit, clock):
-    """The shortest time of each piece of work, in turns, after one call of each that does not count."""
+    """The shortest time of each piece of work. They run in turns, after an uncounted call of each."""
     for work in pieces.values():
         work()
     best, begin = {name: float("inf") for name in pieces}, time.perf_counter()

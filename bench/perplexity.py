@@ -1,6 +1,6 @@
-"""Perplexity with twofour against a Hugging Face script (bench/peers/hugging_face.py) on the same model and tokens.
+"""Compares perplexity with a Hugging Face script (bench/peers/hugging_face.py) on the same model and tokens.
 
-Both in turns, the fastest run of each; reading the model is not counted. Prints the ratio of the times, above 1
+Both run in turns; the fastest run counts, without reading the model. Prints the ratio of the times, above 1
 where twofour is faster, and the relative difference of the results. `sparse`: the same model magnitude pruned to
 2:4, on the 2:4 kernels where those are faster. Writes JSON to --out.
 """

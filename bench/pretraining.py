@@ -1,8 +1,8 @@
-"""The evidence on the pre-training methods: every method, several seeds, one small GPT-2 on real text.
+"""Compares the pre-training methods: every method, several seeds, one small GPT-2 on real text.
 
-Trains them (finished runs are used again, cut ones go on), then writes the tables of docs/results/pretraining.md
-between its two marks and the curves beside it as SVG. `make results-pretraining` runs it. With --print the paired
-differences go to the terminal and the page stays: for variants, as
+Trains them (finished runs are reused, interrupted ones resumed), then writes the tables of docs/results/pretraining.md
+between its two marks and the curves beside it as SVG. `make results-pretraining` runs it. --print prints the paired
+differences and leaves the page alone, for variants such as
 `--methods ste step step-all ste-999 --threads 1 --print`.
 """
 
@@ -35,10 +35,10 @@ VARIANTS = {  # the method and what differs from its row
     "ste-999": ("ste", ["--beta2", "0.999"]),
 }
 SIZE = ["--layers", 4, "--heads", 4, "--width", 256, "--context", 128]
-# (better, worse) as the papers have them: S-STE (arXiv 2409.09099), FST (arXiv 2404.01847).
+# (better, worse) according to the papers: S-STE (arXiv 2409.09099), FST (arXiv 2404.01847).
 ORDERINGS = [("dense", "half"), ("s-ste", "sr-ste"), ("fst", "sr-ste"), ("sr-ste", "ste"), ("step", "ste"),
              ("s-ste", "half"), ("fst", "half"), ("dense", "fst"), ("dense", "s-ste")]
-# Printed with --print, of what was trained.
+# Printed with --print, if trained.
 COMPARISONS = [("step", "ste"), ("step", "ste-999"), ("step-all", "ste"), ("step-all", "ste-999"),
                ("step", "step-all"), ("step-adapt", "step"), ("step-95", "ste"), ("step-95-all", "ste"),
                ("ste-999", "ste")]

@@ -1,4 +1,4 @@
-"""What the benchmarks share: running a program as a process, and where results go."""
+"""Shared by the benchmarks: runs programs as processes and writes results."""
 
 import json
 import os
@@ -12,7 +12,7 @@ PROGRAM = ROOT / "build/twofour"
 
 
 def run_and_measure(*command):
-    """Runs a process to its end; its standard output, peak memory in bytes and seconds."""
+    """Runs a process; returns its standard output, peak memory in bytes and seconds."""
     start = time.perf_counter()
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                text=True)

@@ -1,5 +1,5 @@
-"""Hugging Face folders with random weights, for the benchmarks: written shard by shard, so that a model of any
-size needs the memory of one shard."""
+"""Writes Hugging Face folders with random weights for the benchmarks, shard by shard, so that a model of any size needs
+the memory of one shard."""
 
 import json
 import pathlib

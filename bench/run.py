@@ -1,4 +1,4 @@
-"""Every benchmark after the other; see the files beside this one for their questions."""
+"""Runs all benchmarks; the files beside this one describe them."""
 
 import pathlib
 import subprocess

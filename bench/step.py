@@ -1,4 +1,4 @@
-"""A training step of twofour against the same model in PyTorch (bench/peers/gpt2_step.py).
+"""Compares a training step with the same model in PyTorch (bench/peers/gpt2_step.py).
 
 Both run in turns, several times; the fastest step of each counts. Prints the ratio of the times, above 1
 where twofour is faster, and of the peak memory, below 1 where it needs less. Writes JSON to --out.
@@ -20,7 +20,7 @@ SIZES = {
     "6x384": {"layers": 6, "heads": 6, "width": 384},
 }
 BATCH, CONTEXT, VOCABULARY = 4, 256, 50257
-# So few steps are measured that a dense end or a switch would be most of them.
+# Of the few measured steps, a dense end or a switch would be most.
 SPARSE_THROUGHOUT = {"fst": ["--dense-end", 0], "step": ["--switch", "fixed", "--second-moment", "adapt"]}
 
 

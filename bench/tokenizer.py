@@ -1,9 +1,9 @@
-"""Encoding with twofour against Hugging Face tokenizers: the same texts, tokenizers and threads.
+"""Compares encoding with Hugging Face tokenizers on the same texts, tokenizers and threads.
 
-GPT-2's, LLaMA-2's and LLaMA-3's tokenizer of ../shared, or without it one that is trained on the text; each
-on documents of a few kilobytes, as data preparation has them, and on one long text. Both programs in turns,
-the minimum of several. Ours is the whole program: its start, reading the tokenizer, reading and writing; the
-peer's only encode_batch_fast. Prints the ratio of the times, above 1 where twofour is faster, and writes JSON.
+Uses GPT-2's, LLaMA-2's and LLaMA-3's tokenizer of ../shared, or without it one trained on the text. Each encodes
+documents of a few kilobytes, as in data preparation, and one long text. Both run in turns; the minimum counts. Our time
+covers the whole program: start, reading the tokenizer, input and output. The peer's is only encode_batch_fast. Prints
+the ratio of the times, above 1 where twofour is faster, and writes JSON.
 """
 
 import argparse
@@ -54,7 +54,7 @@ def tokenizers(text, scratch):
 
 
 def measure(folder, lines, threads, rounds):
-    """The best seconds of both and the number of ids, which must be the same."""
+    """The best seconds of both, and the number of ids, which must be equal."""
     os.environ["RAYON_NUM_THREADS"] = str(threads)
     ours, theirs = [], []
     for _ in range(rounds):

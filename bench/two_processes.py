@@ -1,8 +1,8 @@
-"""Two training runs at once on one machine against one alone, by how their threads wait for work.
+"""Compares two training runs at once on one machine with one alone, for each way that threads wait for work.
 
-The model is the demo's. Each way of waiting is measured in turns, several times: one run alone, then two that
-start together; their rates are the medians over the steps that both make, the best round counts. Prints the two
-runs' tokens a second together as a part of one alone's. Writes JSON to --out.
+The model is the demo's. Each way is measured in turns, several times: one run alone, then two that start together. A
+rate is the median over the steps that both make; the best round counts. Prints the two runs' joint tokens a second
+relative to one alone. Writes JSON to --out.
 """
 
 import argparse

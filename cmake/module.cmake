@@ -1,8 +1,8 @@
 # twofour_module(NAME [TORCH] [SEPARATE] SOURCES a.cc… [TESTS a_test.cc…] [LINK libraries…])
 #
-# One folder of src/twofour as the library twofour_NAME, and its tests as one program NAME_test that
-# ctest runs test by test. TORCH gives the module libtorch; base, kernels and text do without. SEPARATE:
-# its sources are compiled one by one even with TWOFOUR_UNITY.
+# Makes a folder of src/twofour the library twofour_NAME, and its tests one program NAME_test that
+# ctest runs test by test. TORCH links libtorch. SEPARATE compiles its sources one by one even with
+# TWOFOUR_UNITY.
 function(twofour_module name)
   cmake_parse_arguments(arg "TORCH;SEPARATE" "" "SOURCES;TESTS;LINK" ${ARGN})
   set(library twofour_${name})
@@ -20,7 +20,7 @@ function(twofour_module name)
     target_include_directories(${name}_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
     target_link_libraries(${name}_test PRIVATE ${library} twofour_testing twofour_thread_waiting
                                                 GTest::gtest_main)
-    if(TWOFOUR_UNITY AND arg_TORCH)  # the others' headers are soon read
+    if(TWOFOUR_UNITY AND arg_TORCH)  # the others have small headers
       set_target_properties(${name}_test PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
     endif()
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES

@@ -1,4 +1,4 @@
-// config.json: what is accepted is written so that it reads the same.
+// config.json: an accepted one is written so that it reads the same.
 #include "twofour/checkpoint/model_config.h"
 #include "twofour/checkpoint/model_weights.h"
 

@@ -1,4 +1,4 @@
-// A file of documents, compressed or not: what it holds is decided, decompressed and read.
+// A file of documents, compressed or not, is recognised, decompressed and read.
 #include "twofour/text/documents.h"
 
 #include "twofour/base/utf8.h"
@@ -7,7 +7,7 @@
 
 namespace {
 
-// A zstd frame may ask for 2 GiB, which is no fault but more than a fuzzer grants.
+// A zstd frame may ask for 2 GiB, which is valid but more than a fuzzer allows.
 bool asks_for_a_large_window(std::string_view file) {
   constexpr std::string_view kMagic = "\x28\xb5\x2f\xfd";
   for (size_t at = file.find(kMagic); at != file.npos; at = file.find(kMagic, at + 1)) {

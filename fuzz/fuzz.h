@@ -1,5 +1,5 @@
-// What fuzz targets share. A target reads hostile bytes as a file or as text; it may throw nothing
-// but twofour::Error with one line, and what it promises of an accepted input it checks.
+// Shared by fuzz targets. A target reads hostile bytes as a file or as text. It may only throw
+// twofour::Error with one line, and it checks its promises about accepted inputs.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace twofour::fuzz {
 
-/// Ends the program as a crash, saying what does not hold.
+/// Crashes the program, naming the broken promise.
 void check(bool holds, const char* what);
 
 /// Runs `read`; false when it throws Error. Its message must be one line of valid UTF-8.
@@ -21,7 +21,7 @@ bool accepted(const std::function<void()>& read);
 /// the same name replaces it.
 std::filesystem::path file_with(std::string_view name, std::string_view content);
 
-/// The input's bytes but for its last, which says how many of those before it are `tail`.
+/// The input without its last byte, which says how many of the bytes before it are `tail`.
 struct Split {
   std::string_view head, tail;
 };

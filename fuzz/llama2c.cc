@@ -1,4 +1,4 @@
-// A llama2.c model: what is accepted is written again as version 0, tensor by tensor.
+// A llama2.c model: an accepted one is written as version 0, tensor by tensor.
 #include "twofour/checkpoint/llama2c.h"
 
 #include <cstring>
@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::optional<checkpoint::Llama2cFile> file;
   const bool is_sound = fuzz::accepted([&] { file.emplace(path); });
   fuzz::check(is_sound ? checkpoint::is_llama2c(path) : true, "what is read is recognised");
-  // A header may ask for RoPE tables of any length where the file (version 1) holds none.
+  // A header may ask for RoPE tables of any length in a file (version 1) without any.
   if (!is_sound || file->header().context > 4096) return 0;
   const auto again = fuzz::file_with("again.bin", "");
   checkpoint::write_llama2c(again, file->header(),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The inputs that fuzzing starts from, made here and now: make_corpus.py HOW FOLDER.
+"""Makes the inputs that fuzzing starts from: make_corpus.py HOW FOLDER.
 
-HOW names a function of this file that gives the inputs as bytes; a format's own are added as one more.
+HOW names a function of this file that gives the inputs as bytes.
 """
 
 import itertools
@@ -74,7 +74,7 @@ def character_json(front, byte_fallback):
 
 
 def pipeline_json():
-    """Components in an order for which there is no encoder of its own."""
+    """Components in an order without a specific encoder."""
     file = character_json("metaspace", True)
     split = {"type": "Split", "pattern": {"Regex": r"[\p{L}&&[^a]]+|\s+"}, "behavior": "MergedWithNext", "invert": True}
     return file | {

@@ -1,4 +1,4 @@
-// An .npz: what is accepted and sound is written again, array by array.
+// An .npz: an accepted, sound one is written again, array by array.
 #include "twofour/checkpoint/npz.h"
 
 #include <cstring>
@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   });
   if (!is_sound) return 0;
   const auto again = fuzz::file_with("again.npz", "");
-  // A name can be no valid UTF-8 in an archive that says nothing of its encoding.
+  // A name may be invalid UTF-8 in an archive without an encoding.
   if (!fuzz::accepted([&] { checkpoint::write_npz(again, arrays, size % 2 == 0); })) return 0;
   const checkpoint::NpzFile written(again);
   for (const auto& [name, array] : arrays) {

@@ -1,5 +1,4 @@
-// A safetensors file: every tensor that is handed out lies in the file, and is written again as it
-// was.
+// A safetensors file: every returned tensor lies in the file, and is written back unchanged.
 #include "twofour/checkpoint/safetensors.h"
 
 #include <cstring>

@@ -1,5 +1,4 @@
-// A bitmask of sparse-24-bitmask, for rows of 12: one that is accepted is made again from its
-// weight.
+// A bitmask of sparse-24-bitmask, for rows of 12: an accepted one is remade from its weight.
 #include "twofour/checkpoint/sparse24_bitmask.h"
 
 #include <ATen/ops/arange.h>

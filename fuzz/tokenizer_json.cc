@@ -1,4 +1,4 @@
-// tokenizer.json, and text through what it describes.
+// tokenizer.json, and text through its tokenizer.
 #include "twofour/text/byte_level_encoder.h"
 #include "twofour/text/decoder.h"
 #include "twofour/text/tokenizer_files.h"

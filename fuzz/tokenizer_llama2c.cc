@@ -1,4 +1,4 @@
-// llama2.c's tokenizer.bin: what is accepted is written again, byte for byte.
+// llama2.c's tokenizer.bin: an accepted one is written again, byte for byte.
 #include "twofour/text/llama2c_tokenizer.h"
 
 #include "fuzz.h"
@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (std::vector<int32_t> ids; fuzz::accepted([&] { ids = tokenizer->encode(input.tail); })) {
     tokenizer->decode(ids);
   }
-  // The header may say a longest piece that none is.
+  // The header's longest piece may not exist.
   fuzz::check(text::llama2c_tokenizer(*tokenizer).substr(4) == input.head.substr(4),
               "a file is written as it was");
   return 0;

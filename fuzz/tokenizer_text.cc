@@ -85,7 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const bool valid = find_invalid_utf8(text) == std::string_view::npos;
   fuzz::check(fuzz::accepted([&] { round_trip(gpt2, text, true); }) == valid,
               "exactly valid UTF-8 is encoded");
-  bool special = false;  // a space is put behind a special token
+  bool special = false;  // puts a space after a special token
   for (const char* token : {"<unk>", "<s>", "</s>"}) special |= text.find(token) != text.npos;
   fuzz::check(fuzz::accepted([&] { round_trip(llama2, text, !special); }) == valid,
               "exactly valid UTF-8 is encoded");

@@ -1,4 +1,4 @@
-"""Every `twofour bench` command on tiny sizes: what its report holds, and what wrong options get."""
+"""Every `twofour bench` command on tiny sizes: the content of its report, and errors for wrong options."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_linear_takes_the_layers_of_a_model(twofour):
 
 
 def as_if_undisturbed(file):
-    """What was measured beside other work would be measured again."""
+    """Measurements beside other work would be repeated."""
     file.write_text(re.sub(r'"disturbed": \d+,', "", file.read_text()))
 
 

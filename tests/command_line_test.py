@@ -47,7 +47,7 @@ def options_of(command):
 COMMANDS = commands()
 NUMBERS = [(command, name, kind, text) for command in COMMANDS for name, (kind, text) in options_of(command).items()
            if kind in ("N", "X")]
-# values_test.cc has more of each kind: here the question is whether any option lacks the check.
+# values_test.cc has more of each kind. This test finds options that lack the check.
 HOSTILE = ["nan", "-1", "0x1", ""]
 HOSTILE_WHOLE = ["1.5", "9223372036854775808000"]
 
@@ -97,7 +97,7 @@ def test_hostile_numbers_in_a_config_name_file_and_key(command, tmp_path):
         values = ["nan", "inf", "-1", '"0x1"', '""', "[1, 2]"] + (["1.5", "1e3", "9e99"] if kind == "N" else [])
         for value in [] if name in not_configurable else some(values, name):
             config.write_text(f"\n{key} = {value}\n")
-            for given in [[], [name, "0.5" if "below 1" in text else "1"]]:  # the command line wins, the file is wrong nevertheless
+            for given in [[], [name, "0.5" if "below 1" in text else "1"]]:  # the command line wins, but the file is still wrong
                 if value.startswith("[") or not given:
                     done = run([*command, *given, "--config", config], capture_output=True, text=True, cwd=tmp_path)
                     assert done.returncode == 2, (key, value, done)
@@ -134,7 +134,7 @@ def test_a_printed_config_is_toml_and_gives_itself_again(twofour, tmp_path):
     assert twofour("train", "--config", config, "--print-config").stdout == printed
 
 
-# Each prints something; where a file is missing, a failure.
+# Each prints something, or fails if a file is missing.
 PRINTING = [["--help"], ["--version"], [], ["tokenizer", "--help"], ["train", "--help"], ["train", "--print-config"],
             ["info"], ["info", "--json"], ["bench", "linear", "--help"]]
 FAILING = [(["prune"], 2), (["train"], 2), (["info", "--model", "/nonexistent"], 1),
@@ -257,7 +257,7 @@ def test_out_of_memory_names_options_that_the_command_has(twofour, corpus, small
 
 
 def complete(script, words, folder):
-    """What bash offers for the last of `words`."""
+    """Bash's completions of the last of `words`."""
     driver = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _twofour; '
               'printf "%s\\n" "${COMPREPLY[@]}"')
     done = subprocess.run(["bash", "-c", driver, "bash", script, *words], cwd=folder, capture_output=True, text=True,

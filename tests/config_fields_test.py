@@ -1,5 +1,5 @@
-"""config.json as people have it: old and new spellings, fields of nobody's, odd values. What transformers computes is
-computed here, or refused in one line that names the field."""
+"""Real-world config.json: old and new spellings, unknown fields, odd values. The program computes what transformers
+computes, or refuses in one line that names the field."""
 
 import json
 import math
@@ -28,7 +28,7 @@ ABSENT = object()
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=8)
 
-# Field, values: each is one spelling. A draw takes several.
+# Field and values: each is a spelling. A draw takes several.
 ANY = {
     "architectures": [ABSENT, None, [], ["Other"], "x"], "torch_dtype": ["auto", "float16", None, "bfloat16"],
     "dtype": ["auto", "float64", ABSENT], "eos_token_id": [[2, 3], 2, None, ABSENT], "bos_token_id": [None, 1, ABSENT],
@@ -70,7 +70,7 @@ OF_LLAMA = {
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A folder of each family, with weights so large that a change of the arithmetic shows."""
+    """A folder of each family, with weights large enough to show a change of the arithmetic."""
     folders = {}
     for family, sizes in FAMILIES.items():
         torch.manual_seed(3)
@@ -95,13 +95,13 @@ def changed(folder, to, changes):
 
 
 def reference(folder):
-    """The log-likelihood that transformers computes, or None where it refuses or draws weights anew."""
+    """The log-likelihood from transformers, or None if it refuses or draws weights anew."""
     try:
         model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
         if info["missing_keys"] or info["mismatched_keys"]:
             return None
         return peer_perplexity(model.eval(), IDS, CONTEXT, CONTEXT)[1]
-    except Exception:  # whatever it raises for what it cannot use
+    except Exception:  # whatever it raises
         return None
 
 

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-# 2:4 kernels whether they pay or not: nothing is measured, nothing written outside the tests' folders.
+# Always 2:4 kernels: nothing is measured or written outside the tests' folders.
 os.environ.setdefault("TWOFOUR_TUNE", "off")
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

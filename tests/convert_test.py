@@ -1,4 +1,4 @@
-"""convert: every pair of formats there and back to the bit, and what other libraries read in its files."""
+"""convert: every pair of formats there and back, bit for bit, and other libraries read its files."""
 
 import json
 import os
@@ -216,7 +216,7 @@ def test_masks_pass_through_every_format(twofour, tmp_path, sparse_run):
 
 @pytest.mark.parametrize("save", [numpy.savez, numpy.savez_compressed])
 def test_masks_that_numpy_wrote_are_read(twofour, tmp_path, llama24, save):
-    """As MaskLLM's files: one array `<parameter name>.mask`, packed over the whole matrix."""
+    """Like MaskLLM's files: one array `<parameter name>.mask`, packed over the whole matrix."""
     masks = {name + ".mask": numpy.packbits(weight.numpy() != 0)
              for name, weight in load_file(llama24 / "model.safetensors").items() if name.endswith("_proj.weight")}
     save(tmp_path / "a.npz", **masks)
@@ -228,7 +228,7 @@ def test_masks_that_numpy_wrote_are_read(twofour, tmp_path, llama24, save):
 
 
 def test_a_kept_zero_stays_kept(twofour, tmp_path, llama24):
-    """The mask, not the values, says what a bitmask keeps."""
+    """The mask, not the values, decides what a bitmask keeps."""
     weights = load_file(llama24 / "model.safetensors")
     name = "model.layers.0.mlp.up_proj.weight"
     mask = numpy.zeros(weights[name].shape, dtype=numpy.uint8)
@@ -350,7 +350,7 @@ def test_force_replaces_the_files_that_came_along_before(twofour, tmp_path, llam
 
 @pytest.mark.parametrize("out, name", [(out, name) for out in ("copy", "llama")
                                        for name in ("notes.txt", "README.md", "onnx/model.onnx", "optimizer.safetensors")
-                                       if (out, name) != ("llama", "notes.txt")])  # that one comes along
+                                       if (out, name) != ("llama", "notes.txt")])  # that one is copied
 def test_force_deletes_no_file_that_is_not_of_a_model(twofour, tmp_path, llama, name, out):
     twofour("convert", llama, tmp_path / "copy", "--to", "hf")
     (tmp_path / out / name).parent.mkdir(exist_ok=True)
@@ -384,7 +384,7 @@ def test_what_a_killed_convert_left_is_removed_by_the_next(twofour, tmp_path, ll
 def test_a_folder_that_cannot_be_written_is_named_as_given(tmp_path, llama):
     (tmp_path / "closed").mkdir()
     (tmp_path / "closed").chmod(0o555)
-    # Root may write there all the same, unless it lays down that power.
+    # Root may write there too, unless it drops that power.
     without_power = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
     done = subprocess.run([*without_power, PROGRAM, "convert", llama, "closed/x", "--to", "hf"], cwd=tmp_path,
                           capture_output=True, text=True, timeout=120)

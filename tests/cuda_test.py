@@ -1,5 +1,5 @@
-"""The CUDA kernels compile for compute capabilities 8.0 and 9.0, and the operators on CUDA tensors compile and
-find every kernel that they call. Nothing is run: that takes a GPU."""
+"""The CUDA kernels compile for compute capabilities 8.0 and 9.0, and the operators on CUDA tensors compile and find
+every kernel that they call. Nothing runs, since that needs a GPU."""
 
 import os
 import pathlib

@@ -1,5 +1,5 @@
-"""Damage of every kind to every file of a model: one line that names the file and the place, exit status 1, nothing
-written, in little memory. `pytest tests/damage_test.py -v` lists the kinds."""
+"""Every kind of damage to every file of a model gives one line that names the file and the place, and exit status 1.
+Nothing is written, and memory stays small. `pytest tests/damage_test.py -v` lists the kinds."""
 
 import io
 import json
@@ -444,7 +444,7 @@ TOKENS = {
     "endless documents": (token_json(documents=2**62), "documents of 20 tokens"),
     "no JSON beside": (replace("tokens.json", b"{"), "tokens.json"),
 }
-# What is damaged -> (what is converted, to what, with which options), the file that messages name, the kinds.
+# Damaged file -> (input, target format, options), the file that messages name, the kinds.
 FILES = {
     "safetensors": (["hf", "out", "--to", "hf"], "hf", MODEL),
     "shards": (["shards", "out", "--to", "hf"], "shards", SHARDS),

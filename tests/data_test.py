@@ -1,4 +1,4 @@
-"""What people have as text and as token files: read as what it is, or refused by name."""
+"""Real-world text and token files are recognised, or refused by name."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ LINES = "".join(json.dumps({"url": "x", "text": text}) + "\n" for text in DOCUME
 
 @pytest.fixture
 def data(twofour, corpus, tmp_path):
-    """Runs `data` without a val.bin; gives its summary and what stands in train.bin."""
+    """Runs `data` without a val.bin; returns its summary and the content of train.bin."""
 
     def run(*arguments, **options):
         done = twofour("data", *arguments, "--tokenizer", corpus / "tokenizer", "--out", tmp_path / "out",

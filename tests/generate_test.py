@@ -1,4 +1,4 @@
-"""generate beside transformers' generate, and what it does where that has no like."""
+"""generate compared with transformers' generate, and its features beyond that."""
 
 import json
 import os
@@ -128,7 +128,7 @@ def test_a_full_context_stops_or_shifts(twofour, sparse_run, corpus, tmp_path):
     assert "--context-overflow shift goes on" in stopped.stderr
     shifted = json.loads(twofour(*command, "--prompt", "the cat", "--context-overflow", "shift", "--json").stdout)
     assert shifted["stop"] == "max tokens" and shifted["tokens"] == 80
-    # A longer prompt than the context: what goes on is the window's continuation.
+    # A longer prompt than the context: the window is continued.
     ids = [int(i) for i in numpy.fromfile(corpus / "data" / "val.bin", dtype=numpy.uint16)[:50]]
     long = write_ids(tmp_path / "long.bin", ids)
     assert "fills the model's context of 32" in twofour(*command, "--prompt-ids", long, fails=1).stderr
@@ -165,7 +165,7 @@ def read_until(terminal, wanted):
 
 
 def test_ctrl_c_ends_a_text_and_ctrl_d_the_program(twofour, sparse_run):
-    # The likeliest tokens go round in a circle without the end token: the text is still being written at Ctrl-C.
+    # The likeliest tokens repeat without the end token, so the text is still growing at Ctrl-C.
     command = ["generate", "--model", sparse_run / "model", "--temperature", "0", "--context-overflow", "shift"]
     assert len(json.loads(twofour(*command, "--prompt", "the cat", "--max-tokens", 5000, "--json").stdout)["ids"]) == 5000
     terminal, other = pty.openpty()

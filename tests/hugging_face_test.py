@@ -1,4 +1,4 @@
-"""The files that the program writes, judged by the libraries that its users load them with."""
+"""The libraries of its users load the files that the program writes."""
 
 import json
 import math

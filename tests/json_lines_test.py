@@ -1,4 +1,4 @@
-"""JSON lines are read as Python's json reads them, by every command: the same text, or both refuse."""
+"""Every command reads JSON lines as Python's json does: the same text, or both refuse."""
 
 import json
 import random
@@ -12,7 +12,7 @@ ODD = ["01", "1.", "-", "+1", ".5", "1e", "-NaN", "nan", "tru", "'x'", "", '"\t"
 
 
 def quoted(text, draw):
-    """A JSON string of the text, its characters escaped in the ways that there are."""
+    """A JSON string of the text, its characters escaped in all possible ways."""
     out = []
     for c in text:
         ways = [json.dumps(c)[1:-1]]
@@ -51,7 +51,7 @@ def line(draw):
 
 
 def text_by_python(line):
-    """The text that a tokenizer gets, None where Python's json or the step to UTF-8 refuses."""
+    """The text for a tokenizer, None if Python's json or the step to UTF-8 refuses."""
     try:
         record = json.loads(line)
         text = record["text"] if isinstance(record, dict) else None
@@ -80,7 +80,7 @@ def test_random_lines_give_pythons_texts_or_are_refused_by_both(twofour, corpus,
     path = tmp_path / "good.jsonl"
     path.write_text("".join(lines[i] + "\n" for i in good), newline="")
     assert decoded(twofour, corpus, path)[0] == [texts[i] for i in good]
-    # One process a refused line takes a while: a sample of them.
+    # One process a refused line is slow, so only a sample of them.
     refused = [i for i, text in enumerate(texts) if text is None and lines[i].strip(" \t\r")]
     for i in draw.sample(refused, 15):
         path = tmp_path / "bad.jsonl"

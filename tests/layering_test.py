@@ -1,4 +1,4 @@
-"""A folder includes only folders above it; libtorch stays where it is allowed, and cheap."""
+"""A folder includes only folders above it. libtorch stays where it is allowed, and cheap."""
 
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""Every pre-training method through the command line: what it saves, logs, refuses and survives."""
+"""Every pre-training method on the command line: its files, log, refusals and interruptions."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def train(twofour, corpus, small, tmp_path):
 
 @pytest.fixture
 def config(twofour):
-    """What --print-config says of some options."""
+    """The output of --print-config for some options."""
 
     def read(*options):
         lines = twofour("train", *options, "--print-config").stdout.splitlines()
@@ -220,7 +220,7 @@ def test_a_budget_shrinks_all_that_is_counted_in_steps(config):
     small = config("--recipe", "gpt2-124m-fst", "--scale-to-budget", "1M", "--batch", 2, "--accumulate", 1,
                    "--context", 256, "--dense-end", 3000, "--warmup", 7)
     assert (small["steps"], small["warmup"], small["mask-interval"]) == (1953, 7, 1)
-    assert small["dense-end"] == 3000  # given on the command line, as the warm-up
+    assert small["dense-end"] == 3000  # given on the command line, like the warm-up
 
 
 def test_a_method_on_the_command_line_beats_the_axes_of_a_config(twofour, config, tmp_path):
@@ -254,7 +254,7 @@ def test_beta2_is_the_methods_unless_something_stronger_says_it(twofour, config,
     assert beta2("beta2 = 0.98\n", "--method", "step") == 0.98
     assert beta2("beta2 = 0.98\n", "--recipe", "gpt2-124m-step") == 0.98
     assert beta2("beta2 = 0.98\n", "--method", "step", "--beta2", 0.9) == 0.9
-    # Another method on the command line: what the config chose itself stays.
+    # With another method on the command line, the config's own choices stay.
     assert beta2('method = "ste"\nbeta2 = 0.98\n', "--method", "step") == 0.98
     printed = twofour("train", "--method", "ste", "--print-config").stdout
     assert beta2(printed, "--method", "step") == 0.999
@@ -285,7 +285,7 @@ def test_what_was_not_measured_is_null(twofour, corpus, small, tmp_path):
     assert all(again[key] is None for key in [*unknown, "train_loss", "tokens_per_second"])
     report = json.loads(twofour("report", tmp_path / "run", "--json").stdout)["runs"][0]
     assert all(report[key] is None for key in unknown)
-    # There is data, but nobody wants it validated.
+    # There is data, but no validation.
     run[2:5] = [corpus / "data", "--out", tmp_path / "other"]
     other = json.loads(twofour(*run, "--validation-windows", 0, "--method", "ste").stdout)
     assert [other[key] is None for key in unknown] == [True, True, False, False]

@@ -1,5 +1,5 @@
-"""Files of weights as people have them: what transformers loads is loaded here with the same result, the rest is
-refused in one line that says what to do."""
+"""Real-world files of weights: those that transformers loads are loaded with the same result, others are refused in one
+line that says what to do."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Models that transformers wrote, evaluated here: the same numbers, whatever the architecture and the files."""
+"""Models that transformers wrote give the same numbers here, for all architectures and files."""
 
 import json
 import math
@@ -34,7 +34,7 @@ def write_ids(path, ids):
 
 
 def peer_perplexity(model, ids, context, stride):
-    """The windows as a Hugging Face script has them, in float64."""
+    """The windows of a Hugging Face script, in float64."""
     ids, nll, count, covered = torch.tensor(ids), 0.0, 0, 0
     for begin in range(0, len(ids), stride):
         end = min(begin + context, len(ids))

@@ -1,5 +1,5 @@
-"""Random calls of torch.ops.twofour: odd shapes, any strides, every dtype and option, each against a plain
-PyTorch expression. TWOFOUR_CALLS says how many of each operator, TWOFOUR_SEED from where."""
+"""Random calls of torch.ops.twofour with odd shapes, any strides, every dtype and option, each compared with a plain
+PyTorch expression. TWOFOUR_CALLS is their number for each operator, TWOFOUR_SEED the first."""
 
 import os
 import random
@@ -25,7 +25,7 @@ class Draw(random.Random):
                             (2, 0)])
 
     def laid(self, tensor):
-        """The same values in memory in some other way."""
+        """The same values in another memory layout."""
         way = self.randrange(6)
         if tensor.dim() == 0 or way == 0:
             return tensor

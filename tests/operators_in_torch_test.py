@@ -1,5 +1,5 @@
-"""torch.ops.twofour among the rest of PyTorch: weights that change behind its back, gradients of gradients,
-autocast, nested and empty tensors, NaN, checkpointing, export."""
+"""torch.ops.twofour with other features of PyTorch: weights that change unnoticed, gradients of gradients, autocast,
+nested and empty tensors, NaN, checkpointing, export."""
 
 import pytest
 import torch
@@ -18,8 +18,8 @@ def fixed_seed():
     torch.manual_seed(11)
 
 
-# A product is of the values that the weight has, however they came there: neither an address nor a version
-# says that it is still the same. (`.data` always has version 0.)
+# A product uses the weight's current values, however they were written. Neither its address nor its version shows that
+# it is unchanged. (`.data` always has version 0.)
 
 def through_data(weight, rows, columns):
     weight.data[rows, columns] *= 2
@@ -80,7 +80,7 @@ def test_a_transposable_gradient_sees_a_change_of_the_weight():
 
 @pytest.mark.parametrize("rows", [slice(100, 103), slice(None)])
 def test_training_through_data_is_training(rows):
-    """Three rows only, or inputs whose first four are always 0: what a sample of the weight may miss."""
+    """Only three rows, or inputs whose first four are 0: a sample of the weight may miss them."""
     x, target = torch.randn(80, 512), torch.randn(80, 512)
     x[:, :4] = 0
     start, losses = sparse_weight(512, 512) * 0.04, {}
@@ -159,7 +159,7 @@ def test_products_without_entries_have_gradients(tokens, inputs, outputs, option
     assert packed.equal(expected[0]) and prepared.equal(expected[0])
 
 
-# What is not finite
+# Infinities and NaN
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bad", [1, 2, 3, 4])

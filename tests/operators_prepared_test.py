@@ -1,4 +1,4 @@
-"""Weights that are prepared once for torch.ops.twofour; products of several threads, and in forked children."""
+"""Weights prepared once for torch.ops.twofour; products of several threads and in forked children."""
 
 import copy
 import io

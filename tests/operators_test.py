@@ -1,5 +1,5 @@
-"""torch.ops.twofour: every operator against plain PyTorch expressions, its gradients, its errors, and what
-torch.compile needs of it."""
+"""torch.ops.twofour: every operator against plain PyTorch expressions, with its gradients, its errors, and the needs of
+torch.compile."""
 
 import json
 
@@ -132,8 +132,8 @@ def test_mvue_is_two_of_four_along_tokens_and_unbiased(dtype, exact):
         squares += one.double() ** 2
     mean = total / draws
     error = ((squares / draws - mean**2) / draws).clamp(min=1e-12).sqrt()
-    # Five standard errors, 30 entries: by chance once in about 60 000 runs, were the numbers new each time.
-    # Rounding a drawn value to 16 bits moves the mean by up to half a last place.
+    # Five standard errors and 30 entries would fail by chance once in about 60 000 runs with new numbers. Rounding a
+    # drawn value to 16 bits moves the mean by up to half a last place.
     rounding = {torch.float32: 1e-6, torch.bfloat16: 2**-8, torch.float16: 2**-11}[dtype]
     assert ((mean - gradient).abs() < 5 * error + rounding * gradient.abs()).all()
 
@@ -233,7 +233,7 @@ def test_linear_notices_that_the_weight_has_changed(tokens):
         close(ops.linear24(x, frozen), F.linear(x, frozen), torch.float32)
 
 
-# Which kernels ran can be told from the log and from the file of measured choices.
+# The log and the file of measured choices show which kernels ran.
 TUNED = """
 import os, sys, torch
 torch.ops.load_library(sys.argv[1])
@@ -258,7 +258,7 @@ def test_linear_asks_the_choice(tune, tmp_path):
     # Whichever kernel was chosen, a weight that is not 2:4 is an error.
     assert "row 0 keeps more than two of the four entries from column 0" in run.stdout
     file = tmp_path / "twofour" / "products.json"
-    if tune == "off":  # 2:4 kernels, whether they pay or not; no file is touched
+    if tune == "off":  # always 2:4 kernels; no file is touched
         assert not file.exists() and "dense" not in run.stderr
         return
     (choices,) = json.loads(file.read_text()).values()

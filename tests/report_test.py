@@ -1,4 +1,4 @@
-"""Reports: one well-formed page that needs nothing else, the same numbers as the log."""
+"""Reports: one self-contained, well-formed page with the numbers of the log."""
 
 import json
 import shutil
@@ -20,7 +20,7 @@ def test_page_is_well_formed_and_needs_no_other_file(twofour, sparse_run, tmp_pa
     for forbidden in ("http://", "https://", "<link", "src=", "import", "fetch("):
         assert forbidden not in text
     assert text.count("<script") == 1
-    # What the script shows: each point of a curve with the step and the value that were logged.
+    # The script's data: each point of a curve with its logged step and value.
     log = [json.loads(line) for line in (sparse_run / "log.jsonl").read_text().splitlines()]
     logged = {entry["step"]: entry["grad_norm"] for entry in log if entry["event"] == "step"}
     figure = next(figure for figure in page.iter("figure") if "Gradient norm" in figure.find("figcaption").text)

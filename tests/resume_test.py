@@ -1,4 +1,4 @@
-"""A run cut anywhere and resumed is the run that never stopped, bit for bit."""
+"""A run interrupted anywhere and resumed equals one that never stopped, bit for bit."""
 
 import json
 import os
@@ -11,8 +11,8 @@ import pytest
 
 from conftest import PROGRAM
 
-# Of 16 steps the first 6 and the last 5 are dense; masks are searched, and checkpoints written, after
-# every 5. So a cut after the steps of CUTS lies just before, at and after both.
+# The first 6 and the last 5 of 16 steps are dense; masks are searched and checkpoints written after every 5. The steps
+# of CUTS lie just before, at and after both.
 MIDDLE = ["--dense-start", 6, "--dense-end", 5]
 METHODS = {
     "dense": ["--watch-masks", "magnitude", "--mask-interval", 5],
@@ -44,7 +44,7 @@ def files_of(run, step):
 
 
 def records_of(run):
-    """What was logged of each step but for the times; every step once."""
+    """The log of each step without times; every step appears once."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     steps = [{key: value for key, value in line.items() if key not in ("time", "tokens_per_second", "seconds")}
              for line in lines if line["event"] == "step"]
@@ -135,7 +135,7 @@ def test_config_drift_is_refused_with_the_difference_named(twofour, corpus, smal
             "--document-separator", r"\n\n", "--val-fraction", 0.1)
     assert "training" in resume("--data", other)
     assert before == {path: path.read_bytes() for path in (sparse_run / "checkpoints").rglob("*.*")}
-    # What changes no value may differ.
+    # Options that change no value may differ.
     twofour("train", "--out", sparse_run, "--resume", "--log-every", 3, "--keep", 5)
 
 

@@ -1,4 +1,4 @@
-"""What a run that goes on may change, from where, and what it says of it."""
+"""The options that a resumed run may change, where it may resume, and its messages."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_a_finished_run_is_extended(twofour, start, tmp_path):
     twofour("train", "--out", run, "--resume")
     assert content(run / "model") != finished
     assert len(log_of(run, "step")) == 12 and config_of(run)["steps"] == 12
-    # From the checkpoint on the schedule is the longer run's.
+    # From the checkpoint on, the schedule is the longer run's.
     longer = start("longer", "--steps", 12, "--warmup", 0)
     rates = [[line["lr"] for line in log_of(each, "step")] for each in (run, longer)]
     assert rates[0][6:] == rates[1][6:] and rates[0][:6] != rates[1][:6]

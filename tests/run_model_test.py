@@ -1,4 +1,4 @@
-"""A run is a model too: its newest checkpoint while it goes on, with the weights that RUN/model would have."""
+"""A running run is a model too: its newest checkpoint, with the weights that RUN/model would have."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def test_a_checkpoint_is_the_model_that_the_run_would_save(twofour, train, tmp_p
         if (run / "model/masks.safetensors").exists():
             assert same_tensors(tmp_path / "out", run / "model", "masks.safetensors")
         assert (tmp_path / "out/tokenizer.json").read_bytes() == (run / "model/tokenizer.json").read_bytes()
-        # The same text, whichever way it is named.
+        # The same text under each name.
         assert greedy(twofour, newest(run))[0] == greedy(twofour, run)[0] == greedy(twofour, run / "model")[0]
 
 

@@ -1,4 +1,4 @@
-"""Whatever ends a run, what it has learnt is in a checkpoint, and a line says so."""
+"""Whatever ends a run, a checkpoint keeps its progress, and a line says so."""
 
 import json
 import random
@@ -86,7 +86,7 @@ def test_a_limit_of_file_sizes_is_a_full_disk(twofour, corpus, small, tmp_path):
 
 
 def test_a_signal_at_any_moment_loses_no_step(corpus, small, tmp_path):
-    """Near the end too, where the last step, its validation and the model follow."""
+    """Near the end too, before the last step, its validation and the model."""
     steps, chance = 30, random.Random(20)
     whole = tmp_path / "whole"
     options = ["--data", corpus / "data", *small, "--steps", steps, "--method", "s-ste", "--validate-every", 5,

@@ -1,4 +1,4 @@
-// What tests share: scratch folders, expectations on errors, and golden values.
+// Shared by tests: scratch folders, expectations on errors, and golden values.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace twofour {
 
-/// A test knows what its files hold: read_file without a bound.
+/// read_file without a limit, since a test knows its files.
 std::string read_file(const std::filesystem::path& path);
 
 }  // namespace twofour

@@ -1,4 +1,4 @@
-"""How the program's threads wait for work, as libgomp says itself (OMP_DISPLAY_ENV)."""
+"""How the program's threads wait for work, as reported by libgomp (OMP_DISPLAY_ENV)."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from conftest import PROGRAM
 
 
 def waiting(**environment):
-    """(the wait policy, the number of spins) of a program that starts with `environment`."""
+    """The wait policy and the number of spins of a program that starts with `environment`."""
     clean = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, timeout=100, check=True,
                           env={**clean, "OMP_DISPLAY_ENV": "verbose", **environment})

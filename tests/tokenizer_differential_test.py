@@ -1,7 +1,7 @@
-"""Random tokenizer.json files against the library that defines them: equal ids and text, or a refusal by name.
+"""Random tokenizer.json files against the library that defines them: equal ids and text, or a named refusal.
 
-TWOFOUR_TOKENIZERS=N draws N tokenizers instead of 60, TWOFOUR_SEED=S another series; each is a function of its seed
-alone, which a failure prints. `python tests/tokenizer_differential_test.py SEED` writes that one to a folder.
+TWOFOUR_TOKENIZERS=N draws N tokenizers instead of 60, TWOFOUR_SEED=S another series. Each depends only on its seed,
+which a failure prints. `python tests/tokenizer_differential_test.py SEED` writes that one to a folder.
 """
 
 import collections
@@ -156,7 +156,7 @@ def byte_characters():
 
 
 def model_of(choose, byte_level):
-    """Pieces of what the texts are made of, some missing, some ids left out, merges between them."""
+    """Pieces of the texts, some missing, some ids left out, with merges between them."""
     alphabet = byte_characters() if byte_level else sorted(set("".join(WORDS + SPACES) + SPACE + "abcdefghijklmnopqrst"))
     prefix = optional(choose, choose.choice(["##", "\u00a7"]), 0.08)
     suffix = optional(choose, "</w>", 0.08)
@@ -256,14 +256,14 @@ def tokenizer_of(seed):
 
 
 def document_of(tokenizer, choose):
-    """Its file, with what old or hand-made files have."""
+    """Its file, with features of old or hand-made files."""
     document = json.loads(tokenizer.to_str())
     model = document["model"]
     if choose.random() < 0.2:
         model["merges"] = [" ".join(pair) for pair in model["merges"]]
     if choose.random() < 0.1:
         for token in document["added_tokens"]:
-            token["id"] += 7  # which the library takes no notice of
+            token["id"] += 7  # which the library ignores
     if choose.random() < 0.1:
         del model["type"]
     return document
@@ -278,7 +278,7 @@ REFUSED = {"normalizer BertNormalizer": "BertNormalizer", "pre-tokenizer Unicode
 
 
 def theirs_of(peer, texts, special):
-    """Ids or None where the library has none: it raises or panics."""
+    """Ids, or None if the library raises or panics."""
     out = []
     for text in texts:
         try:
@@ -304,7 +304,7 @@ class Difference(Exception):
 
 
 class Driver:
-    """The program tokenizer_driver, started anew where it was killed."""
+    """The program tokenizer_driver, restarted if it was killed."""
 
     def __init__(self):
         self.process = None
@@ -322,7 +322,7 @@ class Driver:
 
 
 def compare(name, values, ours, theirs):
-    """The refusals of what the library takes. Where it raises or panics, nothing is compared."""
+    """Refusals of what the library accepts. If it raises or panics, nothing is compared."""
     refusals = []
     for value, a, b in zip(values, ours, theirs, strict=True):
         if b is None:

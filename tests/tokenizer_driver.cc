@@ -1,7 +1,7 @@
-// The tokenizer without the program around it, for tests that try thousands of them: a line of JSON
-// {"file", "texts", "special", "ids"} on the standard input to a line of what tokenizer.json `file`
-// makes of it: {"ids": of each text, "texts": of each list of ids, "skipped": the same without
-// special tokens}, or {"error"}. What is refused alone is {"error"} in its place.
+// The tokenizer without the program around it, for tests that try thousands of them. Reads lines of
+// JSON {"file", "texts", "special", "ids"} and writes the results of tokenizer.json `file`: {"ids":
+// of each text, "texts": of each list of ids, "skipped": the same without special tokens}, or
+// {"error"}. A single refused text has {"error"} in its place.
 #include <iostream>
 
 #include <nlohmann/json.hpp>

@@ -1,4 +1,4 @@
-"""Tokenizer folders against transformers' AutoTokenizer, which defines what they mean."""
+"""Tokenizer folders against transformers' AutoTokenizer, which defines their meaning."""
 
 import array
 import collections
@@ -73,8 +73,8 @@ def sentencepiece_models():
 
 
 class Folder:
-    """A random folder. What it holds is data, so that a failing one can be shrunk: `files` maps a name to what is
-    written there, JSON or bytes."""
+    """A random folder, kept as data so that a failing one can be shrunk: `files` maps a name to its content, JSON or
+    bytes."""
 
     def __init__(self, seed, byte_level, sentencepiece_models):
         self.random = random.Random(seed)
@@ -244,8 +244,8 @@ class Folder:
         return path
 
 
-# LlamaTokenizer of transformers 5 replaces this normalizer by what differs from it for parts that begin with a space;
-# here it stays, as transformers 4, tokenizers and sentencepiece have it.
+# LlamaTokenizer of transformers 5 replaces this normalizer by one that differs for parts that begin with a space. Here
+# it stays, as in transformers 4, tokenizers and sentencepiece.
 def keeps_its_normalizer(files):
     normalizer = (files.get("tokenizer.json", {}).get("normalizer") or {}).get("normalizers", [{}])
     config = files.get("tokenizer_config.json", {})
@@ -254,7 +254,7 @@ def keeps_its_normalizer(files):
 
 
 def load_peer(files, path):
-    """AutoTokenizer's tokenizer, or None where it refuses the folder."""
+    """AutoTokenizer's tokenizer, or None if it refuses the folder."""
     try:
         peer = AutoTokenizer.from_pretrained(path)
         if type(peer).__name__ == "LlamaTokenizer" and keeps_its_normalizer(files):
@@ -281,7 +281,7 @@ def run(twofour, *arguments, lines):
 
 
 def difference(folder, path, twofour):
-    """What differs between AutoTokenizer and the program: (kind, detail), ("refused", reason) or None."""
+    """The difference between AutoTokenizer and the program: (kind, detail), ("refused", reason) or None."""
     peer = load_peer(folder.files, path)
     if peer is None:
         return None
@@ -321,7 +321,7 @@ def program():
 
 
 def test_llama2s_file_keeps_its_normalizer(program, shared, tmp_path):
-    """With `legacy` true, which says what the file says; otherwise the class of transformers 5 decides."""
+    """With `legacy` true, which agrees with the file; otherwise the class of transformers 5 decides."""
     source = shared / "data" / "tokenizers" / "llama2"
     texts = [" the", "  the", "the</s> a", "the</s>a", "\u2581the", "", " "]
     lines = [{"text": text} for text in texts]

@@ -1,4 +1,4 @@
-"""Ids against the libraries whose files these are: Hugging Face tokenizers, transformers, sentencepiece."""
+"""Ids against the libraries of the files: Hugging Face tokenizers, transformers, sentencepiece."""
 
 import io
 import json
@@ -74,14 +74,14 @@ def test_ids_equal_tokenizers_on_corpora_and_random_strings(encode, shared, name
 @pytest.mark.parametrize("name", ["tokenizers/llama2/tokenizer.model", "models/babyllama-tok105/tok105.model"])
 def test_ids_equal_sentencepiece_on_corpora_and_random_strings(encode, shared, name):
     peer = sentencepiece.SentencePieceProcessor(str(shared / "data" / name))
-    # sentencepiece never finds control pieces in a text, we do as Hugging Face does.
+    # sentencepiece never finds control pieces in a text; we find them, as Hugging Face does.
     texts = [text for text in corpora(shared) + random_texts(5000, 2)
              if not any(token in text for token in ("<unk>", "<s>", "</s>"))]
     assert_equal(texts, encode(shared / "data" / name, texts), peer.encode(texts))
 
 
 def test_qwen2s_rule_and_nfc_equal_tokenizers(encode, shared, tmp_path):
-    """LLaMA-3's vocabulary with Qwen2's components: its own is not at hand."""
+    """LLaMA-3's vocabulary with Qwen2's components, since its own is not available."""
     file = json.loads((shared / "data" / "tokenizers" / "llama3" / "tokenizer.json").read_text())
     rule = file["pre_tokenizer"]["pretokenizers"][0]["pattern"]
     rule["Regex"] = rule["Regex"].replace(r"\p{N}{1,3}", r"\p{N}")
@@ -204,7 +204,7 @@ def test_digits_as_in_smollm_equal_tokenizers(encode, shared, tmp_path, individu
 @pytest.mark.parametrize("special", [["<|endoftext|>"], ["<|endoftext|>", "|"], ["a", "<|a|>", "a"], ["the", " the", "\u00e9"],
                                      ["\u0120", "\u0120the"], ["<|endoftext|>", "\u0120t"]])
 def test_training_equals_tokenizers(twofour, encode, tmp_path, special):
-    """Special tokens that are pieces too: of a byte, of a word, of both in other characters."""
+    """Special tokens that are also pieces: of a byte, of a word, of both in other characters."""
     text = "the cat|sat on the mat, a caf\u00e9 \u4e2d\u6587 <|a|> in the hat <|end\n" * 3 + "that is that"
     (tmp_path / "text.txt").write_text(text)
     flags = [flag for token in special for flag in ("--special-token", token)]

@@ -1,4 +1,4 @@
-"""What the tests of torch.ops.twofour share: the library, weights, and comparisons."""
+"""Shared by the tests of torch.ops.twofour: the library, weights and comparisons."""
 
 import os
 import pathlib
@@ -35,7 +35,7 @@ def close(ours, theirs, dtype):
 
 
 def error(ours, theirs):
-    """The largest difference, relative to the largest entry of what is expected."""
+    """The largest difference, relative to the largest expected entry."""
     return ((ours.float() - theirs.float()).abs().max() / theirs.float().abs().max()).item()
 
 
@@ -55,7 +55,7 @@ def gradients(function, *inputs):
 
 
 def run_program(source, *arguments, timeout=300, **environment):
-    """Runs Python source that finds the library in sys.argv[1] and its arguments after it; its output."""
+    """Runs Python source with the library and its arguments in sys.argv[1:]; returns its output."""
     command = [sys.executable, "-c", source, LIBRARY, *map(str, arguments)]
     run = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True,
                          timeout=timeout)

@@ -1,4 +1,4 @@
-"""tune-decay: the ratio of flip rates decides, the table and the file say so, a cut search goes on."""
+"""tune-decay: the ratio of flip rates decides, the table and the file show it, an interrupted search resumes."""
 
 import json
 import subprocess
@@ -32,12 +32,12 @@ def test_finds_a_decay_in_the_healthy_range(twofour, corpus, small, tmp_path):
     config = twofour("train", *small, "--config", out / "decay.toml", "--print-config").stdout
     assert 'method = "fst"' in config and f"decay = {last['decay']:.3g}" in config
 
-    # A probe's own config says its decay, once.
+    # A probe's own config has its decay, once.
     for probe in found["probes"]:
         kept = (out / f"decay-{probe['decay']:.3g}" / "config.toml").read_text().splitlines()
         assert [line for line in kept if line.startswith("decay =")] == [f"decay = {probe['decay']:g}"]
 
-    # The same again finds all of its runs done.
+    # Repeating it finds all runs done.
     before = (out / "dense" / "log.jsonl").stat().st_size
     assert json.loads(twofour(*command, "--json").stdout) == found
     assert (out / "dense" / "log.jsonl").stat().st_size < 1.2 * before

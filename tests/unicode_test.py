@@ -1,5 +1,5 @@
-"""Every code point through every component that asks what a character is: as Hugging Face tokenizers, whatever
-Unicode the installed libraries have. Where this fails, src/twofour/text/unicode_data.cc wants corrections."""
+"""Every code point gives the results of Hugging Face tokenizers in every component that classifies characters, whatever
+Unicode the installed libraries have. If this fails, correct src/twofour/text/unicode_data.cc."""
 
 import json
 import os
@@ -12,13 +12,13 @@ from tokenizers import Tokenizer
 DRIVER = os.environ.get("TWOFOUR_TOKENIZER_DRIVER",
                         str(pathlib.Path(__file__).resolve().parent.parent / "build/tests/tokenizer_driver"))
 CODES = [code for code in range(0x110000) if not 0xd800 <= code < 0xe000]
-# Those that nothing is assigned to in Unicode 18 and that are for private use are alike: some of them do.
+# Unassigned code points of Unicode 18 behave alike, as do those for private use, so some of them suffice.
 CODES = [code for code in CODES if code < 0x33480 or 0xe0000 <= code < 0xe0200 or code % 4096 == 7]
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
 
 
 def ids_of(path, texts, **components):
-    """Of a tokenizer whose pieces are bytes, from the driver and from the library."""
+    """Ids of a tokenizer whose pieces are bytes, from the driver and from the library."""
     alphabet = [chr(b) if 33 <= b <= 126 or 161 <= b <= 172 or b >= 174 else None for b in range(256)]
     spare = iter(range(256, 512))
     alphabet = [c or chr(next(spare)) for c in alphabet]
@@ -55,7 +55,7 @@ CLASSES = [r"\s", r"\w", r"\W", r"[\w]", r"[^\w]", r"\d", r"\h", r"\b", r"\p{L}"
 @pytest.mark.parametrize("rule", CLASSES)
 def test_classes_of_regular_expressions(tmp_path, rule):
     replace = {"type": "Replace", "pattern": {"Regex": rule}, "content": "+"}
-    # What an empty match at the start of a text would do is refused.
+    # An empty match at the start of a text is refused.
     texts = ["=" + text for text in in_texts()] if rule == r"\b" else in_texts()
     assert_equal(tmp_path / "tokenizer.json", texts, normalizer=replace)
 

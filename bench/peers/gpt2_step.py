@@ -1,7 +1,7 @@
 """The peer of `bench/step.py`: one training step of the same GPT-2 in PyTorch, eager or compiled.
 
-A plain, well-written model as its users would have it: fused attention, fused AdamW, autocast for
-bfloat16 with float32 master weights, weight tying, clipping. Prints one JSON object.
+A plain, well-written model: fused attention, fused AdamW, autocast for bfloat16 with float32 master
+weights, weight tying, clipping. Prints one JSON object.
 """
 
 import argparse

@@ -1,5 +1,5 @@
-// The CUDA kernels, their threads run on the CPU (cuda_runtime.h here), against the kernels of the
-// CPU: the same bits.
+// The CUDA kernels, with their threads on the CPU (cuda_runtime.h here), give the bits of the CPU's
+// kernels.
 #include <numeric>
 
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ using Types = testing::Types<float, bfloat16, float16>;
 TYPED_TEST_SUITE(CudaOnHost, Types);
 
 struct Shape {
-  int64_t rows, columns, stride, offset;  // offset: entries by which the first row is not aligned
+  int64_t rows, columns, stride, offset;  // offset: misalignment of the first row, in entries
 };
 
 constexpr Shape kShapes[] = {{1, 4, 4, 0},     {3, 8, 9, 1},      {16, 12, 16, 0}, {5, 132, 140, 4},
@@ -39,7 +39,7 @@ std::vector<uint8_t> random_mask(int64_t count, uint32_t seed) {
   return mask;
 }
 
-// Calls both with memory for the result, which they must fill the same.
+// Calls both with memory for the result, which they must fill alike.
 template <class R, class Cpu, class Cuda>
 void expect_same(int64_t count, Cpu&& cpu, Cuda&& cuda) {
   std::vector<R> expected(static_cast<size_t>(count)), result(static_cast<size_t>(count));
@@ -122,7 +122,7 @@ TEST(CudaMasks, flips_and_bits_are_those_of_the_cpu) {
     expect_same<uint8_t>(
         count, [&](uint8_t* out) { unpack_mask(bits[0].data(), count, out); },
         [&](uint8_t* out) { cuda::unpack_mask(bits[0].data(), count, out, nullptr); });
-    // What lies beyond the last entry does not count.
+    // Memory after the last entry does not count.
     bits[1].back() ^= static_cast<uint8_t>(0xff >> ((count + 7) % 8 + 1));
     int64_t differing = 5;
     cuda::bit_flips(bits[0].data(), bits[1].data(), count, &differing, nullptr);

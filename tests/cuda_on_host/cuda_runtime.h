@@ -1,6 +1,6 @@
-// A stand-in for CUDA's header, with which the .cu files compile as C++: the threads of a block are
-// threads of the CPU, blocks run one after the other. It shows that indices, edges and sums are
-// right, not that a GPU does the same.
+// A stand-in for CUDA's header that compiles the .cu files as C++. The threads of a block are
+// threads of the CPU; blocks run one after the other. It shows that indices, edges and sums are
+// right, not that a GPU agrees.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,7 @@ struct Index {
   unsigned x = 0;
 };
 
-/// What the threads of the running block share.
+/// The state shared by the threads of the running block.
 struct Block {
   explicit Block(int threads) : barrier(threads), values(static_cast<size_t>(threads)) {}
   std::barrier<> barrier;
@@ -38,7 +38,7 @@ inline thread_local cuda_on_host::Index blockIdx, threadIdx, blockDim, gridDim;
 
 inline void __syncthreads() { cuda_on_host::block->barrier.arrive_and_wait(); }
 
-/// All threads of the block take part here, where CUDA asks for those of the warp.
+/// All threads of the block take part, where CUDA needs only the warp's.
 inline unsigned __reduce_add_sync(unsigned, unsigned value) {
   std::vector<unsigned>& values = cuda_on_host::block->values;
   values[threadIdx.x] = value;

@@ -14,7 +14,7 @@ namespace twofour {
 /// A failure with a message for the user: one line, no full stop, files and names in double quotes.
 class Error : public std::runtime_error {
  public:
-  /// The exit status of the program: 1 the work failed, 2 it was asked for wrongly.
+  /// The exit status of the program: 1 the work failed, 2 the command was wrong.
   enum Kind { kFailure = 1, kUsage = 2 };
 
   explicit Error(const std::string& message, Kind kind = kFailure)
@@ -32,7 +32,7 @@ template <class... Args>
   throw Error(fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// Throws Error(kUsage): an option or a config value that cannot be meant.
+/// Throws Error(kUsage), for an invalid option or config value.
 template <class... Args>
 [[noreturn]] void fail_usage(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(fmt::format(format, std::forward<Args>(args)...), Error::kUsage);
@@ -41,8 +41,8 @@ template <class... Args>
 /// The text of an errno value, such as "No such file or directory".
 std::string system_message(int error_number);
 
-/// `text` with control characters and invalid UTF-8 made visible, cut after `limit` bytes: for
-/// quoting what a file holds inside a one-line message.
+/// `text` with control characters and invalid UTF-8 made visible, cut after `limit` bytes, for
+/// quoting a file's content in a one-line message.
 std::string printable(std::string_view text, size_t limit = 60);
 
 }  // namespace twofour

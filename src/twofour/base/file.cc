@@ -73,7 +73,7 @@ std::string read_all(const Descriptor& file, const fs::path& path, const struct 
   };
   const auto size = static_cast<uint64_t>(S_ISREG(status.st_mode) ? status.st_size : 0);
   if (size > limit) fail_too_large(size, "");
-  // A byte more than the file, to meet its end; files of /proc say that they are empty.
+  // One byte more than the file, to reach its end. Files of /proc report a size of 0.
   std::string text(std::max<size_t>(size + 1, kReadBytes), '\0');
   size_t used = 0;
   for (;;) {
@@ -101,7 +101,7 @@ fs::path parent_of(const fs::path& path) {
   return parent.empty() ? fs::path(".") : parent;
 }
 
-// The file or folder that `path` leads to: a rename to a link would replace the link alone.
+// Follows links, because a rename onto a link would replace only the link.
 fs::path behind_links(const fs::path& path) {
   return fs::is_symlink(path) && fs::exists(path) ? fs::canonical(path) : path;
 }
@@ -189,7 +189,7 @@ AtomicFile::AtomicFile(const fs::path& path)
   if (fs::is_directory(path_)) {
     fail("cannot write \"{}\": it is a folder, expected a file name", path.string());
   }
-  // The rename of commit() would put a file in the place of the device.
+  // The rename of commit() would replace the device by a file.
   if (fs::exists(path_) && !fs::is_regular_file(path_)) {
     fail("cannot write \"{}\": it is a device or a pipe, expected a file name", path.string());
   }

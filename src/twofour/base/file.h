@@ -1,5 +1,5 @@
-// Files: read in one piece or mapped, and written so that a reader sees the old content or the new,
-// never a part. Every function throws Error naming the path and the reason.
+// Files are read in one piece or mapped, and written so that a reader sees the old content or the
+// new. Every function throws Error naming the path and the reason.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,7 @@ class MappedFile {
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
   const fs::path& path() const { return path_; }
 
-  /// The whole pages inside bytes [first, last) may leave memory. Reading them again is allowed.
+  /// Lets the whole pages inside bytes [first, last) leave memory. They can be read again.
   void release(size_t first, size_t last) const;
 
  private:
@@ -37,18 +37,18 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-/// What a whole file may hold, by its kind, so that a wrong name (a link to /dev/zero, a file of
-/// weights) is refused before it fills the memory. Each is ten times or more above public files.
+/// Limits for files that are read whole, so that a wrong name (a link to /dev/zero, a file of
+/// weights) is refused before it fills the memory. Each is over ten times the largest public file.
 inline constexpr uint64_t kLargestSettings = uint64_t{64} << 20;     ///< config.json and the like
 inline constexpr uint64_t kLargestVocabulary = uint64_t{512} << 20;  ///< tokenizer.json: 34 MB
-inline constexpr uint64_t kLargestLog = uint64_t{4} << 30;           ///< of a run, 300 bytes a step
-inline constexpr uint64_t kLargestText = uint64_t{4} << 30;          ///< a text taken as a whole
+inline constexpr uint64_t kLargestLog = uint64_t{4} << 30;           ///< 300 bytes a step
+inline constexpr uint64_t kLargestText = uint64_t{4} << 30;          ///< a text that is read whole
 
 /// The content of a regular file as bytes. Throws as MappedFile does, and for more than `limit`
 /// bytes.
 std::string read_file(const fs::path& path, uint64_t limit);
 
-/// The same of a file or a pipe, for what a shell may pass as <(…); waits for a pipe's writer.
+/// The same for a file or a pipe, such as a shell's <(…). Waits for a pipe's writer.
 std::string read_file_or_pipe(const fs::path& path, uint64_t limit);
 
 /// Throws unless `path` can be opened for reading as a regular file.
@@ -105,7 +105,7 @@ class AtomicFolder {
 void make_folder(const fs::path& path);
 
 /// Removes what AtomicFile and AtomicFolder of killed processes left in `folder` (names that end in
-/// ".partial-PID-SERIAL", PID of no living process). Other names are none of its business.
+/// ".partial-PID-SERIAL", PID of no living process). Other names stay.
 void remove_abandoned(const fs::path& folder);
 
 }  // namespace twofour

@@ -56,13 +56,13 @@ FolderLock::FolderLock(const fs::path& folder) : path_(folder / "lock") {
     close(fd_);
   }
   const std::string number = std::to_string(getpid());
-  // Who holds it is for the message alone: on a full disk the lock holds without it.
+  // The number serves only the message. On a full disk the lock holds without it.
   if (ftruncate(fd_, 0) == 0 && pwrite(fd_, number.data(), number.size(), 0) < 0) return;
 }
 
 FolderLock::~FolderLock() {
   if (fd_ < 0) return;
-  unlink(path_.c_str());  // while it is still held: whoever waits for this file notices
+  unlink(path_.c_str());  // while still held, so that a waiting process notices
   close(fd_);
 }
 

@@ -5,14 +5,13 @@
 
 namespace twofour {
 
-/// Keeps other processes that ask for the same folder out while it lives. The system lets go of it
-/// however the process ends, so that a killed one leaves no lock behind, only the file "lock" with
-/// its number, which the next takes over.
+/// Excludes other processes from a folder while it lives. The system releases the lock however the
+/// process ends. A killed one leaves only the file "lock" with its number, which the next takes
+/// over.
 class FolderLock {
  public:
-  /// Makes the folder where there is none. Throws Error, with the number of the process that holds
-  /// it, when it is taken. Where the file system has no locks, a warning says so and nothing is
-  /// kept out.
+  /// Creates the folder if there is none. Throws Error with the holder's number if it is locked. On
+  /// a file system without locks, warns and excludes nobody.
   explicit FolderLock(const fs::path& folder);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;

@@ -41,7 +41,7 @@ ForkMutex::ForkMutex() {
 Turn::Turn(std::atomic<int>& place) : place_(place) {
   const int own = getpid();
   int holder = 0;
-  // Another process' number was left by the parent of this one.
+  // Another process's number was left by this one's parent.
   while (!place_.compare_exchange_strong(holder, own)) {
     if (holder != own) continue;  // taken over in the next round
     place_.wait(own);

@@ -1,5 +1,5 @@
-// Locks in a process that others may fork: the child of a process with several threads has only one
-// of them, and whatever another one held stays locked in it for ever.
+// Locks for a process that may fork. The child has only the forking thread, so a lock that another
+// thread held would stay locked in it for ever.
 #pragma once
 
 #include <atomic>
@@ -7,8 +7,8 @@
 
 namespace twofour {
 
-/// A mutex that a forked child finds free: fork() waits until it can take it. So it may only be
-/// held for moments, and never across arithmetic. Objects live until the process ends.
+/// A mutex that is free in a forked child, because fork() waits for it. Hold it only for moments,
+/// never across arithmetic. Objects live until the process ends.
 class ForkMutex {
  public:
   ForkMutex();
@@ -22,8 +22,8 @@ class ForkMutex {
   std::mutex mutex_;
 };
 
-/// Long work that threads do one after the other. fork() does not wait for it, and the child of a
-/// process that is at it finds it free.
+/// A turn at long work that threads do one after the other. fork() does not wait for it, and in the
+/// child it is free.
 class Turn {
  public:
   /// Waits until no thread of this process holds `place`, which starts at 0, and holds it while

@@ -9,7 +9,7 @@
 namespace twofour {
 namespace {
 
-// Whether a child that is forked now comes to an end: fn runs in it.
+// Whether a child that is forked now and runs fn ends.
 template <class Fn>
 bool child_ends(Fn&& fn) {
   const pid_t child = fork();

@@ -1,4 +1,4 @@
-// XXH3-128 as 32 hexadecimal digits: tells contents apart, is no protection against forgery.
+// XXH3-128 as 32 hexadecimal digits. It tells contents apart and does not prevent forgery.
 #pragma once
 
 #include <memory>

@@ -10,7 +10,7 @@ namespace twofour {
 /// is drawn, log lines appear above it.
 void start_log();
 
-/// Adds what explains a run (spdlog::debug), such as which products run dense and why.
+/// Logs explanations too (spdlog::debug), such as why products run dense.
 void log_details();
 
 }  // namespace twofour

@@ -18,15 +18,15 @@ namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-// Where the system counts what was asked for and not used, no more should be asked for.
+// A system that counts unused allocations must not be asked for more than is needed.
 bool is_reserving_free() {
   int mode = 2;
   std::ifstream("/proc/sys/vm/overcommit_memory") >> mode;
   return mode != 2;
 }
 
-// The heap grows by as much as may be needed, is marked, and is given back to the allocator: no
-// page of it was touched.
+// Grows the heap by the largest need, marks it, and returns it to the allocator. No page of it was
+// touched.
 void mark_heap() {
   const auto bytes =
       static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE)) / 2;

@@ -3,11 +3,11 @@
 
 namespace twofour {
 
-/// Makes freed memory stay with the process, and the heap lie in huge pages where the system has
-/// them: the same sizes are asked for in every step of a training, and each page that returned to
-/// the system meanwhile costs a fault, 2 microseconds on a virtual machine. Call it before anything
-/// large is allocated. Only with glibc's allocator; MALLOC_MMAP_MAX_ or MALLOC_TRIM_THRESHOLD_ in
-/// the environment stand, and then nothing is changed.
+/// Keeps freed memory in the process, and the heap in huge pages where the system has them.
+/// Training allocates the same sizes in every step, and each page that was returned to the system
+/// costs a fault, 2 microseconds on a virtual machine. Call it before anything large is allocated.
+/// Does nothing without glibc's allocator, or if MALLOC_MMAP_MAX_ or MALLOC_TRIM_THRESHOLD_ is in
+/// the environment.
 void keep_freed_memory();
 
 }  // namespace twofour

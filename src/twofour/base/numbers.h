@@ -10,8 +10,8 @@
 namespace twofour {
 
 /// All of `text` as one number: decimal digits with an optional minus, for floating-point types
-/// also with a point and an exponent; nothing before, between or after them. Nothing for what is no
-/// such number, does not fit into T, or is not finite.
+/// also a point and an exponent. Nothing if `text` holds anything else, or if the number is not
+/// finite or does not fit into T.
 template <class T = double>
 std::optional<T> parse_number(std::string_view text) {
   T value{};

@@ -1,5 +1,5 @@
-// The one thread pool: the OpenMP runtime that ATen uses, through its entry point, so that our
-// loops and ATen's never compete for the cores and any compiler may build this.
+// The one thread pool: the OpenMP runtime that ATen uses, through its entry point. Our loops and
+// ATen's never compete for cores, and any compiler can build this.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +11,10 @@ namespace twofour {
 int thread_count();
 void set_thread_count(int threads);
 
-/// Calls fn(first, last) on disjoint ranges that cover [begin, end). Ranges are multiples of
-/// `grain` items long but for the last; at most thread_count() ranges, and one call on this thread
-/// when the work is not worth more or when called from inside another parallel_for. The split
-/// depends on the thread count only. The first exception that a range throws is thrown again here.
+/// Calls fn(first, last) on at most thread_count() disjoint ranges that cover [begin, end). All but
+/// the last are multiples of `grain` items long. Little work, or a call from inside another
+/// parallel_for, is one call on this thread. The split depends only on the thread count. The first
+/// exception that a range throws is rethrown here.
 void parallel_for(int64_t begin, int64_t end, int64_t grain,
                   const std::function<void(int64_t first, int64_t last)>& fn);
 

@@ -16,7 +16,7 @@ constexpr std::array<const char*, 7> kPartNames = {"forward", "backward", "optim
 
 constexpr size_t kStepParts = 5;  ///< the first ones, which cover a step
 
-/// Adds the time of its life to a part.
+/// Adds its lifetime to a part.
 class PartTimer {
  public:
   explicit PartTimer(Part part);

@@ -12,7 +12,7 @@ namespace twofour {
 /// one bar. One bar exists at a time.
 class ProgressBar {
  public:
-  /// `total` in any unit (steps, bytes); 0 = unknown, then no percentage and no time left.
+  /// `total` in any unit (steps, bytes); 0 = unknown, without percentage and time left.
   ProgressBar(std::string title, uint64_t total);
   ~ProgressBar();
   ProgressBar(const ProgressBar&) = delete;
@@ -20,8 +20,7 @@ class ProgressBar {
 
   /// `done` of total; `detail` such as "loss 3.21 · 12k tokens/s". Redraws when it is time to.
   void update(uint64_t done, const std::string& detail = "");
-  /// The time left is estimated from what was done since the start: call with the position that a
-  /// resumed run begins at.
+  /// Sets the position at which a resumed run begins, which the estimate of the time left needs.
   void start_at(uint64_t done) { first_ = done; }
 
   /// Clears the bar's line if one is drawn, so that other output can be printed; it comes back with

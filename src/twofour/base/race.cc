@@ -11,11 +11,11 @@
 namespace twofour {
 namespace {
 
-// Of a quiet machine, whose own services take a core a few times a second.
+// A quiet machine's services take a core a few times a second.
 constexpr double kQuietPreemptions = 2, kQuietPreemptionsPerSecond = 20;
 constexpr double kQuietSpread = 1.5;  // of the median over the shortest time
 
-// What a piece does once, as compiling a kernel, makes its warm-up longer by less than this.
+// Work done once, such as compiling a kernel, lengthens a warm-up by less than this.
 constexpr double kWarmUpMargin = 1.5;
 
 double steady_seconds() {
@@ -72,7 +72,7 @@ void Race::leave_out_slower_than_now(double factor) {
   for (Runner& runner : runners_) runner.is_left_out = runner.fastest() > most;
 }
 
-// The times of the warm-up stay with those only that run no more.
+// Only pieces that run no more keep their warm-up times.
 void Race::warm_up() {
   run_round(/*in_reverse=*/false);
   if (slowest_factor_ > 0) leave_out_slower_than_now(kWarmUpMargin * slowest_factor_);

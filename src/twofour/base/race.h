@@ -1,5 +1,5 @@
-// Pieces of work that take turns, each timed: what a choice or a benchmark compares was measured in
-// the same moments of the same machine.
+// Times pieces of work in turn, so that a choice or a benchmark compares times of the same moments
+// on the same machine.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace twofour {
 
-/// What a race reads while it runs. A test puts its own in the place of the process'.
+/// The clocks that a race reads. A test replaces those of the process.
 struct RaceClock {
   std::function<double()> seconds;       ///< monotonic
   std::function<int64_t()> preemptions;  ///< times that others took a core from this process
@@ -18,8 +18,8 @@ struct RaceClock {
   static RaceClock of_process();
 };
 
-/// Runs every piece once to warm up, then all of them in turn, every other round in reverse: what a
-/// piece leaves in the caches does not always meet the same one.
+/// Runs every piece once to warm up, then all in turn. Every other round runs in reverse, because a
+/// piece inherits the caches of the one before.
 class Race {
  public:
   explicit Race(RaceClock clock = RaceClock::of_process()) : clock_(std::move(clock)) {}
@@ -29,8 +29,8 @@ class Race {
   /// Calls fn(rounds done) after every round, outside of all times.
   void on_round(std::function<void(int64_t done)> fn) { on_round_ = std::move(fn); }
 
-  /// A piece that takes more than `factor` times the fastest's time in the first round, or half as
-  /// many again while it warms up, runs no more: a hopeless one may take a hundred times as long.
+  /// Drops a piece that takes more than `factor` times the fastest time in the first round, or half
+  /// as much again in its warm-up. A hopeless one may take a hundred times as long.
   void leave_out_slower_than(double factor) { slowest_factor_ = factor; }
 
   /// At least `least` rounds, then more until `most` or until `seconds` have passed.
@@ -40,9 +40,9 @@ class Race {
   /// The shortest time of the piece of that name, in seconds. Throws Error for an unknown name.
   double seconds(const std::string& name) const;
 
-  /// Whether something else ran meanwhile, so that another race may end otherwise: others took a
-  /// core away more often than a quiet machine's own services do, or the fastest piece usually took
-  /// much longer than at its best.
+  /// Whether other work disturbed the race, so that a second one may end differently: it took cores
+  /// more often than a quiet machine's services do, or the fastest piece usually took much longer
+  /// than at its best.
   bool was_disturbed() const;
 
  private:

@@ -21,7 +21,7 @@ namespace {
 void reserve_standard_streams() {
   for (const int descriptor : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(descriptor, F_GETFD) != -1) continue;
-    // Opened the other way round, so that it takes the number and cannot be used.
+    // Opened in the wrong direction, so it takes the number and is unusable.
     const int opened = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY);
     if (opened != descriptor && opened != -1) close(opened);
   }
@@ -35,7 +35,7 @@ void write_output(std::string_view text) {
 
 void flush_output() {
   errno = 0;
-  // Also for what was lost before, without anybody looking.
+  // Also reports earlier losses that nobody checked.
   if (std::fflush(stdout) != 0 || std::ferror(stdout)) fail_output(errno);
 }
 

@@ -9,9 +9,8 @@
 
 namespace twofour {
 
-/// Call before anything opens a file: a standard stream that the caller closed would otherwise be
-/// the next file's descriptor, and messages would land in a model. It stays one that every use of
-/// fails.
+/// Call before anything opens a file. Otherwise the next file gets the descriptor of a standard
+/// stream that the caller closed, and messages land in a model. Every use of such a stream fails.
 void reserve_standard_streams();
 
 /// Writes to stdout, buffered; the line of a progress bar gives way. Throws Error when stdout

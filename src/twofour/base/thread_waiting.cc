@@ -1,11 +1,11 @@
-// How long a thread without work spins before it sleeps; linked into every program, before anything
-// of it runs.
+// Sets how long a thread without work spins before it sleeps, before anything else of a program
+// runs.
 //
-// libgomp spins for 300 000 rounds, some milliseconds: longer than most parallel regions take.
-// Beside another busy process, that is time taken from threads that have work, of the other process
-// and of this one (bench/two_processes.py). It reads GOMP_SPINCOUNT when it is loaded, so the one
-// way to choose another number is an environment that has it from the start: the program runs
-// itself again with that. What the user says with OMP_WAIT_POLICY or GOMP_SPINCOUNT stands.
+// libgomp spins for 300 000 rounds, some milliseconds, longer than most parallel regions take.
+// Beside another busy process, this takes time from threads of both that have work
+// (bench/two_processes.py). libgomp reads GOMP_SPINCOUNT when it is loaded, so the program restarts
+// itself with another value in its environment. OMP_WAIT_POLICY or GOMP_SPINCOUNT of the user
+// stand.
 #include <climits>
 #include <cstddef>
 
@@ -21,7 +21,7 @@ constexpr size_t kMostVariables = 8192;
 char* environment_with_count[kMostVariables + 2];
 char program[PATH_MAX];
 
-// Without sanitizers, libc's own functions and exceptions: nothing of these is set up yet.
+// Uses no sanitizer, libc function or exception, because none is set up yet.
 #define TWOFOUR_FIRST_CODE __attribute__((no_sanitize("address", "undefined", "thread")))
 
 TWOFOUR_FIRST_CODE bool is_named(const char* variable, const char* name) {
@@ -41,11 +41,11 @@ TWOFOUR_FIRST_CODE void choose_waiting(int /*argc*/, char** argv, char** environ
     environment_with_count[count] = environment[count];
   }
   environment_with_count[count] = spin_count;
-  // The path itself, not the link: ps and killall name a process by what it was started as.
+  // The path itself, not the link, because ps and killall show the name of the start.
   const ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
   if (length <= 0) return;
   execve(program, argv, environment_with_count);
-  // Where that fails, threads wait as libgomp's do everywhere.
+  // If that fails, threads wait as long as libgomp's usually do.
 }
 
 // Called before the initialisers of all libraries.

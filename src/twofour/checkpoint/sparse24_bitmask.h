@@ -1,5 +1,5 @@
 // One weight in the format sparse-24-bitmask of compressed-tensors: the two kept values of each
-// group of four, and which they are. METHODS.md section 7.
+// group of four, and which they are.
 #pragma once
 
 #include <cstdint>

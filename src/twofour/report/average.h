@@ -1,4 +1,4 @@
-// Runs that differ in nothing but their seed, as one.
+// Averages runs that differ only in their seed.
 #pragma once
 
 #include <vector>
@@ -7,11 +7,10 @@
 
 namespace twofour::report {
 
-/// Puts the runs whose configurations are equal but for "seed" (and "data", "out") together, in the
-/// order of their first: each curve becomes the mean over the runs at the steps that all have
-/// logged, `deviations` the standard deviation (of a sample) of each curve's last value, `runs`
-/// their number, `seconds` the mean. The name is the method's, with "(2)" and so on where two
-/// groups share it.
+/// Merges runs whose configurations differ only in "seed", "data" and "out", in the order of their
+/// first run. A curve becomes the mean at the steps that all runs have logged. `deviations` are
+/// sample standard deviations of the curves' last values, `runs` is the number of runs, `seconds`
+/// their mean. The name is the method's, with "(2)" and so on where two groups share it.
 std::vector<RunLog> average_seeds(const std::vector<RunLog>& runs);
 
 }  // namespace twofour::report

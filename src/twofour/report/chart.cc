@@ -28,7 +28,7 @@ class Axis {
       : logarithmic_(logarithmic && range.low > 0), first_(first), last_(last) {
     low_ = transform(range.low);
     high_ = transform(range.high);
-    // What hardly changes is drawn flat, not blown up to its last digits.
+    // A nearly constant curve is drawn flat, not magnified.
     if (high_ - low_ < 1e-4 * std::max(1e-3, std::fabs(high_))) {
       const double margin = std::max(1e-6, 0.1 * std::fabs(high_));
       low_ -= margin;
@@ -119,7 +119,7 @@ std::string grid(const Axis& x, const Axis& y) {
                            kWidth - kRight, kHeight - kBottom, kHeight - kBottom);
 }
 
-// What a reader's script shows of the points: their steps and values as they were logged.
+// The logged steps and values, which the page's script shows.
 std::string logged(const Series& series, const std::vector<Point>& points) {
   std::string steps, values;
   for (const Point& point : points) {

@@ -104,7 +104,7 @@ std::string differences_html(const std::vector<RunLog>& runs) {
   return "<h2>What differs in the configuration</h2>\n" + table_html(table, FirstColumn::kOther);
 }
 
-// In which parts of a step the time of the runs went.
+// The time of the runs by parts of a step.
 std::string parts_html(const std::vector<RunLog>& runs) {
   const Table parts = compare_parts(runs);
   if (parts.rows.empty()) return "";

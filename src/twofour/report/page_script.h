@@ -2,8 +2,8 @@
 
 namespace twofour::report {
 
-/// Shows beside the pointer what every curve of a chart was at the nearest logged step. Without "<"
-/// and "&", so that a page that holds it stays XML.
+/// Shows every curve's value at the nearest logged step beside the pointer. Has no "<" or "&", so
+/// that a page with it stays XML.
 extern const char* const kPageScript;
 
 }  // namespace twofour::report

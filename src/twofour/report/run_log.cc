@@ -70,8 +70,7 @@ class LogReader {
   static std::string text(const Json& line, const char* key) {
     return line.contains(key) && line[key].is_string() ? line[key].get<std::string>() : "";
   }
-  // What an earlier part of the run did after the checkpoint from which this part goes on is no
-  // part of the run any more.
+  // Drops steps of an earlier part of the run after the checkpoint that this part resumed from.
   void forget_after(double step) {
     for (auto& [curve, points] : points_) points.erase(points.upper_bound(step), points.end());
   }

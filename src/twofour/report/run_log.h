@@ -1,4 +1,4 @@
-// What a run folder tells: RUN/log.jsonl and RUN/config.toml.
+// Reads the log and configuration of a run folder.
 #pragma once
 
 #include <filesystem>
@@ -23,15 +23,15 @@ struct RunLog {
   /// loss, lr, grad_norm, tokens_per_second, flip_rate, zeros, loss_scale, validation, and
   /// "seconds/PART" for the parts of a step, in seconds since the record before.
   Curves curves;
-  int64_t runs = 1;                           ///< that this is the mean of (average.h)
+  int64_t runs = 1;                           ///< merged into this one (average.h)
   std::map<std::string, double> deviations;   ///< of the curves' last values, where runs > 1
   std::map<std::string, std::string> config;  ///< key -> value as config.toml writes them
   std::string samples;  ///< RUN/samples.txt, if it exists, else those of the log
 };
 
-/// Reads a run. Of a step that was taken twice, because the run was resumed, the later line counts.
-/// Throws Error naming file and line for what is no log; a last line that a killed run left
-/// unfinished is skipped, as is one in the middle where a run was resumed after it.
+/// Reads a run. If a resumed run took a step twice, the later line counts. Throws Error with file
+/// and line if it is no log. A line that a killed run left unfinished is skipped, at the end or
+/// where the run was resumed.
 RunLog read_run(const std::filesystem::path& run);
 
 /// The last value of a curve, if it has any.

@@ -18,8 +18,8 @@ struct Table {
 /// runs show ± the standard deviation of the losses.
 Table compare(const std::vector<RunLog>& runs);
 
-/// The share of each part of a step in the time of all steps, in percent (base/parts.h); only of
-/// runs whose log has them.
+/// The share of each part of a step (base/parts.h) in the time of all steps, in percent, for runs
+/// that logged them.
 Table compare_parts(const std::vector<RunLog>& runs);
 
 /// Aligned for a terminal.

@@ -97,7 +97,7 @@ std::vector<AddedTokens::Part> AddedTokens::split(std::string_view text) const {
   for (auto found = find(text, 0); found; found = find(text, found->end)) {
     auto [begin, end, token] = *found;
     if (token->flags.single_word && !is_single_word(text, begin, end)) continue;
-    // What a token before it has taken along is not taken twice.
+    // White space of the token before is not taken twice.
     if (token->flags.lstrip) begin = std::max(without_space_before(text, begin), done);
     if (token->flags.rstrip) end = without_space_behind(text, end);
     if (begin > end) fail("an added token with lstrip lies in what another one strips");

@@ -15,9 +15,9 @@ namespace twofour::text {
 class AddedTokens {
  public:
   struct Flags {
-    bool single_word = false;  ///< only where no word goes on before or behind it
-    bool lstrip = false;       ///< takes the white space before it along
-    bool rstrip = false;       ///< and behind it
+    bool single_word = false;  ///< only if no letter of a word adjoins it
+    bool lstrip = false;       ///< takes the white space before it
+    bool rstrip = false;       ///< and after it
   };
 
   /// `content` is not empty; a content that is already there keeps its first id.
@@ -29,18 +29,17 @@ class AddedTokens {
   /// Whether a token holds `byte`.
   bool holds(char byte) const;
 
-  /// Whether what is found depends on the characters around it.
+  /// Whether a match depends on the characters around it.
   bool looks_around() const { return looks_around_; }
 
-  /// A stretch of the text: a token, or with id -1 what lies between two.
+  /// A stretch of the text: a token, or with id -1 the text between two.
   struct Part {
     size_t begin, end;
     int32_t id;
   };
 
-  /// Cuts the text at its tokens: from the left, the longest of those that begin at one place.
-  /// Parts may not be empty but for tokens: "a" before "a " with rstrip can leave nothing of a
-  /// later one.
+  /// Cuts the text at its tokens, from the left, preferring the longest at one place. Only tokens
+  /// may be empty: "a" before "a " with rstrip can leave nothing of a later one.
   std::vector<Part> split(std::string_view text) const;
 
  private:

@@ -1,4 +1,4 @@
-// The tokens that are added to a vocabulary, and the ids that they get there.
+// The tokens that are added to a vocabulary, and their ids.
 #pragma once
 
 #include <cstdint>
@@ -22,18 +22,18 @@ struct AddedToken {
   bool is_normalized() const { return normalized.value_or(!special); }
 };
 
-/// A token from an object with "content" and, where they differ from the above, its flags.
+/// A token from an object with "content" and, where they differ from the defaults, flags.
 AddedToken read_added_token(const std::filesystem::path& path, const Json& object);
 
-/// As Hugging Face's tokenizers adds tokens: one that the vocabulary holds has the id that it has
-/// there, a new one the vocabulary's size (the number of its pieces) or one more than the largest
-/// id of an added token. What a file says of an added token's id counts for nothing.
+/// Adds tokens as Hugging Face's tokenizers does. A token of the vocabulary keeps its id. A new one
+/// gets the number of pieces, or one more than the largest id of an added token. The ids that a
+/// file gives added tokens are ignored.
 class AddedVocabulary {
  public:
   /// `vocabulary`, an object of ids by piece, must outlive it.
   explicit AddedVocabulary(const Json& vocabulary) : vocabulary_(vocabulary) {}
 
-  /// Of a token that is there already only the flags change; an empty one is passed over.
+  /// A token that exists already only changes its flags; an empty one is ignored.
   void add(const AddedToken& token);
 
   /// The id of an added token or a piece.

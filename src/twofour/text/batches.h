@@ -1,5 +1,5 @@
-// Training batches: which windows of a token file each step sees. Stateless: the windows are a pure
-// function of (seed, position), so that one counter in the checkpoint resumes exactly.
+// Training batches: the windows of a token file that each step sees. They are a pure function of
+// (seed, position), so one counter in the checkpoint resumes exactly.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +15,8 @@ namespace twofour::text {
 /// each once in an order drawn anew every epoch.
 class Batches {
  public:
-  /// `file` must outlive this. Throws Error when it holds fewer than context + 1 tokens (both
-  /// numbers are named).
+  /// `file` must outlive this. Throws Error, with both numbers, if it has fewer than context + 1
+  /// tokens.
   Batches(const TokenFile& file, int64_t context, uint64_t seed);
 
   /// Fills `inputs` and `targets` [rows, context], rows = inputs.size() / context, with the windows

@@ -22,8 +22,8 @@ class Bpe {
   };
 
   /// `pieces`: bytes by id (empty: an id that BPE never gives). `merges` by rank; both parts and
-  /// their concatenation must be pieces. Throws Error (a message for after "cannot load …: ") when
-  /// a byte or the result of a merge has no piece.
+  /// their concatenation must be pieces. Throws Error (a reason, to follow "cannot load …: ") if a
+  /// byte or the result of a merge has no piece.
   Bpe(std::vector<std::string> pieces, const std::vector<Merge>& merges, bool ignore_merges);
 
   /// Appends the ids of one word (a piece of the splitting rule): the merge of lowest rank first,

@@ -1,5 +1,5 @@
-// The merges of byte-pair encoding, whatever their symbols stand for (Sennrich et al., arXiv
-// 1508.07909, section 3.2).
+// The merges of byte-pair encoding, for symbols of any kind (Sennrich et al., arXiv 1508.07909,
+// section 3.2).
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@ class BpeMerges {
   /// Room for `count` merges.
   explicit BpeMerges(size_t count);
 
-  /// A pair that is already there is replaced: the last of equals counts, as in Hugging Face's.
+  /// Replaces an equal pair: the last one counts, as in Hugging Face's.
   void insert(int32_t left, int32_t right, int32_t rank, int32_t result);
 
   /// The merge of lowest rank first, the leftmost of equals, until none is left. O(n log n).

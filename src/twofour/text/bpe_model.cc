@@ -6,7 +6,7 @@
 
 namespace twofour::text {
 
-// An unknown character is written when it is known whether the next one is unknown too.
+// An unknown character waits until it is known whether the next one is unknown too.
 struct BpeModel::Unknown {
   const BpeModel& model;
   std::vector<int32_t>& symbols;
@@ -118,7 +118,7 @@ void BpeModel::encode(std::string_view word, std::vector<int32_t>& ids) const {
     std::string whole(character);
     if (!first) whole.insert(0, parts_.continuing_prefix);
     if (last) whole += parts_.word_suffix;
-    // As in tokenizers, bytes go before an unknown character that waits.
+    // As in tokenizers, bytes precede an unknown character that waits.
     if (!parts_.byte_fallback || !append_bytes(whole, symbols)) unknown.add();
   }
   unknown.flush();

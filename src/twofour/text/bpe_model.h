@@ -1,6 +1,6 @@
-// BPE over characters with everything that the model of that name in Hugging Face's tokenizers has:
-// unknown characters, a fallback to bytes, prefixes and suffixes. For text that is cut into words
-// already; bpe.h and character_bpe.h are the fast ones, for the kinds that most models have.
+// BPE over characters with all features of Hugging Face's model of that name: unknown characters, a
+// fallback to bytes, prefixes and suffixes. Its text is already cut into words. bpe.h and
+// character_bpe.h are the fast versions, for the kinds that most models have.
 #pragma once
 
 #include <array>
@@ -18,10 +18,10 @@ namespace twofour::text {
 
 struct BpeModelParts {
   std::unordered_map<std::string, int32_t> ids;  ///< of the pieces
-  /// By rank. Both parts must be pieces, and what they make: the left one, and the right one
+  /// By rank. Both parts must be pieces, and so must their result: the left one, then the right one
   /// without the continuing prefix.
   std::vector<std::pair<std::string, std::string>> merges;
-  std::optional<std::string> unknown_token;  ///< without one, unknown characters are lost
+  std::optional<std::string> unknown_token;  ///< if absent, unknown characters are lost
   bool fuse_unknown = false;                 ///< a run of unknown characters is one id
   bool byte_fallback = false;     ///< an unknown character becomes pieces such as "<0x0A>"
   bool ignore_merges = false;     ///< a word that is a piece is its id
@@ -32,7 +32,7 @@ struct BpeModelParts {
 /// Immutable; may be used from several threads at once.
 class BpeModel {
  public:
-  /// Throws Error (a message for after "cannot read …: ") for a merge that the pieces do not allow.
+  /// Throws Error (a reason, to follow "cannot read …: ") for a merge without its pieces.
   explicit BpeModel(BpeModelParts parts);
 
   /// Appends the ids of one word, valid UTF-8. Throws Error for an unknown character if the unknown

@@ -13,15 +13,14 @@
 
 namespace twofour::text {
 
-/// Counts the words of texts by GPT-2's splitting rule, then merges the most frequent pair again
-/// and again. The same texts give the same vocabulary, that of Hugging Face's BpeTrainer: of
-/// equally frequent pairs the one with the smaller ids (left, then right) comes first.
+/// Counts the words of texts by GPT-2's splitting rule, then repeatedly merges the most frequent
+/// pair. The vocabulary is that of Hugging Face's BpeTrainer: of equally frequent pairs, the one
+/// with the smaller ids (left, then right) comes first.
 class BpeTrainer {
  public:
   /// A special token that is given twice counts once; one that is a byte's piece ("|") is that
-  /// piece too. In the texts special tokens are text as any other. Throws Error (usage) for an
-  /// empty one or one that is no UTF-8, and when `vocabulary_size` does not even hold the bytes and
-  /// special tokens.
+  /// piece too. In the texts, special tokens are plain text. Throws Error (usage) for one that is
+  /// empty or not UTF-8, and if `vocabulary_size` is below the bytes and special tokens.
   BpeTrainer(int32_t vocabulary_size, const std::vector<std::string>& special_tokens);
 
   /// `text` is valid UTF-8, a whole document or a part that begins and ends where

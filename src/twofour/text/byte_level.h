@@ -1,5 +1,5 @@
-// GPT-2's way to write bytes as printable characters: every byte has one code point, so that pieces
-// of any bytes can stand in JSON (Radford et al. 2019, section 2.2, and the encoder released with
+// GPT-2's way to write bytes as printable characters. Every byte has a code point, so pieces of any
+// bytes can be written in JSON (Radford et al. 2019, section 2.2, and the encoder released with
 // it).
 #pragma once
 
@@ -17,7 +17,7 @@ const std::array<char32_t, 256>& byte_characters();
 /// Bytes as characters, UTF-8.
 std::string bytes_to_characters(std::string_view bytes);
 
-/// Back; none when a character stands for no byte.
+/// The inverse; none if a character stands for no byte.
 std::optional<std::string> characters_to_bytes(std::string_view characters);
 
 }  // namespace twofour::text

@@ -45,7 +45,7 @@ void ByteLevelEncoder::encode_pieces(std::string_view text, WordCache& cache,
 }
 
 size_t ByteLevelEncoder::safe_cut(std::string_view part, size_t begin) const {
-  // Behind a line end no number goes on: digits cut the two sides as it cuts the whole.
+  // No number continues after a line end, so digits cut the two sides as they cut the whole.
   return splitter_.safe_cut(part, begin);
 }
 

@@ -1,4 +1,4 @@
-// Byte-level BPE behind a known splitting rule (GPT-2, LLaMA-3, and with NFC before it Qwen2).
+// Byte-level BPE after a known splitting rule (GPT-2, LLaMA-3, and after NFC Qwen2).
 #pragma once
 
 #include <memory>
@@ -18,9 +18,8 @@ class ByteLevelEncoder : public PartEncoder {
   struct Options {
     bool nfc = false;               ///< text in Unicode's normalization form C
     bool add_prefix_space = false;  ///< a part that begins with no space gets one
-    /// Cuts a part before the splitting rule does: what it gives are texts of their own to that
-    /// rule (Hugging Face's Digits). Not with add_prefix_space, which would have to put a space
-    /// before each of them.
+    /// Cuts a part before the splitting rule, which treats each result as a separate text (Hugging
+    /// Face's Digits). Not with add_prefix_space, which would put a space before each.
     std::optional<Cutter> digits = {};
   };
   ByteLevelEncoder(std::string_view rule, Options options, std::unique_ptr<Bpe> bpe);

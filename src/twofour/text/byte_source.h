@@ -1,4 +1,4 @@
-// Inside text/: where bytes come from, one layer (a file, its decompression) on another.
+// Inside text/: sources of bytes in layers (a file, its decompression).
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ class ByteSource {
   /// Fills `out` from the start and returns how many bytes; 0 only at the end.
   size_t read(std::span<char> out);
 
-  /// At least `size` of the bytes that read() gives next, fewer only where they end. Valid until
-  /// the next call.
+  /// At least `size` of the bytes that read() gives next, fewer only at the end. Valid until the
+  /// next call.
   std::string_view peek(size_t size);
 
   /// Drops the next `size` bytes, which peek() has shown.
@@ -40,7 +40,7 @@ class ByteSource {
 /// The bytes of a file, of a pipe, or of the standard input, which "-" names.
 class FileSource : public ByteSource {
  public:
-  /// Throws Error for what is missing, a folder, or must not be read.
+  /// Throws Error if it is missing, a folder, or unreadable.
   explicit FileSource(const fs::path& path);
   ~FileSource() override;
 

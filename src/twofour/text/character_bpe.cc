@@ -15,7 +15,7 @@ constexpr size_t kOther = 128;  // the class of all characters that are not ASCI
 template <class Fn>
 void for_characters(std::string_view text, Fn&& fn) {
   while (!text.empty()) {
-    // A piece of a hostile file may be no UTF-8: then its bytes, which no text equals.
+    // A piece of a hostile file may not be UTF-8. Its bytes then equal no text.
     const size_t length = std::max<size_t>(utf8_sequence_length(text), 1);
     fn(text.substr(0, length));
     text.remove_prefix(length);
@@ -67,7 +67,7 @@ void CharacterBpe::find_boundaries() {
            (parts_.bytes &&
             std::find(parts_.bytes->begin(), parts_.bytes->end(), symbol) != parts_.bytes->end());
   };
-  bool merges_fallbacks = false;  // then a merge does not show what characters it stands on
+  bool merges_fallbacks = false;  // then a merge does not show its characters
   for (const auto& merge : parts_.merges) {
     merges_fallbacks |= is_fallback(merge.left) || is_fallback(merge.right);
     size_t before = kOther + 1;

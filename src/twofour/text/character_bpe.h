@@ -1,6 +1,6 @@
-// BPE over characters with a fallback to bytes: LLaMA-2's model as tokenizer.json holds it, and
-// sentencepiece's. There is no splitting rule, so words are found from the vocabulary: two
-// characters that stand side by side inside no merge's result can never be merged across.
+// BPE over characters with a fallback to bytes: LLaMA-2's model in tokenizer.json, and
+// sentencepiece's. Without a splitting rule, words come from the vocabulary: no merge can cross two
+// characters that are side by side in no merge's result.
 #pragma once
 
 #include <array>
@@ -15,8 +15,7 @@
 
 namespace twofour::text {
 
-/// How spaces are written inside pieces: U+2581. In text that the functions below get, ' ' stands
-/// for it.
+/// The form of spaces inside pieces: U+2581. The functions below take text with ' ' instead.
 extern const std::string_view kSpaceSymbol;
 
 struct CharacterBpeParts {
@@ -25,15 +24,14 @@ struct CharacterBpeParts {
   };
   std::vector<std::string> pieces;  ///< by id; empty where an id has none
   std::vector<Merge> merges;        ///< the lowest rank is merged first, of equals the leftmost
-  /// Characters that pieces hold but that are none themselves: they can be merged, and alone are
-  /// unknown.
+  /// Characters of pieces that are no pieces themselves: they can be merged, and alone are unknown.
   std::vector<std::string> bare_characters;
   /// The ids of the 256 bytes, for unknown characters; with none, those become `unknown`.
   std::optional<std::array<int32_t, 256>> bytes;
   int32_t unknown = -1;
   bool fuse_unknown = false;  ///< a run of unknown characters is one id
   bool split_words = false;   ///< cut before every space, whatever the merges say
-  /// Ids whose pieces no text is looked up in (control pieces of sentencepiece).
+  /// Ids whose pieces never match text (control pieces of sentencepiece).
   std::vector<bool> hidden;
 };
 

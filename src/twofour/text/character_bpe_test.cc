@@ -136,7 +136,7 @@ Tokenizer load_json(const TemporaryFolder& folder, const Json& json) {
 std::string pieces_of(const Tokenizer& tokenizer, std::string_view text) {
   std::string out;
   for (const int32_t id : tokenizer.encode(text)) {
-    // A first id that decodes to nothing keeps the space of the one that is looked at.
+    // If the first id decodes to nothing, the id after it keeps its space.
     out += "[" + tokenizer.decode(std::vector<int32_t>{0, id}).substr(5) + "]";
   }
   return out;
@@ -185,7 +185,7 @@ TEST(Llama2Tokenizer, tokens_with_normalized_are_found_in_the_normalized_text) {
   const TemporaryFolder folder;
   Json json = llama2_json();
   json["added_tokens"][1]["normalized"] = true;
-  // As in tokenizers: the token is looked for with the space that the normalizer puts before it.
+  // As in tokenizers, the search for the token includes the space that the normalizer adds.
   const Tokenizer tokenizer = load_json(folder, json);
   EXPECT_EQ(tokenizer.encode("a <s>"), (std::vector<int32_t>{tokenizer.encode("a")[0], 1}));
   EXPECT_EQ(tokenizer.encode("<s>"), (std::vector<int32_t>{1}));

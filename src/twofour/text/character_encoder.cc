@@ -15,7 +15,7 @@ void replace_all(std::string& text, std::string_view from, char to) {
   text.resize(std::min(out, text.size()));
 }
 
-// `text` behind `out`, a run of spaces as one and none where `out` is empty or ends with one.
+// Appends `text`: a run of spaces as one, and none if `out` is empty or ends with one.
 void append_collapsed(std::string_view text, std::string& out) {
   bool after_space = true;
   for (const char c : text) {
@@ -88,7 +88,7 @@ void CharacterEncoder::encode(Stretch normalized, WordCache& cache,
 size_t CharacterEncoder::safe_cut(std::string_view part, size_t begin) const {
   for (size_t at = std::max<size_t>(begin, 1); at < part.size(); ++at) {
     if (!bpe_.is_boundary(part, at)) continue;
-    // The table knows spaces as ' ' only, and rules about spaces look at their neighbours.
+    // The table only knows ' ', and rules about spaces look at their neighbours.
     const bool at_symbol =
         part.substr(at).starts_with(kSpaceSymbol) || part.substr(0, at).ends_with(kSpaceSymbol);
     const bool at_space = part[at - 1] == ' ' || (rule_.collapse && part[at] == ' ');

@@ -1,4 +1,4 @@
-// LLaMA-2's kind of tokenizer behind its added tokens: spaces as pieces, BPE over characters.
+// LLaMA-2's kind of tokenizer without its added tokens: spaces as pieces, BPE over characters.
 #pragma once
 
 #include "twofour/text/character_bpe.h"
@@ -6,7 +6,7 @@
 
 namespace twofour::text {
 
-/// What is done to the text first. Names in brackets are Hugging Face's.
+/// Changes to the text before BPE. Names in brackets are Hugging Face's.
 struct SpaceRule {
   enum Prefix {
     kNone,
@@ -16,7 +16,7 @@ struct SpaceRule {
   };
   Prefix prefix = kAlways;
   bool collapse = false;       ///< runs of spaces to one, none at the ends (sentencepiece)
-  bool before_tokens = false;  ///< done before tokens with "normalized" are looked for
+  bool before_tokens = false;  ///< applies before the search for tokens with "normalized"
 };
 
 /// `piece` with ' ' for kSpaceSymbol.

@@ -12,7 +12,7 @@ namespace {
 constexpr auto kNone = std::string_view::npos;
 
 struct Beginning {
-  bool is_decided = true;  // false: more of the input must be seen
+  bool is_decided = true;  // false: more input is needed
   bool is_json = false;    // with or without a text
   bool has_text = false;
   ContentKind kind = ContentKind::kText;
@@ -22,7 +22,7 @@ std::string_view without_space(std::string_view text) {
   return text.substr(std::min(text.find_first_not_of(" \t\n\r"), text.size()));
 }
 
-// Whether `text` begins as an object does, or would if it went on.
+// Whether `text` begins like an object, or could if it continued.
 bool may_be_object(std::string_view text) {
   if (text.empty()) return true;
   if (text[0] != '{') return false;
@@ -48,7 +48,7 @@ Beginning classify(std::string_view text, const std::string& field) {
   return beginning;
 }
 
-// Looks as far as the first value goes.
+// Looks at the first value.
 Beginning beginning_of(Input& input, const std::string& field) {
   constexpr size_t kFirstLook = size_t{64} << 10, kLastLook = size_t{64} << 20;
   for (size_t look = kFirstLook;; look *= 2) {

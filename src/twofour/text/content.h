@@ -1,4 +1,4 @@
-// What an input holds: text, or documents in JSON.
+// The kind of an input: text, or documents in JSON.
 #pragma once
 
 #include <string>

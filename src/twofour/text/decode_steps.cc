@@ -14,7 +14,7 @@ using Next = std::unique_ptr<PieceReceiver>;
 
 constexpr std::string_view kReplacement = "\xef\xbf\xbd";  // U+FFFD
 
-// Every `from` in the text to `to`; an empty one stands between any two characters.
+// Replaces every `from` by `to`; an empty one matches between any two characters.
 std::string replaced(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
   while (true) {
@@ -30,14 +30,14 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
   return out.append(text);
 }
 
-// How many bytes a character that begins with `lead` has; 0 for a byte that begins none.
+// The number of bytes of a character that begins with `lead`; 0 if none does.
 size_t length_of_lead(unsigned char lead) {
   if (lead < 0xc2 || lead > 0xf4) return 0;
   return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
-// `text` begins with no whole character: how much of it begins one, or 1 (Unicode 16, section 3.9,
-// "U+FFFD substitution of maximal subparts").
+// `text` begins with an incomplete character: its length, or 1 (Unicode 16, section 3.9, "U+FFFD
+// substitution of maximal subparts").
 size_t broken_length(std::string_view text) {
   if (text.empty()) return 0;
   const auto lead = static_cast<unsigned char>(text[0]);
@@ -64,7 +64,7 @@ std::string cleaned_up(std::string text) {
   return text;
 }
 
-/// What all steps have: the next one.
+/// A step that knows the next one.
 class Step : public PieceReceiver {
  public:
   explicit Step(Next next) : next_(std::move(next)) {}
@@ -77,7 +77,7 @@ class Step : public PieceReceiver {
   Next next_;
 };
 
-/// Bytes that may hold a character's beginning as their end.
+/// Bytes that may end with an incomplete character.
 class ByteLevelStep : public Step {
  public:
   using Step::Step;
@@ -175,7 +175,7 @@ class ByteFallbackStep : public Step {
   std::string bytes_;
 };
 
-/// All pieces as one, for a step that wants to see it whole.
+/// Joins all pieces, for a step that needs them whole.
 class JoinStep : public Step {
  public:
   using Step::Step;
@@ -215,7 +215,7 @@ class StripStep : public Step {
     stripping_ = true;
     stripped_ = 0;
   }
-  // What is held but for the characters to strip at its end.
+  // The held text without the characters to strip at its end.
   std::string_view without_end() const {
     std::string_view text = held_;
     for (size_t i = 0; i < step_.stop && text.ends_with(step_.text); ++i) {
@@ -313,7 +313,7 @@ class SpacesStep : public Step {
   bool first_ = true;
 };
 
-// `joined`: the pieces that come are parts of one.
+// `joined`: the coming pieces are parts of one.
 Next make_step(const DecodeStep& step, bool joined, Next next) {
   switch (step.kind) {
     case DecodeStep::kByteLevel:
@@ -342,7 +342,7 @@ Next make_step(const DecodeStep& step, bool joined, Next next) {
 
 Next make_decoder(std::span<const DecodeStep> steps, Next last) {
   if (steps.empty()) return std::make_unique<SpacesStep>(std::move(last));
-  // Whether the pieces that each step gets are parts of one.
+  // Whether each step's pieces are parts of one.
   std::vector<bool> joined;
   bool now = false;
   for (const DecodeStep& step : steps) {

@@ -1,5 +1,4 @@
-// The decoders of a tokenizer.json: what is done to pieces to make text of them, one piece at a
-// time.
+// The decoders of a tokenizer.json: they turn pieces into text, one piece at a time.
 #pragma once
 
 #include <memory>
@@ -15,7 +14,7 @@ namespace twofour::text {
 /// One decoder. Names and effects are those of Hugging Face's tokenizers.
 struct DecodeStep {
   enum Kind {
-    kByteLevel,     ///< GPT-2's characters to bytes; what is no UTF-8 becomes U+FFFD
+    kByteLevel,     ///< GPT-2's characters to bytes; invalid UTF-8 becomes U+FFFD
     kReplace,       ///< `pattern` by `text`
     kByteFallback,  ///< runs of "<0x0A>" and the like to characters
     kFuse,          ///< all pieces are one from here on
@@ -23,7 +22,7 @@ struct DecodeStep {
     kMetaspace,  ///< `text` to spaces, none in the first piece if `flag`
     kBpe,        ///< `text`, the end of a word, to a space, but for the last piece
     kWordPiece,  ///< spaces between pieces that do not begin with `text`; `flag`: clean_up
-    kCtc,        ///< doubled pieces and `text` away; `flag`: clean_up, `delimiter` to spaces
+    kCtc,        ///< drops doubled pieces and `text`; `flag`: clean_up, `delimiter` to spaces
   };
   Kind kind;
   std::string text = {}, delimiter = {};
@@ -32,7 +31,7 @@ struct DecodeStep {
   std::shared_ptr<const Pattern> pattern = {};
 };
 
-/// Where pieces go.
+/// A receiver of pieces.
 class PieceReceiver {
  public:
   virtual ~PieceReceiver() = default;
@@ -40,8 +39,8 @@ class PieceReceiver {
   virtual void finish() = 0;
 };
 
-/// A receiver that does the steps and hands on what comes of it, as soon as it is certain. Without
-/// steps there is a space between any two pieces.
+/// A receiver that applies the steps and passes their results on as soon as they are certain.
+/// Without steps, pieces are separated by spaces.
 std::unique_ptr<PieceReceiver> make_decoder(std::span<const DecodeStep> steps,
                                             std::unique_ptr<PieceReceiver> last);
 

@@ -16,7 +16,7 @@ class Collector : public PieceReceiver {
   std::shared_ptr<std::string> text_;
 };
 
-// Null for an id that no piece and no added token has.
+// Null for an id without a piece or added token.
 const std::string* find_piece(const Tokenizer::Implementation& tokenizer, int32_t id) {
   const auto added = tokenizer.decoded_added.find(id);
   if (added != tokenizer.decoded_added.end()) return &added->second;

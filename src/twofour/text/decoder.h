@@ -11,19 +11,19 @@
 
 namespace twofour::text {
 
-/// What the calls of add() and then finish() return, one behind the other, is Tokenizer::decode()
-/// of all the ids. It is valid UTF-8.
+/// The results of all add() and then finish(), concatenated, are Tokenizer::decode() of all ids.
+/// They are valid UTF-8.
 class Decoder {
  public:
   /// With `skip_special`, special tokens stand for nothing.
   explicit Decoder(const Tokenizer& tokenizer, bool skip_special = false);
 
-  /// The text that is certain with `id`, valid until the next call: most often what `id` stands
-  /// for, nothing while a character may go on in the next id. An id without a piece stands for
-  /// nothing. Throws for a negative one.
+  /// The text that is certain with `id`, valid until the next call: usually that of `id`, nothing
+  /// while a character may continue in the next id. An id without a piece has no text. Throws for a
+  /// negative one.
   std::string_view add(int32_t id);
 
-  /// The rest: what waited for the next id.
+  /// The rest, which waited for the next id.
   std::string_view finish();
 
  private:

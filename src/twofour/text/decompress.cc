@@ -64,8 +64,8 @@ class GzipSource : public ByteSource {
     return kGzipMagic.starts_with(start);
   }
 
-  // Behind a member stands another, or the end, or what gzip ignores: zeros (of tapes and padding)
-  // without a word, anything else with a warning.
+  // After a member comes another, the end, or bytes that gzip ignores: zeros (of tapes and padding)
+  // silently, others with a warning.
   bool next_member() {
     if (ended_) return false;
     for (;; ++stream_.next_in, --stream_.avail_in) {
@@ -94,7 +94,7 @@ class GzipSource : public ByteSource {
   bool inside_ = false, ended_ = false;
 };
 
-// The bytes of window that a frame's header asks for; 0 where it has none (RFC 8878, 3.1.1.1).
+// The window size in a frame's header; 0 if it has none (RFC 8878, 3.1.1.1).
 uint64_t window_of(std::string_view frame) {
   if (!frame.starts_with(kZstdMagic) || frame.size() < 6 || (frame[4] & 0x20) != 0) return 0;
   const auto descriptor = static_cast<unsigned char>(frame[5]);
@@ -107,7 +107,7 @@ class ZstdSource : public ByteSource {
   explicit ZstdSource(FileSource& file)
       : file_(file), buffer_(kChunk), stream_(ZSTD_createDStream()) {
     if (stream_ == nullptr) throw std::bad_alloc();
-    // As "zstd -d --long=31" does, the most that the format's implementation knows.
+    // As in "zstd -d --long=31", the maximum of the format's implementation.
     ZSTD_DCtx_setParameter(stream_, ZSTD_d_windowLogMax, kLargestWindowLog);
     const uint64_t window = window_of(file.peek(6));
     if (window > kUsualWindow && window <= kLargestWindow) {
@@ -127,7 +127,7 @@ class ZstdSource : public ByteSource {
           break;
         }
       }
-      // Takes its last byte of input only when all output has found room.
+      // Takes its last byte of input only when all output fitted.
       const size_t hint = ZSTD_decompressStream(stream_, &output, &input_);
       if (ZSTD_isError(hint)) fail_zstd(ZSTD_getErrorCode(hint));
       inside_ = hint != 0;
@@ -200,7 +200,7 @@ constexpr std::array kOtherKinds = {
     OtherKind{"7z\xbc\xaf\x27\x1c"sv, "7-Zip", "7z x -so"},
 };
 
-// "BZh" and "LZIP" may begin a text: there the bytes behind them count too.
+// "BZh" and "LZIP" may begin a text, so the bytes after them count too.
 bool is_of(const OtherKind& kind, std::string_view start) {
   if (!start.starts_with(kind.magic)) return false;
   if (kind.magic == "BZh") {
@@ -211,8 +211,7 @@ bool is_of(const OtherKind& kind, std::string_view start) {
   return kind.magic != "LZIP" || (start.size() > 4 && start[4] == 1);
 }
 
-// Tables as libraries of data sets store them, Arrow also as a stream of its own. The bytes of
-// Arrow's file would pass for a text.
+// Tables of data set libraries, Arrow also as a stream. An Arrow file could pass for a text.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 3> kTables = {
     {{"PAR1", "Parquet"}, {"ARROW1\0\0"sv, "Arrow"}, {"\xff\xff\xff\xff", "Arrow (a stream)"}}};
 

@@ -1,4 +1,4 @@
-// Documents to ids, as token files hold them.
+// Encodes documents for token files.
 #pragma once
 
 #include <cstdint>

@@ -12,7 +12,7 @@
 namespace twofour::text {
 namespace {
 
-// Checks and adds up without opening what is no file: a pipe can be opened once only.
+// Opens only regular files, because a pipe can be opened only once.
 uint64_t check_inputs(const std::vector<fs::path>& paths) {
   uint64_t bytes = 0;
   bool is_known = true, has_standard_input = false;

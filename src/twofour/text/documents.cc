@@ -23,7 +23,7 @@ namespace {
 
 constexpr auto kNone = std::string_view::npos;
 
-// By the first line end, where there is one soon.
+// By the first line end, if there is one soon.
 bool has_windows_line_ends(Input& input) {
   constexpr size_t kLook = size_t{64} << 10;
   const std::string_view seen = input.peek(kLook);
@@ -110,7 +110,7 @@ class TextReader : public DocumentReader::Reader {
     buffer_.erase(0, size + separator);
     searched_ = 0;
     at_document_start_ = true;
-    // What check() does not see still counts for the positions that it names.
+    // Bytes that check() does not see still count in the positions that it names.
     skipped_after_ = size + separator - text.size();
     if (!is_empty) return true;
     ++empty_documents;

@@ -22,14 +22,14 @@ struct Part {
 };
 
 struct DocumentOptions {
-  std::string format = "auto";      ///< auto, text, jsonl, json: what the inputs hold
+  std::string format = "auto";      ///< of the inputs: auto, text, jsonl, json
   std::string text_field = "text";  ///< of a JSON object
-  /// What stands between the documents of a text; line ends around it belong to no document.
-  /// Empty: a file is one document.
+  /// Separates the documents of a text; line ends around it belong to no document. Empty: a file is
+  /// one document.
   std::string separator = "<|endoftext|>";
   /// A text is one document to the last line end; `separator` does not count.
   bool whole_texts = false;
-  /// Where a text may be cut so that its parts encode as the whole (Tokenizer::safe_cut).
+  /// A place to cut a text so that its parts encode as the whole (Tokenizer::safe_cut).
   std::function<size_t(std::string_view text, size_t begin)> safe_cut;
   size_t part_bytes = size_t{4} << 20;       ///< a longer document of a text comes in parts
   uint64_t largest_document = kLargestText;  ///< of a text that cannot be cut, in bytes
@@ -57,17 +57,17 @@ class DocumentReader {
   std::unique_ptr<Reader> reader_;
 };
 
-/// The documents of several inputs, one after another. Logs each decision on what inputs hold once.
+/// The documents of several inputs, one after another. Logs each decision on formats once.
 class DocumentFiles {
  public:
-  /// Throws Error where one of them cannot be read, before the first is. "-" is the standard input,
-  /// which can be read only once. A file that is named twice is read twice, with a warning.
+  /// Throws Error if one of them cannot be read, before reading the first. "-" is the standard
+  /// input, which can be read only once. A file that is named twice is read twice, with a warning.
   DocumentFiles(std::vector<std::filesystem::path> paths, DocumentOptions options);
 
   /// As DocumentReader::next.
   bool next(Part& part);
 
-  /// What the input that the last part came from holds.
+  /// The content of the last part's input.
   ContentKind kind() const { return reader_->content().kind; }
   /// Bytes of all files read so far and in all (0 = unknown: pipes), for a progress bar.
   uint64_t bytes_done() const;

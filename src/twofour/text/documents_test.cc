@@ -66,7 +66,7 @@ TEST(DocumentReader, keeps_a_whole_text_to_the_last_line_end) {
             (std::vector<std::string>{"\n\none<|endoftext|>two\n\n"}));
 }
 
-// What each content is taken for, whatever the name ends in, and what a name adds.
+// How each content is read, whatever the name ends in, and the influence of a name.
 TEST(DocumentReader, decides_by_content_what_a_file_holds) {
   const TemporaryFolder folder;
   using Texts = std::vector<std::string>;

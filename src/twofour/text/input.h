@@ -14,9 +14,8 @@ class ByteSource;
 class FileSource;
 
 /// A plain file or one compressed by gzip or zstd; the content decides, not the name. "-" is the
-/// standard input. A UTF-8 byte-order mark at the start is skipped. Throws Error naming the file
-/// for what cannot be opened, is damaged, ends early, is of another compression or is UTF-16 or
-/// UTF-32.
+/// standard input. A UTF-8 byte-order mark at the start is skipped. Throws Error naming the file if
+/// it cannot be opened, is damaged, ends early, has another compression, or is UTF-16 or UTF-32.
 class Input {
  public:
   explicit Input(const std::filesystem::path& path);
@@ -31,8 +30,8 @@ class Input {
 
   /// For messages: the path in quotes, or "the standard input".
   const std::string& name() const;
-  /// The end of the file's name that says what its text is, without ".gz" and the like: ".jsonl" of
-  /// x.jsonl.zst, "" where there is none.
+  /// The extension of the file's name without ".gz" and the like: ".jsonl" of x.jsonl.zst, "" if
+  /// there is none.
   const std::string& suffix() const { return suffix_; }
 
   /// Bytes of the file itself used so far and in all (0 = unknown), for a progress bar.

@@ -39,7 +39,7 @@ class Walk {
 
   void skip_space() { at_ = std::min(json_.find_first_not_of(" \t\n\r", at_), json_.size()); }
 
-  // A scalar is taken whole; of an object or array its opening, the rest is run()'s.
+  // Takes a whole scalar, or the opening of an object or array; run() takes the rest.
   void take_value() {
     is_first_ = false;
     if (is_next('{') || is_next('[')) {
@@ -69,7 +69,7 @@ class Walk {
     return at_ - begin;
   }
 
-  // As Python's scanner: of "1.", "1e" or "01" the "1" or "0" is a number, and what follows wrong.
+  // As in Python's scanner, the "1" or "0" of "1.", "1e" or "01" is a number, followed by an error.
   bool take_number() {
     const size_t begin = at_;
     at_ += is_next('-');
@@ -115,7 +115,7 @@ class Walk {
     take_value();
   }
 
-  // Behind "{" and "[" alone, or behind a whole value.
+  // After "{" and "[" alone, or after a whole value.
   bool close(char with) {
     if (!is_next(with)) return false;
     ++at_;
@@ -162,7 +162,7 @@ class Walk {
     string.text += kMeanings[name];
   }
 
-  // \uXXXX, two of them where they are a surrogate pair.
+  // \uXXXX, or two of them that are a surrogate pair.
   void take_code_units(JsonString& string, size_t begin) {
     char32_t code = take_hexadecimal();
     if (code >= 0xd800 && code < 0xdc00 && json_.substr(at_).starts_with("\\u")) {
@@ -197,7 +197,7 @@ class Walk {
   std::string_view json_, field_;
   size_t at_ = 0;
   std::string open_;        // "{" and "[" around this place
-  bool is_first_ = false;   // nothing stands yet in the innermost of them
+  bool is_first_ = false;   // the innermost of them is still empty
   bool is_wanted_ = false;  // the next value is the field's
   std::optional<JsonString> found_;
 };

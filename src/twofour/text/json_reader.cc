@@ -8,8 +8,7 @@
 namespace twofour::text {
 namespace {
 
-// nlohmann's copies, comparisons and dumps recurse: a file nested a million deep would end the
-// stack.
+// nlohmann's copies, comparisons and dumps recurse, so deep nesting would overflow the stack.
 bool is_too_deep(std::string_view content) {
   constexpr int kDeepest = 100;
   int depth = 0;

@@ -1,4 +1,4 @@
-// Inside text/: reading the JSON files of a tokenizer with an error that names file and place.
+// Inside text/: reads the JSON files of a tokenizer. Errors name file and place.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +11,7 @@
 
 namespace twofour::text {
 
-using Json = nlohmann::json;  // ordered_json looks keys up one by one: minutes for a vocabulary
+using Json = nlohmann::json;  // ordered_json searches keys one by one: minutes for a vocabulary
 
 /// The largest id of any tokenizer: a few times the largest vocabularies.
 inline constexpr int32_t kLargestId = (1 << 21) - 1;
@@ -22,7 +22,7 @@ inline constexpr int32_t kLargestId = (1 << 21) - 1;
 /// A JSON object, nested at most 100 deep.
 Json parse_object(const fs::path& path, const std::string& content);
 
-/// The same; `keys` gets the names of its members in the order in which they stand there.
+/// The same; `keys` gets the names of its members in the file's order.
 Json parse_object(const fs::path& path, const std::string& content, std::vector<std::string>& keys);
 
 /// Throws unless the field has one of the given values or is absent or null.

@@ -13,8 +13,8 @@ JsonText::JsonText(std::string field)
 JsonText::~JsonText() = default;
 JsonText::JsonText(JsonText&&) noexcept = default;
 
-// Nothing where the exact reader has to look: at what simdjson refuses, part of which Python takes,
-// and for the reason why there is no text.
+// Nothing if the exact reader must look: simdjson refuses some JSON that Python accepts, and gives
+// no reason why there is no text.
 std::optional<std::string> JsonText::read_fast(std::string_view json) {
   simdjson::dom::object object;
   if (parser_->parse(json.data(), json.size(), /*realloc_if_needed=*/true).get(object)) {

@@ -1,4 +1,4 @@
-// The text in an object of JSON, read as Python's json.loads reads it.
+// Reads the text in an object of JSON as Python's json.loads does.
 #pragma once
 
 #include <memory>
@@ -12,8 +12,8 @@ class parser;
 
 namespace twofour::text {
 
-/// Gives the string in one field of a JSON object. What Python takes is taken: numbers of any size,
-/// NaN and Infinity, any depth, half surrogate pairs in other fields; of equal keys the last
+/// Gives the string in one field of a JSON object. Accepts what Python accepts: numbers of any
+/// size, NaN and Infinity, any depth, half surrogate pairs in other fields. The last of equal keys
 /// counts.
 class JsonText {
  public:
@@ -21,15 +21,15 @@ class JsonText {
   ~JsonText();
   JsonText(JsonText&&) noexcept;
 
-  /// `json` is one value and nothing else. Throws Error with the reason alone, to be put behind a
-  /// file and a line ("is no valid JSON at byte 3: …"), where Python's json does, where the value
-  /// is no object with a string in the field, and where that string is no Unicode text (it has half
-  /// of a surrogate pair, which no tokenizer takes).
+  /// `json` is one value and nothing else. Throws Error with the reason, to follow a file and a
+  /// line ("is no valid JSON at byte 3: …"), if Python's json does, if the value is no object with
+  /// a string in the field, or if that string is no Unicode text (it has half of a surrogate pair,
+  /// which no tokenizer takes).
   std::string read(std::string_view json);
 
   /// Whether read() would give a text.
   bool accepts(std::string_view json);
-  /// Whether Python's json takes `json`, whatever it holds.
+  /// Whether Python's json accepts `json`, with or without a text.
   static bool is_valid(std::string_view json);
 
   const std::string& field() const { return field_; }

@@ -37,7 +37,7 @@ bool JsonValues::fill() {
   return buffer_.size() > used;
 }
 
-// The next character that is no white space, not taken; kEnd behind the last.
+// The next character other than white space, not taken; kEnd after the last.
 char JsonValues::next_character() {
   for (;;) {
     at_ = std::min(buffer_.find_first_not_of(" \t\n\r", at_), buffer_.size());
@@ -104,7 +104,7 @@ void JsonValues::take_value(std::string_view& value) {
 bool JsonValues::finish() {
   ++at_;
   if (next_character() != kEnd) refuse("and the end of the array more follows");
-  // The end is met again when asked again.
+  // A further call meets the end again.
   in_array_ = false;
   number_ = std::max<int64_t>(number_, 1);
   return false;

@@ -9,12 +9,12 @@
 
 namespace twofour::text {
 
-/// Finds where a JSON object, array or string ends, piece by piece, by its brackets and quotes
-/// alone: that it is valid is another's to say.
+/// Finds the end of a JSON object, array or string, piece by piece, from its brackets and quotes.
+/// Does not check that it is valid.
 class JsonExtent {
  public:
-  /// Goes on over `json`, which begins where the last call's ended; the offset behind the value's
-  /// last byte, or npos while it is not complete.
+  /// Continues with `json`, which begins where the last call's ended. Returns the offset after the
+  /// value's last byte, or npos while it is incomplete.
   size_t find_end(std::string_view json);
 
  private:
@@ -28,9 +28,9 @@ class JsonValues {
  public:
   explicit JsonValues(Input input, size_t largest_value = size_t{1} << 30);
 
-  /// The next value as it stands in the file, valid until the next call; false at the end. Throws
-  /// Error, naming file and value, for what is wrong between values and for one of more than
-  /// `largest_value` bytes.
+  /// The next value as in the file, valid until the next call; false at the end. Throws Error,
+  /// naming file and value, for mistakes between values and for one of more than `largest_value`
+  /// bytes.
   bool next(std::string_view& value);
 
   /// Of the last value, from 1.

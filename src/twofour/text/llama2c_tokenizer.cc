@@ -94,7 +94,7 @@ std::vector<float> scores_of_merges(const Json& json, const std::vector<std::str
   return scores;
 }
 
-// Pieces with scores: of a model file beside tokenizer.json if it is the same vocabulary.
+// Pieces with the scores of a model file beside tokenizer.json, if it has the same vocabulary.
 std::vector<SentencePiece> pieces_of_json(const Tokenizer::Implementation& tokenizer,
                                           const CharacterEncoder& encoder) {
   const std::vector<std::string>& texts = encoder.pieces();

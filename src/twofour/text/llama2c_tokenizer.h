@@ -12,14 +12,14 @@
 
 namespace twofour::text {
 
-/// The ids that llama2.c gives, "<s>" before every text (prefix_ids); without byte pieces every
+/// Gives the ids of llama2.c, "<s>" before every text (prefix_ids). Without byte pieces, every
 /// character that the vocabulary lacks is id 0.
 MutableTokenizer read_llama2c_tokenizer(const std::filesystem::path& path);
 
 /// The content of such a file for a tokenizer of LLaMA-2's kind with the ids 0, 1, 2 as above;
 /// throws for any other. Scores are those of the file that it was loaded from (tokenizer.model,
-/// .bin) or of a tokenizer.model with the same pieces beside its tokenizer.json; where there is
-/// neither, those of the merges' order.
+/// .bin), of a tokenizer.model with the same pieces beside its tokenizer.json, or else of the
+/// merges' order.
 std::string llama2c_tokenizer(const Tokenizer& tokenizer);
 
 }  // namespace twofour::text

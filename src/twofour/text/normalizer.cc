@@ -65,7 +65,7 @@ const CodePointSet& not_normalized() {
   return kSet;
 }
 
-// Characters that are not normalized part the text: nothing moves or composes across them.
+// Characters that are not normalized split the text: nothing moves or composes across them.
 std::string in_form(std::string_view text, int options) {
   std::string out;
   size_t begin = 0;
@@ -83,7 +83,7 @@ std::string in_form(std::string_view text, int options) {
   return out;
 }
 
-// The length of the characters that both begin with.
+// The length of the characters with which both begin.
 size_t common_prefix(std::string_view a, std::string_view b) {
   const auto end = std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first;
   auto length = static_cast<size_t>(end - a.begin());
@@ -190,7 +190,7 @@ Normalizer make_replace(Pattern pattern, std::string content) {
       }
       out.text += matches ? std::string_view(content)
                           : std::string_view(text.text).substr(begin, end - begin);
-      // What is put in counts as the last character that it replaces.
+      // The replacement counts as the last character that it replaces.
       if (end <= text.from_first) out.from_first = out.text.size();
       if (!matches && begin < text.from_first && text.from_first < end) {
         out.from_first = out.text.size() - (end - text.from_first);

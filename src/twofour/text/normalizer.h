@@ -1,4 +1,4 @@
-// The normalizers of a tokenizer.json: what is done to a text before it is cut.
+// The normalizers of a tokenizer.json, which change a text before it is cut.
 #pragma once
 
 #include <functional>
@@ -13,8 +13,8 @@ namespace twofour::text {
 /// A part of a text on its way through the normalizers. All text is valid UTF-8.
 struct NormalizedText {
   std::string text;
-  /// The bytes that stem from the first character of the whole text: what begins before this byte
-  /// is what Metaspace takes for the start of the text.
+  /// The bytes that come from the first character of the whole text. Metaspace takes a piece that
+  /// begins before this byte for the start of the text.
   size_t from_first = 0;
 };
 

@@ -1,4 +1,4 @@
-// What the components of a tokenizer.json look for in a text, and how they cut at what they find.
+// The patterns of the components of a tokenizer.json, and how matches cut a text.
 #pragma once
 
 #include <string>
@@ -18,8 +18,8 @@ class Pattern {
   explicit Pattern(const CodePointSet& set) : kind_(&set) {}
   static Pattern string(std::string text);
 
-  /// Calls fn(begin, end, matches) for all matches and all that lies between them, in order; both
-  /// may be empty, all of it together is `text`.
+  /// Calls fn(begin, end, matches) for all matches and all stretches between them, in order. Both
+  /// may be empty; together they are `text`.
   template <class Fn>
   void for_spans(std::string_view text, Fn&& fn) const {
     size_t done = 0;
@@ -61,13 +61,13 @@ class Pattern {
   std::variant<Regex, std::string, const CodePointSet*> kind_;
 };
 
-/// What becomes of the matches where a text is cut at them.
+/// The treatment of matches at which a text is cut.
 enum class Cut { kRemoved, kIsolated, kMergedWithPrevious, kMergedWithNext, kContiguous };
 
-/// A Pattern with what is done at its matches.
+/// A Pattern with the treatment of its matches.
 class Cutter {
  public:
-  /// With `invert`, what lies between the matches counts as match and the other way round.
+  /// With `invert`, matches and the stretches between them swap roles.
   Cutter(Pattern pattern, Cut cut, bool invert = false)
       : pattern_(std::move(pattern)), cut_(cut), invert_(invert) {}
 

@@ -1,6 +1,6 @@
-// Any tokenizer.json with a BPE model: normalizers, pre-tokenizers and BPE as they stand in the
-// file, one behind the other. The kinds that most models have run faster in byte_level_encoder.h
-// and character_encoder.h.
+// Any tokenizer.json with a BPE model: runs the file's normalizers, pre-tokenizers and BPE in
+// order. The kinds that most models have run faster in byte_level_encoder.h and
+// character_encoder.h.
 #pragma once
 
 #include <string>
@@ -16,8 +16,8 @@ namespace twofour::text {
 struct Pipeline {
   std::vector<Normalizer> normalizers;
   std::vector<PreTokenizer> pre_tokenizers;
-  /// Pieces are written in GPT-2's characters behind all of that. As the last pre-tokenizer it
-  /// would do the same, but also to words that are remembered.
+  /// Writes pieces in GPT-2's characters after all of these. As the last pre-tokenizer it would do
+  /// the same, but also for cached words.
   bool maps_bytes = false;
 };
 

@@ -42,7 +42,7 @@ PreTokenizer make_cut(Cutter cutter) {
 PreTokenizer make_whitespace() {
   return [](Piece piece, PieceSink sink) {
     size_t begin = 0;
-    Kind kind = Kind::kSpace;  // of what stands from `begin` on
+    Kind kind = Kind::kSpace;  // of the text from `begin` on
     const auto give_until = [&](size_t end) {
       if (kind != Kind::kSpace && begin < end) sink(piece.part(begin, end));
       begin = end;

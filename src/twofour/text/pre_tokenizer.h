@@ -1,5 +1,5 @@
-// The pre-tokenizers of a tokenizer.json: how normalized text is cut into the pieces inside which
-// BPE merges.
+// The pre-tokenizers of a tokenizer.json, which cut normalized text into the pieces that BPE merges
+// in.
 #pragma once
 
 #include <functional>
@@ -43,7 +43,7 @@ using PreTokenizer = std::function<void(Piece, PieceSink)>;
 PreTokenizer make_cut(Cutter cutter);  ///< [Split, Digits, Punctuation, CharDelimiterSplit …]
 PreTokenizer make_whitespace();
 PreTokenizer make_fixed_length(size_t characters);  ///< at least 1
-/// The half of ByteLevel that cuts: by GPT-2's rule, or not at all.
+/// The cutting half of ByteLevel: by GPT-2's rule, or not at all.
 PreTokenizer make_byte_level_cut(bool add_prefix_space, bool use_rule);
 /// The other half: bytes to GPT-2's characters.
 PreTokenizer make_byte_level_map();

@@ -86,7 +86,7 @@ class Preparer {
     tokenizer.commit();
   }
 
-  // What an earlier call left would be validated on beside training data of this one.
+  // Otherwise training would validate on an earlier call's data.
   void remove_validation() const {
     const fs::path bin = options_.out / "val.bin";
     if (!fs::exists(bin)) return;

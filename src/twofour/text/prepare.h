@@ -1,4 +1,4 @@
-// From documents to the token files of a data folder.
+// Makes the token files of a data folder from documents.
 #pragma once
 
 #include <cstdint>
@@ -29,10 +29,10 @@ struct PrepareSummary {
 };
 
 /// Writes OUT/train.bin, OUT/val.bin (with val_fraction > 0) and OUT/tokenizer/. Every document
-/// ends with the end-of-text token; to which file a document goes depends on `seed` and its number
-/// alone. Nothing appears unless all inputs were read; without val_fraction an earlier val.bin
-/// goes. Throws Error when a file cannot be read, when another process is writing to OUT, when the
-/// tokenizer has no end-of-text token, or when no document is left for one of the files.
+/// ends with the end-of-text token; a document's file depends only on `seed` and its number.
+/// Nothing appears unless all inputs were read; without val_fraction an earlier val.bin is removed.
+/// Throws Error if a file cannot be read, another process is writing to OUT, the tokenizer has no
+/// end-of-text token, or no document is left for one of the files.
 PrepareSummary prepare(const Tokenizer& tokenizer, const PrepareOptions& options);
 
 }  // namespace twofour::text

@@ -1,5 +1,5 @@
-// Regular expressions as Hugging Face's tokenizers understands them: Oniguruma with Ruby's syntax,
-// and Unicode's properties of one fixed version (unicode_data.h) whatever library is installed.
+// Regular expressions as in Hugging Face's tokenizers: Oniguruma with Ruby's syntax, and the
+// properties of one fixed Unicode version (unicode_data.h) whatever library is installed.
 #pragma once
 
 #include <memory>
@@ -16,17 +16,16 @@ class Regex {
     size_t begin, end;
   };
 
-  /// Throws Error (a message for after "cannot read …: ") when the pattern is not understood, or
-  /// holds something whose meaning depends on the installed library.
+  /// Throws Error (a reason, to follow "cannot read …: ") if the pattern is not understood, or if
+  /// its meaning depends on the installed library.
   explicit Regex(std::string_view pattern);
 
-  /// The leftmost match in `text` (valid UTF-8) that begins at `from` or behind it. What lies
-  /// before `from` is seen by lookbehind. Throws where Oniguruma gives up: after ten million steps
-  /// back.
+  /// The leftmost match in `text` (valid UTF-8) that begins at or after `from`. Lookbehind sees the
+  /// text before `from`. Throws if Oniguruma gives up, after ten million steps back.
   std::optional<Match> search(std::string_view text, size_t from) const;
 
-  /// Calls fn(begin, end) for each match from left to right; an empty one directly behind another
-  /// match is none.
+  /// Calls fn(begin, end) for each match from left to right. An empty one directly after another
+  /// match does not count.
   template <class Fn>
   void for_matches(std::string_view text, Fn&& fn) const {
     size_t from = 0, last_end = std::string_view::npos;

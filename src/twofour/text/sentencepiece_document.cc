@@ -56,7 +56,7 @@ Names names_of(const Json& vocabulary) {
   return names;
 }
 
-// The pairs of normal pieces that make one, by the scores of what they make.
+// The pairs of normal pieces that make one, by the scores of their results.
 Json merges_by_score(const SentencePieceModel& model, const Names& names) {
   std::unordered_map<std::string, std::pair<float, int64_t>> normal;
   for (const auto& [id, name] : names) {

@@ -9,8 +9,8 @@
 
 namespace twofour::text {
 
-/// All pieces, and every pair of pieces that makes a piece, in the order of the pieces' ids: so
-/// LlamaTokenizer does it. Scores and piece types count for nothing.
+/// All pieces, and every pair of pieces that makes a piece, in the order of the pieces' ids, as in
+/// LlamaTokenizer. Scores and piece types are ignored.
 Json vocabulary_of(const SentencePieceModel& model);
 Json merges_by_id(const SentencePieceModel& model);
 
@@ -22,7 +22,7 @@ Json renamed_vocabulary(const SentencePieceModel& model, const SpecialTokens& to
 /// its components allow.
 Json sentencepiece_document(const SentencePieceModel& model, Json vocabulary, bool legacy);
 
-/// Control pieces, and `with_user_defined` those too, which are added tokens.
+/// Added tokens: control pieces and, `with_user_defined`, user-defined ones.
 std::vector<NamedToken> added_pieces(const SentencePieceModel& model, bool with_user_defined);
 
 }  // namespace twofour::text

@@ -1,4 +1,4 @@
-// What Hugging Face's libraries read instead of sentencepiece's file.
+// The file that Hugging Face's libraries read instead of sentencepiece's.
 #include <algorithm>
 #include <unordered_map>
 
@@ -102,7 +102,7 @@ Json sentencepiece_json(const SentencePieceModel& model, bool fuse_unknown,
 }
 
 Json sentencepiece_config(const SentencePieceModel& model, Json config) {
-  // LlamaTokenizer would not take tokenizer.json's rule for spaces but its own.
+  // LlamaTokenizer would replace tokenizer.json's rule for spaces by its own.
   config["tokenizer_class"] = "PreTrainedTokenizerFast";
   for (const char* field : {"legacy", "sp_model_kwargs", "use_fast", "auto_map"}) {
     config.erase(field);

@@ -30,14 +30,14 @@ struct SentencePieceModel {
 };
 
 /// Reads the bytes of such a file; unknown fields are skipped. Throws Error `cannot read "PATH": …`
-/// for bytes that are no such message, and for a piece that is empty, longer than 1024 bytes, no
-/// UTF-8, has a score that is no number, or is there twice.
+/// for bytes that are no such message, and for a piece that is empty, longer than 1024 bytes, not
+/// UTF-8 or duplicate, or whose score is no number.
 SentencePieceModel parse_sentencepiece_model(const std::filesystem::path& path,
                                              std::string_view content);
 
 const char* model_type_name(SentencePieceModel::ModelType type);
 
-/// Throws for the faults of pieces that are named above.
+/// Throws for the faults of pieces named above.
 void check_pieces(const std::filesystem::path& path, const std::vector<SentencePiece>& pieces);
 
 }  // namespace twofour::text

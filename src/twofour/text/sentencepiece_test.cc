@@ -59,7 +59,7 @@ struct ModelFile {
   }
 };
 
-// Letters, and pieces whose scores say another order than their ids.
+// Letters, and pieces whose scores have another order than their ids.
 ModelFile letters() {
   ModelFile model;
   float score = -10;

@@ -1,4 +1,4 @@
-// Inside text/: tokenizers made of sentencepiece's pieces, whichever file holds them.
+// Inside text/: tokenizers of sentencepiece's pieces, from any file.
 #pragma once
 
 #include <filesystem>
@@ -9,9 +9,9 @@
 
 namespace twofour::text {
 
-/// tokenizer.model: the ids that sentencepiece gives, and as in Hugging Face's tokenizers each part
-/// between control pieces is a text of its own. Refuses by name what would change ids and is not
-/// done here: model types other than BPE, normalizer tables, unused pieces.
+/// tokenizer.model: gives sentencepiece's ids. As in Hugging Face's tokenizers, each part between
+/// control pieces is a separate text. Refuses by name what would change ids and is not implemented:
+/// model types other than BPE, normalizer tables, unused pieces.
 MutableTokenizer read_sentencepiece_tokenizer(const std::filesystem::path& path);
 
 struct SentencePieceOptions {
@@ -20,18 +20,18 @@ struct SentencePieceOptions {
       false;  ///< the begin id goes before a text if tokenizer_config.json says nothing
 };
 
-/// A tokenizer of such a model, from `path`: for errors, and a tokenizer_config.json beside it.
-/// What it saves is a tokenizer.json with the same ids, where one can have them.
+/// A tokenizer of such a model. `path` is for errors, and for a tokenizer_config.json beside it.
+/// Saves a tokenizer.json with the same ids if one can have them.
 MutableTokenizer make_sentencepiece_tokenizer(const std::filesystem::path& path,
                                               SentencePieceModel model,
                                               SentencePieceOptions options = {});
 
-/// Whether a piece is looked for in the normalized text before all merging: a user-defined one, but
-/// not with a plain space, as normalized text has none.
+/// Whether the normalized text is searched for a piece before all merging: a user-defined one, but
+/// not with a plain space, which normalized text lacks.
 bool is_findable(const SentencePiece& piece);
 
 /// tokenizer.json of a model. Its merges are the pairs of pieces that make a piece, in the order of
-/// the pieces' scores, of equals those with the longest parts first.
+/// the pieces' scores; among equals, those with the longest parts come first.
 Json sentencepiece_json(const SentencePieceModel& model, bool fuse_unknown,
                         const std::vector<int32_t>& prefix_ids,
                         const std::vector<int32_t>& suffix_ids);

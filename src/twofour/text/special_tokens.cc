@@ -45,7 +45,7 @@ void set_own_role(Roles& roles, const std::string& role, const NamedToken& token
   }
 }
 
-// CodeLlamaTokenizer's own roles; a file's come behind them, or in their place.
+// CodeLlamaTokenizer's own roles; a file's come after them or replace them.
 void set_infilling_tokens(SpecialTokens& tokens) {
   Roles roles = {{"prefix_token", {"▁<PRE>"}},
                  {"middle_token", {"▁<MID>"}},
@@ -75,7 +75,7 @@ class Reader {
       if (!files_.added.is_null()) read_added_tokens();
       for (const Json& token : listed_) read_listed(token);
     }
-    // What stands in tokenizer_config.json as a plain string comes last, and wins.
+    // A plain string in tokenizer_config.json comes last, and wins.
     out_.own_roles = std::move(tagged_roles_);
     for (const auto& [role, token] : plain_roles_) set_own_role(out_.own_roles, role, token);
     for (auto& [role, token] : out_.roles) {
@@ -173,7 +173,7 @@ class Reader {
     }
   }
 
-  // A token of special_tokens_map.json is special, whatever its flags say.
+  // A token of special_tokens_map.json is special, whatever its flags.
   NamedToken read_map_token(const std::string& field, const Json& value) {
     NamedToken token = read_token(map_path_, field, value);
     if (token.flags) token.flags->special = true;
@@ -181,7 +181,7 @@ class Reader {
     return token;
   }
 
-  // Of these tokens those are special that another file names (tokenizer_config.json with flags
+  // Those of these tokens are special that another file names (tokenizer_config.json with flags
   // does not count).
   void read_added_tokens() {
     const fs::path path = files_.folder / "added_tokens.json";

@@ -22,28 +22,26 @@ struct NamedToken {
   std::optional<AddedToken> flags = {};
 };
 
-/// bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token: this order is the
-/// one in which new ones get their ids.
+/// bos_token, eos_token, unk_token, sep_token, pad_token, cls_token, mask_token. New ones get their
+/// ids in this order.
 extern const std::vector<std::string> kTokenRoles;
 
-/// Where CodeLlamaTokenizer infills a text, unless fill_token is set to null.
+/// The place that CodeLlamaTokenizer infills, unless fill_token is null.
 inline constexpr const char* kInfillingToken = "<FILL_ME>";
 
 struct SpecialTokens {
-  /// By role. A role that is absent has its class's default, one without a token has none.
+  /// By role. An absent role has its class's default; one without a token has none.
   std::map<std::string, std::optional<NamedToken>> roles;
   /// Other fields "…_token", in the files' order, and those that tokenizer_config.json sets to
   /// null.
   std::vector<std::pair<std::string, NamedToken>> own_roles;
   std::set<std::string> roles_set_to_none;
-  /// extra_special_tokens, and additional_special_tokens where it counts only if the former is not
-  /// there.
+  /// extra_special_tokens, or additional_special_tokens where it counts only without the former.
   std::optional<std::vector<NamedToken>> extra, additional;
-  /// added_tokens_decoder, or what stands for it: by the id that the file says, which gives the
-  /// order.
+  /// added_tokens_decoder or its substitute, in the order of the file's ids.
   std::map<int64_t, AddedToken> added;
 
-  /// The token of a role if there is one.
+  /// The token of a role, if any.
   const NamedToken* find(const std::string& role) const;
   /// All of them but `added`, in the order in which new ones get their ids.
   std::vector<NamedToken> all() const;
@@ -61,10 +59,10 @@ struct SpecialTokenFiles {
 };
 
 /// `listed`: "added_tokens" of tokenizer.json, null without one. A tokenizer_config.json with
-/// added_tokens_decoder makes the two other files and `listed` count for nothing.
+/// added_tokens_decoder overrides the two other files and `listed`.
 SpecialTokens read_special_tokens(const SpecialTokenFiles& files, const Json& listed);
 
-/// The tokens that a class has where no file names them.
+/// The tokens of a class that no file names.
 void set_class_tokens(TokenizerClass type, SpecialTokens& tokens);
 
 /// Adds them all to the vocabulary, in the order in which transformers does.

@@ -60,7 +60,7 @@ struct Scanner {
     return place;
   }
 
-  // White space from `begin` to `end`: before a word it leaves its last character to it.
+  // White space from `begin` to `end`. The last character before a word belongs to the word.
   size_t without_last(size_t begin, size_t end) const {
     if (end == text.size()) return end;
     size_t last = end - 1;
@@ -91,7 +91,7 @@ struct Scanner {
     return first.kind == kSpace ? without_last(begin, end) : end;
   }
 
-  // White space at `begin` that no letter takes along.
+  // White space at `begin` that belongs to no word.
   size_t llama3_space_end(size_t begin) const {
     const size_t end = run_end(begin, kSpace);
     const size_t line_end = text.substr(begin, end - begin).find_last_of("\r\n");

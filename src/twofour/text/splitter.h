@@ -1,5 +1,5 @@
-// Cutting text into the pieces inside which BPE merges, by the rules that most models have: those
-// of GPT-2, LLaMA-3 and Qwen2, written out as scanners. Other rules go to Oniguruma (regex.h).
+// Cuts text into the pieces that BPE merges in, by the rules of most models: scanners for those of
+// GPT-2, LLaMA-3 and Qwen2. Other rules go to Oniguruma (regex.h).
 #pragma once
 
 #include <string_view>
@@ -23,9 +23,9 @@ class Splitter {
   /// The end of the piece of `text` (valid UTF-8) that begins at `begin` < text.size().
   size_t piece_end(std::string_view text, size_t begin) const;
 
-  /// A place in (begin, text.size()) at which the text can be cut without changing any piece: after
-  /// a line end between two ASCII characters that are no white space. The first one at or after
-  /// `begin`; npos when there is none.
+  /// The first place in (begin, text.size()) at which the text can be cut without changing any
+  /// piece: after a line end between two ASCII characters other than white space. npos if there is
+  /// none.
   size_t safe_cut(std::string_view text, size_t begin) const;
 
  private:

@@ -65,9 +65,9 @@ TokenFileInfo read_info(const fs::path& path) {
 
 constexpr size_t kLlmcHeader = 1024;
 
-// Without a .json the content has to say what it is. llm.c's header is 256 int32: a magic number
-// for each width of ids, a version, the number of ids. None of the numbers could begin a file of
-// GPT-2's ids, the lower half being above its vocabulary.
+// Without a .json the content decides. llm.c's header is 256 int32: a magic number for each width
+// of ids, a version, the number of ids. No magic number can begin a file of GPT-2's ids, because
+// its lower half is above the vocabulary.
 bool read_llmc_header(const MappedFile& file, TokenFileInfo& info) {
   constexpr int32_t kTwoBytes = 20240520, kFourBytes = 20240801, kChoices = 20240522;
   int32_t header[3] = {};
@@ -102,12 +102,12 @@ void refuse_other_kinds(const MappedFile& file) {
   }
 }
 
-// A block of the file is checked by all threads, which also brings it in from the disk, then hashed
-// by one. Smaller blocks would let the threads wait for each other more often.
+// All threads check a block of the file, which also reads it from the disk, and then one hashes it.
+// With smaller blocks the threads would wait for each other more often.
 constexpr size_t kBlock = size_t{64} << 20;
 constexpr size_t kWorthABar = size_t{1} << 30;
 
-// Where the first id of `ids` is that is not below `vocabulary`; ids.size() if there is none.
+// The place of the first id that is not below `vocabulary`; ids.size() if there is none.
 template <class T>
 size_t find_beyond(std::span<const T> ids, uint64_t vocabulary) {
   constexpr int64_t kGrain = 1 << 16;
@@ -122,7 +122,7 @@ size_t find_beyond(std::span<const T> ids, uint64_t vocabulary) {
   return static_cast<size_t>(std::find_if(ids.begin(), ids.end(), beyond) - ids.begin());
 }
 
-// uint32 ids that are read as uint16: every second is the upper half of one, a zero or little more.
+// uint32 ids read as uint16: every second is an upper half, zero or little more.
 class FourByteSigns {
  public:
   void add(std::span<const uint16_t> ids) {

@@ -1,6 +1,6 @@
 // Token files: NAME.bin, the ids as little-endian uint16 (uint32 above 65 536 ids) and nothing
-// else, with NAME.json beside it. A .bin without a .json is read as llm.c's where it begins with
-// that program's header, else as nanoGPT's flat uint16. docs/data-format.md is the specification.
+// else, with NAME.json beside it. A .bin without a .json is read as llm.c's if it begins with that
+// program's header, else as nanoGPT's flat uint16. docs/data-format.md is the specification.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace twofour::text {
 /// NAME.json of NAME.bin.
 std::filesystem::path token_info_path(std::filesystem::path bin);
 
-/// What NAME.json says of NAME.bin.
+/// The content of NAME.json.
 struct TokenFileInfo {
   int64_t tokens = 0;
   int64_t documents = 0;        ///< 0 = unknown (no .json)
@@ -32,8 +32,8 @@ struct TokenFileInfo {
 class TokenFile {
  public:
   /// `path` is the .bin. Throws Error for a missing, empty or truncated file, for a .json that
-  /// disagrees with it (both values are named), and for a file of another known kind. Reads no ids:
-  /// whoever computes with them calls check() first.
+  /// disagrees with it (naming both values), and for a file of another known kind. Reads no ids:
+  /// call check() before computing with them.
   static TokenFile open(const std::filesystem::path& path);
 
   const TokenFileInfo& info() const { return info_; }
@@ -44,9 +44,9 @@ class TokenFile {
   void read(int64_t first, std::span<int64_t> out) const;
 
   /// Reads all of it once, at the speed of memory. Throws Error for ids that are not below
-  /// `vocabulary` (the first is named, with its place), for content that is not what NAME.json's
-  /// hash says, and without NAME.json for what can only be uint32 ids. Afterwards content_hash()
-  /// costs nothing and is the hash of what is there.
+  /// `vocabulary` (naming the first and its place), for content that differs from NAME.json's hash,
+  /// and without NAME.json for ids that can only be uint32. Afterwards content_hash() costs nothing
+  /// and is the hash of the content.
   void check(int64_t vocabulary);
 
   /// The hash of the ids themselves: the .json's, or without one computed by reading all of it.
@@ -77,8 +77,8 @@ class TokenFileWriter {
   int64_t tokens() const;
   int64_t documents() const;
 
-  /// Makes the file appear. An old .json disappears first and the new one comes last, so that no
-  /// moment pairs a .bin with the .json of another.
+  /// Makes the file appear. An old .json disappears first and the new one comes last, so that a
+  /// .bin never has the .json of another.
   void commit();
 
  private:

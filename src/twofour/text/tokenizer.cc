@@ -21,7 +21,7 @@ namespace {
 
 using Implementation = Tokenizer::Implementation;
 
-constexpr size_t kParallelBytes = 1 << 16;  // a text longer than this is cut for the threads
+constexpr size_t kParallelBytes = 1 << 16;  // longer texts are cut for the threads
 
 // This thread's cache for `owner`. Two are kept, for programs that compare tokenizers.
 WordCache& cache_for(uint64_t owner) {
@@ -37,7 +37,7 @@ WordCache& cache_for(uint64_t owner) {
   return *latest.cache;
 }
 
-// A stretch of text between added tokens, or a part of one, and the added token behind it.
+// A stretch of text between added tokens, or a part of one, and the added token after it.
 struct Part {
   Stretch stretch;
   std::optional<int32_t> token = {};
@@ -89,7 +89,8 @@ void append_stretch(const Implementation& self, Stretch stretch, std::vector<Par
   parts.push_back({stretch});
 }
 
-// Appends `text` cut at the tokens of lists[0], what lies between at those of lists[1], and so on.
+// Appends `text` cut at the tokens of lists[0], the stretches between at those of lists[1], and so
+// on.
 void append_parts(const Implementation& self, Stretch text,
                   std::span<const AddedTokens* const> lists, std::vector<Part>& parts) {
   if (lists.empty()) return append_stretch(self, text, parts);
@@ -103,8 +104,8 @@ void append_parts(const Implementation& self, Stretch text,
   }
 }
 
-// Adds the content of those of the files that count. A tokenizer.json that is made counts alone: so
-// a tokenizer has the same hash as what is read from where save() has put it.
+// Adds the content of the files that count. A generated tokenizer.json counts alone, so a tokenizer
+// has the same hash after save() and reading again.
 void add_files(const Implementation& self, const std::set<std::string>& counting, Hasher& hasher) {
   std::map<std::string, std::string> files = self.files;
   if (self.make_tokenizer_json) files = {{"tokenizer.json", self.make_tokenizer_json()}};
@@ -157,7 +158,7 @@ std::vector<std::vector<int32_t>> Tokenizer::encode_batch(
                  lists, parts);
     ends.push_back(parts.size());
   }
-  // Threads take parts as they get free: their lengths differ.
+  // Threads take parts as they become free, because lengths differ.
   std::atomic<size_t> next{0};
   const size_t total =
       std::accumulate(texts.begin(), texts.end(), size_t{0},
@@ -199,7 +200,7 @@ size_t Tokenizer::safe_cut(std::string_view text, size_t begin) const {
     if (tokens->holds('\n') || tokens->looks_around()) return std::string_view::npos;
   }
   size_t at = self.encoder->safe_cut(text, begin);
-  // Behind a line end no added token is cut.
+  // A cut after a line end cuts no added token.
   while (at != std::string_view::npos && text[at - 1] != '\n') {
     at = text.find('\n', at);
     if (at != std::string_view::npos) at = self.encoder->safe_cut(text, at + 1);

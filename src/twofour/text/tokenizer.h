@@ -20,50 +20,48 @@ namespace twofour::text {
 class Tokenizer {
  public:
   /// Reads a folder as AutoTokenizer of transformers 5 does: tokenizer.json, vocab.json with
-  /// merges.txt, or sentencepiece's tokenizer.model, changed as the class of the tokenizer and the
-  /// small files beside them say (docs/model-format.md). Or the path of a tokenizer.json, of a
-  /// .model, of llama2.c's tokenizer.bin: such a file is read as the library reads it that it
-  /// belongs to.
+  /// merges.txt, or sentencepiece's tokenizer.model, changed by the class of the tokenizer and the
+  /// small files beside them (docs/model-format.md). Or reads a tokenizer.json, a .model or
+  /// llama2.c's tokenizer.bin as that file's own library does.
   ///
-  /// GPT-2's pair of files beside nothing that transformers writes, also as encoder.json and
-  /// vocab.bpe, is read as it was published: "<|endoftext|>" in a text is plain text.
+  /// GPT-2's pair of files without any that transformers writes, also as encoder.json and
+  /// vocab.bpe, is read as published: "<|endoftext|>" in a text is plain text.
   ///
-  /// Throws Error naming the file and the place in it for anything missing or malformed, and for a
-  /// component that would change the ids and is not known (its name is in the message).
+  /// Throws Error naming the file and the place in it for anything missing or malformed, and for an
+  /// unknown component that would change the ids (naming it).
   static Tokenizer load(const std::filesystem::path& path);
 
-  /// The ids of `text` (UTF-8), no special tokens added around it. Throws for invalid UTF-8, naming
-  /// the byte. Special tokens in the text are recognised where the tokenizer's file says so.
+  /// The ids of `text` (UTF-8), without special tokens around it. Throws for invalid UTF-8, naming
+  /// the byte. Recognises special tokens in the text if the tokenizer's file says so.
   std::vector<int32_t> encode(std::string_view text) const;
 
-  /// The same for many texts, in parallel over base/parallel's threads. `continues[i]`, where
-  /// given: texts[i] goes on where a text was cut at safe_cut, so that nothing is put before it.
+  /// The same for many texts, in parallel over base/parallel's threads. `continues[i]`, if given:
+  /// texts[i] continues a text that was cut at safe_cut, so nothing is put before it.
   std::vector<std::vector<int32_t>> encode_batch(std::span<const std::string_view> texts,
                                                  const std::vector<bool>& continues = {}) const;
 
-  /// The ids that the model's own tokenizer puts before and behind a text, as Hugging Face's
-  /// tokenizer(text) of transformers 5 does: from the post_processor of tokenizer.json; only
-  /// without a tokenizer.json from add_bos_token and add_eos_token of tokenizer_config.json.
-  /// encode() adds neither.
+  /// The ids that tokenizer(text) of transformers 5 puts before and after a text, from the
+  /// post_processor of tokenizer.json, or without a tokenizer.json from add_bos_token and
+  /// add_eos_token of tokenizer_config.json. encode() adds neither.
   const std::vector<int32_t>& prefix_ids() const;
   const std::vector<int32_t>& suffix_ids() const;
   /// encode(text) between them.
   std::vector<int32_t> encode_with_special(std::string_view text) const;
 
-  /// The bytes that `ids` stand for. Not always valid UTF-8: a character may end in the next id.
-  /// A space that encode() puts before a text is taken away. An id without a piece stands for
-  /// nothing, as in tokenizers; throws for a negative one.
+  /// The bytes of `ids`. Not always valid UTF-8, since a character may end in the next id. Removes
+  /// a space that encode() puts before a text. An id without a piece has no bytes, as in
+  /// tokenizers; throws for a negative one.
   std::string decode(std::span<const int32_t> ids, bool skip_special = false) const;
 
   /// A place in [begin, text.size()) where `text` can be cut so that the parts' ids are the
-  /// whole's, the second one encoded as one that continues; npos when none is known. For encoding
-  /// more text than fits into memory.
+  /// whole's, if the second part is encoded as one that continues. npos if none is known. For
+  /// encoding more text than fits into memory.
   size_t safe_cut(std::string_view text, size_t begin) const;
 
   /// One more than the largest id, added tokens included.
   int32_t vocabulary_size() const;
 
-  /// By id below vocabulary_size(): whether it stands for anything. A vocabulary may have holes.
+  /// Whether each id below vocabulary_size() stands for anything. A vocabulary may have holes.
   std::vector<bool> known_ids() const;
 
   /// The ids of the tokens that begin and end a document: bos_token and eos_token of
@@ -76,12 +74,12 @@ class Tokenizer {
   /// document's end (XXH3-128): token files record it.
   std::string hash() const;
 
-  /// Whether `recorded` is this tokenizer's: hash(), or what earlier versions recorded, which saw
-  /// the vocabulary's files alone.
+  /// Whether `recorded` is this tokenizer's hash(), or that of earlier versions, which covered only
+  /// the vocabulary's files.
   bool has_hash(std::string_view recorded) const;
 
-  /// Writes the files that Hugging Face reads into `folder`: those that it was loaded from, or for
-  /// a trained one tokenizer.json and tokenizer_config.json.
+  /// Writes the files that Hugging Face reads into `folder`: those it was loaded from, or for a
+  /// trained one tokenizer.json and tokenizer_config.json.
   void save(const std::filesystem::path& folder) const;
 
   struct Implementation;  ///< for the files inside text/

@@ -123,7 +123,7 @@ bool is_known(const std::string& name) {
                      [&](TokenizerClass type) { return base == class_name(type); });
 }
 
-// A name that transformers does not know stands for the backend, as its own generic names do.
+// An unknown name stands for the backend, like transformers' own generic names.
 TokenizerClass class_of(const fs::path& folder, const std::string& name) {
   const std::string base = without_fast(name);
   for (const TokenizerClass type : kRead) {

@@ -1,5 +1,4 @@
-// Which class of transformers a folder's tokenizer is of: it decides how the folder's files are
-// read.
+// The transformers class of a folder's tokenizer, which decides how the folder's files are read.
 #pragma once
 
 #include <filesystem>
@@ -22,10 +21,10 @@ enum class TokenizerClass {
   kSentencePiece,
 };
 
-/// As a tokenizer_config.json names it.
+/// The name in a tokenizer_config.json.
 const char* class_name(TokenizerClass type);
 
-/// What is there to choose from.
+/// The folder's evidence of its class.
 struct ClassEvidence {
   Json tokenizer_config = Json::object();
   Json config = Json::object();     ///< config.json
@@ -34,12 +33,12 @@ struct ClassEvidence {
 
 /// The class that AutoTokenizer of transformers 5 takes: mostly tokenizer_class of
 /// tokenizer_config.json, else that of config.json, else by its model_type; for some model types
-/// always the same. Throws Error that names the class for one that is not read here, and for code
-/// that lies in the folder (auto_map). `folder` is named in errors.
+/// always the same. Throws Error for an unsupported class, naming it, and for code in the folder
+/// (auto_map). `folder` is named in errors.
 TokenizerClass choose_tokenizer_class(const std::filesystem::path& folder,
                                       const ClassEvidence& evidence);
 
-/// Whether the folder says anything of a class.
+/// Whether the folder names any class.
 bool names_tokenizer_class(const ClassEvidence& evidence);
 
 }  // namespace twofour::text

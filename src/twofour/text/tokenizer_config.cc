@@ -1,4 +1,4 @@
-// tokenizer_config.json: which tokens begin and end a text, and whether they are added.
+// tokenizer_config.json: the tokens that begin and end a text, and whether they are added.
 #include "twofour/base/error.h"
 #include "twofour/base/log.h"
 #include "twofour/text/json_reader.h"
@@ -25,7 +25,7 @@ std::optional<int32_t> find_added(const Tokenizer::Implementation& tokenizer,
   return std::nullopt;
 }
 
-// The token that the config names for a role. One that a single file lacks is another file's.
+// The token that the config names for a role. One that a single file lacks belongs to another.
 std::optional<int32_t> find_role(const fs::path& path, const Json& config, const char* role,
                                  const Tokenizer::Implementation& tokenizer) {
   const std::string content = token_content(path, config, role);

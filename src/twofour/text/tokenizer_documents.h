@@ -1,6 +1,5 @@
-// Inside text/: documents in the format of tokenizer.json, as the classes of transformers make them
-// for themselves, whatever a folder's own tokenizer.json says of normalizer, pre-tokenizer and
-// decoder.
+// Inside text/: documents in the format of tokenizer.json, as transformers' classes build them.
+// They ignore the normalizer, pre-tokenizer and decoder of a folder's own tokenizer.json.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +12,7 @@
 
 namespace twofour::text {
 
-/// BPE over a vocabulary and merges, and nothing around it.
+/// BPE over a vocabulary and merges, with nothing around it.
 Json bpe_document(Json vocabulary, Json merges);
 
 Json byte_level_json(bool add_prefix_space, bool use_regex);
@@ -26,7 +25,7 @@ Json space_decoder_json(bool byte_fallback, bool strip);
 Json template_json(const std::vector<std::pair<std::string, int32_t>>& before,
                    const std::vector<std::pair<std::string, int32_t>>& behind);
 
-/// What the classes take from tokenizer_config.json.
+/// The classes' options from tokenizer_config.json.
 struct ClassOptions {
   bool add_prefix_space = false;
   bool legacy = false;        ///< LlamaTokenizer: a space before every part, not the first alone

@@ -1,4 +1,4 @@
-// Inside text/: what a tokenizer is made of, and the files it is read from and written to.
+// Inside text/: the parts of a tokenizer, and the files that it is read from and written to.
 #pragma once
 
 #include <functional>
@@ -20,13 +20,13 @@ namespace twofour::text {
 
 struct Tokenizer::Implementation {
   Implementation();
-  uint64_t serial;  ///< no other of this process ever has it: what caches are kept by
+  uint64_t serial;  ///< unique in this process: the key of caches
   std::unique_ptr<PartEncoder> encoder;
   AddedTokens raw_tokens;                          ///< found in the text as it is
-  AddedTokens normalized_tokens;                   ///< found behind those, in the normalized text
+  AddedTokens normalized_tokens;                   ///< found after those, in the normalized text
   std::vector<std::optional<std::string>> pieces;  ///< by id, as the file writes them
-  std::map<int32_t, std::string> added_content;    ///< by id; goes before a piece
-  std::map<int32_t, std::string> decoded_added;    ///< what is decoded instead, where it differs
+  std::map<int32_t, std::string> added_content;    ///< by id; wins over a piece
+  std::map<int32_t, std::string> decoded_added;    ///< the decoded text, where it differs
   std::set<int32_t> special;
   std::vector<DecodeStep> decoder;
   std::optional<int32_t> begin_of_text, end_of_text;
@@ -34,18 +34,18 @@ struct Tokenizer::Implementation {
   int32_t vocabulary_size = 0;
   std::string infilling_token;               ///< no text may hold it; empty for none
   std::map<std::string, std::string> files;  ///< file name -> content, as save() writes them
-  /// What decides ids and does not stand in the vocabulary's files: for hash().
+  /// Decides ids and is not in the vocabulary's files: for hash().
   std::string changes;
-  std::shared_ptr<const SentencePieceModel> sentencepiece;  ///< what it was made of, if of that
-  std::filesystem::path model_beside;  ///< where tokenizer.model would lie beside tokenizer.json
-  /// tokenizer.json where it is made only when it is asked for, else empty.
+  std::shared_ptr<const SentencePieceModel> sentencepiece;  ///< its source, if any
+  std::filesystem::path model_beside;  ///< the place of a tokenizer.model beside tokenizer.json
+  /// Makes tokenizer.json if it is made only on request, else empty.
   std::function<std::string()> make_tokenizer_json;
 };
 
 using MutableTokenizer = std::shared_ptr<Tokenizer::Implementation>;
 
-/// What a document in the format of tokenizer.json means, whatever lies beside it; `path` is named
-/// in errors. Sets neither files nor the tokens that begin and end a text.
+/// Reads a document in the format of tokenizer.json and nothing beside it; `path` is named in
+/// errors. Sets neither files nor the tokens that begin and end a text.
 MutableTokenizer read_tokenizer_json(const std::filesystem::path& path, const Json& json);
 
 /// A tokenizer.json, with the tokenizer_config.json beside it.
@@ -60,9 +60,8 @@ Tokenizer make_tokenizer(const std::vector<std::string>& pieces,
 void set_usual_tokens(std::optional<int32_t> begin, std::optional<int32_t> end,
                       Tokenizer::Implementation& out);
 
-/// What a reader of a single file ends with: begin_of_text, end_of_text and the ids around a text
-/// from the tokenizer_config.json beside the file `neighbour` if there is one, else from the usual
-/// names.
+/// The last step of reading a single file: begin_of_text, end_of_text and the ids around a text,
+/// from the tokenizer_config.json beside the file `neighbour`, else from the usual names.
 void read_tokenizer_config(const std::filesystem::path& neighbour, Tokenizer::Implementation& out);
 
 }  // namespace twofour::text

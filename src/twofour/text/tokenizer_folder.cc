@@ -92,12 +92,12 @@ ClassOptions read_class_options(const Sources& sources, TokenizerClass type,
   return options;
 }
 
-// A document, and the tokens that are to be added to it.
+// A document, and the tokens to add to it.
 struct Resolved {
   fs::path path;  // of the vocabulary, for errors
   Json document = {};
   SpecialTokens tokens = {};
-  Json stated = {};  // what tokenizer.json says, without its vocabulary; null without one
+  Json stated = {};  // tokenizer.json without its vocabulary; null without one
   std::optional<int32_t> begin = {}, end = {};
   std::shared_ptr<const SentencePieceModel> sentencepiece = {};  // of a tokenizer.model
 };
@@ -116,9 +116,9 @@ Json without_vocabulary(const Json& document) {
   return rest;
 }
 
-// Whether LlamaTokenizer's document says in another way what tokenizer.json says: a space before
-// every part. Of the two this is the one that sentencepiece and tokenizers agree on: transformers'
-// puts none before a part that begins with one.
+// Whether LlamaTokenizer's document and tokenizer.json both put a space before every part. Then
+// tokenizer.json stays, because sentencepiece and tokenizers agree with it: transformers' puts none
+// before a part that begins with one.
 bool says_the_same(const Json& json, const ClassOptions& options) {
   const Json prepend = {{"type", "Prepend"}, {"prepend", "▁"}};
   const Json replace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}};
@@ -128,7 +128,7 @@ bool says_the_same(const Json& json, const ClassOptions& options) {
          json.value("pre_tokenizer", Json()).is_null();
 }
 
-// A class of its own takes vocabulary, merges and post-processor from tokenizer.json, no more.
+// A specific class takes only vocabulary, merges and post-processor from tokenizer.json.
 Json rebuild(const fs::path& path, TokenizerClass type, const ClassOptions& options, Json json) {
   Json& model = json["model"];
   const std::string kind = type_of(model);
@@ -249,8 +249,8 @@ Resolved resolve_sentencepiece(Sources& sources, TokenizerClass type,
   return resolved;
 }
 
-// Tokens that a role names and the vocabulary lacks become part of it, as in transformers. That is
-// worth a line: the model may know no such id.
+// Tokens that a role names and the vocabulary lacks become part of it, as in transformers. A
+// warning says so, because the model may know no such id.
 class NewTokens {
  public:
   NewTokens(const SpecialTokens& tokens, const AddedVocabulary& vocabulary) {
@@ -299,7 +299,7 @@ void set_post_processor(const Sources& sources, TokenizerClass type, const Resol
                     tokens_of("add_eos_token", "eos_token", false));
 }
 
-// Adds the tokens to the document, and what AutoTokenizer puts around a text.
+// Adds the tokens to the document, and those that AutoTokenizer puts around a text.
 void complete(const Sources& sources, TokenizerClass type, Resolved& resolved) {
   Json& document = resolved.document;
   AddedVocabulary vocabulary(document["model"]["vocab"]);
@@ -359,7 +359,7 @@ Resolved resolve_vocabulary(Sources& sources, TokenizerClass type) {
       folder);
 }
 
-// tokenizer_config.json as save() writes it: with the class, where config.json has a say in that.
+// tokenizer_config.json as save() writes it, with the class if config.json influences it.
 void keep_class(Sources& sources, TokenizerClass type, ClassEvidence evidence) {
   evidence.config = Json::object();
   if (names_tokenizer_class(evidence) && choose_tokenizer_class(sources.folder, evidence) == type) {
@@ -370,8 +370,7 @@ void keep_class(Sources& sources, TokenizerClass type, ClassEvidence evidence) {
   sources.files["tokenizer_config.json"] = sources.options.dump(2) + "\n";
 }
 
-// GPT-2's files as they were published say nothing of special tokens: the one that they end
-// documents with is plain text.
+// GPT-2's published files name no special tokens, so the token that ends documents is plain text.
 MutableTokenizer read_bare_pair(Sources& sources, const Pair& pair) {
   Resolved resolved = resolve_pair(sources, TokenizerClass::kGpt2, pair);
   const auto end = AddedVocabulary(resolved.document["model"]["vocab"]).find("<|endoftext|>");
@@ -406,7 +405,7 @@ MutableTokenizer read_tokenizer_folder(const fs::path& folder) {
   if (json.is_null() && pair && !sources.holds("tokenizer.model") &&
       !names_tokenizer_class(evidence)) {
     if (sources.special.is_empty()) return read_bare_pair(sources, *pair);
-    type = TokenizerClass::kGpt2;  // transformers 4 read such a folder so; 5 needs the class
+    type = TokenizerClass::kGpt2;  // as transformers 4 did; 5 needs the class
   }
   Resolved resolved = json.is_null() ? resolve_vocabulary(sources, type)
                                      : resolve_json(sources, type, std::move(json));

@@ -7,12 +7,12 @@
 
 namespace twofour::text {
 
-/// The folder's files make one document in the format of tokenizer.json, and that is read. Which
-/// files count and what is changed in them depends on the class of the tokenizer
-/// (tokenizer_class.h); docs/model-format.md has the table.
+/// Turns the folder's files into one document in the format of tokenizer.json and reads that. The
+/// files that count, and their changes, depend on the class of the tokenizer (tokenizer_class.h);
+/// docs/model-format.md has the table.
 ///
-/// Throws Error that names folder or file and the reason: no tokenizer, a class, a file or a field
-/// that is not supported and would change ids.
+/// Throws Error that names folder or file and the reason: no tokenizer, or an unsupported class,
+/// file or field that would change ids.
 MutableTokenizer read_tokenizer_folder(const std::filesystem::path& folder);
 
 }  // namespace twofour::text

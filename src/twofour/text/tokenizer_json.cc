@@ -1,4 +1,4 @@
-// tokenizer.json: added tokens and a BPE model, with what stands before and behind it.
+// tokenizer.json: added tokens and a BPE model, with the components before and after it.
 #include <algorithm>
 #include <array>
 
@@ -60,7 +60,7 @@ std::array<int32_t, 3> find_merge(const fs::path& path, const BpeModelParts& mod
   return {id_of(left), id_of(right), result};
 }
 
-// For a model in which every byte is a piece: then nothing is unknown. Else null.
+// For a model in which every byte is a piece, so nothing is unknown. Else null.
 std::unique_ptr<PartEncoder> make_byte_level(const fs::path& path, const Json& json,
                                              const Vocabulary& vocabulary,
                                              const BpeModelParts& model) {
@@ -93,7 +93,7 @@ std::unique_ptr<PartEncoder> make_character_level(const fs::path& path, const Js
   const auto shape = find_character_shape(path, json);
   const bool plain = model.continuing_prefix.empty() && model.word_suffix.empty() &&
                      !model.ignore_merges && !model.ids.count("") &&
-                     model.ids.count(std::string(kSpaceSymbol));  // where unknown, it is no space
+                     model.ids.count(std::string(kSpaceSymbol));  // if unknown, it is no space
   if (!shape || !plain) return nullptr;
   CharacterBpeParts parts;
   for (const auto& piece : vocabulary.pieces) parts.pieces.push_back(piece.value_or(""));

@@ -42,7 +42,7 @@ std::string normalize(const std::vector<Normalizer>& normalizers, const std::str
   return text.text;
 }
 
-/// What tokenizers makes of the tokens, one after the other.
+/// Adds tokens one after the other, as tokenizers does.
 class DocumentTokens {
  public:
   DocumentTokens(const Vocabulary& vocabulary, const std::vector<Normalizer>& normalizers)

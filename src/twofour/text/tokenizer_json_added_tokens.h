@@ -11,10 +11,9 @@
 
 namespace twofour::text {
 
-/// Reads "added_tokens" as Hugging Face's tokenizers does, which takes no notice of the ids that
-/// the file gives them: a token that is a piece has the piece's id, the others follow behind as
-/// many ids as the vocabulary has pieces, in the order of the file. `out` has its encoder already,
-/// unless it is a PipelineEncoder.
+/// Reads "added_tokens" as Hugging Face's tokenizers does, which ignores the file's ids for them. A
+/// token that is a piece has the piece's id; the others are numbered from the number of pieces on,
+/// in the order of the file. `out` has its encoder already, unless it is a PipelineEncoder.
 void read_added_tokens(const std::filesystem::path& path, const Json& json,
                        const Vocabulary& vocabulary, const std::vector<Normalizer>& normalizers,
                        Tokenizer::Implementation& out);

@@ -1,4 +1,4 @@
-// What stands before the model: normalizers and pre-tokenizers.
+// The components before the model: normalizers and pre-tokenizers.
 #include "twofour/text/tokenizer_json_components.h"
 
 #include "twofour/base/error.h"

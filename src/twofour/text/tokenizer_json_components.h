@@ -1,5 +1,5 @@
-// Inside text/: the parts of tokenizer.json around its model. Every component that is not exactly
-// understood is refused by name.
+// Inside text/: the parts of tokenizer.json around its model. Refuses by name every component that
+// is not exactly understood.
 #pragma once
 
 #include <filesystem>
@@ -39,7 +39,7 @@ std::vector<DecodeStep> read_decoder(const std::filesystem::path& path, const Js
 void read_post_processor(const std::filesystem::path& path, const Json& json,
                          Tokenizer::Implementation& out);
 
-/// A field that must be there, with a value of its type; else an error that names the component.
+/// A required field with a value of its type; else an error that names the component.
 bool need_flag(const std::filesystem::path& path, const Json& component, const char* field);
 size_t need_count(const std::filesystem::path& path, const Json& component, const char* field);
 std::string need_string(const std::filesystem::path& path, const Json& component,
@@ -48,7 +48,7 @@ std::string need_character(const std::filesystem::path& path, const Json& compon
                            const char* field);
 Pattern need_pattern(const std::filesystem::path& path, const Json& component);
 
-/// The shape of GPT-2, LLaMA-3, Qwen2 and SmolLM: ByteLevel behind a known rule.
+/// The shape of GPT-2, LLaMA-3, Qwen2 and SmolLM: ByteLevel after a known rule.
 struct ByteLevelShape {
   std::string_view rule;
   ByteLevelEncoder::Options options;

@@ -1,4 +1,4 @@
-// What stands behind the model: decoders, and the ids around a text.
+// The components after the model: decoders, and the ids around a text.
 #include "twofour/base/error.h"
 #include "twofour/text/tokenizer_json_components.h"
 
@@ -84,7 +84,7 @@ void read_template(const fs::path& path, const Json& processor, Tokenizer::Imple
   if (!behind_text) refuse(path, "its TemplateProcessing lacks the text");
 }
 
-// "cls" before a text and "sep" behind it, each a token with its id.
+// "cls" before a text and "sep" after it, each a token with its id.
 void read_bert(const fs::path& path, const Json& processor, Tokenizer::Implementation& out) {
   const auto id_of = [&](const char* field) {
     const Json& pair = processor.contains(field) ? processor[field] : Json();
@@ -105,7 +105,7 @@ std::vector<DecodeStep> read_decoder(const fs::path& path, const Json& json) {
   for (const Json& component : read_sequence(path, json, "decoder", "decoders")) {
     steps.push_back(read_decode_step(path, component));
   }
-  // No decoder puts spaces between pieces, a Sequence of none does not.
+  // An absent decoder puts spaces between pieces, an empty Sequence does not.
   const bool is_empty_sequence = json.contains("decoder") && json["decoder"].is_object();
   if (steps.empty() && is_empty_sequence) steps.push_back({DecodeStep::kFuse});
   return steps;

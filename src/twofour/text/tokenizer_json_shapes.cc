@@ -1,4 +1,4 @@
-// The two shapes that most models have, for which there are encoders of their own.
+// The two shapes of most models, which have their own encoders.
 #include "twofour/text/splitter.h"
 #include "twofour/text/tokenizer_documents.h"
 #include "twofour/text/tokenizer_json_components.h"
@@ -18,7 +18,7 @@ std::vector<Json> normalizers_of(const SpaceRule& rule) {
   return list;
 }
 
-// The rule for spaces that the normalizers stand for.
+// The rule for spaces that the normalizers express.
 std::optional<SpaceRule> find_space_rule(const std::vector<Json>& normalizers) {
   for (const bool collapse : {false, true}) {
     for (const auto prefix : {SpaceRule::kAlways, SpaceRule::kNone}) {
@@ -36,7 +36,7 @@ SpaceRule::Prefix prefix_of(PrependScheme scheme) {
   return scheme == PrependScheme::kFirst ? SpaceRule::kFirstUnlessThere : SpaceRule::kUnlessThere;
 }
 
-// The rule of a Split that cuts matches out as pieces; empty for another one.
+// The rule of a Split that makes matches pieces; empty for another one.
 std::string isolating_rule(const Json& split) {
   const bool isolates =
       split.value("behavior", Json()) == "Isolated" && split.value("invert", Json()) == false;
@@ -69,7 +69,7 @@ std::optional<ByteLevelShape> find_byte_level_shape(const fs::path& path, const 
   shape.options.add_prefix_space = need_flag(path, parts[0], "add_prefix_space");
   const bool uses_rule = read_flag(path, parts[0], "use_regex", true);
   if (rule.empty() != uses_rule) return std::nullopt;
-  // Only a rule of its own stands behind the space that ByteLevel puts before a text.
+  // Only a separate rule comes after the space that ByteLevel puts before a text.
   const bool cuts_before = shape.options.digits || !uses_rule;
   if (shape.options.add_prefix_space && cuts_before) return std::nullopt;
   shape.rule = uses_rule             ? kGpt2Rule

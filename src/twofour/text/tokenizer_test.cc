@@ -48,7 +48,7 @@ void expect_golden_ids(const std::string& tokenizer, const std::string& file) {
     const auto text = json["text"].get<std::string>();
     const auto ids = json["ids"].get<std::vector<int32_t>>();
     ASSERT_EQ(loaded.encode(text), ids) << "line " << compared + 1;
-    // LLaMA-2's puts a space before what follows a special token.
+    // LLaMA-2's puts a space before text that follows a special token.
     if (file != "tokens_llama2.jsonl" || text.find("<s>") == std::string::npos) {
       ASSERT_EQ(loaded.decode(ids), text) << "line " << compared + 1;
     }

@@ -1,4 +1,4 @@
-// The tokenizers that are trained here.
+// Tokenizers that were trained here.
 #include "twofour/text/added_vocabulary.h"
 #include "twofour/text/tokenizer_documents.h"
 #include "twofour/text/tokenizer_files.h"

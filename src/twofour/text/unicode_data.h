@@ -1,7 +1,7 @@
-// Inside text/: how the Unicode of Hugging Face's tokenizers (0.23) differs from that of the
-// installed libraries. Its parts were made at different times: its regular expressions know Unicode
-// 16, its normalization forms Unicode 9, its punctuation Unicode 8, its lower case Unicode 17. Ids
-// depend on none of what is installed: each table is a correction that any newer library has too.
+// Inside text/: differences of the Unicode of Hugging Face's tokenizers (0.23) from that of the
+// installed libraries. Its regular expressions know Unicode 16, its normalization forms Unicode 9,
+// its punctuation Unicode 8, its lower case Unicode 17. Ids do not depend on the installed
+// libraries, because each table is a correction that any newer library has too.
 #pragma once
 
 #include <span>
@@ -13,8 +13,8 @@ struct CodePoints {
   char32_t first, last;
 };
 
-/// What Unicode 15 to 16 assigned or classified anew, as regular expressions see it;
-/// Oniguruma 6.9.8 has Unicode 14.
+/// Code points that Unicode 15 to 16 assigned or reclassified, for regular expressions. Oniguruma
+/// 6.9.8 has Unicode 14.
 struct NewCodePoints {
   char32_t first, last;
   const char* category;  ///< such as "Lu"
@@ -30,16 +30,15 @@ extern const std::span<const std::string_view> kUncorrected;
 /// Numbers of Unicode 17 (char::is_numeric of the Rust that the wheel was built with).
 extern const std::span<const CodePoints> kNumbersOf17;
 
-/// Punctuation that is none to the Punctuation pre-tokenizer, because it is newer than Unicode 8;
-/// and what has ceased to be punctuation.
+/// Punctuation newer than Unicode 8, which the Punctuation pre-tokenizer does not know, and former
+/// punctuation.
 extern const std::span<const CodePoints> kNewPunctuation, kOldPunctuation;
 
-/// Marks that StripAccents leaves, because they are newer than Unicode 9; and what has ceased to be
-/// a mark.
+/// Marks newer than Unicode 9, which StripAccents leaves, and former marks.
 extern const std::span<const CodePoints> kNewMarks, kOldMarks;
 
-/// Characters newer than Unicode 9 that have a decomposition, a combining class or a part in a
-/// composition up to Unicode 18: to the normalization forms they are nothing of the kind.
+/// Characters newer than Unicode 9 with a decomposition, a combining class or a part in a
+/// composition up to Unicode 18. The normalization forms do not know these properties.
 extern const std::span<const CodePoints> kNotNormalized;
 
 /// Upper case of Unicode 15 to 17: the lower case of first + i is lower + i.

@@ -17,7 +17,7 @@ namespace {
 
 using Belongs = std::function<bool(const NewCodePoints&)>;
 
-// Names are compared as Oniguruma does it.
+// Compares names as Oniguruma does.
 std::string canonical(std::string_view name) {
   std::string out;
   for (const char c : name) {
@@ -85,7 +85,7 @@ Belongs in_category(const std::string& category) {
   };
 }
 
-// Which of the new code points have the property; none where they change nothing about it.
+// The new code points with the property; none if they do not change it.
 std::optional<Belongs> new_members(const std::string& name) {
   if (const auto category = category_of(name)) return in_category(*category);
   if (name == "alphabetic" || name == "alpha") return is_alphabetic;
@@ -152,8 +152,8 @@ std::string ranges(const Belongs& belongs) {
   return out;
 }
 
-// The property as a class of characters. What an old library takes for something else, now of
-// another category or assigned at all, is taken out.
+// The property as a class of characters. Code points that an old library misclassifies, because
+// they changed category or are newly assigned, are taken out.
 std::string class_of(std::string_view written, bool negated) {
   const std::string name = canonical(written);
   check_is_fixed(name, written);
@@ -201,7 +201,7 @@ class Translator {
     if (rest_.starts_with(']')) copy(1);  // a character of the class
   }
 
-  // \w. Outside of a class Oniguruma takes the numbers of Latin-1 along.
+  // \w. Outside a class Oniguruma includes the numbers of Latin-1.
   std::string word(bool negated) const {
     const char* numbers = depth_ > 0 ? "" : "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
     return fmt::format("[{}{}{}]", negated ? "^" : "", class_of("word", false), numbers);
@@ -254,7 +254,7 @@ class Translator {
     return true;
   }
 
-  // `set` for the next `size` bytes. A property alone knows no case, a class does.
+  // `set` for the next `size` bytes. Case folding changes a class, but not a property alone.
   void emit(const std::string& set, size_t size) {
     out_ += depth_ == 0 && ignores_case_ ? fmt::format("(?-i:{})", set) : set;
     rest_.remove_prefix(size);

@@ -1,4 +1,4 @@
-// Properties of characters as Hugging Face's tokenizers sees them, whatever Unicode the installed
+// Properties of characters as in Hugging Face's tokenizers, whatever Unicode the installed
 // libraries have: Oniguruma's tables with the corrections of unicode_data.h.
 #pragma once
 
@@ -22,17 +22,17 @@ class CodePointSet {
   std::vector<uint64_t> words_;
 };
 
-/// Each is made when it is first asked for.
+/// Each is made on first use.
 const CodePointSet& letters();          ///< \p{L}
 const CodePointSet& numbers();          ///< \p{N}
 const CodePointSet& white_space();      ///< \s, and char::is_whitespace of Rust
 const CodePointSet& numeric();          ///< char::is_numeric of Rust
-const CodePointSet& punctuation();      ///< what the Punctuation pre-tokenizer takes for it
+const CodePointSet& punctuation();      ///< for the Punctuation pre-tokenizer
 const CodePointSet& word_characters();  ///< \w of Rust's regular expressions
-const CodePointSet& combining_marks();  ///< what StripAccents takes away
+const CodePointSet& combining_marks();  ///< which StripAccents removes
 
-/// A regular expression in Oniguruma's Ruby syntax in which every property means what it means to
-/// Unicode 16. Throws Error for a property that is not known to mean that.
+/// Rewrites a regular expression in Oniguruma's Ruby syntax so that every property has Unicode 16's
+/// meaning. Throws Error for a property without known corrections.
 std::string with_fixed_unicode(std::string_view pattern);
 
 }  // namespace twofour::text

@@ -1,4 +1,4 @@
-// Inside text/: pieces and merges as Hugging Face's and GPT-2's files hold them.
+// Inside text/: pieces and merges of Hugging Face's and GPT-2's files.
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@ class PieceIds {
 /// The largest id of a vocabulary, an object of ids by piece.
 int32_t largest_id(const std::filesystem::path& path, const Json& vocabulary);
 
-/// What a vocabulary, an object of ids by piece, says.
+/// The content of a vocabulary, an object of ids by piece.
 struct Vocabulary {
   std::vector<std::optional<std::string>> pieces;  ///< by id; an id without a piece is a hole
   std::unordered_map<std::string, int32_t> ids;
@@ -39,10 +39,10 @@ Vocabulary read_piece_ids(const std::filesystem::path& path, const Json& vocabul
 using MergeList = std::vector<std::pair<std::string, std::string>>;
 MergeList read_merge_list(const std::filesystem::path& path, const Json& merges);
 
-/// How pieces for single bytes are written: "<0x0A>".
+/// The piece of a single byte: "<0x0A>".
 std::string byte_piece(int byte);
 
-/// The ids of all 256; throws where one is missing.
+/// The ids of all 256; throws if one is missing.
 std::array<int32_t, 256> find_byte_pieces(const std::filesystem::path& path, const PieceIds& ids);
 
 }  // namespace twofour::text

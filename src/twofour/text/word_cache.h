@@ -1,4 +1,4 @@
-// Remembers the ids of words: text repeats itself.
+// Caches the ids of words, because text repeats itself.
 #pragma once
 
 #include <cstdint>
