@@ -11,6 +11,10 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 SMALL_LLAMA = dict(vocab_size=97, hidden_size=64, intermediate_size=172, num_hidden_layers=2, num_attention_heads=4,
                    num_key_value_heads=2, max_position_embeddings=64, tie_word_embeddings=False)
+SMALL_NEOX = dict(vocab_size=97, hidden_size=64, intermediate_size=172, num_hidden_layers=2, num_attention_heads=4,
+                  max_position_embeddings=64)
+SMALL_OPT = dict(vocab_size=97, hidden_size=64, ffn_dim=172, num_hidden_layers=2, num_attention_heads=4,
+                 max_position_embeddings=64, dropout=0.0)
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=16, rope_theta=500000.0)
 MODELS = {
@@ -24,7 +28,18 @@ MODELS = {
     "biases": ("llama", {**SMALL_LLAMA, "attention_bias": True, "mlp_bias": True}),
     "linear_rope": ("llama", {**SMALL_LLAMA, "rope_parameters": dict(rope_type="linear", factor=2.0, rope_theta=1e4)}),
     "mistral": ("mistral", {**SMALL_LLAMA, "sliding_window": None}),
+    "mistral_window": ("mistral", {**SMALL_LLAMA, "sliding_window": 64, "max_position_embeddings": 128}),
     "qwen2": ("qwen2", SMALL_LLAMA),
+    "qwen3": ("qwen3", {**SMALL_LLAMA, "head_dim": 24}),
+    "qwen3_tied": ("qwen3", {**SMALL_LLAMA, "head_dim": 16, "tie_word_embeddings": True, "attention_bias": True}),
+    "pythia": ("gpt_neox", SMALL_NEOX),
+    "neox_sequential": ("gpt_neox", {**SMALL_NEOX, "use_parallel_residual": False, "attention_bias": False}),
+    "neox_whole_heads_tied": ("gpt_neox", {**SMALL_NEOX, "tie_word_embeddings": True, "rope_parameters": dict(
+        rope_type="linear", factor=2.0, rope_theta=500.0, partial_rotary_factor=1.0)}),
+    "opt": ("opt", SMALL_OPT),
+    "opt_350m": ("opt", {**SMALL_OPT, "word_embed_proj_dim": 32, "do_layer_norm_before": False}),
+    "opt_no_biases": ("opt", {**SMALL_OPT, "enable_bias": False, "_remove_final_layer_norm": True,
+                              "tie_word_embeddings": False}),
 }
 
 
@@ -52,7 +67,7 @@ def peer_perplexity(model, ids, context, stride):
 def random_model(name, **changes):
     family, sizes = MODELS[name]
     torch.manual_seed(5)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**sizes, **changes}))
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **{**sizes, "eos_token_id": None, **changes}))
     with torch.no_grad():
         for parameter in model.parameters():  # biases and norms too, which start as zeros and ones
             parameter.add_(torch.randn(parameter.shape) * 0.05)
@@ -80,6 +95,15 @@ def test_perplexity_equals_transformers(twofour, written, tmp_path, context, str
     assert ours["tokens"] == count
     assert ours["nll"] == pytest.approx(nll, rel=1e-5)
     assert ours["perplexity"] == pytest.approx(perplexity, rel=1e-5)
+
+
+def test_greedy_text_equals_transformers(twofour, written, tmp_path):
+    """The prompt takes the tensor path, the tokens after it the decode step where the architecture has one."""
+    model, folder = written
+    expected = model.generate(torch.tensor([IDS[:7]]), max_new_tokens=20, do_sample=False)[0, 7:]
+    ours = json.loads(twofour("generate", "--model", folder, "--prompt-ids", write_ids(tmp_path / "ids.bin", IDS[:7]),
+                              "--max-tokens", 20, "--temperature", 0, "--json").stdout)
+    assert ours["ids"] == expected.tolist()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

@@ -170,7 +170,7 @@ ModelSource open_llama2c(const fs::path& path, const SpecialIds& special) {
   config.head_width = header.dim / header.heads;
   config.feed_forward = header.hidden_dim;
   config.rms_norm_epsilon = kLlama2cNormEpsilon;
-  config.rope_theta = kLlama2cRopeBase;
+  config.rope.theta = kLlama2cRopeBase;
   config.tied = header.tied;
   ModelSource source;
   source.model = config;
@@ -206,10 +206,11 @@ void write_folder(const fs::path& folder, const ModelSource& source, uint64_t la
 
 void write_compressed_folder(const fs::path& folder, const ModelSource& source,
                              uint64_t largest_shard) {
-  if (!std::holds_alternative<model::LlamaConfig>(source.model)) {
+  if (const auto& architecture = model::architecture_of(source.model); architecture.is_transposed) {
     fail(
-        "GPT-2's linears are stored transposed, which sparse-24-bitmask cannot hold: keep the "
-        "folder as it is, zeros included");
+        "{}'s linears are stored transposed, which sparse-24-bitmask cannot hold: keep the "
+        "folder as it is, zeros included",
+        architecture.class_prefix);
   }
   const std::set<std::string> linears = linear_names(source);
   std::vector<TensorToWrite> tensors;
@@ -219,7 +220,7 @@ void write_compressed_folder(const fs::path& folder, const ModelSource& source,
     const bool is_linear = linears.count(tensor.name) != 0;
     if (!is_linear || !(mask.defined() || sparse::is_24(tensor.make()))) {
       tensors.push_back(tensor);
-      if (is_linear || tensor.name == "lm_head.weight") {
+      if (is_linear || tensor.name == model::architecture_of(source.model).output) {
         ignored.push_back(tensor.name.substr(0, tensor.name.rfind(".weight")));
       }
       continue;
@@ -247,7 +248,8 @@ void write_llama2c(const fs::path& path, const ModelSource& source) {
   const auto refuse = [](const std::string& what) {
     fail("llama2.c's format cannot say {}", what);
   };
-  if (!config) refuse("that a model is GPT-2");
+  if (!config)
+    refuse(fmt::format("that a model is of type {}", model::model_type_of(source.model)));
   if (config->query_bias || config->attention_output_bias || config->feed_forward_bias) {
     refuse("that linear layers have a bias");
   }
@@ -255,10 +257,10 @@ void write_llama2c(const fs::path& path, const ModelSource& source) {
     refuse(fmt::format("that {} heads of {} are not the width {}", config->heads,
                        config->head_width, config->width));
   }
-  if (config->rope_theta != kLlama2cRopeBase) {
-    refuse(fmt::format("that rope_theta is {}: it means {}", config->rope_theta, kLlama2cRopeBase));
+  if (config->rope.theta != kLlama2cRopeBase) {
+    refuse(fmt::format("that rope_theta is {}: it means {}", config->rope.theta, kLlama2cRopeBase));
   }
-  if (config->rope_scaling.kind != model::RopeScaling::Kind::kNone) {
+  if (config->rope.scaling.kind != model::RopeScaling::Kind::kNone) {
     refuse("that the rotary angles are scaled");
   }
   if (config->rms_norm_epsilon != kLlama2cNormEpsilon) {

@@ -1,19 +1,20 @@
 #include "twofour/checkpoint/model_config.h"
 
 #include <algorithm>
-#include <map>
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/checkpoint/config_fields.h"
-#include "twofour/checkpoint/config_reader.h"
-#include "twofour/checkpoint/family_config.h"
 #include "twofour/checkpoint/json_file.h"
+#include "twofour/model/config_reader.h"
+#include "twofour/tensor/dtype.h"
 
 namespace twofour::checkpoint {
 namespace {
 
 using Json = nlohmann::json;
+using model::ConfigReader;
+using model::is_empty_value;
 
 // A whole number, or a list of them.
 std::vector<int64_t> ids_of(const Json& value) {
@@ -67,11 +68,13 @@ std::vector<std::string> settings_not_applied(const Json& json) {
   return names;
 }
 
-// Each family and what the names of its classes begin with.
-const std::map<std::string, std::string> kFamilies = {
-    {"gpt2", "GPT2"}, {"llama", "Llama"}, {"mistral", "Mistral"}, {"qwen2", "Qwen2"}};
+std::string known_types() {
+  std::vector<std::string_view> names;
+  for (const model::Architecture& each : model::architectures()) names.push_back(each.model_type);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
 
-std::vector<std::string> architectures_of(ConfigReader& reader) {
+std::vector<std::string> classes_in(ConfigReader& reader) {
   std::vector<std::string> names;
   const Json& json = reader.any("architectures");
   for (const Json& name : json.is_array() ? json : Json::array({json})) {
@@ -80,37 +83,38 @@ std::vector<std::string> architectures_of(ConfigReader& reader) {
   return names;
 }
 
-std::string family_of(ConfigReader& reader, const std::vector<std::string>& architectures) {
-  const std::string family = reader.text("model_type", "");
-  if (kFamilies.contains(family)) return family;
+const model::Architecture& architecture_in(ConfigReader& reader,
+                                           const std::vector<std::string>& classes) {
+  const std::string type = reader.text("model_type", "");
+  if (const auto* found = model::find_architecture(type)) return *found;
   if (reader.has("model_type")) {
-    reader.refuse("model_type",
-                  fmt::format("\"{}\" is not supported, expected gpt2, llama, mistral or qwen2",
-                              printable(family)));
+    reader.refuse("model_type", fmt::format("\"{}\" is not supported, expected one of {}",
+                                            printable(type), known_types()));
   }
   // As old files lack it; transformers guesses no more either.
-  for (const auto& [name, classes] : kFamilies) {
-    if (architectures.empty() || !architectures[0].starts_with(classes)) continue;
-    reader.refuse("model_type", fmt::format("is missing: add \"{}\", as architectures says", name));
+  for (const model::Architecture& each : model::architectures()) {
+    if (classes.empty() || !classes[0].starts_with(each.class_prefix)) continue;
+    reader.refuse("model_type",
+                  fmt::format("is missing: add \"{}\", as architectures says", each.model_type));
   }
-  reader.refuse("model_type", "is missing, expected gpt2, llama, mistral or qwen2");
+  reader.refuse("model_type", fmt::format("is missing, expected one of {}", known_types()));
 }
 
 // transformers' AutoModelForCausalLM goes by model_type alone; what the weights hold decides then.
-void check_architectures(ConfigReader& reader, const std::string& family,
-                         const std::vector<std::string>& names, bool is_strict,
-                         std::vector<std::string>& warnings) {
-  const std::string& classes = kFamilies.at(family);
+void check_classes(ConfigReader& reader, const model::Architecture& architecture,
+                   const std::vector<std::string>& names, bool is_strict,
+                   std::vector<std::string>& warnings) {
+  const std::string prefix(architecture.class_prefix);
   for (const std::string& name : names) {
-    if (name == classes + "ForCausalLM" || name == classes + "Model" ||
-        name == classes + "LMHeadModel") {
+    if (name == prefix + "ForCausalLM" || name == prefix + "Model" ||
+        name == prefix + "LMHeadModel") {
       continue;
     }
     if (is_strict) {
       reader.refuse("architectures", fmt::format("\"{}\" is not supported", printable(name)));
     }
     warnings.push_back(fmt::format("architectures names \"{}\": it is taken as {}'s language model",
-                                   printable(name), family));
+                                   printable(name), architecture.model_type));
   }
 }
 
@@ -142,20 +146,34 @@ FolderConfig parse_config(std::string_view text, const std::string& path, bool i
   const std::string what = fmt::format("cannot load \"{}\"", path);
   ConfigReader reader(json, what);
   FolderConfig config;
-  const std::vector<std::string> architectures = architectures_of(reader);
-  const std::string family = family_of(reader, architectures);
-  check_architectures(reader, family, architectures, is_strict, config.warnings);
+  const std::vector<std::string> classes = classes_in(reader);
+  const model::Architecture& architecture = architecture_in(reader, classes);
+  check_classes(reader, architecture, classes, is_strict, config.warnings);
   for (const ConfigField& field : config_fields()) {
     if (field.role == FieldRole::kFixed) reader.require(field.name, field.supported);
     if (field.role == FieldRole::kHarmless) reader.ignore({field.name});
   }
   reader.ignore({"bos_token_id", "eos_token_id"});
   config.compression = reader.any("quantization_config");
-  config.model = read_family(reader, what, family);
+  config.model = architecture.read(reader);
+  const std::vector<std::string>& of_fields = reader.warnings();
+  config.warnings.insert(config.warnings.end(), of_fields.begin(), of_fields.end());
   check_unknown(reader, json, is_strict, config.warnings);
   for (std::string& warning : config.warnings) warning = fmt::format("\"{}\": {}", path, warning);
   config.special = special_ids(json);
   return config;
+}
+
+nlohmann::ordered_json config_json(const model::ModelConfig& config, const SpecialIds& special,
+                                   at::ScalarType dtype) {
+  auto json = model::config_json(config);
+  json["torch_dtype"] = tensor::dtype_name(dtype);
+  // null, not absent: transformers would assume the ids of the family's first model.
+  json["bos_token_id"] = special.begin ? nlohmann::ordered_json(*special.begin) : nullptr;
+  json["eos_token_id"] = nullptr;
+  if (special.end.size() == 1) json["eos_token_id"] = special.end[0];
+  if (special.end.size() > 1) json["eos_token_id"] = special.end;
+  return json;
 }
 
 FolderConfig read_config(const fs::path& folder, bool is_strict) {

@@ -34,7 +34,7 @@ struct FolderConfig {
 };
 
 /// Reads FOLDER/config.json (and the special ids of generation_config.json, which go first).
-/// model_type gpt2, llama, mistral or qwen2. Throws Error naming the field: for another
+/// Throws Error naming the field: for another
 /// architecture, an impossible size, a value that this program does not compute, and a field that
 /// it does not know whose name sounds like arithmetic (unless its value is null, false, 0 or empty,
 /// or the name begins with "_"). `is_strict` refuses all that it does not know; else they are

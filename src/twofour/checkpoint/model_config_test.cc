@@ -36,7 +36,7 @@ Json with(Json json, const char* field, const Json& value) {
 TEST(ModelConfig, takes_transformers_defaults_for_absent_fields) {
   const model::LlamaConfig config = parse(llama_json());
   EXPECT_EQ(config.head_width, 16);
-  EXPECT_EQ(config.rope_theta, 10000.0);
+  EXPECT_EQ(config.rope.theta, 10000.0);
   EXPECT_FALSE(config.tied);
   EXPECT_FALSE(config.query_bias);
   Json json = llama_json();
@@ -56,26 +56,26 @@ TEST(ModelConfig, reads_rope_as_transformers_4_and_5_write_it) {
   const model::LlamaConfig five =
       parse(with(llama_json(), "rope_parameters", with(scaling, "rope_theta", 500000.0)));
   EXPECT_EQ(four, five);
-  EXPECT_EQ(four.rope_scaling.kind, model::RopeScaling::Kind::kLlama3);
-  EXPECT_EQ(four.rope_theta, 500000.0);
+  EXPECT_EQ(four.rope.scaling.kind, model::RopeScaling::Kind::kLlama3);
+  EXPECT_EQ(four.rope.theta, 500000.0);
   // As in transformers, rope_scaling goes before rope_parameters, and they before what is beside
   // them.
   const Json linear = {{"rope_type", "linear"}, {"factor", 2.0}, {"rope_theta", 333.0}};
   const model::LlamaConfig both =
       parse(with(with(with(llama_json(), "rope_parameters", scaling), "rope_scaling", linear),
                  "rope_theta", 9.0));
-  EXPECT_EQ(both.rope_scaling.kind, model::RopeScaling::Kind::kLinear);
-  EXPECT_EQ(both.rope_theta, 333.0);
+  EXPECT_EQ(both.rope.scaling.kind, model::RopeScaling::Kind::kLinear);
+  EXPECT_EQ(both.rope.theta, 333.0);
   EXPECT_EQ(parse(with(with(llama_json(), "rope_parameters", scaling),
                        "original_max_position_embeddings", 8))
-                .rope_scaling.original_context,
+                .rope.scaling.original_context,
             8);
   const Json dynamic = {{"type", "dynamic"}, {"factor", 2.0}};
-  EXPECT_EQ(parse(with(llama_json(), "rope_scaling", dynamic)).rope_scaling.kind,
+  EXPECT_EQ(parse(with(llama_json(), "rope_scaling", dynamic)).rope.scaling.kind,
             model::RopeScaling::Kind::kNone);
   parse(with(with(llama_json(), "rope_parameters", scaling), "rope_scaling", nullptr));
   const Json older = {{"type", "linear"}, {"factor", 2.0}};
-  EXPECT_EQ(parse(with(llama_json(), "rope_scaling", older)).rope_scaling.factor, 2.0);
+  EXPECT_EQ(parse(with(llama_json(), "rope_scaling", older)).rope.scaling.factor, 2.0);
 }
 
 TEST(ModelConfig, the_families_differ_in_biases_and_windows) {
@@ -86,15 +86,22 @@ TEST(ModelConfig, the_families_differ_in_biases_and_windows) {
   parse(with(qwen, "sliding_window", 16));
   const Json sliding = with(with(qwen, "sliding_window", 16), "use_sliding_window", true);
   parse(sliding);  // from layer 28 on, which it does not have
-  EXPECT_THAT_ERROR(parse(with(sliding, "max_window_layers", 1)),
-                    "sliding_window 16 is below the context of 32");
+  EXPECT_EQ(parse(sliding).context, 32);
+  EXPECT_EQ(parse(with(sliding, "max_window_layers", 1)).context, 16);
+  const Json types = {"full_attention", "sliding_attention"};
+  EXPECT_EQ(parse(with(sliding, "layer_types", types)).context, 16);
   Json mistral = with(llama_json(), "model_type", "mistral");
   mistral["architectures"] = {"MistralForCausalLM"};
   EXPECT_EQ(parse(mistral).family, "mistral");
   parse(with(mistral, "sliding_window", nullptr));
   parse(with(mistral, "sliding_window", 32));
-  EXPECT_THAT_ERROR(parse(with(mistral, "sliding_window", 31)), "sliding_window 31");
-  EXPECT_THAT_ERROR(parse(with(mistral, "max_position_embeddings", 8192)), "stands for 4096");
+  EXPECT_EQ(parse(with(mistral, "sliding_window", 31)).context, 31);
+  EXPECT_EQ(parse(with(mistral, "max_position_embeddings", 8192)).context, 4096);
+  const Json narrow = with(mistral, "sliding_window", 31);
+  EXPECT_THAT(parse_config(narrow.dump(), "config.json").warnings,
+              ::testing::ElementsAre(::testing::HasSubstr(
+                  "sliding_window 31 is below the context of 32: sequences may have 31")));
+  EXPECT_THAT_ERROR(parse(with(mistral, "sliding_window", -1)), "sliding_window is -1");
   EXPECT_TRUE(parse(with(llama_json(), "attention_bias", true)).attention_output_bias);
   EXPECT_THAT_ERROR(parse(with(qwen, "mlp_bias", true)), "mlp_bias true");
   Json absent = with(mistral, "num_attention_heads", 16);
@@ -109,7 +116,6 @@ TEST(ModelConfig, refuses_by_name_what_would_change_the_result) {
            {"model_type", "bert", "model_type \"bert\" is not supported"},
            {"model_type", 3, "model_type is no text"},
            {"hidden_act", "gelu", "hidden_act \"gelu\""},
-           {"sliding_window", 16, "sliding_window 16"},
            {"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2}}, "rope_type \"yarn\""},
            {"rope_scaling", {{"rope_type", "linear"}}, "rope_scaling.factor is missing"},
            {"rope_scaling", {{"rope_type", "linear"}, {"factor", 0}}, "a number above 0"},
@@ -117,7 +123,7 @@ TEST(ModelConfig, refuses_by_name_what_would_change_the_result) {
            {"rope_scaling", 3, "rope_scaling is no object"},
            {"rope_theta", "x", "rope_theta is missing or no number"},
            {"partial_rotary_factor", 0.5, "partial_rotary_factor 0.5"},
-           {"layer_types", {"sliding_attention"}, "layer_types \"sliding_attention\""},
+           {"layer_types", {"chunked_attention"}, "layer_types \"chunked_attention\""},
            {"num_attention_heads", 3, "hidden_size 64 is not divisible"},
            {"num_key_value_heads", 3, "num_attention_heads 4 is not divisible"},
            {"head_dim", 15, "head_dim 15 is odd"},
@@ -160,9 +166,9 @@ TEST(ModelConfig, every_field_of_the_table_is_known_and_those_that_are_used_are_
       continue;
     }
     bool is_refused = false;
-    for (const char* family : {"gpt2", "llama", "qwen2"}) {
+    for (const model::Architecture& each : model::architectures()) {
       try {
-        parse_config(with({{"model_type", family}}, field.name.c_str(), nonsense).dump(), "");
+        parse_config(with({{"model_type", each.model_type}}, field.name.c_str(), nonsense).dump(), "");
       } catch (const Error& error) {
         const std::string message = error.what();
         is_refused |= message.find(field.name) != std::string::npos &&
@@ -195,8 +201,8 @@ TEST(ModelConfig, an_unknown_field_is_a_warning_unless_it_sounds_like_arithmetic
 
 TEST(ModelConfig, what_is_written_reads_the_same) {
   model::LlamaConfig config = parse(llama_json());
-  config.rope_scaling = {model::RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 16};
-  config.rope_theta = 500000.0;
+  config.rope.scaling = {model::RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 16};
+  config.rope.theta = 500000.0;
   for (const char* family : {"llama", "mistral", "qwen2"}) {
     config.family = family;
     config.query_bias = config.family == "qwen2";
@@ -206,6 +212,33 @@ TEST(ModelConfig, what_is_written_reads_the_same) {
     EXPECT_EQ(std::get<model::LlamaConfig>(read.model), config);
     EXPECT_EQ(read.special.begin, 1);
     EXPECT_EQ(read.special.end, (std::vector<int64_t>{2, 3}));
+  }
+}
+
+TEST(ModelConfig, every_architecture_reads_what_it_writes) {
+  model::GptNeoXConfig neox;
+  neox.rotary_width = 96;
+  neox.has_parallel_residual = neox.has_attention_bias = false;
+  neox.rope.theta = 500.0;
+  model::OptConfig opt;
+  opt.embedding_width = 512;
+  opt.has_norms_first = opt.has_last_norm = opt.has_biases = false;
+  model::OptConfig without_last_norm;
+  without_last_norm.has_last_norm = without_last_norm.tied = false;
+  model::Qwen3Config qwen3;
+  qwen3.key_value_heads = 8;
+  qwen3.tied = qwen3.attention_bias = true;
+  std::vector<model::ModelConfig> configs = {neox, opt, without_last_norm, qwen3};
+  for (const model::Architecture& each : model::architectures()) {
+    const Json json = {{"model_type", each.model_type}, {"sliding_window", nullptr}};
+    configs.push_back(parse_config(json.dump(), "config.json").model);
+  }
+  for (const model::ModelConfig& config : configs) {
+    const std::string json = config_json(config, {}, at::kFloat).dump();
+    const FolderConfig read = parse_config(json, "config.json", /*is_strict=*/true);
+    EXPECT_EQ(read.model, config) << json;
+    EXPECT_TRUE(read.warnings.empty());
+    EXPECT_EQ(model::architecture_of(config).model_type, model::model_type_of(config));
   }
 }
 

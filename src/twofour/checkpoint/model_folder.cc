@@ -20,8 +20,6 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kOutput = "lm_head.weight";
-
 uint64_t entries_of(model::Model& model) {
   uint64_t entries = 0;
   model.visit([&](const std::string&, at::Tensor& tensor) {
@@ -31,9 +29,11 @@ uint64_t entries_of(model::Model& model) {
 }
 
 // What some files hold beside the parameters: the causal mask, RoPE's frequencies and tables.
-bool is_buffer(const std::string& name) {
-  return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") ||
-         name.find("rotary_emb.") != std::string::npos;
+bool is_buffer(const model::Architecture& architecture, const std::string& name) {
+  const auto is_in_name = [&](std::string_view part) {
+    return name.find(part) != std::string::npos;
+  };
+  return std::any_of(architecture.buffers.begin(), architecture.buffers.end(), is_in_name);
 }
 
 bool is_weight_type(at::ScalarType dtype) {
@@ -61,20 +61,6 @@ std::string type_text(at::ScalarType dtype) {
 }
 
 std::string shape_text(at::IntArrayRef shape) { return fmt::format("{}", fmt::join(shape, "x")); }
-
-std::string prefix_of(const model::ModelConfig& config) {
-  return std::holds_alternative<model::Gpt2Config>(config) ? "transformer." : "model.";
-}
-
-std::string first_name(const model::ModelConfig& config) {
-  return prefix_of(config) +
-         (std::holds_alternative<model::Gpt2Config>(config) ? "wte.weight" : "embed_tokens.weight");
-}
-
-bool is_tied(const model::ModelConfig& config) {
-  const auto* llama = std::get_if<model::LlamaConfig>(&config);
-  return !llama || llama->tied;
-}
 
 // What wrappers put in front of every name when their state is saved instead of the model's.
 std::string wrapper_of(const std::set<std::string>& missing, const std::set<std::string>& there) {
@@ -209,17 +195,22 @@ nlohmann::ordered_json ModelFolder::config_file() const {
 // output may be there under the output's name alone.
 std::string ModelFolder::stored_name(const std::string& name) const {
   if (weights_->contains(name)) return name;
-  const std::string prefix = prefix_of(config_.model);
+  const model::Architecture& architecture = model::architecture_of(config_.model);
+  const std::string_view prefix = architecture.prefix;
   if (name.starts_with(prefix) && weights_->contains(name.substr(prefix.size()))) {
     return name.substr(prefix.size());
   }
-  return is_tied(config_.model) && name == first_name(config_.model) ? kOutput : name;
+  const bool is_output = is_tied() && name == architecture.embedding;
+  return is_output ? std::string(architecture.output) : name;
 }
+
+bool ModelFolder::is_tied() const { return model::sizes_of(config_.model).is_tied; }
 
 void ModelFolder::check(bool is_strict) {
   std::set<std::string> unexpected, missing;
+  const model::Architecture& architecture = model::architecture_of(config_.model);
   for (const std::string& name : weights_->names()) {
-    if (!is_buffer(name)) unexpected.insert(name);
+    if (!is_buffer(architecture, name)) unexpected.insert(name);
   }
   model::make_shapes(config_.model).visit([&](const std::string& full_name, at::Tensor& tensor) {
     const std::string name = stored_name(full_name);
@@ -231,7 +222,7 @@ void ModelFolder::check(bool is_strict) {
     }
   });
   if (!missing.empty()) fail_missing(path(), missing, unexpected);
-  if (is_tied(config_.model) && unexpected.erase(kOutput)) check_tied_output();
+  if (is_tied() && unexpected.erase(std::string(architecture.output))) check_tied_output();
   if (unexpected.empty()) return;
   if (is_strict) {
     fail("cannot load \"{}\": unexpected tensors: {}", path().string(), list(unexpected));
@@ -254,12 +245,14 @@ void ModelFolder::check_shape(const std::string& name, const at::Tensor& expecte
 }
 
 void ModelFolder::check_tied_output() const {
-  const std::string embedding = stored_name(first_name(config_.model));
-  if (at::equal(weights_->view(kOutput), weights_->view(embedding))) return;
+  const model::Architecture& architecture = model::architecture_of(config_.model);
+  const std::string output(architecture.output);
+  const std::string embedding = stored_name(std::string(architecture.embedding));
+  if (at::equal(weights_->view(output), weights_->view(embedding))) return;
   fail(
       "cannot load \"{}\": its {} differs from the token embedding, but by config.json's "
       "tie_word_embeddings they are one",
-      path().string(), kOutput);
+      path().string(), output);
 }
 
 at::Tensor ModelFolder::stored(const std::string& name) const {

@@ -26,7 +26,7 @@ class ModelFolder {
  public:
   /// Throws Error naming the field of config.json (read_config) or the tensor: missing ones are
   /// listed, and one of the wrong shape or no floating-point type is refused. Names may lack the
-  /// "transformer." or "model." in front. Fields and tensors that transformers ignores are
+  /// prefix of their architecture. Fields and tensors that transformers ignores are
   /// warnings, or refused where `is_strict`.
   ///
   /// `path` may be what find_model takes: a run, of which the newest checkpoint is read while it is
@@ -63,6 +63,7 @@ class ModelFolder {
   void open(const std::filesystem::path& path, bool is_strict);
   void check(bool is_strict);
   void check_shape(const std::string& name, const at::Tensor& expected) const;
+  bool is_tied() const;
   void check_tied_output() const;
   at::Tensor stored(const std::string& name) const;
   void fill(const std::string& name, at::Tensor& tensor) const;

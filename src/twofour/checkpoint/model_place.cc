@@ -13,7 +13,7 @@
 namespace twofour::checkpoint {
 namespace {
 
-constexpr const char *kConfig = "config.json", *kState = "state.json";
+constexpr const char *kConfigFile = "config.json", *kState = "state.json";
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& reason) {
   fail("cannot load \"{}\": {}", path.string(), reason);
@@ -58,7 +58,7 @@ std::string kind_of_file(const fs::path& path) {
 
 [[noreturn]] void refuse_file(const fs::path& path) {
   const fs::path folder = plain(path).parent_path();
-  const bool is_in_model = fs::exists(folder / kConfig);
+  const bool is_in_model = fs::exists(folder / kConfigFile);
   const std::string kind = kind_of_file(path);
   if (!is_in_model) refuse(path, kind);
   const fs::path named = path.parent_path().empty() ? fs::path(".") : path.parent_path();
@@ -77,7 +77,7 @@ std::string kind_of_file(const fs::path& path) {
 
 // Or one of a run's checkpoints.
 bool is_run(const fs::path& folder) {
-  return fs::exists(folder / "model" / kConfig) || fs::exists(folder / kState) ||
+  return fs::exists(folder / "model" / kConfigFile) || fs::exists(folder / kState) ||
          latest_checkpoint(folder);
 }
 
@@ -107,11 +107,11 @@ bool is_run(const fs::path& folder) {
       refuse(path, fmt::format("it holds a run: take --model {}/{}", plain(path).string(),
                                printable(name)));
     }
-    if (fs::exists(path / name / kConfig)) {
-      refuse(path, fmt::format("it holds no {}, but \"{}\" in it does", kConfig, printable(name)));
+    if (fs::exists(path / name / kConfigFile)) {
+      refuse(path, fmt::format("it holds no {}, but \"{}\" in it does", kConfigFile, printable(name)));
     }
   }
-  refuse(path, fmt::format("it holds no {}", kConfig));
+  refuse(path, fmt::format("it holds no {}", kConfigFile));
 }
 
 fs::path tokenizer_of_run(const fs::path& run) {
@@ -151,13 +151,13 @@ ModelPlace find_model(const fs::path& path) {
   std::error_code error;
   if (!fs::exists(path, error)) refuse_absent(path);
   if (!fs::is_directory(path)) refuse_file(path);
-  if (fs::exists(path / kConfig)) return {path, path, {}, false};
+  if (fs::exists(path / kConfigFile)) return {path, path, {}, false};
   if (fs::exists(path / kState) && plain(path).parent_path().filename() == "checkpoints") {
     const fs::path run = plain(path).parent_path().parent_path();
     return {path, tokenizer_of_run(run), number_in(read_state(path), "step").value_or(0), false};
   }
   const std::optional<int64_t> newest = latest_checkpoint(path);
-  if (fs::exists(path / "model" / kConfig) &&
+  if (fs::exists(path / "model" / kConfigFile) &&
       (!newest || is_last(checkpoint_path(path, *newest), *newest))) {
     return {path / "model", path / "model", {}, false};
   }

@@ -8,12 +8,13 @@
 #include <ATen/ops/isfinite.h>
 
 #include "twofour/base/error.h"
-#include "twofour/checkpoint/config_reader.h"
+#include "twofour/model/config_reader.h"
 
 namespace twofour::checkpoint {
 namespace {
 
 using Json = nlohmann::json;
+using model::ConfigReader;
 
 constexpr std::string_view kWeight = ".weight", kShape = ".shape", kCompressed = ".compressed",
                            kBitmask = ".bitmask";
@@ -42,9 +43,8 @@ bool read_sparsity(const Json& sparsity, const std::string& what) {
 }  // namespace
 
 bool stores_transposed(const model::ModelConfig& config, const std::string& name) {
-  return std::holds_alternative<model::Gpt2Config>(config) &&
-         name.find(".h.") != std::string::npos && name.ends_with(".weight") &&
-         name.find(".ln_") == std::string::npos;
+  const auto is_transposed = model::architecture_of(config).is_transposed;
+  return is_transposed && is_transposed(name);
 }
 
 int64_t count_non_finite(const at::Tensor& tensor) {

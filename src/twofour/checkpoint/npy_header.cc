@@ -10,14 +10,14 @@ namespace twofour::checkpoint {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr size_t kMostDimensions = 64;  // as NumPy
+constexpr size_t kMostNpyDimensions = 64;  // as NumPy
 
-struct TypeName {
+struct NpyTypeName {
   const char* name;
   at::ScalarType dtype;
 };
 
-constexpr std::array<TypeName, 8> kTypes = {{{"|u1", at::kByte},
+constexpr std::array<NpyTypeName, 8> kNpyTypes = {{{"|u1", at::kByte},
                                              {"|i1", at::kChar},
                                              {"<i2", at::kShort},
                                              {"<i4", at::kInt},
@@ -83,9 +83,9 @@ class Literal {
 
 at::ScalarType read_dtype(Literal& literal) {
   const std::string name(literal.string());
-  const auto type = std::find_if(kTypes.begin(), kTypes.end(),
-                                 [&](const TypeName& known) { return name == known.name; });
-  if (type == kTypes.end()) fail("has the dtype '{}', which is not supported", printable(name));
+  const auto type = std::find_if(kNpyTypes.begin(), kNpyTypes.end(),
+                                 [&](const NpyTypeName& known) { return name == known.name; });
+  if (type == kNpyTypes.end()) fail("has the dtype '{}', which is not supported", printable(name));
   return type->dtype;
 }
 
@@ -94,7 +94,7 @@ std::vector<int64_t> read_shape(Literal& literal) {
   literal.expect('(');
   while (!literal.take(')')) {
     shape.push_back(literal.size());
-    if (shape.size() > kMostDimensions) fail("has more than {} dimensions", kMostDimensions);
+    if (shape.size() > kMostNpyDimensions) fail("has more than {} dimensions", kMostNpyDimensions);
     if (literal.take(',')) continue;
     if (shape.size() == 1) fail("has a shape that is no tuple of sizes");
     literal.expect(')');
@@ -162,10 +162,10 @@ NpyHeader parse_npy_header(std::string_view header) {
 }
 
 std::string make_npy_header(const at::Tensor& array) {
-  const auto type = std::find_if(kTypes.begin(), kTypes.end(), [&](const TypeName& known) {
+  const auto type = std::find_if(kNpyTypes.begin(), kNpyTypes.end(), [&](const NpyTypeName& known) {
     return known.dtype == array.scalar_type();
   });
-  if (type == kTypes.end()) fail("has the type {}", c10::toString(array.scalar_type()));
+  if (type == kNpyTypes.end()) fail("has the type {}", c10::toString(array.scalar_type()));
   std::string text =
       fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}{}), }}", type->name,
                   fmt::join(array.sizes(), ", "), array.dim() == 1 ? "," : "");

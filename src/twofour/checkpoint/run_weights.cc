@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
+#include "twofour/checkpoint/model_config.h"
 #include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/sparse/masks.h"
 #include "twofour/sparse/soft_threshold.h"
@@ -13,12 +14,11 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-// By the names of the flags, as train/run_state.cc writes them.
-model::Gpt2Config sizes_in(const OrderedJson& state, const fs::path& folder) {
-  const OrderedJson options = state.contains("options") ? state["options"] : OrderedJson();
+// Older checkpoints, all of GPT-2, have the sizes alone, by the names of the flags.
+model::ModelConfig gpt2_in(const OrderedJson& options, const std::string& what) {
   const auto size = [&](const char* name) {
     const auto number = number_in(options, name);
-    if (!number) fail("cannot load \"{}\": its state.json has no {}", folder.string(), name);
+    if (!number) fail("{}: its state.json has no {}", what, name);
     return *number;
   };
   model::Gpt2Config config;
@@ -28,21 +28,38 @@ model::Gpt2Config sizes_in(const OrderedJson& state, const fs::path& folder) {
   config.layers = size("layers");
   config.heads = size("heads");
   config.feed_forward = size("feed-forward");
+  return config;
+}
+
+// As train/run_state.cc writes it: the fields of config.json.
+model::ModelConfig config_in(const OrderedJson& state, const fs::path& folder) {
+  const OrderedJson options = state.contains("options") ? state["options"] : OrderedJson();
+  const std::string what = fmt::format("cannot load \"{}\"", folder.string());
+  model::ModelConfig config;
+  if (options.contains("architecture")) {
+    config = parse_config(options["architecture"].dump(), (folder / "state.json").string()).model;
+  } else {
+    config = gpt2_in(options, what);
+  }
   try {
-    config.check();
+    model::check(config);
   } catch (const Error& error) {
-    fail("cannot load \"{}\": by its state.json, {}", folder.string(), error.what());
+    fail("{}: by its state.json, {}", what, error.what());
   }
   return config;
 }
 
 }  // namespace
 
+model::ModelConfig checkpoint_config(const fs::path& folder) {
+  return config_in(read_state(folder), folder);
+}
+
 RunWeights::RunWeights(const fs::path& folder) : RunWeights(folder, read_state(folder)) {}
 
 RunWeights::RunWeights(const fs::path& folder, const OrderedJson& state)
     : ModelWeights(folder),
-      config_(sizes_in(state, folder)),
+      config_(config_in(state, folder)),
       masters_(open_checkpoint_file(folder, state, "model.safetensors")),
       sparsity_(open_checkpoint_file(folder, state, "sparsity.safetensors")) {
   for (const auto& [name, entry] : masters_.entries()) {

@@ -8,20 +8,23 @@
 
 #include "twofour/checkpoint/model_weights.h"
 #include "twofour/checkpoint/safetensors.h"
-#include "twofour/model/gpt2.h"
+#include "twofour/model/architectures.h"
 
 namespace twofour::checkpoint {
 
+/// What the model of the checkpoint in `folder` is. Throws Error naming what is missing or damaged.
+model::ModelConfig checkpoint_config(const std::filesystem::path& folder);
+
 /// The weights that the next step's products use: where a layer is sparse now, W ⊙ M or β S(W) of
-/// its master W, made in float32 at each call; else the masters. Linears are given as [in, out], as
-/// GPT-2's files have them.
+/// its master W, made in float32 at each call; else the masters. As files of the architecture
+/// have them: GPT-2's linears are [in, out].
 class RunWeights final : public ModelWeights {
  public:
   /// `folder` is a checkpoint, RUN/checkpoints/step-NNNNNNN. The files are mapped, so that they
   /// stay readable when the run removes it. Throws Error naming what is missing or damaged.
   explicit RunWeights(const std::filesystem::path& folder);
 
-  const model::Gpt2Config& config() const { return config_; }
+  const model::ModelConfig& config() const { return config_; }
 
   std::vector<std::string> names_as_stored() const override { return names(); }
   at::Tensor view(const std::string& name) const override;
@@ -31,7 +34,7 @@ class RunWeights final : public ModelWeights {
  private:
   RunWeights(const std::filesystem::path& folder, const nlohmann::ordered_json& state);
 
-  model::Gpt2Config config_;
+  model::ModelConfig config_;
   SafetensorsFile masters_, sparsity_;
   bool is_sparse_ = false;  ///< in a sparse phase
   bool is_soft_ = false;    ///< β S(W) instead of W ⊙ M

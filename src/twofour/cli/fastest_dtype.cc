@@ -36,23 +36,23 @@ std::vector<at::ScalarType> dtypes_to_compare(const std::string& asked) {
 
 void settle_dtype(CLI::App& command, train::TrainOptions& options) {
   const auto times =
-      sparse::dtype_times(dtypes_to_compare(options.dtype), sparse_use(options.method));
+      sparse::dtype_times(dtypes_to_compare(options.model.dtype), sparse_use(options.model.method));
   const at::ScalarType fastest = times.empty() ? at::kFloat : sparse::fastest_dtype(times);
   const char* name = tensor::dtype_name(fastest);
-  if (options.dtype == "auto") {
-    options.dtype = name;
+  if (options.model.dtype == "auto") {
+    options.model.dtype = name;
     set_option(command, "dtype", name);
     spdlog::info("--dtype auto: {}{}", name,
                  times.empty() ? ", since TWOFOUR_TUNE=off forbids measuring" : "");
     return;
   }
   if (times.empty()) return;
-  const double slower = ms_of(times, tensor::dtype_named(options.dtype)) / ms_of(times, fastest);
+  const double slower = ms_of(times, tensor::dtype_named(options.model.dtype)) / ms_of(times, fastest);
   if (slower < kClearlySlower) return;
   const std::string message =
       fmt::format("products of {} take {:.1f} times as long as those of {} on this machine ",
-                  options.dtype, slower, name);
-  if (options.dtype == "float32") {
+                  options.model.dtype, slower, name);
+  if (options.model.dtype == "float32") {
     spdlog::info("{}(--dtype auto takes the fastest)", message);
   } else {
     spdlog::warn("{}(--dtype auto takes the fastest)", message);

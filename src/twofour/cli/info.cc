@@ -73,10 +73,10 @@ Json describe_model(const ModelOption& model) {
     zeros += zero;
     bytes += tensor.numel() * static_cast<int64_t>(tensor.element_size());
   });
-  const auto* llama = std::get_if<model::LlamaConfig>(&folder.config().model);
-  Json info = {{"model", model.path},   {"architecture", llama ? llama->family : "gpt2"},
-               {"parameters", entries}, {"memory_bytes", bytes},
-               {"zeros", zeros},        {"tensors", layers}};
+  Json info = {
+      {"model", model.path},   {"architecture", model::model_type_of(folder.config().model)},
+      {"parameters", entries}, {"memory_bytes", bytes},
+      {"zeros", zeros},        {"tensors", layers}};
   if (const auto& step = folder.place().step) info["step"] = *step;
   return info;
 }

@@ -23,8 +23,8 @@ nlohmann::ordered_json to_json(const train::TrainSummary& summary,
   };
   std::optional<double> perplexity;
   if (summary.validation_loss) perplexity = std::exp(*summary.validation_loss);
-  return {{"run", options.out.string()},
-          {"method", options.method.name},
+  return {{"run", options.run.out.string()},
+          {"method", options.model.method.name},
           {"parameters", summary.parameters},
           {"steps", summary.steps},
           {"train_loss", figure(summary.train_loss)},
@@ -50,17 +50,17 @@ void add_train(CLI::App& program) {
   on_run(command, [flags, json, &command] {
     train::TrainOptions options = complete_options(*flags);
     settle_dtype(command, options);
-    options.quiet = *json;
+    options.run.quiet = *json;
     // To the end of the process: after the last step there is nothing left that a stop could save.
     static const train::StopSignal stop_signal;
     const train::TrainSummary summary = train::train(options, kept_config(command, options));
     if (*json) {
       print_output("{}\n", to_json(summary, options).dump());
-    } else if (summary.steps < options.steps) {
+    } else if (summary.steps < options.optimizer.steps) {
       print_output("stopped after step {} of {}: go on with --resume\n", summary.steps,
-                   options.steps);
+                   options.optimizer.steps);
     } else {
-      print_output("the model is in {}\n", (options.out / "model").string());
+      print_output("the model is in {}\n", (options.run.out / "model").string());
     }
   });
 }

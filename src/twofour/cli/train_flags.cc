@@ -9,9 +9,8 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/numbers.h"
+#include "twofour/cli/model_flags.h"
 #include "twofour/cli/values.h"
-#include "twofour/model/presets.h"
-#include "twofour/text/token_file.h"
 #include "twofour/train/methods.h"
 #include "twofour/train/recipes.h"
 
@@ -29,21 +28,6 @@ std::optional<double> token_count(std::string_view text) {
   const std::optional<double> number = parse_number(text);
   if (!number || !between(1, 1e18).contains(*number * unit)) return std::nullopt;
   return *number * unit;
-}
-
-void add_size_options(CLI::App& command, TrainFlags& flags) {
-  add_choice(command, "--model", flags.model, model::preset_names(), "sizes of the model");
-  const auto size = [&](const char* name, auto& value, const Range& range, const char* help) {
-    add_number(command, name, value, range, help)->group("Sizes (override --model)");
-  };
-  size("--layers", flags.layers, between(1, 10000), "transformer blocks");
-  size("--heads", flags.heads, between(1, 10000), "attention heads; must divide the width");
-  size("--width", flags.width, between(1, kLargestSize), "width of the residual stream");
-  size("--context", flags.context, between(1, kLargestSize), "tokens of a sequence");
-  size("--feed-forward", flags.feed_forward, between(1, kLargestSize),
-       "feed-forward width (4 x width; half of it for half)");
-  size("--vocabulary", flags.vocabulary, between(0, kLargestSize),
-       "token ids; 0 = as the data says");
 }
 
 // An axis checks its values itself.
@@ -98,22 +82,23 @@ void add_optimizer_options(CLI::App& command, TrainFlags& flags) {
   const auto add = [&](const char* name, auto& value, const Range& range, const char* help) {
     add_number(command, name, value, range, help)->group("Training");
   };
-  add("--steps", options.steps, between(1, kMostSteps), "optimiser steps");
-  add("--batch", options.batch, between(1, 65536), "sequences of a micro-batch");
-  add("--accumulate", options.accumulate, between(1, 65536), "micro-batches of a step");
-  add("--lr", options.learning_rate, above(0), "highest learning rate");
+  add("--steps", options.optimizer.steps, between(1, kMostSteps), "optimiser steps");
+  add("--batch", options.data.batch, between(1, 65536), "sequences of a micro-batch");
+  add("--accumulate", options.data.accumulate, between(1, 65536), "micro-batches of a step");
+  add("--lr", options.optimizer.learning_rate, above(0), "highest learning rate");
   add("--min-lr", flags.min_learning_rate, at_least(0),
       "lowest learning rate (default: a tenth of --lr)");
-  add("--warmup", options.warmup, between(0, kMostSteps), "steps of rising learning rate");
-  add("--weight-decay", options.weight_decay, at_least(0), "AdamW's, on matrices only");
-  add("--beta1", options.beta1, proper_share(), "AdamW's first moment");
-  add("--epsilon", options.epsilon, above(0), "AdamW's");
-  add("--clip", options.clip, at_least(0), "largest gradient norm, 0 = no clipping");
-  add("--loss-scale", options.loss_scale, between(0, 1e37),
+  add("--warmup", options.optimizer.warmup, between(0, kMostSteps),
+      "steps of rising learning rate");
+  add("--weight-decay", options.optimizer.weight_decay, at_least(0), "AdamW's, on matrices only");
+  add("--beta1", options.optimizer.beta1, proper_share(), "AdamW's first moment");
+  add("--epsilon", options.optimizer.epsilon, above(0), "AdamW's");
+  add("--clip", options.optimizer.clip, at_least(0), "largest gradient norm, 0 = no clipping");
+  add("--loss-scale", options.optimizer.loss_scale, between(0, 1e37),
       "first factor of the loss's gradient, which adapts; 0 = none (float16: 65536)");
-  add("--loss-scale-growth", options.loss_scale_growth, between(1, kMostSteps),
+  add("--loss-scale-growth", options.optimizer.loss_scale_growth, between(1, kMostSteps),
       "finite steps in a row before the scale doubles");
-  add("--divergence-factor", options.divergence_factor, at_least(0),
+  add("--divergence-factor", options.optimizer.divergence_factor, at_least(0),
       "a gradient norm this many times the usual, five steps in a row, ends the run; 0 = never");
 }
 
@@ -122,28 +107,30 @@ void add_output_options(CLI::App& command, TrainFlags& flags) {
   const auto add = [&](const char* name, int64_t& value, double least, const char* help) {
     return add_number(command, name, value, between(least, kMostSteps), help)->group("Output");
   };
-  add("--log-every", options.log_every, 0, "steps between two lines of the log; 0 = at the end");
-  add("--validate-every", options.validate_every, 0, "steps, 0 = only at the end");
-  add("--validation-windows", options.validation_windows, 0, "windows of val.bin, 0 = none");
-  add("--checkpoint-every", options.checkpoint_every, 0, "steps, 0 = only at the end");
-  add("--keep", options.keep, 1, "newest checkpoints that stay");
-  add("--sample-every", options.sample_every, 0,
+  add("--log-every", options.run.log_every, 0,
+      "steps between two lines of the log; 0 = at the end");
+  add("--validate-every", options.run.validate_every, 0, "steps, 0 = only at the end");
+  add("--validation-windows", options.data.validation_windows, 0, "windows of val.bin, 0 = none");
+  add("--checkpoint-every", options.run.checkpoint_every, 0, "steps, 0 = only at the end");
+  add("--keep", options.run.keep, 1, "newest checkpoints that stay");
+  add("--sample-every", options.run.sample_every, 0,
       "steps after which the model continues --sample-prompt, 0 = never");
-  add("--sample-tokens", options.sample_tokens, 1, "tokens of a sample at most");
-  command.add_option("--sample-prompt", options.sample_prompt, "text to continue")
+  add("--sample-tokens", options.run.sample_tokens, 1, "tokens of a sample at most");
+  command.add_option("--sample-prompt", options.run.sample_prompt, "text to continue")
       ->type_name("TEXT")
       ->group("Output");
-  add("--stop-after", options.stop_after, 0,
+  add("--stop-after", options.run.stop_after, 0,
       "stop with a checkpoint after this step, 0 = at the end")
       ->configurable(false);
 }
 
 void add_training_options(CLI::App& command, TrainFlags& flags) {
   train::TrainOptions& options = flags.options;
-  add_dtype(command, "--dtype", options.dtype,
+  add_dtype(command, "--dtype", options.model.dtype,
             "of the products; auto: the faster of float32 and bfloat16 on this machine", {"auto"});
-  add_number(command, "--seed", options.seed, at_least(0), "of weights, data order and MVUE");
-  command.add_flag("--recompute", options.recompute, "recompute activations: less memory, slower");
+  add_number(command, "--seed", options.run.seed, at_least(0), "of weights, data order and MVUE");
+  command.add_flag("--recompute", options.model.recompute,
+                   "recompute activations: less memory, slower");
   add_optimizer_options(command, flags);
   add_output_options(command, flags);
 }
@@ -162,10 +149,11 @@ void scale_to_budget(CLI::App& command, const TrainFlags& flags, const train::Me
     fail_usage("--steps and --scale-to-budget both set the number of steps: give one of them");
   }
   const train::TrainOptions& options = flags.options;
-  const int64_t context = flags.context.value_or(model::preset(flags.model).context);
-  const auto tokens_per_step = static_cast<double>(options.batch * options.accumulate * context);
+  const int64_t context = context_of(flags);
+  const auto tokens_per_step =
+      static_cast<double>(options.data.batch * options.data.accumulate * context);
   const double budget = token_count(flags.budget).value();
-  const auto steps = static_cast<double>(options.steps);
+  const auto steps = static_cast<double>(options.optimizer.steps);
   const double scaled = std::floor(budget / tokens_per_step);
   if (scaled < 1) {
     fail_usage(
@@ -183,7 +171,7 @@ void scale_to_budget(CLI::App& command, const TrainFlags& flags, const train::Me
     const double shrunk = std::max(1.0, std::round(value * scaled / steps));
     set_option(command, name, fmt::format("{:.0f}", shrunk));
   };
-  shrink("warmup", static_cast<double>(options.warmup));
+  shrink("warmup", static_cast<double>(options.optimizer.warmup));
   shrink("mask-interval", static_cast<double>(method.mask_interval));
   // Shares stay as they are.
   if (method.dense_start >= 1) shrink("dense-start", method.dense_start);
@@ -229,12 +217,12 @@ void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
 // on.
 void check_use(const train::TrainOptions& options, const GivenOptions& given) {
   const auto is_typed = [&](const char* name) { return given.on_command_line.contains(name); };
-  if (options.sample_every == 0 && (is_typed("sample-prompt") || is_typed("sample-tokens"))) {
+  if (options.run.sample_every == 0 && (is_typed("sample-prompt") || is_typed("sample-tokens"))) {
     fail_usage("--sample-prompt and --sample-tokens make no sense without --sample-every");
   }
   if (options.first_loss_scale() == 0 && is_typed("loss-scale-growth")) {
     fail_usage("--loss-scale-growth {} makes no sense without a --loss-scale",
-               options.loss_scale_growth);
+               options.optimizer.loss_scale_growth);
   }
 }
 
@@ -248,8 +236,8 @@ void read_resume_from(TrainFlags& flags) {
     fail_usage("--resume-from must name a checkpoint as step-250, not \"{}\"",
                printable(flags.resume_from));
   }
-  flags.options.resume = true;
-  flags.options.resume_from = *step;
+  flags.options.run.resume = true;
+  flags.options.run.resume_from = *step;
 }
 
 // RUN/config.toml of a run that can be resumed.
@@ -268,7 +256,7 @@ void add_train_flags(CLI::App& command, TrainFlags& flags) {
   command.add_option("--data", flags.data, "folder of train.bin and val.bin")->type_name("DIR");
   command.add_option("--out", flags.out, "folder of this run")->type_name("RUN");
   command
-      .add_flag("--resume", flags.options.resume,
+      .add_flag("--resume", flags.options.run.resume,
                 "go on from the newest checkpoint of --out, with its options but for those given")
       ->configurable(false);
   command
@@ -276,22 +264,26 @@ void add_train_flags(CLI::App& command, TrainFlags& flags) {
                   "… from this one; newer checkpoints are set aside")
       ->configurable(false)
       ->type_name("step-N");
-  add_size_options(command, flags);
+  add_model_flags(command, flags);
   add_method_options(command, flags);
   add_training_options(command, flags);
   add_threads_option(command);
   ConfigHooks hooks;
   hooks.implicit_file = [&flags] {
     read_resume_from(flags);
-    return flags.options.resume ? config_of_run(flags.out) : std::string();
+    return flags.options.run.resume ? config_of_run(flags.out) : std::string();
   };
   hooks.complete = [&command, &flags](const GivenOptions& given) {
-    flags.options.keeps_threads =
+    flags.options.run.keeps_threads =
         given.on_command_line.contains("threads") || given.in_config.contains("threads");
     check_use(flags.options, given);
+    if (!flags.init.empty() && given.on_command_line.contains("model")) {
+      fail_usage("--model and --init both say what the model is: give one of them");
+    }
     // What it was when the run began.
     const auto dtype = given.in_config.find("dtype");
-    if (flags.options.dtype == "auto" && flags.options.resume && dtype != given.in_config.end()) {
+    if (flags.options.model.dtype == "auto" && flags.options.run.resume &&
+        dtype != given.in_config.end()) {
       set_option(command, "dtype", dtype->second);
     }
     fill_in(command, flags, given);
@@ -303,49 +295,30 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   train::TrainOptions options = flags.options;
   if (flags.data.empty()) fail_usage("--data is missing: a folder that \"twofour data\" wrote");
   if (flags.out.empty()) fail_usage("--out is missing: the folder of this run");
-  options.data = fs::absolute(flags.data);
-  options.out = flags.out;
-  options.sizes = model::preset(flags.model);
-  const auto set = [](int64_t& size, const std::optional<int64_t>& flag) {
-    if (flag) size = *flag;
-  };
-  set(options.sizes.layers, flags.layers);
-  set(options.sizes.heads, flags.heads);
-  set(options.sizes.width, flags.width);
-  set(options.sizes.context, flags.context);
-  options.method = method_of(flags);
-  const double share = options.method.feed_forward_share;
-  options.sizes.feed_forward =
-      static_cast<int64_t>(4.0 * static_cast<double>(options.sizes.width) * share);
-  if (flags.feed_forward.value_or(options.sizes.feed_forward) != options.sizes.feed_forward &&
-      share != 1.0) {
-    fail_usage(
-        "--feed-forward {} contradicts --method {}, whose feed-forward width is {}: --method dense "
-        "takes any",
-        *flags.feed_forward, options.method.name, options.sizes.feed_forward);
-  }
-  set(options.sizes.feed_forward, flags.feed_forward);
-  options.sizes.vocabulary = flags.vocabulary;
-  if (options.resume && !fs::exists(options.data / "train.bin")) {
+  options.data.folder = fs::absolute(flags.data);
+  options.run.out = flags.out;
+  options.model.method = method_of(flags);
+  if (options.run.resume && !fs::exists(options.data.folder / "train.bin")) {
     fail(
         "the run's data is not in \"{}\" any more: say with --data where it is now (its content is "
         "compared)",
-        options.data.string());
+        options.data.folder.string());
   }
-  if (flags.vocabulary == 0) {
-    const auto data = text::TokenFile::open(options.data / "train.bin");
-    options.sizes.vocabulary = data.info().vocabulary_size;
-    if (options.sizes.vocabulary == 0) {
-      fail_usage("\"{}\" does not say its vocabulary: give --vocabulary", data.path().string());
-    }
-  }
-  options.min_learning_rate = flags.min_learning_rate.value_or(options.learning_rate / 10);
+  complete_model(flags, options);
+  options.optimizer.min_learning_rate =
+      flags.min_learning_rate.value_or(options.optimizer.learning_rate / 10);
   return options;
 }
 
 std::string kept_config(CLI::App& command, const train::TrainOptions& options,
                         std::vector<std::string> leave_out) {
-  set_option(command, "data", options.data.string());
+  set_option(command, "data", options.data.folder.string());
+  const auto keep_path = [&](const char* name, const fs::path& path) {
+    if (!path.empty()) set_option(command, name, path.string());
+  };
+  keep_path("init", options.model.init);
+  keep_path("masks", options.model.masks);
+  keep_path("distill", options.model.teacher);
   leave_out.insert(leave_out.end(), {"out", "threads"});
   return effective_config(command, leave_out);
 }

@@ -16,9 +16,10 @@ namespace twofour::cli {
 /// What the flags say before the method and the model's sizes are put together.
 struct TrainFlags {
   train::TrainOptions options;
-  std::string data, out, resume_from, model = "gpt2-124m", method = "dense", recipe, budget;
+  std::string data, out, init, masks, teacher, resume_from, model = "gpt2-124m", method = "dense",
+                                                            recipe, budget;
   std::map<std::string, std::string> axes;  ///< train::axes() by their names
-  std::optional<int64_t> layers, heads, width, context, feed_forward;
+  std::optional<int64_t> layers, heads, key_value_heads, width, context, feed_forward;
   std::optional<double> min_learning_rate;
   int64_t vocabulary = 0;
 };

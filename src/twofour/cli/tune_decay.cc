@@ -28,7 +28,8 @@ std::string fragment(const train::DecayProbe& best, const train::TrainOptions& o
   return fmt::format(
       "# twofour tune-decay: over steps {} to {} the masks flip {:.2f} times as often as the dense "
       "run's.\nmethod = \"{}\"\ndecay = {:.3g}\n",
-      options.stop_after / 2 + 1, options.stop_after, best.ratio, options.method.name, best.decay);
+      options.run.stop_after / 2 + 1, options.run.stop_after, best.ratio, options.model.method.name,
+      best.decay);
 }
 
 void print_table(const train::DecaySearch& search) {
@@ -70,7 +71,7 @@ void tune(const TuneFlags& flags, CLI::App& command) {
         "another --decay to begin with",
         flags.most_runs, train::kLowestFlipRatio, train::kHighestFlipRatio);
   }
-  const fs::path file = options.out / "decay.toml";
+  const fs::path file = options.run.out / "decay.toml";
   write_file(file, fragment(search.probes.back(), options));
   if (!flags.json) print_output("written: {}\n", file.string());
 }

@@ -1,8 +1,6 @@
 #include "twofour/model/attention.h"
 
-#include <ATen/ops/arange.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/outer.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include "twofour/base/error.h"
@@ -68,14 +66,6 @@ void check_ids(const at::Tensor& ids, int64_t first_position, int64_t vocabulary
   if (ids.numel() == 0) fail("no tokens to run the model on");
   check_id(ids.min().item<int64_t>(), vocabulary);
   check_id(ids.max().item<int64_t>(), vocabulary);
-}
-
-Rotation rotation_of(const at::Tensor& frequencies, int64_t first, int64_t tokens,
-                     at::ScalarType dtype) {
-  const at::Tensor positions =
-      at::arange(first, first + tokens, at::TensorOptions().dtype(at::kFloat));
-  const at::Tensor angles = at::outer(positions, frequencies);
-  return {angles.cos().to(dtype), angles.sin().to(dtype)};
 }
 
 at::Tensor split_heads(const at::Tensor& x, int64_t batch, int64_t heads) {

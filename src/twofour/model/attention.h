@@ -37,14 +37,6 @@ void check_length(int64_t tokens, int64_t context);
 /// tokens, of which `first_position` came before.
 void check_ids(const at::Tensor& ids, int64_t first_position, int64_t vocabulary, int64_t context);
 
-/// Cosines and sines of the rotary angles [positions, d / 2].
-struct Rotation {
-  at::Tensor cosine, sine;
-};
-/// Those of `tokens` positions from `first` on, for frequencies [d / 2] in float32.
-Rotation rotation_of(const at::Tensor& frequencies, int64_t first, int64_t tokens,
-                     at::ScalarType dtype);
-
 /// [N, H d] as [B, H, T, d] without a copy.
 at::Tensor split_heads(const at::Tensor& x, int64_t batch, int64_t heads);
 

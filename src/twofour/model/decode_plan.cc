@@ -30,6 +30,16 @@ void make_contiguous(at::Tensor& tensor) {
 
 }  // namespace
 
+DecodePlan plan_for(const Sizes& sizes) {
+  DecodePlan plan;
+  plan.context = sizes.context;
+  plan.heads = sizes.heads;
+  plan.key_value_heads = sizes.key_value_heads;
+  plan.head_width = sizes.head_width;
+  plan.feed_forward = sizes.feed_forward;
+  return plan;
+}
+
 DecodeLinear decode_linear(const sparse::Linear& layer) {
   if (layer.float8) return {};
   const at::Tensor& weight = layer.forward_weight.defined() ? layer.forward_weight : layer.weight;
@@ -38,6 +48,7 @@ DecodeLinear decode_linear(const sparse::Linear& layer) {
 }
 
 bool DecodePlan::is_runnable() const {
+  if (!tokens.defined()) return false;
   const at::ScalarType dtype = tokens.scalar_type();
   bool fits = dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf;
   fits = fits && is_of(tokens, dtype) && is_of(output, dtype);
@@ -55,6 +66,8 @@ void prepare(DecodePlan& plan) {
       make_float(norm->weight);
       make_float(norm->bias);
     }
+    make_float(block.query_norm);
+    make_float(block.key_norm);
   }
   make_float(plan.last_norm.weight);
   make_float(plan.last_norm.bias);

@@ -9,12 +9,15 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "twofour/kernels/products/many_tokens/product24.h"
+#include "twofour/model/sizes.h"
 #include "twofour/sparse/linear24.h"
 
 namespace twofour::model {
 
 enum class NormKind { kLayerNorm, kRmsNorm };
+
+/// kGelu is the tanh form (gelu_new), kExactGelu that of the error function.
+enum class DecodeActivation { kGelu, kExactGelu, kRelu, kSiluTimes };
 
 struct DecodeNorm {
   at::Tensor weight;  ///< [D]
@@ -36,6 +39,8 @@ struct DecodeBlock {
   DecodeNorm attention_norm;
   /// Side by side, their outputs are the queries [H d], the keys [G d] and the values [G d].
   std::vector<DecodeLinear> attention_in;
+  /// [d], RMS norms of each head before it turns, or undefined.
+  at::Tensor query_norm = {}, key_norm = {};
   DecodeLinear attention_out;
   DecodeNorm feed_forward_norm;
   /// Side by side, their outputs are what the activation takes: [F], or of kSiluTimes the gate [F]
@@ -48,11 +53,15 @@ struct DecodePlan {
   int64_t context = 0, heads = 0, key_value_heads = 0, head_width = 0, feed_forward = 0;
   NormKind norm = NormKind::kLayerNorm;
   double norm_epsilon = 0;
-  kernels::Activation activation = kernels::Activation::kNone;
+  DecodeActivation activation = DecodeActivation::kGelu;
+  bool has_parallel_residual = false;  ///< both halves of a block read the same x
+  /// attention_in's outputs are each head's query, key and value side by side instead, [H, 3, d].
+  bool has_heads_side_by_side = false;
 
-  at::Tensor tokens;              ///< the embedding [V, D], in the compute dtype
-  at::Tensor positions;           ///< position embedding [context, D], or undefined
-  at::Tensor rotary_frequencies;  ///< of queries and keys [d / 2], float32, or undefined
+  at::Tensor tokens;     ///< the embedding [V, D], in the compute dtype
+  at::Tensor positions;  ///< position embedding [context, D], or undefined
+  /// Of the first r <= d values of queries and keys [r / 2], float32, or undefined.
+  at::Tensor rotary_frequencies;
   std::vector<DecodeBlock> blocks;
   DecodeNorm last_norm;
   at::Tensor output;  ///< [V, D], in the compute dtype
@@ -61,6 +70,9 @@ struct DecodePlan {
   /// float32, bfloat16 or float16.
   bool is_runnable() const;
 };
+
+/// A plan with these sizes and no tensors, which cannot run yet.
+DecodePlan plan_for(const Sizes& sizes);
 
 /// A layer with its forward weights, whose tensors it shares.
 DecodeLinear decode_linear(const sparse::Linear& layer);

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstring>
+#include <numbers>
 #include <utility>
 #include <vector>
 
@@ -24,7 +26,6 @@ class DecodeStep::Runner {
 
 namespace {
 
-using kernels::Activation;
 using kernels::FewProduct;
 
 struct Norm {
@@ -35,6 +36,7 @@ template <class T>
 struct Block {
   Norm attention_norm;
   std::vector<FewProduct<T>> attention_in;
+  const float *query_norm, *key_norm;
   FewProduct<T> attention_out;
   Norm feed_forward_norm;
   std::vector<FewProduct<T>> feed_forward_in;
@@ -90,6 +92,11 @@ std::vector<FewProduct<T>> products_of(const std::vector<DecodeLinear>& linears,
   return products;
 }
 
+template <class T, class Fn>
+void for_each_entry(T* row, int64_t count, const Fn& fn) {
+  for (int64_t i = 0; i < count; ++i) kernels::store(fn(kernels::to_float(row[i])), row[i]);
+}
+
 template <class T>
 class TypedRunner final : public DecodeStep::Runner {
  public:
@@ -106,9 +113,14 @@ class TypedRunner final : public DecodeStep::Runner {
   void multiply(std::span<const FewProduct<T>> products, Rows<T>& x, int64_t rows);
   void attend(const Block<T>& block, std::span<const DecodeRow> rows, KeyValueCache& cache,
               size_t layer);
-  void place_heads(T* heads, const DecodeRow& row, T* keys, T* values, int64_t capacity) const;
+  void bring_heads_together(T* heads);
+  void normalise_heads(const Block<T>& block, T* heads) const;
+  void rotate_heads(T* heads, const DecodeRow& row) const;
+  void place_heads(const T* heads, const DecodeRow& row, T* keys, T* values,
+                   int64_t capacity) const;
   void feed_forward(const Block<T>& block, int64_t rows);
-  void add_projected(int64_t rows);
+  void activate(T* hidden) const;
+  void add(Rows<T>& to, Rows<T>& what, int64_t rows);
   std::span<const float> logits(int64_t rows);
 
   DecodePlan plan_;
@@ -118,7 +130,8 @@ class TypedRunner final : public DecodeStep::Runner {
   FewProduct<T> output_;
   Rotation rotation_;  // of the first positions, as many as were met so far and more
   // The residual stream, what products read, what they write.
-  Rows<T> x_, normed_, mixed_, heads_, hidden_, projected_, rounded_logits_;
+  Rows<T> x_, normed_, mixed_, heads_, hidden_, attended_, projected_, rounded_logits_;
+  std::vector<T> side_by_side_;  // heads of one row
   Rows<float> logits_;
   std::vector<kernels::AttendRow<T>> attend_rows_;
 };
@@ -126,25 +139,26 @@ class TypedRunner final : public DecodeStep::Runner {
 template <class T>
 TypedRunner<T>::TypedRunner(DecodePlan plan) : plan_(std::move(plan)) {
   prepare(plan_);
-  x_.width = normed_.width = projected_.width = plan_.tokens.size(1);
+  x_.width = normed_.width = attended_.width = projected_.width = plan_.tokens.size(1);
   mixed_.width = plan_.heads * plan_.head_width;
   heads_.width = (plan_.heads + 2 * plan_.key_value_heads) * plan_.head_width;
-  hidden_.width = plan_.feed_forward * (plan_.activation == Activation::kSiluTimes ? 2 : 1);
+  hidden_.width = plan_.feed_forward * (plan_.activation == DecodeActivation::kSiluTimes ? 2 : 1);
   rounded_logits_.width = logits_.width = plan_.output.size(0);
 }
 
 template <class T>
 void TypedRunner<T>::make_room(int64_t rows) {
   if (rows <= room_) return;
-  for (Rows<T>* each : {&x_, &normed_, &mixed_, &heads_, &hidden_, &projected_, &rounded_logits_}) {
+  for (Rows<T>* each :
+       {&x_, &normed_, &mixed_, &heads_, &hidden_, &attended_, &projected_, &rounded_logits_}) {
     each->resize(rows);
   }
   logits_.resize(rows);
   blocks_.clear();
   for (const DecodeBlock& block : plan_.blocks) {
     blocks_.push_back({norm_of(block.attention_norm), products_of(block.attention_in, heads_),
-                       product_of(block.attention_out, projected_),
-                       norm_of(block.feed_forward_norm),
+                       data_of<float>(block.query_norm), data_of<float>(block.key_norm),
+                       product_of(block.attention_out, attended_), norm_of(block.feed_forward_norm),
                        products_of(block.feed_forward_in, hidden_),
                        product_of(block.feed_forward_out, projected_)});
   }
@@ -184,10 +198,11 @@ std::span<const float> TypedRunner<T>::run(std::span<const DecodeRow> rows, KeyV
   for (size_t i = 0; i < blocks_.size(); ++i) {
     normalise(blocks_[i].attention_norm, count);
     attend(blocks_[i], rows, cache, i);
-    add_projected(count);
+    if (!plan_.has_parallel_residual) add(x_, attended_, count);
     normalise(blocks_[i].feed_forward_norm, count);
     feed_forward(blocks_[i], count);
-    add_projected(count);
+    if (plan_.has_parallel_residual) add(projected_, attended_, count);
+    add(x_, projected_, count);
   }
   normalise(last_norm_, count);
   return logits(count);
@@ -220,20 +235,48 @@ void TypedRunner<T>::multiply(std::span<const FewProduct<T>> products, Rows<T>& 
   kernels::multiply_few<T>(products, x.row(0), rows, x.width);
 }
 
-// Turns queries and keys by their position and puts keys and values [G, capacity, d] in place.
+// [H, 3, d] becomes [3, H, d].
 template <class T>
-void TypedRunner<T>::place_heads(T* heads, const DecodeRow& row, T* keys, T* values,
-                                 int64_t capacity) const {
-  const int64_t width = plan_.head_width, groups = plan_.key_value_heads;
-  T* const own_keys = heads + plan_.heads * width;
-  if (rotation_.cosine.defined()) {
-    const int64_t half = width / 2;
-    const T* cosine = data_of<T>(rotation_.cosine) + row.position * half;
-    const T* sine = data_of<T>(rotation_.sine) + row.position * half;
-    for (int64_t h = 0; h < plan_.heads + groups; ++h) {
-      kernels::rotate(heads + h * width, half, cosine, sine);
+void TypedRunner<T>::bring_heads_together(T* heads) {
+  const int64_t width = plan_.head_width;
+  side_by_side_.assign(heads, heads + heads_.width);
+  for (int64_t h = 0; h < plan_.heads; ++h) {
+    for (int64_t part = 0; part < 3; ++part) {
+      const T* from = side_by_side_.data() + (3 * h + part) * width;
+      std::copy(from, from + width, heads + (part * plan_.heads + h) * width);
     }
   }
+}
+
+template <class T>
+void TypedRunner<T>::normalise_heads(const Block<T>& block, T* heads) const {
+  const auto epsilon = static_cast<float>(plan_.norm_epsilon);
+  const int64_t width = plan_.head_width;
+  for (int64_t h = 0; h < plan_.heads + plan_.key_value_heads; ++h) {
+    T* const head = heads + h * width;
+    const float* norm = h < plan_.heads ? block.query_norm : block.key_norm;
+    if (norm) kernels::rms_norm(head, width, norm, epsilon, head);
+  }
+}
+
+// Turns queries and keys by their position.
+template <class T>
+void TypedRunner<T>::rotate_heads(T* heads, const DecodeRow& row) const {
+  if (!rotation_.cosine.defined()) return;
+  const int64_t half = rotation_.cosine.size(1);
+  const T* cosine = data_of<T>(rotation_.cosine) + row.position * half;
+  const T* sine = data_of<T>(rotation_.sine) + row.position * half;
+  for (int64_t h = 0; h < plan_.heads + plan_.key_value_heads; ++h) {
+    kernels::rotate(heads + h * plan_.head_width, half, cosine, sine);
+  }
+}
+
+// Puts keys and values [G, capacity, d] in place.
+template <class T>
+void TypedRunner<T>::place_heads(const T* heads, const DecodeRow& row, T* keys, T* values,
+                                 int64_t capacity) const {
+  const int64_t width = plan_.head_width, groups = plan_.key_value_heads;
+  const T* const own_keys = heads + plan_.heads * width;
   for (int64_t g = 0; g < groups; ++g) {
     const int64_t place = (g * capacity + row.position) * width;
     const size_t bytes = static_cast<size_t>(width) * sizeof(T);
@@ -255,9 +298,13 @@ void TypedRunner<T>::attend(const Block<T>& block, std::span<const DecodeRow> ro
   for (int64_t i = 0; i < count; ++i) {
     const DecodeRow& row = rows[static_cast<size_t>(i)];
     const int64_t sequence = row.sequence * sequence_size;
-    place_heads(heads_.row(i), row, keys + sequence, values + sequence, capacity);
+    T* const heads = heads_.row(i);
+    if (plan_.has_heads_side_by_side) bring_heads_together(heads);
+    normalise_heads(block, heads);
+    rotate_heads(heads, row);
+    place_heads(heads, row, keys + sequence, values + sequence, capacity);
     attend_rows_.push_back(
-        {heads_.row(i), keys + sequence, values + sequence, row.position + 1, mixed_.row(i)});
+        {heads, keys + sequence, values + sequence, row.position + 1, mixed_.row(i)});
   }
   kernels::attend<T>(attend_rows_,
                      {plan_.heads, plan_.key_value_heads, plan_.head_width, capacity});
@@ -267,20 +314,30 @@ void TypedRunner<T>::attend(const Block<T>& block, std::span<const DecodeRow> ro
 template <class T>
 void TypedRunner<T>::feed_forward(const Block<T>& block, int64_t rows) {
   multiply(block.feed_forward_in, normed_, rows);
-  for (int64_t i = 0; i < rows; ++i) {
-    T* const hidden = hidden_.row(i);
-    if (plan_.activation == Activation::kGelu) {
-      kernels::gelu(hidden, plan_.feed_forward, hidden);
-    } else {
-      kernels::silu_times(hidden, hidden + plan_.feed_forward, plan_.feed_forward);
-    }
-  }
+  for (int64_t i = 0; i < rows; ++i) activate(hidden_.row(i));
   multiply({&block.feed_forward_out, 1}, hidden_, rows);
 }
 
 template <class T>
-void TypedRunner<T>::add_projected(int64_t rows) {
-  kernels::add(x_.row(0), projected_.row(0), rows * x_.width);
+void TypedRunner<T>::activate(T* hidden) const {
+  const int64_t count = plan_.feed_forward;
+  switch (plan_.activation) {
+    case DecodeActivation::kGelu:
+      return kernels::gelu(hidden, count, hidden);
+    case DecodeActivation::kSiluTimes:
+      return kernels::silu_times(hidden, hidden + count, count);
+    case DecodeActivation::kExactGelu:
+      return for_each_entry(hidden, count, [](float z) {
+        return z * 0.5f * (1.0f + std::erf(z * std::numbers::sqrt2_v<float> * 0.5f));
+      });
+    case DecodeActivation::kRelu:
+      return for_each_entry(hidden, count, [](float z) { return z < 0.0f ? 0.0f : z; });
+  }
+}
+
+template <class T>
+void TypedRunner<T>::add(Rows<T>& to, Rows<T>& what, int64_t rows) {
+  kernels::add(to.row(0), what.row(0), rows * to.width);
 }
 
 template <class T>

@@ -11,6 +11,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/parallel.h"
+#include "twofour/model/loss.h"
 #include "twofour/model/model.h"
 
 #include "testing.h"
@@ -46,6 +47,43 @@ ModelConfig llama(const Change& change) {
   return config;
 }
 
+template <class Config>
+Config with_small_sizes() {
+  Config config;
+  config.vocabulary = kVocabularySize;
+  config.context = kContext;
+  config.width = 48;
+  config.layers = 2;
+  config.heads = 4;
+  config.feed_forward = 100;
+  return config;
+}
+
+template <class Change>
+ModelConfig gpt_neox(const Change& change) {
+  auto config = with_small_sizes<GptNeoXConfig>();
+  config.rotary_width = 4;
+  change(config);
+  return config;
+}
+
+template <class Change>
+ModelConfig opt(const Change& change) {
+  auto config = with_small_sizes<OptConfig>();
+  config.embedding_width = config.width;
+  change(config);
+  return config;
+}
+
+template <class Change>
+ModelConfig qwen3(const Change& change) {
+  auto config = with_small_sizes<Qwen3Config>();
+  config.key_value_heads = 2;
+  config.head_width = 16;
+  change(config);
+  return config;
+}
+
 std::vector<std::pair<std::string, ModelConfig>> variants() {
   return {
       {"gpt2", gpt2(64, 4, 256)},
@@ -53,17 +91,26 @@ std::vector<std::pair<std::string, ModelConfig>> variants() {
       {"llama", llama([](LlamaConfig&) {})},
       {"llama without grouped queries", llama([](LlamaConfig& c) { c.key_value_heads = 6; })},
       {"llama, tied, wide heads",
-       llama([](LlamaConfig& c) { c.tied = true, c.head_width = 20, c.rope_theta = 500.0; })},
+       llama([](LlamaConfig& c) { c.tied = true, c.head_width = 20, c.rope.theta = 500.0; })},
       {"linear scaling", llama([](LlamaConfig& c) {
-         c.rope_scaling = {RopeScaling::Kind::kLinear, 4.0};
+         c.rope.scaling = {RopeScaling::Kind::kLinear, 4.0};
        })},
       {"llama 3.1's scaling", llama([](LlamaConfig& c) {
-         c.rope_scaling = {RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 16};
+         c.rope.scaling = {RopeScaling::Kind::kLlama3, 8.0, 1.0, 4.0, 16};
        })},
       {"qwen2", llama([](LlamaConfig& c) { c.query_bias = true, c.rms_norm_epsilon = 1e-6; })},
       {"all biases", llama([](LlamaConfig& c) {
          c.query_bias = c.attention_output_bias = c.feed_forward_bias = true;
        })},
+      {"gpt-neox", gpt_neox([](GptNeoXConfig&) {})},
+      {"gpt-neox, one half after the other",
+       gpt_neox([](GptNeoXConfig& c) { c.has_parallel_residual = c.has_attention_bias = false; })},
+      {"gpt-neox, tied, whole heads turn",
+       gpt_neox([](GptNeoXConfig& c) { c.tied = true, c.rotary_width = 12; })},
+      {"opt", opt([](OptConfig&) {})},
+      {"opt without biases", opt([](OptConfig& c) { c.has_biases = c.tied = false; })},
+      {"qwen3", qwen3([](Qwen3Config&) {})},
+      {"qwen3, tied, biases", qwen3([](Qwen3Config& c) { c.tied = c.attention_bias = true; })},
   };
 }
 

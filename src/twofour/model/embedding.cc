@@ -16,18 +16,13 @@ using torch::autograd::variable_list;
 
 // The masters are arguments only so that the graph is recorded.
 struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
-  static Variable forward(AutogradContext* context, const Variable& tokens,
-                          const EmbeddingTables& tables, const at::Tensor& ids,
-                          int64_t first_position) {
-    const auto used = [](const at::Tensor& forward, const at::Tensor& master) {
-      return (forward.defined() ? forward : master).detach();
-    };
-    context->save_for_backward({tokens, tables.positions, ids});
+  static Variable forward(AutogradContext* context, const Variable& master, const Table& tokens,
+                          const Table& positions, const at::Tensor& ids, int64_t first_position) {
+    context->save_for_backward({master, positions.weight, ids});
     context->saved_data["first_position"] = first_position;
-    at::Tensor x = at::embedding(used(tables.forward_tokens, tokens), ids);
-    if (tables.positions.defined()) {
-      x.add_(
-          used(tables.forward_positions, tables.positions).narrow(0, first_position, ids.size(1)));
+    at::Tensor x = at::embedding(tokens.used().detach(), ids);
+    if (positions.weight.defined()) {
+      x.add_(positions.used().detach().narrow(0, first_position, ids.size(1)));
     }
     return x.view({ids.numel(), x.size(2)});
   }
@@ -42,14 +37,15 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
           .narrow(0, context->saved_data["first_position"].toInt(), ids.size(1))
           .add_(dx.view({ids.size(0), ids.size(1), dx.size(1)}).sum(0));
     }
-    return variable_list(4);
+    return variable_list(5);
   }
 };
 
 }  // namespace
 
-at::Tensor embed(const EmbeddingTables& tables, const at::Tensor& ids, int64_t first_position) {
-  return EmbeddingFunction::apply(tables.tokens, tables, ids, first_position);
+at::Tensor embed(const Table& tokens, const Table& positions, const at::Tensor& ids,
+                 int64_t first_position) {
+  return EmbeddingFunction::apply(tokens.weight, tokens, positions, ids, first_position);
 }
 
 }  // namespace twofour::model

@@ -13,6 +13,7 @@
 
 #include "twofour/base/error.h"
 #include "twofour/model/decode_step.h"
+#include "twofour/model/loss.h"
 
 namespace twofour::model {
 namespace {

@@ -9,6 +9,8 @@
 #include <ATen/ops/softmax.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include "twofour/model/loss.h"
+
 #include "testing.h"
 
 namespace twofour::model {

@@ -4,6 +4,9 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/grad_mode.h>
@@ -49,8 +52,8 @@ void with_typed_logits(const at::Tensor& logits, Fn&& fn) {
 
 // Runs fn(logits, targets, first row) over a few rows of `hidden` at a time.
 template <class Fn>
-void for_logits(const OutputMatrix& output, const at::Tensor& hidden,
-                std::span<const int64_t> targets, Fn&& fn) {
+void for_logits(const Table& output, const at::Tensor& hidden, std::span<const int64_t> targets,
+                Fn&& fn) {
   const int64_t rows = hidden.size(0);
   const int64_t chunk = rows_at_a_time(rows, output.weight.size(0), hidden.element_size());
   for (int64_t first = 0; first < rows; first += chunk) {
@@ -60,19 +63,42 @@ void for_logits(const OutputMatrix& output, const at::Tensor& hidden,
   }
 }
 
+// Replaces `logits` by `scale` times the gradient of their rows' losses; returns the sum of these.
+double distilled_gradient(const at::Tensor& logits, const at::Tensor& teacher,
+                          std::span<const int64_t> targets, double weight, float scale) {
+  const at::Tensor ids =
+      at::from_blob(const_cast<int64_t*>(targets.data()), {static_cast<int64_t>(targets.size()), 1},
+                    at::TensorOptions().dtype(at::kLong));
+  const at::Tensor log_p = at::log_softmax(logits.to(at::kFloat), 1);
+  const at::Tensor log_q = at::log_softmax(teacher.to(at::kFloat), 1);
+  const at::Tensor q = log_q.exp();
+  const double nll = -log_p.gather(1, ids).sum(at::kDouble).item<double>();
+  const double divergence = log_q.sub(log_p).mul_(q).sum(at::kDouble).item<double>();
+  at::Tensor gradient = log_p.exp().sub_(q, weight);
+  gradient.scatter_add_(1, ids, at::full(ids.sizes(), weight - 1.0, gradient.options()));
+  logits.copy_(gradient.mul_(scale));
+  return (1.0 - weight) * nll + weight * divergence;
+}
+
 struct LossFunction : torch::autograd::Function<LossFunction> {
   static Variable forward(AutogradContext* context, const Variable& hidden, const Variable& weight,
-                          const OutputMatrix& output, std::span<const int64_t> targets,
-                          double gradient_scale) {
+                          const Table& output, std::span<const int64_t> targets,
+                          double gradient_scale, const Teacher& teacher) {
     const auto scale = static_cast<float>(gradient_scale / static_cast<double>(hidden.size(0)));
     at::Tensor dhidden = at::empty_like(hidden);
     double total = 0.0;
     for_logits(output, hidden, targets,
                [&](const at::Tensor& logits, std::span<const int64_t> part, int64_t first) {
-                 with_typed_logits(logits, [&](auto* values) {
-                   total += kernels::cross_entropy_gradient(values, part.data(), logits.size(0),
-                                                            logits.size(1), scale);
-                 });
+                 if (teacher.hidden.defined()) {
+                   const at::Tensor rows = teacher.hidden.narrow(0, first, logits.size(0));
+                   total += distilled_gradient(logits, logits_of(teacher.output, rows), part,
+                                               teacher.weight, scale);
+                 } else {
+                   with_typed_logits(logits, [&](auto* values) {
+                     total += kernels::cross_entropy_gradient(values, part.data(), logits.size(0),
+                                                              logits.size(1), scale);
+                   });
+                 }
                  dhidden.narrow(0, first, logits.size(0))
                      .copy_(sparse::input_gradient_product(logits, output.used().detach()));
                  sparse::add_weight_gradient_product(
@@ -83,7 +109,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list&) {
-    variable_list gradients(5);
+    variable_list gradients(6);
     gradients[0] = context->get_saved_variables()[0];
     return gradients;
   }
@@ -91,11 +117,11 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
 
 }  // namespace
 
-at::Tensor logits_of(const OutputMatrix& output, const at::Tensor& hidden) {
+at::Tensor logits_of(const Table& output, const at::Tensor& hidden) {
   return sparse::forward_product(hidden, output.used(), {});
 }
 
-at::Tensor next_token_nll(const OutputMatrix& output, const at::Tensor& hidden,
+at::Tensor next_token_nll(const Table& output, const at::Tensor& hidden,
                           std::span<const int64_t> targets) {
   const at::NoGradGuard no_gradients;
   check_targets(targets, hidden, output.weight.size(0));
@@ -110,13 +136,14 @@ at::Tensor next_token_nll(const OutputMatrix& output, const at::Tensor& hidden,
   return nll;
 }
 
-at::Tensor next_token_loss(const OutputMatrix& output, const at::Tensor& hidden,
-                           std::span<const int64_t> targets, double gradient_scale) {
+at::Tensor next_token_loss(const Table& output, const at::Tensor& hidden,
+                           std::span<const int64_t> targets, double gradient_scale,
+                           const Teacher& teacher) {
   if (!at::GradMode::is_enabled()) {
     return next_token_nll(output, hidden, targets).to(at::kDouble).mean();
   }
   check_targets(targets, hidden, output.weight.size(0));
-  return LossFunction::apply(hidden, output.weight, output, targets, gradient_scale);
+  return LossFunction::apply(hidden, output.weight, output, targets, gradient_scale, teacher);
 }
 
 }  // namespace twofour::model

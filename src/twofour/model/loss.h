@@ -7,18 +7,20 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "twofour/model/table.h"
+
 namespace twofour::model {
 
-/// The matrix [V, D] that turns hidden states into logits, and its copy in the compute dtype
-/// (undefined = the master).
-struct OutputMatrix {
-  at::Tensor weight, forward_weight;
+/// hidden [N, D] times the output matrix [V, D]: logits [N, V] in the compute dtype.
+at::Tensor logits_of(const Table& output, const at::Tensor& hidden);
 
-  const at::Tensor& used() const { return forward_weight.defined() ? forward_weight : weight; }
+/// What a loss is distilled from (Hinton et al., arXiv 1503.02531): another model's output matrix,
+/// its hidden states of the same tokens, and the share A of the loss that is its.
+struct Teacher {
+  Table output;
+  at::Tensor hidden;  ///< [N, the teacher's width]; undefined: no teacher
+  double weight = 0;
 };
-
-/// hidden [N, D] times the output matrix: logits [N, V] in the compute dtype.
-at::Tensor logits_of(const OutputMatrix& output, const at::Tensor& hidden);
 
 /// The mean of -log p(target) over hidden [N, D] and targets [N] (ids in the vocabulary), in nats,
 /// as a float64 scalar.
@@ -26,12 +28,15 @@ at::Tensor logits_of(const OutputMatrix& output, const at::Tensor& hidden);
 /// With gradients enabled, the logits' gradient, already divided by N and times `gradient_scale`,
 /// is pushed through the output matrix at once: its gradient is added to in place, and backward
 /// hands out the one of `hidden`. backward must start from this scalar itself (its own gradient is
-/// taken as one). At most half of the rows, and about 128 MB of logits, exist at a time.
-at::Tensor next_token_loss(const OutputMatrix& output, const at::Tensor& hidden,
-                           std::span<const int64_t> targets, double gradient_scale);
+/// taken as one). At most half of the rows, and about 128 MB of logits, exist at a time. With a
+/// teacher and gradients it is (1 - A) · that + A · KL(teacher || model), and as many logits of the
+/// teacher exist.
+at::Tensor next_token_loss(const Table& output, const at::Tensor& hidden,
+                           std::span<const int64_t> targets, double gradient_scale,
+                           const Teacher& teacher = {});
 
 /// -log p(target) of each row, [N] float32, without gradients.
-at::Tensor next_token_nll(const OutputMatrix& output, const at::Tensor& hidden,
+at::Tensor next_token_nll(const Table& output, const at::Tensor& hidden,
                           std::span<const int64_t> targets);
 
 }  // namespace twofour::model

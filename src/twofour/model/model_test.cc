@@ -1,3 +1,4 @@
+#include "twofour/model/loss.h"
 #include "twofour/model/model.h"
 
 #include <gtest/gtest.h>

@@ -4,14 +4,14 @@
 #include <string_view>
 #include <vector>
 
-#include "twofour/model/gpt2.h"
+#include "twofour/model/architectures.h"
 
 namespace twofour::model {
 
-/// The four published sizes by name: gpt2-124m, gpt2-350m, gpt2-774m, gpt2-1558m (Radford et al.
-/// 2019, table 2, with the parameter counts of the released weights). Throws Error (usage) listing
-/// them.
-Gpt2Config preset(std::string_view name);
+/// Sizes to pre-train, by name. gpt2-…: the four published ones (Radford et al. 2019, table 2, with
+/// the parameter counts of the released weights). llama-…: those that GaLore (Zhao et al., arXiv
+/// 2403.03507, table 11) and SLoPe (arXiv 2405.16325) pre-train. Throws Error (usage) listing them.
+ModelConfig preset(std::string_view name);
 
 /// Their names.
 std::vector<std::string> preset_names();

@@ -23,7 +23,8 @@ using Names = std::vector<std::pair<E, std::string>>;
 const Names<ForwardWeight> kForwardWeights = {{ForwardWeight::kDense, "dense"},
                                               {ForwardWeight::kMagnitude, "magnitude"},
                                               {ForwardWeight::kTransposable, "transposable"},
-                                              {ForwardWeight::kSoft, "soft"}};
+                                              {ForwardWeight::kSoft, "soft"},
+                                              {ForwardWeight::kFixed, "fixed"}};
 const Names<WeightGradient> kWeightGradients = {{WeightGradient::kExact, "exact"},
                                                 {WeightGradient::kMvue, "mvue"}};
 const Names<Precision> kPrecisions = {{Precision::kNative, "native"}, {Precision::kFloat8, "fp8"}};
@@ -178,7 +179,9 @@ const std::vector<Axis>& axes() {
       beta2_axis(),
       choice_axis("watch-masks", "masks of a dense run to watch", &Method::watched_masks,
                   kWatchedMasks),
-      {"sparse-layers", "regular expression that the names of the layers' weights contain",
+      {"sparse-layers",
+       "regular expression that the names of the layers' weights contain; the default is the "
+       "feed-forward layers, with --forward-weight fixed all that have masks",
        [](const Method& method) { return method.layers; },
        [](Method& method, const std::string& text) { method.layers = text; }},
   };
@@ -216,7 +219,9 @@ void check_has_use(const Method& method) {
   if (method.decay == 0 && method.decay_on != unset.decay_on) {
     fail_usage("--decay-on weight makes no sense with --decay 0: nothing decays");
   }
-  if (!method.has_chosen_layers() && method.layers != unset.layers) {
+  constexpr char kOlderDefault[] = "[.]mlp[.]";  // in the config.toml of older runs
+  if (!method.has_chosen_layers() && method.layers != unset.layers &&
+      method.layers != kOlderDefault) {
     fail_usage(
         "--sparse-layers \"{}\" makes no sense where every layer is dense: choose a sparse "
         "--method, "
@@ -288,6 +293,10 @@ void check_method(const Method& method, int64_t steps, c10::ScalarType dtype) {
         "--watch-masks is for dense forward weights: with --forward-weight {} the masks in use are "
         "watched",
         axes()[0].get(method));
+  }
+  if (method.has_given_masks() && method.mask_interval != 1) {
+    fail_usage("--mask-interval {} makes no sense with --forward-weight fixed: no mask is searched",
+               method.mask_interval);
   }
   if (method.forward_weight == ForwardWeight::kSoft && method.mask_interval != 1) {
     fail_usage(

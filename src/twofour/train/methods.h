@@ -20,6 +20,7 @@ enum class ForwardWeight {
   kMagnitude,     ///< W ⊙ M, M the magnitude 2:4 mask
   kTransposable,  ///< W ⊙ M, M 2:4 along rows and columns (FST, arXiv 2404.01847, section 4.1)
   kSoft,          ///< β S(W): soft threshold 2:4 with a frozen scale (S-STE, arXiv 2409.09099, 4)
+  kFixed,         ///< W ⊙ M with a given M of any pattern, which stays
 };
 
 /// Masks that a run with dense forward weights watches, for their flip rate only.
@@ -44,6 +45,9 @@ enum class SecondMoment { kAdapt, kFreeze };
 /// Which weights' second moments a freeze concerns: a weight that is never masked keeps a gradient
 /// whose moment means what it meant before, so that the freeze has no use there.
 enum class Freeze { kMasked, kAll };
+
+/// The weights of the feed-forward layers, in every architecture.
+inline constexpr char kFeedForwardLayers[] = "[.](mlp|fc[12])[.]";
 
 struct Method {
   std::string name = "dense";
@@ -72,9 +76,10 @@ struct Method {
   Freeze freeze = Freeze::kMasked;
   WatchedMasks watched_masks = WatchedMasks::kNone;
   /// A regular expression (ECMAScript) that the names of the chosen layers' weights contain.
-  std::string layers = "[.]mlp[.]";
+  std::string layers = kFeedForwardLayers;
 
   bool is_sparse() const { return forward_weight != ForwardWeight::kDense; }
+  bool has_given_masks() const { return forward_weight == ForwardWeight::kFixed; }
   bool has_auto_switch() const { return switch_rule != SwitchRule::kFixed; }
   bool has_masks() const { return is_sparse() || watched_masks != WatchedMasks::kNone; }
   /// Whether any layer is treated differently from the others, so that `layers` says something.

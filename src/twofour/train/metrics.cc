@@ -10,9 +10,6 @@
 #include "twofour/base/error.h"
 
 namespace twofour::train {
-namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string short_count(double count) {
   if (count >= 1e6) return fmt::format("{:.2f}M", count / 1e6);
@@ -20,7 +17,9 @@ std::string short_count(double count) {
   return fmt::format("{:.0f}", count);
 }
 
-Json optional_number(const std::optional<double>& value) { return value ? Json(*value) : Json(); }
+namespace {
+
+using Json = nlohmann::ordered_json;
 
 // A killed run may have left half a line: what follows must start on its own.
 void end_last_line(const std::filesystem::path& path) {
@@ -58,39 +57,21 @@ Metrics::Metrics(const std::filesystem::path& run, const RunDescription& descrip
 
 void Metrics::record_step(const StepMetrics& metrics) {
   const double time = unix_time();
-  Json line = {{"event", "step"},
-               {"step", metrics.step},
-               {"time", time},
-               {"loss", metrics.loss},
-               {"lr", metrics.learning_rate},
-               {"grad_norm", metrics.gradient_norm},
-               {"tokens_per_second", metrics.tokens_per_second},
-               {"flip_rate", optional_number(metrics.flip_rate)},
-               {"zeros", optional_number(metrics.zeros)}};
-  if (metrics.loss_scale) line["loss_scale"] = *metrics.loss_scale;
-  if (!metrics.phase.empty()) line["phase"] = metrics.phase;
-  for (size_t i = 0; i < kPartNames.size(); ++i) {
-    line["seconds"][kPartNames[i]] = metrics.part_seconds[i];
+  Json line = {{"event", "step"}, {"step", metrics.step}, {"time", time}};
+  for (const Metric& metric : metrics.values) {
+    Json& place = metric.group.empty() ? line : line[metric.group];
+    place[metric.name] = !metric.text.empty() ? Json(metric.text)
+                         : metric.value       ? Json(*metric.value)
+                                              : Json();
   }
-  for (const auto& [layer, rate] : metrics.flip_rates) line["flip_rates"][layer] = rate;
   write_line(line.dump());
-  write_events(metrics, time);
-  print_step(metrics);
-}
-
-void Metrics::write_events(const StepMetrics& metrics, double time) {
-  const auto scalar = [&](const std::string& tag, double value) {
-    events_.scalar(tag, metrics.step, value, time);
-  };
-  scalar("loss/train", metrics.loss);
-  scalar("learning_rate", metrics.learning_rate);
-  scalar("gradient_norm", metrics.gradient_norm);
-  scalar("tokens_per_second", metrics.tokens_per_second);
-  if (metrics.loss_scale) scalar("loss_scale", *metrics.loss_scale);
-  if (metrics.flip_rate) scalar("sparsity/flip_rate", *metrics.flip_rate);
-  if (metrics.zeros) scalar("sparsity/zeros", *metrics.zeros);
-  for (const auto& [layer, rate] : metrics.flip_rates) scalar("flip_rate/" + layer, rate);
+  for (const Metric& metric : metrics.values) {
+    if (metric.value && !metric.tag.empty()) {
+      events_.scalar(metric.tag, metrics.step, *metric.value, time);
+    }
+  }
   events_.flush();
+  print_step(metrics);
 }
 
 // log.jsonl is the record: a terminal that is gone must not cost a run what it has learnt.
@@ -109,12 +90,10 @@ std::string Metrics::step_label(int64_t step) const {
 }
 
 void Metrics::print_step(const StepMetrics& metrics) {
-  std::string line = fmt::format("{}  loss {:.4f}  lr {:.2e}  grad norm {:.3f}  {} tokens/s",
-                                 step_label(metrics.step), metrics.loss, metrics.learning_rate,
-                                 metrics.gradient_norm, short_count(metrics.tokens_per_second));
-  if (metrics.flip_rate) line += fmt::format("  flip rate {:.4f}", *metrics.flip_rate);
-  if (metrics.zeros) line += fmt::format("  zeros {:.3f}", *metrics.zeros);
-  if (metrics.loss_scale) line += fmt::format("  loss scale {:g}", *metrics.loss_scale);
+  std::string line = step_label(metrics.step);
+  for (const Metric& metric : metrics.values) {
+    if (!metric.shown.empty()) line += "  " + metric.shown;
+  }
   print(line + "\n");
 }
 

@@ -2,36 +2,37 @@
 // progress bar, all from the same records.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "twofour/base/parts.h"
 #include "twofour/base/progress.h"
 #include "twofour/train/events.h"
 #include "twofour/train/run_state.h"
 
 namespace twofour::train {
 
+/// One value of a step, for all of the outputs.
+struct Metric {
+  std::string name;             ///< in log.jsonl
+  std::optional<double> value;  ///< none: null there, and nowhere else
+  std::string tag = {};         ///< in TensorBoard; empty: not there
+  std::string shown = {};       ///< on stdout, as "grad norm 0.512"; empty: not there
+  std::string group = {};       ///< the object of log.jsonl that it is in; empty: the line's
+  std::string text = {};        ///< in place of a value
+};
+
 struct StepMetrics {
   int64_t step = 0;  ///< steps done
-  double loss = 0;   ///< mean next-token negative log likelihood of the step's tokens, nats
-  double learning_rate = 0;
-  double gradient_norm = 0;          ///< before clipping
-  double tokens_per_second = 0;      ///< since the last record
-  std::optional<double> flip_rate;   ///< where there are masks
-  std::optional<double> zeros;       ///< of W̃, for a sparse method
-  std::optional<double> loss_scale;  ///< where the loss is scaled
-  std::string phase;                 ///< "sparse" or "dense", for a sparse method
-  std::vector<std::pair<std::string, double>> flip_rates;  ///< by the layer's weight
-  std::array<double, kPartNames.size()> part_seconds{};    ///< since the last record
+  std::vector<Metric> values;
 };
+
+/// "950", "12.3k", "1.25M".
+std::string short_count(double count);
 
 struct RunDescription {
   std::string method;
@@ -62,7 +63,6 @@ class Metrics {
   void write_line(const std::string& json);
   void print(const std::string& line);
   std::string step_label(int64_t step) const;
-  void write_events(const StepMetrics& metrics, double time);
   void print_step(const StepMetrics& metrics);
   RunDescription description_;
   bool quiet_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <regex>
 
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/full.h>
@@ -12,21 +13,48 @@
 #include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
+#include "twofour/base/error.h"
 #include "twofour/kernels/training/adamw.h"
 #include "twofour/tensor/accumulate.h"
 
 namespace twofour::train {
+
+namespace {
+
+size_t group_of(const std::string& name, const at::Tensor& parameter,
+                const std::vector<ParameterGroup>& groups) {
+  for (size_t i = 0; i < groups.size(); ++i) {
+    if (parameter.dim() < groups[i].least_dimensions) continue;
+    if (std::regex_search(name, std::regex(groups[i].pattern))) return i;
+  }
+  fail("no group of parameters takes \"{}\"", printable(name));
+}
+
+}  // namespace
+
+std::vector<ParameterGroup> decay_on_matrices(double weight_decay) {
+  ParameterGroup matrices;
+  matrices.least_dimensions = 2;
+  matrices.weight_decay = weight_decay;
+  return {matrices, ParameterGroup()};
+}
 
 AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters,
              const AdamWOptions& options,
              const std::function<bool(const std::string& name)>& freezes)
     : options_(options), counters_(at::zeros({2}, at::kLong)) {
   counters_.mutable_data_ptr<int64_t>()[1] = -1;
-  groups_[0].weight_decay = groups_[2].weight_decay = options.weight_decay;
-  groups_[2].freezes = groups_[3].freezes = false;
+  for (const bool can_freeze : {true, false}) {
+    for (const ParameterGroup& rule : options.groups) {
+      Group& group = groups_.emplace_back();
+      group.rule = rule;
+      group.freezes = can_freeze;
+    }
+  }
   for (auto& [name, parameter] : parameters) {
     const bool can_freeze = !freezes || freezes(name);
-    Group& group = groups_[(can_freeze ? 0 : 2) + (parameter.dim() >= 2 ? 0 : 1)];
+    const size_t first = can_freeze ? 0 : options.groups.size();
+    Group& group = groups_[first + group_of(name, parameter, options.groups)];
     group.names.push_back(name);
     group.gradients.push_back(tensor::gradient_of(parameter));
     group.exp_avg.push_back(at::zeros_like(parameter.detach()));
@@ -59,10 +87,11 @@ double AdamW::step(double learning_rate, double loss_scale,
   if (before_update) before_update(divisor);
   for (Group& group : groups_) {
     if (group.parameters.empty()) continue;
+    const double rate = learning_rate * group.rule.learning_rate_factor;
     if (group.freezes && has_frozen_second_moment()) {
-      update_with_frozen_moment(group, learning_rate, divisor);
+      update_with_frozen_moment(group, rate, divisor);
     } else {
-      update(group, learning_rate, divisor);
+      update(group, rate, divisor);
     }
   }
   clear_gradients();
@@ -75,8 +104,9 @@ void AdamW::update(Group& group, double learning_rate, double divisor) {
   if (divisor != 1.0) scale = at::scalar_tensor(divisor, at::kFloat);
   for (at::Tensor& count : group.steps) count.fill_(static_cast<double>(steps_taken()));
   at::_fused_adamw_(group.parameters, group.gradients, group.exp_avg, group.exp_avg_sq, {},
-                    group.steps, learning_rate, options_.beta1, options_.beta2, group.weight_decay,
-                    options_.epsilon, /*amsgrad=*/false, /*maximize=*/false, scale,
+                    group.steps, learning_rate, options_.beta1, options_.beta2,
+                    group.rule.weight_decay, options_.epsilon, /*amsgrad=*/false,
+                    /*maximize=*/false, scale,
                     /*found_inf=*/{});
 }
 
@@ -91,7 +121,7 @@ void AdamW::update_with_frozen_moment(Group& group, double learning_rate, double
   options.gradient_divisor = divisor;
   options.bias_correction1 = correction(options_.beta1, steps_taken());
   options.bias_correction2 = correction(options_.beta2, frozen_at());
-  options.weight_decay = group.weight_decay;
+  options.weight_decay = group.rule.weight_decay;
   for (size_t i = 0; i < group.parameters.size(); ++i) {
     kernels::frozen_adamw(
         group.parameters[i].mutable_data_ptr<float>(), group.gradients[i].const_data_ptr<float>(),

@@ -13,16 +13,30 @@
 
 namespace twofour::train {
 
+/// How the parameters of a group are updated.
+struct ParameterGroup {
+  /// A regular expression (ECMAScript) that the names of the group's parameters contain.
+  std::string pattern;
+  int64_t least_dimensions = 0;  ///< of its parameters
+  double learning_rate_factor = 1.0;
+  double weight_decay = 0.0;
+};
+
+/// The groups of pre-training: decay on parameters of two dimensions or more.
+std::vector<ParameterGroup> decay_on_matrices(double weight_decay);
+
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
-  double weight_decay = 0.1;  ///< on parameters of two dimensions or more
-  double clip = 1.0;          ///< 0 = none
+  double clip = 1.0;  ///< 0 = none
+  /// A parameter belongs to the first group that it fits, and must fit one.
+  std::vector<ParameterGroup> groups = decay_on_matrices(0.1);
 };
 
 /// Works on the parameters' own float32 memory and on .grad(), which it clears after a step.
 class AdamW {
  public:
   /// `freezes`: whether freeze_second_moment() concerns the parameter of that name; empty = all.
+  /// Throws Error for a parameter that fits no group.
   AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const AdamWOptions& options,
         const std::function<bool(const std::string& name)>& freezes = {});
 
@@ -57,7 +71,7 @@ class AdamW {
   struct Group {
     std::vector<at::Tensor> parameters, gradients, exp_avg, exp_avg_sq, steps;
     std::vector<std::string> names;
-    double weight_decay = 0;
+    ParameterGroup rule;
     bool freezes = true;
   };
   int64_t frozen_at() const;
@@ -66,8 +80,8 @@ class AdamW {
   void update_with_frozen_moment(Group& group, double learning_rate, double divisor);
 
   AdamWOptions options_;
-  Group groups_[4];      // with decay and without; then the same for what never freezes
-  at::Tensor counters_;  // int64: steps taken, those of them before the freeze (-1: none)
+  std::vector<Group> groups_;  // those of the options; then the same for what never freezes
+  at::Tensor counters_;        // int64: steps taken, those of them before the freeze (-1: none)
 };
 
 }  // namespace twofour::train

@@ -19,6 +19,11 @@ namespace {
 using tensor::Golden;
 using tensor::largest_difference;
 
+AdamWOptions adamw_options(double beta1, double beta2, double epsilon, double weight_decay,
+                           double clip) {
+  return {beta1, beta2, epsilon, clip, decay_on_matrices(weight_decay)};
+}
+
 at::Tensor moment_of(const AdamW& optimizer, const std::string& name) {
   for (const auto& [key, tensor] : optimizer.state()) {
     if (key == name) return tensor;
@@ -31,7 +36,8 @@ TEST(AdamW, equals_torch_over_ten_clipped_steps_at_any_loss_scale) {
   const Golden golden("adamw");
   for (const double scale : {1.0, 65536.0, 1000.0}) {
     const at::Tensor matrix = golden["matrix_0"], vector = golden["vector_0"];
-    AdamW optimizer({{"matrix", matrix}, {"vector", vector}}, {0.9, 0.95, 1e-8, 0.1, 1.0});
+    AdamW optimizer({{"matrix", matrix}, {"vector", vector}},
+                    adamw_options(0.9, 0.95, 1e-8, 0.1, 1.0));
     for (int step = 1; step <= 10; ++step) {
       const std::string suffix = std::to_string(step);
       tensor::add_to_gradient(matrix, golden["matrix_grad_" + suffix].mul(scale));
@@ -46,13 +52,31 @@ TEST(AdamW, equals_torch_over_ten_clipped_steps_at_any_loss_scale) {
 TEST(AdamW, decays_matrices_only) {
   for (const bool is_frozen : {false, true}) {
     const at::Tensor matrix = at::full({2, 2}, 1.0), vector = at::full({2}, 1.0);
-    AdamW optimizer({{"m", matrix}, {"v", vector}}, {0.9, 0.95, 1e-8, 0.5, 1.0});
+    AdamW optimizer({{"m", matrix}, {"v", vector}}, adamw_options(0.9, 0.95, 1e-8, 0.5, 1.0));
     optimizer.step(0.1);
     if (is_frozen) optimizer.freeze_second_moment();
     optimizer.step(0.1);
     EXPECT_NEAR(matrix.max().item<double>(), std::pow(1.0 - 0.1 * 0.5, 2), 1e-6);
     EXPECT_EQ(vector.max().item<double>(), 1.0);
   }
+}
+
+TEST(AdamW, groups_differ_in_learning_rate_and_decay) {
+  const at::Tensor slow = at::full({2, 2}, 1.0).requires_grad_();
+  const at::Tensor fast = at::full({2, 2}, 1.0).requires_grad_();
+  AdamWOptions options;
+  options.groups = {{.pattern = "^fast", .learning_rate_factor = 10.0},
+                    {.pattern = "", .weight_decay = 0.5}};
+  AdamW optimizer({{"slow", slow}, {"fast", fast}}, options);
+  tensor::gradient_of(slow).fill_(1.0);
+  tensor::gradient_of(fast).fill_(1.0);
+  optimizer.step(0.01);
+  // The first step of Adam is the learning rate.
+  EXPECT_NEAR(slow[0][0].item<double>(), 1.0 - 0.01 * 0.5 - 0.01, 1e-6);
+  EXPECT_NEAR(fast[0][0].item<double>(), 1.0 - 0.1, 1e-6);
+  options.groups.pop_back();
+  const std::vector<std::pair<std::string, at::Tensor>> outsiders = {{"slow", slow}};
+  EXPECT_THAT_ERROR(AdamW(outsiders, options), "no group of parameters takes \"slow\"");
 }
 
 TEST(AdamW, a_gradient_that_is_not_finite_updates_nothing) {
@@ -75,7 +99,7 @@ TEST(AdamW, a_gradient_that_is_not_finite_updates_nothing) {
 TEST(AdamW, clips_the_norm_over_all_parameters) {
   // Adam does not see the scale of its first gradient, so the clipped moments are looked at.
   const at::Tensor a = at::full({1}, 0.0), b = at::full({1}, 0.0);
-  AdamW optimizer({{"a", a}, {"b", b}}, {0.9, 0.95, 1e-8, 0.0, 1.0});
+  AdamW optimizer({{"a", a}, {"b", b}}, adamw_options(0.9, 0.95, 1e-8, 0.0, 1.0));
   tensor::add_to_gradient(a, at::full({1}, 3.0));
   tensor::add_to_gradient(b, at::full({1}, 4.0));
   EXPECT_NEAR(optimizer.step(0.1), 5.0, 1e-6);
@@ -88,7 +112,7 @@ TEST(AdamW, clips_the_norm_over_all_parameters) {
 std::vector<at::Tensor> run_of(const std::vector<at::Tensor>& gradients, double scale, double clip,
                                bool freezes) {
   at::Tensor weight = gradients[0].clone();
-  AdamW optimizer({{"w", weight}}, {0.9, 0.95, 1e-8, 0.1, clip});
+  AdamW optimizer({{"w", weight}}, adamw_options(0.9, 0.95, 1e-8, 0.1, clip));
   for (size_t step = 0; step < gradients.size(); ++step) {
     if (freezes && step == gradients.size() / 2) optimizer.freeze_second_moment();
     tensor::add_to_gradient(weight, gradients[step].mul(scale));
@@ -122,7 +146,7 @@ TEST(AdamW, decay_before_the_update_is_added_to_the_clipped_unscaled_gradient) {
       at::Tensor weight = at::randn({8, 8}), mask = at::zeros({8}, at::kByte);
       sparse::search_mask(weight, sparse::MaskSearch::kMagnitude, mask);
       const at::Tensor before = weight.clone(), gradient = at::randn({8, 8});
-      AdamW optimizer({{"w", weight}}, {/*beta1=*/0.0, 0.95, 1e-8, 0.1, clip});
+      AdamW optimizer({{"w", weight}}, adamw_options(/*beta1=*/0.0, 0.95, 1e-8, 0.1, clip));
       tensor::add_to_gradient(weight, gradient.mul(scale));
       optimizer.step(1e-2, scale, [&](double divisor) {
         sparse::add_masked_decay(weight, mask, kLambda * divisor, tensor::gradient_of(weight));
@@ -143,7 +167,7 @@ TEST(AdamW, sees_the_golden_gradient_of_sr_ste) {
   const Golden golden("sr_ste");
   at::Tensor weight = golden["weight"], mask = at::zeros({weight.numel() / 8}, at::kByte);
   sparse::search_mask(weight, sparse::MaskSearch::kMagnitude, mask);
-  AdamW optimizer({{"w", weight}}, {/*beta1=*/0.0, 0.95, 1e-8, 0.1, /*clip=*/0.0});
+  AdamW optimizer({{"w", weight}}, adamw_options(/*beta1=*/0.0, 0.95, 1e-8, 0.1, /*clip=*/0.0));
   tensor::add_to_gradient(weight, golden["dw"].mul(256));
   optimizer.step(1e-2, 256, [&](double divisor) {
     sparse::add_masked_decay(weight, mask, golden["lambda"].item<double>() * divisor,
@@ -156,7 +180,7 @@ TEST(AdamW, sees_the_golden_gradient_of_sr_ste) {
 TEST(AdamW, with_a_frozen_second_moment_equals_its_definition) {
   constexpr double kRate = 1e-2, kBeta1 = 0.9, kBeta2 = 0.95, kEpsilon = 1e-8, kDecay = 0.1;
   at::Tensor weight = at::randn({9, 7});
-  AdamW optimizer({{"w", weight}}, {kBeta1, kBeta2, kEpsilon, kDecay, /*clip=*/0.0});
+  AdamW optimizer({{"w", weight}}, adamw_options(kBeta1, kBeta2, kEpsilon, kDecay, /*clip=*/0.0));
   at::Tensor w = weight.to(at::kDouble), m = w.mul(0), v = w.mul(0);
   for (int step = 1; step <= 20; ++step) {
     const at::Tensor gradient = at::randn({9, 7});
@@ -179,9 +203,9 @@ TEST(AdamW, with_a_frozen_second_moment_equals_its_definition) {
 TEST(AdamW, freezes_the_named_parameters_only) {
   const auto start = [] { return at::full({3, 5}, 0.5); };
   at::Tensor frozen = start(), adapting = start(), alone = start();
-  AdamW both({{"a", frozen}, {"b", adapting}}, {0.9, 0.95, 1e-8, 0.1, /*clip=*/0.0},
+  AdamW both({{"a", frozen}, {"b", adapting}}, adamw_options(0.9, 0.95, 1e-8, 0.1, /*clip=*/0.0),
              [](const std::string& name) { return name == "a"; });
-  AdamW plain({{"b", alone}}, {0.9, 0.95, 1e-8, 0.1, /*clip=*/0.0});
+  AdamW plain({{"b", alone}}, adamw_options(0.9, 0.95, 1e-8, 0.1, /*clip=*/0.0));
   at::Tensor held;
   for (int step = 0; step < 10; ++step) {
     if (step == 4) {
@@ -218,7 +242,8 @@ TEST(AdamW, goes_on_evenly_where_the_second_moment_freezes) {
 
 TEST(AdamW, tells_how_much_the_second_moment_will_change) {
   at::Tensor weight = at::randn({9, 7}), still = at::zeros({5});
-  AdamW optimizer({{"w", weight}, {"still", still}}, {0.9, 0.95, 1e-8, 0.1, /*clip=*/0.5});
+  AdamW optimizer({{"w", weight}, {"still", still}},
+                  adamw_options(0.9, 0.95, 1e-8, 0.1, /*clip=*/0.5));
   for (int step = 0; step < 4; ++step) {
     const at::Tensor before = moment_of(optimizer, "exp_avg_sq.w").clone();
     SecondMomentChange change;

@@ -48,12 +48,13 @@ std::vector<Change> changes_between(const Json& then, const Json& now) {
   for (const auto& [key, value] : now.items()) {
     Json stored = then.contains(key) ? then[key] : Json();
     if (stored.is_null() && key == "freeze") stored = "all";  // before there was a choice
+    if (stored.is_null() && key == "architecture") continue;
     if (as_text(stored) != as_text(value)) changes.push_back({key, stored, value});
   }
   return changes;
 }
 
-void check_changes(const TrainOptions& options, const Resumed& resumed) {
+void check_changes(const RunOptions& options, int64_t steps, const Resumed& resumed) {
   const std::vector<std::string>& may_change = changeable_options();
   for (const Change& change : resumed.changes) {
     if (options.may_change &&
@@ -62,9 +63,9 @@ void check_changes(const TrainOptions& options, const Resumed& resumed) {
     fail("cannot resume \"{}\": {} was {} and is now {}; use the same value, or another --out",
          options.out.string(), change.option, change.before.dump(), change.after.dump());
   }
-  if (options.steps < resumed.step) {
+  if (steps < resumed.step) {
     fail("cannot resume \"{}\": {} steps are done, more than --steps {}", options.out.string(),
-         resumed.step, options.steps);
+         resumed.step, steps);
   }
   if (options.stop_after > 0 && options.stop_after < resumed.step) {
     fail("cannot resume \"{}\": {} steps are done, more than --stop-after {}", options.out.string(),
@@ -73,7 +74,7 @@ void check_changes(const TrainOptions& options, const Resumed& resumed) {
 }
 
 // The step of the checkpoint that is asked for.
-int64_t step_to_resume(const TrainOptions& options) {
+int64_t step_to_resume(const RunOptions& options) {
   const std::vector<int64_t> steps = checkpoint::checkpoint_steps(options.out);
   if (steps.empty()) {
     fail("cannot resume \"{}\": it holds no checkpoint; leave --resume out to start",
@@ -88,7 +89,7 @@ int64_t step_to_resume(const TrainOptions& options) {
 }
 
 // A run's bits depend on its number of threads, so that it goes on with those that it has had.
-void use_threads(const TrainOptions& options, int threads) {
+void use_threads(const RunOptions& options, int threads) {
   const auto most = static_cast<int>(std::thread::hardware_concurrency());
   if (!options.keeps_threads && threads > 0 && threads <= most) set_thread_count(threads);
   if (threads == thread_count()) return;
@@ -100,44 +101,53 @@ void use_threads(const TrainOptions& options, int threads) {
 }  // namespace
 
 Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
-  Json values = {{"method", options.method.name},
-                 {"layers", options.sizes.layers},
-                 {"heads", options.sizes.heads},
-                 {"width", options.sizes.width},
-                 {"context", options.sizes.context},
-                 {"feed-forward", options.sizes.feed_forward},
-                 {"vocabulary", options.sizes.vocabulary},
-                 {"dtype", options.dtype},
-                 {"seed", options.seed},
-                 {"steps", options.steps},
-                 {"batch", options.batch},
-                 {"accumulate", options.accumulate},
-                 {"lr", options.learning_rate},
-                 {"min-lr", options.min_learning_rate},
-                 {"warmup", options.warmup},
-                 {"weight-decay", options.weight_decay},
-                 {"beta1", options.beta1},
-                 {"epsilon", options.epsilon},
-                 {"clip", options.clip},
+  const model::Sizes sizes = options.model.sizes();
+  Json values = {{"method", options.model.method.name},
+                 {"layers", sizes.layers},
+                 {"heads", sizes.heads},
+                 {"width", sizes.width},
+                 {"context", options.context()},
+                 {"feed-forward", sizes.feed_forward},
+                 {"vocabulary", sizes.vocabulary},
+                 {"dtype", options.model.dtype},
+                 {"seed", options.run.seed},
+                 {"steps", options.optimizer.steps},
+                 {"batch", options.data.batch},
+                 {"accumulate", options.data.accumulate},
+                 {"lr", options.optimizer.learning_rate},
+                 {"min-lr", options.optimizer.min_learning_rate},
+                 {"warmup", options.optimizer.warmup},
+                 {"weight-decay", options.optimizer.weight_decay},
+                 {"beta1", options.optimizer.beta1},
+                 {"epsilon", options.optimizer.epsilon},
+                 {"clip", options.optimizer.clip},
                  {"loss-scale", options.first_loss_scale()},
-                 {"loss-scale-growth", options.loss_scale_growth},
-                 {"divergence-factor", options.divergence_factor}};
-  for (const Axis& axis : axes()) values[axis.name] = axis.get(options.method);
-  if (options.method.second_moment == SecondMoment::kAdapt) values.erase("freeze");  // without use
+                 {"loss-scale-growth", options.optimizer.loss_scale_growth},
+                 {"divergence-factor", options.optimizer.divergence_factor}};
+  if (!options.model.init.empty()) values["init"] = options.model.init.string();
+  if (!options.model.masks.empty()) values["masks"] = options.model.masks.string();
+  if (!options.model.teacher.empty()) {
+    values["distill"] = options.model.teacher.string();
+    values["distill-weight"] = options.model.distill_weight;
+  }
+  values["architecture"] = model::config_json(options.model.config);
+  for (const Axis& axis : axes()) values[axis.name] = axis.get(options.model.method);
+  if (options.model.method.second_moment == SecondMoment::kAdapt)
+    values.erase("freeze");  // without use
   values["number of training tokens"] = data.size();
   values["training data (content hash)"] = data.content_hash();
   return values;
 }
 
-void save_run(const TrainOptions& options, const Json& fingerprint, int64_t step,
-              const StateFiles& files) {
+void save_run(const fs::path& run, const Json& fingerprint, int64_t step, const StateFiles& files,
+              int64_t keep) {
   checkpoint::RunState state;
   state.state = {{"step", step},
                  {"threads", thread_count()},
                  {"options", fingerprint},
                  {"products", tensor::choices_made()}};
   state.files = files;
-  checkpoint::save_checkpoint(options.out, step, state, options.keep);
+  checkpoint::save_checkpoint(run, step, state, keep);
 }
 
 const std::vector<std::string>& changeable_options() {
@@ -156,11 +166,11 @@ const std::vector<std::string>& changeable_options() {
   return kNames;
 }
 
-Resumed load_run(const TrainOptions& options, const Json& fingerprint, const StateFiles& files) {
+Resumed load_run(const RunOptions& options, const Json& fingerprint, const StateFiles& files) {
   const int64_t step = step_to_resume(options);
   const checkpoint::RunState stored = checkpoint::load_checkpoint(options.out, step);
   const Resumed resumed{step, changes_between(stored.state.at("options"), fingerprint)};
-  check_changes(options, resumed);
+  check_changes(options, fingerprint.at("steps").get<int64_t>(), resumed);
   use_threads(options, stored.state.at("threads").get<int>());
   std::unordered_map<std::string, NamedTensors> by_file(stored.files.begin(), stored.files.end());
   for (const auto& [file, tensors] : files) restore(tensors, by_file[file], file);

@@ -1,6 +1,7 @@
 // Everything that the next step of a run depends on, and what must not change between its parts.
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,8 +22,8 @@ nlohmann::ordered_json fingerprint(const TrainOptions& options, const text::Toke
 using StateFiles = std::vector<std::pair<std::string, checkpoint::NamedTensors>>;
 
 /// Writes RUN/checkpoints/step-NNNNNNN, then removes all but the newest `keep`.
-void save_run(const TrainOptions& options, const nlohmann::ordered_json& fingerprint, int64_t step,
-              const StateFiles& files);
+void save_run(const std::filesystem::path& run, const nlohmann::ordered_json& fingerprint,
+              int64_t step, const StateFiles& files, int64_t keep);
 
 /// The names in a fingerprint that may differ from a checkpoint on: what a diverged run needs, and
 /// `steps`, so that a finished run can be extended.
@@ -42,7 +43,7 @@ struct Resumed {
 /// Fills the tensors of `files` from the newest checkpoint, or the one of `resume_from`, and goes
 /// on with the run's threads. Throws Error when there is no such checkpoint, when it is damaged, or
 /// when its fingerprint differs in what must stay (the difference is named).
-Resumed load_run(const TrainOptions& options, const nlohmann::ordered_json& fingerprint,
+Resumed load_run(const RunOptions& options, const nlohmann::ordered_json& fingerprint,
                  const StateFiles& files);
 
 }  // namespace twofour::train

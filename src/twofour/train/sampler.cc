@@ -10,18 +10,17 @@ namespace {
 
 constexpr double kTemperature = 0.8;
 
-// The same tensors, read as a model that is generated from. Without the 2:4 kernels, which would
-// have to choose for products of one token: what was chosen is part of a checkpoint.
-model::Model reader_of(const model::Gpt2& model) {
-  model::Gpt2 reader = model;
-  if (reader.forward_wte.defined()) reader.wte = reader.forward_wte;  // the dtype of the cache
+// The same tensors without the 2:4 kernels, which would have to choose for products of one token:
+// what was chosen is part of a checkpoint.
+model::Model reader_of(const model::Model& model) {
+  model::Model reader = model;
   reader.visit_linears(
       [](const std::string&, model::Linear& linear) { linear.weight24 = nullptr; });
-  return {std::move(reader)};
+  return reader;
 }
 
 text::Tokenizer tokenizer_of(const TrainOptions& options) {
-  const fs::path folder = options.data / "tokenizer";
+  const fs::path folder = options.data.folder / "tokenizer";
   if (!fs::exists(folder)) {
     fail_usage("--sample-every needs the tokenizer of the data: there is no \"{}\"",
                folder.string());
@@ -35,7 +34,7 @@ Sampler::Sampler(const TrainOptions& options)
     : options_(options), tokenizer_(tokenizer_of(options)) {
   const std::vector<int32_t>& before = tokenizer_.prefix_ids();
   prompt_.assign(before.begin(), before.end());
-  for (const int32_t id : tokenizer_.encode(options.sample_prompt)) prompt_.push_back(id);
+  for (const int32_t id : tokenizer_.encode(options.run.sample_prompt)) prompt_.push_back(id);
   if (prompt_.empty()) {
     const auto begin =
         tokenizer_.begin_of_text() ? tokenizer_.begin_of_text() : tokenizer_.end_of_text();
@@ -43,18 +42,18 @@ Sampler::Sampler(const TrainOptions& options)
     prompt_.push_back(*begin);
   }
   const auto length = static_cast<int64_t>(prompt_.size());
-  if (length >= options.sizes.context) {
+  if (length >= options.context()) {
     fail_usage("the --sample-prompt of {} tokens fills the context of {}", length,
-               options.sizes.context);
+               options.context());
   }
 }
 
-std::string Sampler::continuation(const model::Gpt2& model, int64_t step) const {
+std::string Sampler::continuation(const model::Model& model, int64_t step) const {
   const auto bits = philox(
       {static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32), 0, RandomStream::kSampling},
-      options_.seed);
+      options_.run.seed);
   model::GenerateOptions options;
-  options.max_tokens = options_.sample_tokens;
+  options.max_tokens = options_.run.sample_tokens;
   options.temperature = kTemperature;
   options.seed = uint64_t{bits[0]} << 32 | bits[1];
   options.drawable = tokenizer_.known_ids();

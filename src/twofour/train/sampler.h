@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "twofour/model/gpt2.h"
+#include "twofour/model/model.h"
 #include "twofour/text/tokenizer.h"
 #include "twofour/train/options.h"
 
@@ -19,7 +19,7 @@ class Sampler {
 
   /// How `model` continues the prompt with its forward weights of now, after `step` steps: a pure
   /// function of them, the seed and the step. Changes nothing that training depends on.
-  std::string continuation(const model::Gpt2& model, int64_t step) const;
+  std::string continuation(const model::Model& model, int64_t step) const;
 
  private:
   const TrainOptions& options_;

@@ -1,7 +1,10 @@
 #include "twofour/train/sparse_weights.h"
 
 #include <algorithm>
+#include <map>
 #include <regex>
+
+#include <fmt/format.h>
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
@@ -10,7 +13,9 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/parts.h"
+#include "twofour/kernels/masks/mask.h"
 #include "twofour/sparse/masks.h"
+#include "twofour/sparse/pattern.h"
 #include "twofour/sparse/soft_threshold.h"
 #include "twofour/tensor/accumulate.h"
 
@@ -19,32 +24,34 @@ namespace twofour::train {
 using sparse::MaskSearch;
 using sparse::WeightGradient;
 
-SparseWeights::SparseWeights(model::Gpt2& model, const Method& method, at::ScalarType compute_dtype,
-                             uint64_t seed)
+SparseWeights::SparseWeights(model::Model& model, const Method& method,
+                             at::ScalarType compute_dtype, uint64_t seed,
+                             const std::vector<std::pair<std::string, at::Tensor>>& given)
     : model_(model),
       method_(method),
       dtype_(compute_dtype),
       seed_(seed),
       searches_(at::zeros({3}, at::kLong)) {
-  choose_layers();
+  choose_layers(given);
   for (Layer& layer : layers_) set_up(layer);
   if (dtype_ == at::kFloat) return;
   const auto copy_of = [&](const at::Tensor& master) {
     return at::empty_like(master.detach(), master.options().dtype(dtype_).requires_grad(false));
   };
-  model_.forward_wte = copy_of(model_.wte);
-  model_.forward_wpe = copy_of(model_.wpe);
+  model_.visit_tables([&](model::Table& table) { table.forward_weight = copy_of(table.weight); });
   model_.visit_linears([&](const std::string&, model::Linear& linear) {
     if (!linear.forward_weight.defined()) {
       linear.forward_weight = copy_of(linear.weight);
       others_.push_back(&linear);
     }
-    linear.forward_bias = copy_of(linear.bias);
+    if (linear.bias.defined()) linear.forward_bias = copy_of(linear.bias);
   });
 }
 
-void SparseWeights::choose_layers() {
+void SparseWeights::choose_layers(const std::vector<std::pair<std::string, at::Tensor>>& given) {
   if (!method_.has_chosen_layers()) return;
+  const std::map<std::string, at::Tensor> masks(given.begin(), given.end());
+  const bool takes_all = method_.has_given_masks() && method_.layers == kFeedForwardLayers;
   std::regex pattern;
   try {
     pattern = std::regex(method_.layers);
@@ -54,14 +61,35 @@ void SparseWeights::choose_layers() {
   std::string example;
   model_.visit_linears([&](const std::string& name, model::Linear& linear) {
     example = name;
-    if (!std::regex_search(name, pattern)) return;
-    if (method_.has_masks()) sparse::check_maskable(linear.weight, mask_search(), name);
-    layers_.push_back({name, &linear, {}, {}, {}, {}, 0, {}});
+    if (!takes_all && !std::regex_search(name, pattern)) return;
+    Layer layer{name, &linear, {}, {}, {}, {}, 0, {}};
+    if (method_.has_given_masks()) {
+      const auto mask = masks.find(name);
+      if (mask == masks.end()) return;
+      layer.mask = mask->second.clone();
+    } else if (method_.has_masks()) {
+      sparse::check_maskable(linear.weight, mask_search(), name);
+    }
+    layers_.push_back(layer);
   });
+  if (layers_.empty() && method_.has_given_masks()) {
+    fail_usage("no mask belongs to a layer that --sparse-layers \"{}\" matches",
+               printable(method_.layers));
+  }
   if (layers_.empty()) {
     fail_usage("--sparse-layers \"{}\" matches no layer: their weights are named as \"{}\"",
                printable(method_.layers), example);
   }
+}
+
+// Whether the 2:4 kernels can take the layer's given mask.
+bool SparseWeights::keeps_two_of_four(const Layer& layer) {
+  const at::Tensor& weight = layer.linear->weight;
+  if (weight.size(1) % 4 != 0) return false;
+  at::Tensor bytes = at::empty(weight.sizes(), at::kByte);
+  kernels::unpack_mask(layer.mask.const_data_ptr<uint8_t>(), bytes.numel(),
+                       bytes.mutable_data_ptr<uint8_t>());
+  return sparse::is_24(bytes.to(at::kFloat));
 }
 
 void SparseWeights::set_up(Layer& layer) {
@@ -78,10 +106,12 @@ void SparseWeights::set_up(Layer& layer) {
     linear.forward_weight = layer.forward;
   }
   if (!method_.has_masks()) return;
-  layer.mask = at::zeros({(linear.weight.numel() + 7) / 8}, at::kByte);
+  if (!layer.mask.defined()) {
+    layer.mask = at::zeros({(linear.weight.numel() + 7) / 8}, at::kByte);
+  }
   layer.scale = at::zeros({}, at::kDouble);
   layer.flips = at::zeros({}, at::kLong);
-  if (!method_.is_sparse()) return;
+  if (!method_.is_sparse() || (method_.has_given_masks() && !keeps_two_of_four(layer))) return;
   const bool is_transposable = mask_search() == MaskSearch::kTransposable;
   layer.weight24 = c10::make_intrusive<sparse::Weight24>(
       is_transposable ? sparse::Along::kBothSides : sparse::Along::kRows, /*in_training=*/true);
@@ -100,7 +130,7 @@ bool SparseWeights::has(const std::string& name) const {
 
 void SparseWeights::initialise() {
   const at::NoGradGuard no_gradients;
-  if (!method_.has_masks()) return;
+  if (!method_.has_masks() || method_.has_given_masks()) return;
   for (Layer& layer : layers_) {
     if (method_.forward_weight == ForwardWeight::kSoft) {
       layer.scale.fill_(sparse::soft_threshold_scale(layer.linear->weight));
@@ -112,7 +142,8 @@ void SparseWeights::initialise() {
 
 bool SparseWeights::is_search_due(int64_t updates, bool is_sparse) const {
   const int64_t last = searches_.const_data_ptr<int64_t>()[0];
-  if (!method_.has_masks() || updates == last || method_.mask_interval == 0) return false;
+  if (!method_.has_masks() || method_.has_given_masks()) return false;
+  if (updates == last || method_.mask_interval == 0) return false;
   return updates % method_.mask_interval == 0 || (is_sparse && !is_sparse_now());
 }
 
@@ -133,10 +164,10 @@ void SparseWeights::prepare(int64_t updates, bool is_sparse) {
 void SparseWeights::copy_masters() {
   if (dtype_ == at::kFloat) return;
   const PartTimer timer(Part::kCast);
-  model_.forward_wte.copy_(model_.wte);
-  model_.forward_wpe.copy_(model_.wpe);
-  model_.visit_linears(
-      [](const std::string&, model::Linear& linear) { linear.forward_bias.copy_(linear.bias); });
+  model_.visit_tables([](model::Table& table) { table.forward_weight.copy_(table.weight); });
+  model_.visit_linears([](const std::string&, model::Linear& linear) {
+    if (linear.bias.defined()) linear.forward_bias.copy_(linear.bias);
+  });
   for (model::Linear* linear : others_) linear->forward_weight.copy_(linear->weight);
 }
 
@@ -231,6 +262,18 @@ SparsityStatistics SparseWeights::statistics() const {
   const auto all = static_cast<double>(entries);
   return {static_cast<double>(flips) / steps_between_searches() / all,
           static_cast<double>(zeros) / all};
+}
+
+std::vector<Metric> SparseWeights::metrics() const {
+  std::vector<Metric> metrics = {{"flip_rate", std::nullopt}, {"zeros", std::nullopt}};
+  if (!method_.has_masks()) return metrics;
+  const SparsityStatistics sparsity = statistics();
+  metrics[0] = {"flip_rate", sparsity.flip_rate, "sparsity/flip_rate",
+                fmt::format("flip rate {:.4f}", sparsity.flip_rate)};
+  if (!method_.is_sparse()) return metrics;
+  metrics[1] = {"zeros", sparsity.zeros, "sparsity/zeros",
+                fmt::format("zeros {:.3f}", sparsity.zeros)};
+  return metrics;
 }
 
 std::vector<std::pair<std::string, double>> SparseWeights::flip_rates() const {

@@ -7,9 +7,10 @@
 #include <utility>
 #include <vector>
 
-#include "twofour/model/gpt2.h"
+#include "twofour/model/model.h"
 #include "twofour/sparse/masks.h"
 #include "twofour/train/methods.h"
+#include "twofour/train/metrics.h"
 
 namespace twofour::train {
 
@@ -26,8 +27,12 @@ class SparseWeights {
   /// `model` must outlive this. Chooses the layers and allocates their forward weights. Throws
   /// Error (usage) when the pattern matches no layer, is no regular expression, or matches one that
   /// cannot be sparse.
-  SparseWeights(model::Gpt2& model, const Method& method, at::ScalarType compute_dtype,
-                uint64_t seed);
+  ///
+  /// `given` are the masks of ForwardWeight::kFixed by their weights' names (packed as state() has
+  /// them): they choose the layers, among those that the pattern matches where it is not the
+  /// default.
+  SparseWeights(model::Model& model, const Method& method, at::ScalarType compute_dtype,
+                uint64_t seed, const std::vector<std::pair<std::string, at::Tensor>>& given = {});
 
   /// Whether `name` is the weight of a chosen layer.
   bool has(const std::string& name) const;
@@ -54,6 +59,8 @@ class SparseWeights {
   void set_stream(int64_t step, int64_t micro_batch);
 
   SparsityStatistics statistics() const;
+  /// The statistics as metrics.
+  std::vector<Metric> metrics() const;
 
   /// The flip rate of each masked layer by its weight's name.
   std::vector<std::pair<std::string, double>> flip_rates() const;
@@ -80,8 +87,9 @@ class SparseWeights {
     int64_t zeros = 0;
     c10::intrusive_ptr<sparse::Weight24> weight24;
   };
-  void choose_layers();
+  void choose_layers(const std::vector<std::pair<std::string, at::Tensor>>& given);
   void set_up(Layer& layer);
+  static bool keeps_two_of_four(const Layer& layer);
   void copy_masters();
   bool is_search_due(int64_t updates, bool is_sparse) const;
   void search(Layer& layer);
@@ -91,7 +99,7 @@ class SparseWeights {
   bool is_sparse_now() const;
   double steps_between_searches() const;
 
-  model::Gpt2& model_;
+  model::Model& model_;
   Method method_;
   at::ScalarType dtype_;
   uint64_t seed_;

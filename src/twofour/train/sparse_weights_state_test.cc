@@ -183,7 +183,7 @@ TEST(SparseWeights, watched_masks_of_a_dense_run_flip_as_those_of_a_sparse_one) 
         EXPECT_EQ(dense.weights.statistics().flip_rate > 0, updates >= 3);
         EXPECT_EQ(dense.weights.statistics().zeros, 0.0);
         EXPECT_TRUE(dense.used().equal(dense.master().to(dtype))) << "only watched";
-        EXPECT_EQ(dense.model.h[0].mlp_c_fc.weight24, nullptr);
+        EXPECT_EQ(dense.layer().weight24, nullptr);
         EXPECT_TRUE(dense.weights.masks().empty());
         dense.move(0.05);
         copy_masters(dense, sparse);

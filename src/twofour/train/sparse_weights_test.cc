@@ -153,8 +153,8 @@ TEST(SparseWeights, a_dense_phase_is_plain_training) {
     it.move(0.02);
     it.weights.prepare(1, false);
     EXPECT_TRUE(it.used().equal(it.master().to(dtype)));
-    EXPECT_EQ(it.model.h[0].mlp_c_fc.weight_gradient, sparse::WeightGradient::kExact);
-    EXPECT_EQ(it.model.h[0].mlp_c_fc.weight24, nullptr);
+    EXPECT_EQ(it.layer().weight_gradient, sparse::WeightGradient::kExact);
+    EXPECT_EQ(it.layer().weight24, nullptr);
     EXPECT_EQ(it.weights.statistics().zeros, 0.0);
     EXPECT_TRUE(it.weights.masks().empty());
     const at::Tensor before = it.master().clone();
@@ -197,7 +197,7 @@ TEST(SparseWeights, the_saved_model_holds_the_forward_weights_in_float32) {
 }
 
 TEST(SparseWeights, refuse_a_pattern_that_finds_nothing_or_what_cannot_be_sparse) {
-  model::Gpt2 model = small_model();
+  model::Model model = small_model();
   Method method = method_named("ste");
   const auto make = [&](const std::string& pattern) {
     method.layers = pattern;
@@ -207,11 +207,11 @@ TEST(SparseWeights, refuse_a_pattern_that_finds_nothing_or_what_cannot_be_sparse
   EXPECT_THAT_ERROR(make("h[.]7[.]"),
                     "matches no layer: their weights are named as \"transformer.h");
   make("c_attn|c_proj");
-  model.h[1].mlp_c_fc.weight = at::zeros({6, 16}).requires_grad_();
+  model::linear_named(model, kLaterLayer).weight = at::zeros({6, 16}).requires_grad_();
   make(".");
   method.forward_weight = ForwardWeight::kTransposable;
   EXPECT_THAT_ERROR(make("."), "\"transformer.h.1.mlp.c_fc.weight\" has 6 outputs");
-  model.h[1].mlp_c_fc.weight = at::zeros({8, 10}).requires_grad_();
+  model::linear_named(model, kLaterLayer).weight = at::zeros({8, 10}).requires_grad_();
   EXPECT_THAT_ERROR(make("."), "\"transformer.h.1.mlp.c_fc.weight\" has 10 inputs");
   make("h[.]0[.]attn");
 }

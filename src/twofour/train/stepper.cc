@@ -4,7 +4,9 @@
 #include <cmath>
 
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/scalar_tensor.h>
 #include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
 #include "twofour/base/parts.h"
@@ -12,11 +14,12 @@
 #include "twofour/model/loss.h"
 #include "twofour/tensor/dtype.h"
 #include "twofour/train/schedule.h"
+#include "twofour/train/starting_point.h"
 
 namespace twofour::train {
 namespace {
 
-checkpoint::NamedTensors parameters_of(model::Gpt2& model) {
+checkpoint::NamedTensors parameters_of(model::Model& model) {
   checkpoint::NamedTensors parameters;
   model.visit([&](const std::string& name, at::Tensor& tensor) {
     tensor.requires_grad_();
@@ -26,7 +29,11 @@ checkpoint::NamedTensors parameters_of(model::Gpt2& model) {
 }
 
 AdamWOptions optimizer_options(const TrainOptions& options) {
-  return {options.beta1, options.method.beta2, options.epsilon, options.weight_decay, options.clip};
+  return {.beta1 = options.optimizer.beta1,
+          .beta2 = options.model.method.beta2,
+          .epsilon = options.optimizer.epsilon,
+          .clip = options.optimizer.clip,
+          .groups = decay_on_matrices(options.optimizer.weight_decay)};
 }
 
 // Whether the second moment of the weight of that name freezes when one does; none = all do.
@@ -38,19 +45,23 @@ std::function<bool(const std::string&)> freezes(const Method& method,
 
 }  // namespace
 
-Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data)
+Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data, tensor::Ranks& ranks)
     : options_(options),
-      batches_(data, options.sizes.context, options.seed),
-      model_(model::make_random(options.sizes, options.seed)),
-      weights_(model_, options.method, tensor::dtype_named(options.dtype), options.seed),
+      batches_(data, options.context(), options.run.seed),
+      ranks_(ranks),
+      model_(initial_model(options.model, options.run.seed)),
+      teacher_(teacher_model(options.model, options.context())),
+      weights_(model_, options.model.method, tensor::dtype_named(options.model.dtype),
+               options.run.seed, given_masks(options.model, model_)),
+      gradients_(parameters_of(model_)),
       optimizer_(parameters_of(model_), optimizer_options(options),
-                 freezes(options.method, weights_)),
-      phases_(options.method, options.steps),
-      scaler_(options.first_loss_scale(), options.loss_scale_growth),
-      divergence_(options.divergence_factor) {}
+                 freezes(options.model.method, weights_)),
+      phases_(options.model.method, options.optimizer.steps),
+      scaler_(options.first_loss_scale(), options.optimizer.loss_scale_growth),
+      divergence_(options.optimizer.divergence_factor) {}
 
 bool Stepper::is_sparse(int64_t step) const {
-  return phases_.is_sparse(std::min(step, options_.steps - 1));
+  return phases_.is_sparse(std::min(step, options_.optimizer.steps - 1));
 }
 
 void Stepper::take_over(const std::vector<Change>& changes) {
@@ -59,7 +70,7 @@ void Stepper::take_over(const std::vector<Change>& changes) {
                        [&](const Change& change) { return change.option == option; });
   };
   if (has_changed("loss-scale")) scaler_.restart();
-  const bool is_undecided = options_.method.has_auto_switch() && phases_.sparse_from() < 0;
+  const bool is_undecided = options_.model.method.has_auto_switch() && phases_.sparse_from() < 0;
   if (has_changed("steps") && is_undecided) {
     fail_usage(
         "--steps cannot change before AutoSwitch has decided, whose bounds are shares of them");
@@ -68,27 +79,47 @@ void Stepper::take_over(const std::vector<Change>& changes) {
 
 void Stepper::prepare(int64_t step) { weights_.prepare(optimizer_.steps_taken(), is_sparse(step)); }
 
+at::Tensor Stepper::loss_of(const at::Tensor& ids, std::span<const int64_t> targets,
+                            double scale) const {
+  model::Teacher teacher;
+  if (teacher_) {
+    const at::NoGradGuard no_gradients;
+    teacher = {teacher_->output(), model::hidden_of(*teacher_, ids), options_.model.distill_weight};
+  }
+  const at::Tensor hidden = model::hidden_of(model_, ids, {options_.model.recompute});
+  return model::next_token_loss(model_.output(), hidden, targets, scale, teacher);
+}
+
+double Stepper::mean_over_ranks(double value) {
+  at::Tensor sum = at::scalar_tensor(value, at::kDouble);
+  ranks_.sum(sum);
+  return sum.item<double>() / static_cast<double>(ranks_.size());
+}
+
 double Stepper::accumulate_gradients(int64_t step) {
-  const int64_t tokens = options_.batch * options_.sizes.context;
-  const double scale = scaler_.scale() / static_cast<double>(options_.accumulate);
+  const int64_t batch = options_.data.batch, accumulate = options_.data.accumulate;
+  const int64_t context = options_.context(), tokens = batch * context;
+  const double scale = scaler_.scale() / static_cast<double>(accumulate * ranks_.size());
   std::vector<int64_t> inputs(static_cast<size_t>(tokens)), targets(inputs);
   double loss = 0.0;
-  for (int64_t micro = 0; micro < options_.accumulate; ++micro) {
-    batches_.read((step * options_.accumulate + micro) * options_.batch, inputs, targets);
-    const at::Tensor ids = at::from_blob(inputs.data(), {options_.batch, options_.sizes.context},
-                                         at::TensorOptions().dtype(at::kLong));
-    weights_.set_stream(step, micro);
+  for (int64_t micro = 0; micro < accumulate; ++micro) {
+    // The micro-batches of all ranks, in turns.
+    const int64_t own = micro * ranks_.size() + ranks_.rank();
+    batches_.read((step * accumulate * ranks_.size() + own) * batch, inputs, targets);
+    const at::Tensor ids =
+        at::from_blob(inputs.data(), {batch, context}, at::TensorOptions().dtype(at::kLong));
+    weights_.set_stream(step, own);
     at::Tensor micro_loss;
     {
       const PartTimer timer(Part::kForward);
-      const at::Tensor hidden = model::hidden_of(model_, ids, {options_.recompute});
-      micro_loss = model::next_token_loss(model_.output(), hidden, targets, scale);
+      micro_loss = loss_of(ids, targets, scale);
     }
     const PartTimer timer(Part::kBackward);
     torch::autograd::backward({micro_loss}, {});
     loss += micro_loss.item<double>();
   }
-  return loss / static_cast<double>(options_.accumulate);
+  ranks_.sum(gradients_.values());
+  return mean_over_ranks(loss / static_cast<double>(accumulate));
 }
 
 // Returns the gradient's norm; where it is not finite, nothing has changed. `change`: that of the
@@ -106,8 +137,9 @@ double Stepper::update(double learning_rate, SecondMomentChange* change) {
 StepResult Stepper::take(int64_t step) {
   StepResult result;
   result.is_sparse = is_sparse(step);
-  result.learning_rate = learning_rate(step, options_.steps, options_.warmup,
-                                       options_.learning_rate, options_.min_learning_rate);
+  result.learning_rate =
+      learning_rate(step, options_.optimizer.steps, options_.optimizer.warmup,
+                    options_.optimizer.learning_rate, options_.optimizer.min_learning_rate);
   result.loss = accumulate_gradients(step);
   const bool is_watched = phases_.watches(step);
   SecondMomentChange change;
@@ -125,8 +157,8 @@ StepResult Stepper::take(int64_t step) {
   check_divergence(step, result);
   const bool is_next_sparse = is_sparse(step + 1);
   // A dense start of skipped steps alone leaves nothing to freeze yet.
-  const bool freezes = options_.method.second_moment == SecondMoment::kFreeze && is_next_sparse &&
-                       optimizer_.steps_taken() > 0;
+  const bool freezes = options_.model.method.second_moment == SecondMoment::kFreeze &&
+                       is_next_sparse && optimizer_.steps_taken() > 0;
   if (freezes && !optimizer_.has_frozen_second_moment()) optimizer_.freeze_second_moment();
   if (!result.was_skipped || is_next_sparse != result.is_sparse) prepare(step + 1);
   return result;
@@ -145,12 +177,12 @@ void Stepper::check_divergence(int64_t step, const StepResult& result) const {
   } else {
     return;
   }
-  const auto last = checkpoint::latest_checkpoint(options_.out);
+  const auto last = checkpoint::latest_checkpoint(options_.run.out);
   fail("{} at step {}: the run diverges; {}; try a lower --lr{}{}", what, step + 1,
        last ? fmt::format("the checkpoint of step {} is kept", *last)
             : std::string("there is no checkpoint yet"),
-       options_.dtype == "float32" ? " or a longer --warmup"
-                                   : ", a longer --warmup or --dtype float32",
+       options_.model.dtype == "float32" ? " or a longer --warmup"
+                                         : ", a longer --warmup or --dtype float32",
        last ? " with --resume" : "");
 }
 

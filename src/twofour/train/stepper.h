@@ -2,11 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 
-#include "twofour/model/gpt2.h"
+#include "twofour/model/model.h"
+#include "twofour/tensor/ranks.h"
 #include "twofour/text/batches.h"
 #include "twofour/text/token_file.h"
 #include "twofour/train/divergence.h"
+#include "twofour/train/gradients.h"
 #include "twofour/train/loss_scaler.h"
 #include "twofour/train/optimizer.h"
 #include "twofour/train/options.h"
@@ -26,8 +30,10 @@ struct StepResult {
 
 class Stepper {
  public:
-  /// `options` and `data` must outlive this. Throws Error (usage) for options that make no sense.
-  Stepper(const TrainOptions& options, const text::TokenFile& data);
+  /// `options`, `data` and `ranks` must outlive this. Each rank takes its share of the sequences of
+  /// a step, which are size times as many as the options say. Throws Error (usage) for options that
+  /// make no sense.
+  Stepper(const TrainOptions& options, const text::TokenFile& data, tensor::Ranks& ranks);
 
   /// The start of a run, instead of filling the tensors of state().
   void initialise() { weights_.initialise(); }
@@ -55,18 +61,23 @@ class Stepper {
   double loss_scale() const { return scaler_.scale(); }
   const SparseWeights& weights() const { return weights_; }
   SparseWeights& weights() { return weights_; }
-  model::Gpt2& model() { return model_; }
+  model::Model& model() { return model_; }
 
  private:
   bool is_sparse(int64_t step) const;
   double accumulate_gradients(int64_t step);
+  at::Tensor loss_of(const at::Tensor& ids, std::span<const int64_t> targets, double scale) const;
+  double mean_over_ranks(double value);
   double update(double learning_rate, SecondMomentChange* change);
   void check_divergence(int64_t step, const StepResult& result) const;
 
   const TrainOptions& options_;
   text::Batches batches_;
-  model::Gpt2 model_;
+  tensor::Ranks& ranks_;
+  model::Model model_;
+  std::optional<model::Model> teacher_;
   SparseWeights weights_;
+  FlatGradients gradients_;
   AdamW optimizer_;
   Phases phases_;
   LossScaler scaler_;

@@ -26,8 +26,11 @@ text::TokenFile tokens_in(const testing::TemporaryFolder& folder, bool repeats) 
 
 struct SmallRun {
   explicit SmallRun(TrainOptions run_options, bool repeats = false)
-      : options(std::move(run_options)), data(tokens_in(folder, repeats)), stepper(options, data) {
-    options.out = folder / "run";
+      : options(std::move(run_options)),
+        data(tokens_in(folder, repeats)),
+        ranks(tensor::single_rank()),
+        stepper(options, data, *ranks) {
+    options.run.out = folder / "run";
     set_thread_count(1);  // two that compete with other tests wait for each other most of the time
     stepper.initialise();
     stepper.prepare(0);
@@ -46,6 +49,7 @@ struct SmallRun {
   testing::TemporaryFolder folder;
   TrainOptions options;
   text::TokenFile data;
+  std::unique_ptr<tensor::Ranks> ranks;
   Stepper stepper;
 };
 
@@ -59,9 +63,9 @@ at::Tensor gradient_of(const Snapshot& state, const std::string& weight) {
 // A run whose weights never change, so that its gradients can be compared.
 TrainOptions still_run(const Method& method) {
   TrainOptions options = small_run(method);
-  options.learning_rate = options.min_learning_rate = 0;
-  options.beta1 = 0;
-  options.clip = 0;
+  options.optimizer.learning_rate = options.optimizer.min_learning_rate = 0;
+  options.optimizer.beta1 = 0;
+  options.optimizer.clip = 0;
   return options;
 }
 
@@ -69,7 +73,7 @@ TEST(Stepper, a_skipped_step_only_halves_the_loss_scale) {
   for (const Method& method : methods()) {
     for (const char* dtype : {"float32", "bfloat16", "float16"}) {
       TrainOptions options = small_run(method, dtype);
-      options.loss_scale = 256;
+      options.optimizer.loss_scale = 256;
       SmallRun run(options);
       for (int64_t step = 0; step < 2; ++step) {
         EXPECT_FALSE(run.stepper.take(step).was_skipped) << method.name << " " << dtype;
@@ -97,7 +101,7 @@ TEST(Stepper, phases_change_at_their_step_even_where_steps_are_skipped) {
   method.dense_start = 3;
   method.dense_end = 4;
   TrainOptions options = small_run(method);
-  options.loss_scale = 1;
+  options.optimizer.loss_scale = 1;
   SmallRun run(options);
   for (int64_t step = 0; step < 10; ++step) {
     const bool skips = step == 2 || step == 5;
@@ -111,7 +115,7 @@ TEST(Stepper, phases_change_at_their_step_even_where_steps_are_skipped) {
 
 TEST(Stepper, auto_switch_is_not_late_where_the_loss_is_not_finite) {
   TrainOptions options = small_run(method_named("step"));
-  options.loss_scale = 1024;
+  options.optimizer.loss_scale = 1024;
   SmallRun run(options);
   for (int64_t step = 0; step < 4; ++step) run.stepper.take(step);
   const at::Tensor embedding = run.live("model.safetensors/transformer.wte.weight");
@@ -127,7 +131,7 @@ TEST(Stepper, a_second_moment_of_zeros_is_never_frozen) {
   method.dense_start = 1;
   method.second_moment = SecondMoment::kFreeze;
   TrainOptions options = small_run(method);
-  options.loss_scale = 0x1p126;
+  options.optimizer.loss_scale = 0x1p126;
   SmallRun run(options);
   EXPECT_TRUE(run.stepper.take(0).was_skipped) << "all of the dense start";
   run.live(kScale)[0] = 1.0;
@@ -170,7 +174,7 @@ TEST(Stepper, mvue_draws_other_numbers_for_each_micro_batch_and_step) {
     if (!is_mvue) method.weight_gradient = sparse::WeightGradient::kExact;
     TrainOptions options = still_run(method);
     SmallRun single(options, /*repeats=*/true);
-    options.accumulate = 2;
+    options.data.accumulate = 2;
     SmallRun twice(options, /*repeats=*/true);
     single.stepper.take(0);
     twice.stepper.take(0);
@@ -194,7 +198,7 @@ TEST(Stepper, a_step_repeated_from_the_same_state_is_the_same_bit_for_bit) {
   for (const Method& method : methods()) {
     for (const char* dtype : {"float32", "bfloat16", "float16"}) {
       TrainOptions options = small_run(method, dtype);
-      options.accumulate = 2;
+      options.data.accumulate = 2;
       SmallRun run(options), again(options);
       for (int64_t step = 0; step < 5; ++step) run.stepper.take(step);
       const Snapshot saved = run.state();
@@ -217,10 +221,10 @@ TEST(Stepper, accumulated_micro_batches_have_the_loss_and_gradients_of_one_batch
     Method method = method_named(name);
     method.weight_gradient = sparse::WeightGradient::kExact;
     TrainOptions options = still_run(method);
-    options.batch = 4;
+    options.data.batch = 4;
     SmallRun whole(options);
-    options.batch = 2;
-    options.accumulate = 2;
+    options.data.batch = 2;
+    options.data.accumulate = 2;
     SmallRun parts(options);
     for (int64_t step = 0; step < 3; ++step) {
       const StepResult a = whole.stepper.take(step), b = parts.stepper.take(step);
@@ -240,8 +244,8 @@ TEST(Stepper, a_loss_scale_in_float32_changes_no_bit) {
   for (const char* name : {"sr-ste", "fst", "step", "s-ste"}) {
     TrainOptions options = small_run(method_named(name));
     SmallRun plain(options);
-    options.loss_scale = 4096;
-    options.loss_scale_growth = 3;
+    options.optimizer.loss_scale = 4096;
+    options.optimizer.loss_scale_growth = 3;
     SmallRun scaled(options);
     for (int64_t step = 0; step < 10; ++step) {
       const StepResult a = plain.stepper.take(step), b = scaled.stepper.take(step);

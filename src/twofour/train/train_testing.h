@@ -12,7 +12,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/kernels/masks/mask.h"
-#include "twofour/model/gpt2.h"
+#include "twofour/model/model.h"
 #include "twofour/text/token_file.h"
 #include "twofour/train/options.h"
 #include "twofour/train/run_state.h"
@@ -33,9 +33,13 @@ inline model::Gpt2Config small_sizes() {
   return config;
 }
 
-inline model::Gpt2 small_model(uint64_t seed = 1) {
+inline model::Model small_model(uint64_t seed = 1) {
   return model::make_random(small_sizes(), seed);
 }
+
+/// The first sparse layer of the small model, and one of its second block.
+constexpr char kFirstLayer[] = "transformer.h.0.mlp.c_fc.weight";
+constexpr char kLaterLayer[] = "transformer.h.1.mlp.c_fc.weight";
 
 /// A token file of `tokens` ids below 19, id(i) the one at place i.
 template <class Fn>
@@ -52,14 +56,14 @@ text::TokenFile token_file(const testing::TemporaryFolder& folder, int64_t token
 /// The options of a run of `method` on the small model: ten steps of two windows, without warm-up.
 inline TrainOptions small_run(const Method& method, const std::string& dtype = "float32") {
   TrainOptions options;
-  options.sizes = small_sizes();
-  options.method = method;
-  options.dtype = dtype;
-  options.steps = 10;
-  options.batch = 2;
-  options.warmup = 0;
-  options.learning_rate = 3e-3;
-  options.min_learning_rate = 3e-4;
+  options.model.config = small_sizes();
+  options.model.method = method;
+  options.model.dtype = dtype;
+  options.optimizer.steps = 10;
+  options.data.batch = 2;
+  options.optimizer.warmup = 0;
+  options.optimizer.learning_rate = 3e-3;
+  options.optimizer.min_learning_rate = 3e-4;
   return options;
 }
 
@@ -117,10 +121,10 @@ struct SparseModel {
     weights.initialise();
   }
   /// Of the first feed-forward layer, the first that is sparse.
-  at::Tensor& master() { return model.h[0].mlp_c_fc.weight; }
+  model::Linear& layer() { return model::linear_named(model, kFirstLayer); }
+  at::Tensor& master() { return layer().weight; }
   at::Tensor used() {
-    const sparse::Linear& layer = model.h[0].mlp_c_fc;
-    return layer.forward_weight.defined() ? layer.forward_weight : layer.weight;
+    return layer().forward_weight.defined() ? layer().forward_weight : layer().weight;
   }
   /// Every feed-forward master moves by about `size`.
   void move(double size) {
@@ -141,7 +145,7 @@ struct SparseModel {
   }
   Snapshot state() { return snapshot({{"sparsity", weights.state()}}); }
 
-  model::Gpt2 model;
+  model::Model model;
   SparseWeights weights;
 };
 

@@ -15,6 +15,7 @@
 #include "twofour/train/metrics.h"
 #include "twofour/train/run_state.h"
 #include "twofour/train/sampler.h"
+#include "twofour/train/starting_point.h"
 #include "twofour/train/stepper.h"
 #include "twofour/train/stop_signal.h"
 #include "twofour/train/validation.h"
@@ -29,45 +30,56 @@ double seconds_since(Clock::time_point start) {
 }
 
 void check_options(const TrainOptions& options) {
-  options.sizes.check();
+  model::check(options.model.config);
   const auto at_least = [](const char* name, int64_t value, int64_t least) {
     if (value < least) fail_usage("--{} must be at least {}, not {}", name, least, value);
   };
-  at_least("steps", options.steps, 1);
-  at_least("batch", options.batch, 1);
-  at_least("accumulate", options.accumulate, 1);
-  at_least("keep", options.keep, 1);
-  at_least("warmup", options.warmup, 0);
-  at_least("validation-windows", options.validation_windows, 0);
-  at_least("sample-every", options.sample_every, 0);
-  at_least("sample-tokens", options.sample_tokens, 1);
-  at_least("loss-scale-growth", options.loss_scale_growth, 1);
-  if (!(options.learning_rate > 0)) fail_usage("--lr must be positive");
-  if (!(options.beta1 >= 0 && options.beta1 < 1)) {
-    fail_usage("--beta1 {} must lie in [0, 1)", options.beta1);
+  at_least("steps", options.optimizer.steps, 1);
+  at_least("batch", options.data.batch, 1);
+  at_least("accumulate", options.data.accumulate, 1);
+  at_least("keep", options.run.keep, 1);
+  at_least("warmup", options.optimizer.warmup, 0);
+  at_least("validation-windows", options.data.validation_windows, 0);
+  at_least("sample-every", options.run.sample_every, 0);
+  at_least("sample-tokens", options.run.sample_tokens, 1);
+  at_least("loss-scale-growth", options.optimizer.loss_scale_growth, 1);
+  if (!(options.optimizer.learning_rate > 0)) fail_usage("--lr must be positive");
+  if (!(options.optimizer.beta1 >= 0 && options.optimizer.beta1 < 1)) {
+    fail_usage("--beta1 {} must lie in [0, 1)", options.optimizer.beta1);
   }
-  const double scale = options.loss_scale.value_or(0);
+  const double scale = options.optimizer.loss_scale.value_or(0);
   if (!(scale >= 0 && scale <= 0x1p126)) {
     fail_usage("--loss-scale {} must lie in [0, 2^126]; 0 = none", scale);
   }
-  if (options.dtype == "float16" && options.loss_scale == 0.0) {
+  if (options.model.dtype == "float16" && options.optimizer.loss_scale == 0.0) {
     fail_usage("--loss-scale 0 with --dtype float16: its gradients would vanish");
   }
-  check_method(options.method, options.steps, tensor::dtype_named(options.dtype));
-  if (options.min_learning_rate > options.learning_rate) {
-    fail_usage("--min-lr {} is above --lr {}", options.min_learning_rate, options.learning_rate);
+  const int64_t context = options.model.sizes().context;
+  if (options.data.context < 0 || options.data.context > context) {
+    fail_usage("--context {} is outside 1 to {}, the model's context", options.data.context,
+               context);
+  }
+  if (!(options.model.distill_weight >= 0 && options.model.distill_weight <= 1)) {
+    fail_usage("--distill-weight {} must lie in [0, 1]", options.model.distill_weight);
+  }
+  check_method(options.model.method, options.optimizer.steps,
+               tensor::dtype_named(options.model.dtype));
+  if (options.optimizer.min_learning_rate > options.optimizer.learning_rate) {
+    fail_usage("--min-lr {} is above --lr {}", options.optimizer.min_learning_rate,
+               options.optimizer.learning_rate);
   }
 }
 
 class Trainer {
  public:
   Trainer(const TrainOptions& options, const text::TokenFile& data,
-          std::optional<text::TokenFile> validation_data)
+          std::optional<text::TokenFile> validation_data, tensor::Ranks& ranks)
       : options_(options),
+        ranks_(ranks),
         validation_data_(std::move(validation_data)),
         fingerprint_(fingerprint(options, data)),
-        stepper_(options, data) {
-    if (options.sample_every > 0) sampler_.emplace(options);
+        stepper_(options, data, ranks) {
+    if (options.run.sample_every > 0) sampler_.emplace(options);
   }
 
   TrainSummary run(const std::string& config);
@@ -78,6 +90,7 @@ class Trainer {
   StepMetrics metrics_of(int64_t steps_done, const StepResult& result, double rate) const;
   void save_if_due(int64_t steps_done, bool stops);
   std::optional<double> validate();
+  fs::path tokenizer_folder() const;
   void keep_tokenizer() const;
   void sample_if_due(int64_t steps_done, Metrics& metrics);
   void do_what_is_due(int64_t steps_done, Metrics& metrics, TrainSummary& summary);
@@ -85,16 +98,18 @@ class Trainer {
   void finish();
 
   int64_t tokens_per_step() const {
-    return options_.batch * options_.accumulate * options_.sizes.context;
+    return options_.data.batch * options_.data.accumulate * options_.context() * ranks_.size();
   }
   int64_t last_step() const {
-    return options_.stop_after > 0 ? std::min(options_.stop_after, options_.steps) : options_.steps;
+    return options_.run.stop_after > 0 ? std::min(options_.run.stop_after, options_.optimizer.steps)
+                                       : options_.optimizer.steps;
   }
   bool is_due(int64_t every, int64_t steps_done) const {
     return steps_done == last_step() || (every > 0 && steps_done % every == 0);
   }
 
   const TrainOptions& options_;
+  tensor::Ranks& ranks_;
   std::optional<text::TokenFile> validation_data_;
   std::optional<Sampler> sampler_;
   nlohmann::ordered_json fingerprint_;
@@ -103,28 +118,28 @@ class Trainer {
 };
 
 Resumed Trainer::start(const std::string& config) {
-  const fs::path kept = options_.out / "config.toml";
-  remove_abandoned(options_.out / "checkpoints");
-  if (options_.resume) {
-    Resumed resumed = load_run(options_, fingerprint_, stepper_.state());
+  const fs::path kept = options_.run.out / "config.toml";
+  remove_abandoned(options_.run.out / "checkpoints");
+  if (options_.run.resume) {
+    Resumed resumed = load_run(options_.run, fingerprint_, stepper_.state());
     keep_tokenizer();
     stepper_.take_over(resumed.changes);
-    if (const auto aside = checkpoint::set_aside_after(options_.out, resumed.step)) {
+    if (const auto aside = checkpoint::set_aside_after(options_.run.out, resumed.step)) {
       spdlog::info("newer checkpoints are now in \"{}\"", aside->string());
     }
     write_file(kept, config);  // with what has changed
-    spdlog::info("going on after step {} of {}", resumed.step, options_.steps);
+    spdlog::info("going on after step {} of {}", resumed.step, options_.optimizer.steps);
     for (const Change& change : resumed.changes) {
       spdlog::info("from here on {} is {} (was {})", change.option, change.after.dump(),
                    change.before.dump());
     }
     return resumed;
   }
-  if (checkpoint::latest_checkpoint(options_.out)) {
+  if (checkpoint::latest_checkpoint(options_.run.out)) {
     fail("\"{}\" already holds a run: go on with --resume, or choose another --out",
-         options_.out.string());
+         options_.run.out.string());
   }
-  make_folder(options_.out / "checkpoints");
+  make_folder(options_.run.out / "checkpoints");
   write_file(kept, config);
   keep_tokenizer();
   stepper_.initialise();
@@ -132,47 +147,66 @@ Resumed Trainer::start(const std::string& config) {
 }
 
 RunDescription Trainer::description(int64_t first_step) const {
-  return {options_.method.name, options_.dtype,    options_.sizes.parameters(),
-          options_.steps,       tokens_per_step(), first_step,
+  return {options_.model.method.name,
+          options_.model.dtype,
+          model::parameters_of(options_.model.config),
+          options_.optimizer.steps,
+          tokens_per_step(),
+          first_step,
           thread_count()};
 }
 
 StepMetrics Trainer::metrics_of(int64_t steps_done, const StepResult& result, double rate) const {
-  StepMetrics metrics;
-  metrics.step = steps_done;
-  metrics.loss = result.loss;
-  metrics.learning_rate = result.learning_rate;
-  metrics.gradient_norm = result.gradient_norm;
-  metrics.tokens_per_second = rate;
-  metrics.part_seconds = take_part_seconds();
-  if (stepper_.loss_scale() != 1.0) metrics.loss_scale = stepper_.loss_scale();
-  if (!options_.method.has_masks()) return metrics;
-  const SparsityStatistics sparsity = stepper_.weights().statistics();
-  metrics.flip_rate = sparsity.flip_rate;
-  metrics.flip_rates = stepper_.weights().flip_rates();
-  if (!options_.method.is_sparse()) return metrics;
-  metrics.zeros = sparsity.zeros;
-  metrics.phase = result.is_sparse ? "sparse" : "dense";
+  StepMetrics metrics{steps_done, {}};
+  const auto add = [&](Metric metric) { metrics.values.push_back(std::move(metric)); };
+  add({"loss", result.loss, "loss/train", fmt::format("loss {:.4f}", result.loss)});
+  const double learning_rate = result.learning_rate;
+  add({"lr", learning_rate, "learning_rate", fmt::format("lr {:.2e}", learning_rate)});
+  add({"grad_norm", result.gradient_norm, "gradient_norm",
+       fmt::format("grad norm {:.3f}", result.gradient_norm)});
+  add({"tokens_per_second", rate, "tokens_per_second", short_count(rate) + " tokens/s"});
+  for (Metric& metric : stepper_.weights().metrics()) add(std::move(metric));
+  if (const double scale = stepper_.loss_scale(); scale != 1.0) {
+    add({"loss_scale", scale, "loss_scale", fmt::format("loss scale {:g}", scale)});
+  }
+  if (options_.model.method.is_sparse()) {
+    add({.name = "phase", .value = {}, .text = result.is_sparse ? "sparse" : "dense"});
+  }
+  const auto seconds = take_part_seconds();
+  for (size_t i = 0; i < kPartNames.size(); ++i) {
+    add({.name = kPartNames[i], .value = seconds[i], .group = "seconds"});
+  }
+  for (const auto& [layer, flips] : stepper_.weights().flip_rates()) {
+    add({.name = layer, .value = flips, .tag = "flip_rate/" + layer, .group = "flip_rates"});
+  }
   return metrics;
 }
 
 std::optional<double> Trainer::validate() {
-  if (!validation_data_ || options_.validation_windows == 0) return std::nullopt;
-  return validation_loss(stepper_.model(), *validation_data_, options_.batch,
-                         options_.validation_windows);
+  if (!validation_data_ || options_.data.validation_windows == 0) return std::nullopt;
+  const ValidationWindows windows = {options_.data.validation_windows, options_.context(),
+                                     options_.data.batch};
+  return validation_loss(stepper_.model(), *validation_data_, windows, ranks_);
+}
+
+// The data's, or the one that came with the initial weights; empty without any.
+fs::path Trainer::tokenizer_folder() const {
+  const fs::path of_data = options_.data.folder / "tokenizer";
+  if (fs::is_directory(of_data)) return of_data;
+  return options_.model.init;
 }
 
 // Beside the checkpoints, so that what they hold can be sampled while the run goes on.
 void Trainer::keep_tokenizer() const {
-  const fs::path from = options_.data / "tokenizer", to = options_.out / "tokenizer";
-  if (!fs::is_directory(from) || fs::exists(to)) return;
+  const fs::path from = tokenizer_folder(), to = options_.run.out / "tokenizer";
+  if (from.empty() || fs::exists(to)) return;
   AtomicFolder folder(to);
   checkpoint::copy_tokenizer(from, folder.path());
   folder.commit();
 }
 
 void Trainer::sample_if_due(int64_t steps_done, Metrics& metrics) {
-  if (!sampler_ || !is_due(options_.sample_every, steps_done)) return;
+  if (!sampler_ || !is_due(options_.run.sample_every, steps_done)) return;
   std::string continuation;
   try {
     continuation = sampler_->continuation(stepper_.model(), steps_done);
@@ -180,12 +214,13 @@ void Trainer::sample_if_due(int64_t steps_done, Metrics& metrics) {
     spdlog::warn("no sample after step {}: {}", steps_done, error.what());
     return;
   }
-  metrics.record_sample(steps_done, options_.sample_prompt, continuation);
+  metrics.record_sample(steps_done, options_.run.sample_prompt, continuation);
 }
 
 void Trainer::fail_stopped(int64_t steps_done, const Metrics& metrics) const {
-  const std::string after = fmt::format(
-      "after step {} of {}, with a checkpoint: go on with --resume", steps_done, options_.steps);
+  const std::string after =
+      fmt::format("after step {} of {}, with a checkpoint: go on with --resume", steps_done,
+                  options_.optimizer.steps);
   if (!metrics.output_error().empty()) {
     fail("the standard output cannot be written ({}): stopped {}", metrics.output_error(), after);
   }
@@ -193,22 +228,28 @@ void Trainer::fail_stopped(int64_t steps_done, const Metrics& metrics) const {
 }
 
 void Trainer::finish() {
-  const fs::path tokenizer = options_.data / "tokenizer";
+  const fs::path tokenizer = tokenizer_folder();
   stepper_.weights().replace_masters();
   checkpoint::SaveOptions options;
+  if (!options_.model.init.empty()) {
+    options.special = checkpoint::read_config(options_.model.init).special;
+  }
   options.masks = stepper_.weights().masks();
-  if (fs::is_directory(tokenizer)) options.tokenizer = tokenizer;
-  checkpoint::save_model(options_.out / "model", {stepper_.model()}, options);
+  if (!tokenizer.empty()) options.tokenizer = tokenizer;
+  checkpoint::save_model(options_.run.out / "model", stepper_.model(), options);
 }
 
 // A checkpoint that is due in a suspicious moment waits for the next step that is not: a run that
 // diverges must not push out the last good one.
 void Trainer::save_if_due(int64_t steps_done, bool stops) {
   const bool ends = stops || steps_done == last_step();
-  is_checkpoint_due_ |= is_due(options_.checkpoint_every, steps_done);
+  is_checkpoint_due_ |= is_due(options_.run.checkpoint_every, steps_done);
   if (!ends && !(is_checkpoint_due_ && stepper_.is_worth_saving())) return;
   is_checkpoint_due_ = false;
-  save_run(options_, fingerprint_, steps_done, stepper_.state());
+  if (ranks_.is_first()) {
+    save_run(options_.run.out, fingerprint_, steps_done, stepper_.state(), options_.run.keep);
+  }
+  ranks_.barrier();
   StopSignal::set_saved(steps_done);
 }
 
@@ -217,7 +258,7 @@ void Trainer::do_what_is_due(int64_t steps_done, Metrics& metrics, TrainSummary&
   const bool stops = !is_wanted && steps_done < last_step();
   const bool ends = stops || steps_done == last_step();
   if (ends) save_if_due(steps_done, stops);  // first: a second signal must not cost the steps
-  if (is_due(options_.validate_every, steps_done)) {
+  if (is_due(options_.run.validate_every, steps_done)) {
     summary.validation_loss = validate();
     if (summary.validation_loss) metrics.record_validation(steps_done, *summary.validation_loss);
   }
@@ -227,13 +268,13 @@ void Trainer::do_what_is_due(int64_t steps_done, Metrics& metrics, TrainSummary&
 }
 
 TrainSummary Trainer::run(const std::string& config) {
-  const FolderLock lock(options_.out);
+  const FolderLock lock(options_.run.out);
   const Resumed resumed = start(config);
   const int64_t first_step = resumed.step;
   StopSignal::set_saved(first_step);
   TrainSummary summary;
-  summary.parameters = options_.sizes.parameters();
-  Metrics metrics(options_.out, description(first_step), options_.quiet);
+  summary.parameters = model::parameters_of(options_.model.config);
+  Metrics metrics(options_.run.out, description(first_step), options_.run.quiet);
   for (const Change& change : resumed.changes) metrics.record_change(first_step, change);
   stepper_.prepare(first_step);
   take_part_seconds();
@@ -251,7 +292,7 @@ TrainSummary Trainer::run(const std::string& config) {
     const double rate = static_cast<double>((done - last_recorded_step) * tokens_per_step()) /
                         seconds_since(last_record);
     metrics.update_progress(done, result.loss, rate);
-    if (is_due(options_.log_every, done)) {
+    if (is_due(options_.run.log_every, done)) {
       metrics.record_step(metrics_of(done, result, rate));
       last_record = Clock::now();
       last_recorded_step = done;
@@ -267,14 +308,14 @@ TrainSummary Trainer::run(const std::string& config) {
         static_cast<double>((last_step() - first_step) * tokens_per_step()) / summary.seconds;
   }
   const SparsityStatistics sparsity = stepper_.weights().statistics();
-  if (options_.method.has_masks()) summary.flip_rate = sparsity.flip_rate;
-  if (options_.method.is_sparse()) summary.zeros = sparsity.zeros;
+  if (options_.model.method.has_masks()) summary.flip_rate = sparsity.flip_rate;
+  if (options_.model.method.is_sparse()) summary.zeros = sparsity.zeros;
   if (first_step >= last_step()) {
     summary.validation_loss = validate();
     if (summary.validation_loss) metrics.record_validation(first_step, *summary.validation_loss);
   }
   metrics.record_end(last_step(), summary.seconds);
-  if (last_step() == options_.steps) finish();
+  if (last_step() == options_.optimizer.steps) finish();
   return summary;
 }
 
@@ -282,14 +323,16 @@ TrainSummary Trainer::run(const std::string& config) {
 
 TrainSummary train(const TrainOptions& options, const std::string& config) {
   check_options(options);
-  text::TokenFile data = text::TokenFile::open(options.data / "train.bin");
-  data.check(options.sizes.vocabulary);
+  const auto ranks = tensor::single_rank();
+  text::TokenFile data = text::TokenFile::open(options.data.folder / "train.bin");
+  data.check(options.model.sizes().vocabulary);
+  if (!options.model.init.empty()) check_tokenizer(options.model.init, data);
   std::optional<text::TokenFile> validation_data;
-  if (fs::exists(options.data / "val.bin")) {
-    validation_data = text::TokenFile::open(options.data / "val.bin");
-    validation_data->check(options.sizes.vocabulary);
+  if (fs::exists(options.data.folder / "val.bin")) {
+    validation_data = text::TokenFile::open(options.data.folder / "val.bin");
+    validation_data->check(options.model.sizes().vocabulary);
   }
-  Trainer trainer(options, data, std::move(validation_data));
+  Trainer trainer(options, data, std::move(validation_data), *ranks);
   return trainer.run(config);
 }
 

@@ -17,24 +17,24 @@ namespace {
 
 // Runs the first `stop_after` steps in OUT/name, or what is left of them.
 report::RunLog run_probe(TrainOptions options, const std::string& name, const std::string& config) {
-  options.out /= name;
-  const auto done = checkpoint::latest_checkpoint(options.out);
-  if (done.value_or(0) > options.stop_after) {
+  options.run.out /= name;
+  const auto done = checkpoint::latest_checkpoint(options.run.out);
+  if (done.value_or(0) > options.run.stop_after) {
     fail_usage("--probe-steps {} is less than the {} that \"{}\" has done: choose another --out",
-               options.stop_after, *done, options.out.string());
+               options.run.stop_after, *done, options.run.out.string());
   }
-  options.resume = done.has_value();
-  options.quiet = true;
-  options.may_change = false;  // a probe made with other options is no probe of these
-  options.sample_every = 0;
-  options.sample_prompt.clear();
+  options.run.resume = done.has_value();
+  options.run.quiet = true;
+  options.run.may_change = false;  // a probe made with other options is no probe of these
+  options.run.sample_every = 0;
+  options.run.sample_prompt.clear();
   train(options, config);
-  return report::read_run(options.out);
+  return report::read_run(options.run.out);
 }
 
 // Over the second half of a probe.
 double mean_of(const report::RunLog& run, const std::string& curve, const TrainOptions& options) {
-  const int64_t first_step = options.stop_after / 2 + 1;
+  const int64_t first_step = options.run.stop_after / 2 + 1;
   double sum = 0.0;
   int64_t count = 0;
   const auto found = run.curves.find(curve);
@@ -54,41 +54,43 @@ double mean_of(const report::RunLog& run, const std::string& curve, const TrainO
 
 // A dense run that watches the masks which `options` would use.
 TrainOptions watching_dense(TrainOptions options) {
-  const Method sparse = options.method;
-  options.method = method_named("dense");
-  options.method.beta2 = sparse.beta2;
-  options.method.mask_interval = sparse.mask_interval;
-  options.method.layers = sparse.layers;
-  options.method.watched_masks = sparse.forward_weight == ForwardWeight::kTransposable
-                                     ? WatchedMasks::kTransposable
-                                     : WatchedMasks::kMagnitude;
+  const Method sparse = options.model.method;
+  options.model.method = method_named("dense");
+  options.model.method.beta2 = sparse.beta2;
+  options.model.method.mask_interval = sparse.mask_interval;
+  options.model.method.layers = sparse.layers;
+  options.model.method.watched_masks = sparse.forward_weight == ForwardWeight::kTransposable
+                                           ? WatchedMasks::kTransposable
+                                           : WatchedMasks::kMagnitude;
   return options;
 }
 
 }  // namespace
 
 TrainOptions decay_probe_options(TrainOptions options, int64_t probe_steps) {
-  if (!options.method.is_sparse() || options.method.decay == 0) {
+  if (!options.model.method.is_sparse() || options.model.method.decay == 0) {
     fail_usage(
         "tune-decay needs a method with masked decay, as sr-ste or fst: --method {} has none",
-        options.method.name);
+        options.model.method.name);
   }
-  if (options.method.mask_interval == 0) {
+  if (options.model.method.mask_interval == 0 || options.model.method.has_given_masks()) {
     fail_usage("tune-decay needs masks that can flip: --mask-interval is 0");
   }
-  const int64_t least = 4 * options.method.mask_interval;
-  options.stop_after = probe_steps;
-  if (options.stop_after == 0) {
-    options.stop_after = std::max({least, options.warmup + options.warmup / 2, options.steps / 20});
+  const int64_t least = 4 * options.model.method.mask_interval;
+  options.run.stop_after = probe_steps;
+  if (options.run.stop_after == 0) {
+    options.run.stop_after =
+        std::max({least, options.optimizer.warmup + options.optimizer.warmup / 2,
+                  options.optimizer.steps / 20});
   }
-  options.stop_after = std::min(options.stop_after, options.steps);
-  if (options.stop_after < least) {
+  options.run.stop_after = std::min(options.run.stop_after, options.optimizer.steps);
+  if (options.run.stop_after < least) {
     fail_usage("--probe-steps {} is too short: at least {}, four mask intervals",
-               options.stop_after, least);
+               options.run.stop_after, least);
   }
-  options.log_every = 1;
-  options.validate_every = 0;
-  options.keep = 1;
+  options.run.log_every = 1;
+  options.run.validate_every = 0;
+  options.run.keep = 1;
   return options;
 }
 
@@ -106,8 +108,8 @@ std::vector<DecayProbe> bracket_decay(double first, int64_t most_runs,
 }
 
 DecaySearch search_decay(const TrainOptions& probes, const std::string& config, int64_t most_runs) {
-  const FolderLock lock(probes.out);
-  spdlog::info("{} dense steps with masks watched", probes.stop_after);
+  const FolderLock lock(probes.run.out);
+  spdlog::info("{} dense steps with masks watched", probes.run.stop_after);
   const report::RunLog dense = run_probe(watching_dense(probes), "dense", config);
   DecaySearch search;
   search.dense_flip_rate = mean_of(dense, "flip_rate", probes);
@@ -116,17 +118,18 @@ DecaySearch search_decay(const TrainOptions& probes, const std::string& config, 
     fail(
         "no mask of the dense run flipped in {} steps: raise --probe-steps above the mask interval "
         "{}",
-        probes.stop_after, probes.method.mask_interval);
+        probes.run.stop_after, probes.model.method.mask_interval);
   }
-  search.probes = bracket_decay(probes.method.decay, most_runs, [&](double decay) -> DecayProbe {
-    TrainOptions options = probes;
-    options.method.decay = decay;
-    spdlog::info("{} steps with decay {:.3g}", options.stop_after, decay);
-    const report::RunLog log = run_probe(options, fmt::format("decay-{:.3g}", decay),
-                                         config + fmt::format("decay = {}\n", decay));
-    const double flip_rate = mean_of(log, "flip_rate", probes);
-    return {decay, flip_rate, flip_rate / search.dense_flip_rate, mean_of(log, "loss", probes)};
-  });
+  search.probes =
+      bracket_decay(probes.model.method.decay, most_runs, [&](double decay) -> DecayProbe {
+        TrainOptions options = probes;
+        options.model.method.decay = decay;
+        spdlog::info("{} steps with decay {:.3g}", options.run.stop_after, decay);
+        const report::RunLog log = run_probe(options, fmt::format("decay-{:.3g}", decay),
+                                             config + fmt::format("decay = {}\n", decay));
+        const double flip_rate = mean_of(log, "flip_rate", probes);
+        return {decay, flip_rate, flip_rate / search.dense_flip_rate, mean_of(log, "loss", probes)};
+      });
   return search;
 }
 

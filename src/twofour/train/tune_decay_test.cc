@@ -47,29 +47,29 @@ TEST(BracketDecay, gives_up_after_most_runs) {
 
 TrainOptions options_of(const std::string& method) {
   TrainOptions options;
-  options.method = method_named(method);
+  options.model.method = method_named(method);
   return options;
 }
 
 TEST(DecayProbeOptions, are_as_long_as_their_three_bounds) {
   TrainOptions options = options_of("fst");  // masks every 40 steps
-  options.steps = 100000;
-  options.warmup = 100;
-  EXPECT_EQ(decay_probe_options(options, 0).stop_after, 5000);
-  options.warmup = 10000;
-  EXPECT_EQ(decay_probe_options(options, 0).stop_after, 15000);
-  options.steps = 1000;
-  options.warmup = 20;
-  EXPECT_EQ(decay_probe_options(options, 0).stop_after, 160);
-  EXPECT_EQ(decay_probe_options(options, 200).stop_after, 200);
-  EXPECT_EQ(decay_probe_options(options, 2000).stop_after, 1000);
+  options.optimizer.steps = 100000;
+  options.optimizer.warmup = 100;
+  EXPECT_EQ(decay_probe_options(options, 0).run.stop_after, 5000);
+  options.optimizer.warmup = 10000;
+  EXPECT_EQ(decay_probe_options(options, 0).run.stop_after, 15000);
+  options.optimizer.steps = 1000;
+  options.optimizer.warmup = 20;
+  EXPECT_EQ(decay_probe_options(options, 0).run.stop_after, 160);
+  EXPECT_EQ(decay_probe_options(options, 200).run.stop_after, 200);
+  EXPECT_EQ(decay_probe_options(options, 2000).run.stop_after, 1000);
   EXPECT_THAT_ERROR(decay_probe_options(options, 159), "at least 160, four mask intervals");
 }
 
 TEST(DecayProbeOptions, refuse_what_has_no_decay_or_no_flips) {
   EXPECT_THAT_ERROR(decay_probe_options(options_of("ste"), 0), "--method ste has none");
   TrainOptions options = options_of("sr-ste");
-  options.method.mask_interval = 0;
+  options.model.method.mask_interval = 0;
   EXPECT_THAT_ERROR(decay_probe_options(options, 0), "--mask-interval is 0");
 }
 

@@ -1,14 +1,23 @@
 #pragma once
 
-#include "twofour/model/gpt2.h"
+#include <cstdint>
+
+#include "twofour/model/model.h"
+#include "twofour/tensor/ranks.h"
 #include "twofour/text/token_file.h"
 
 namespace twofour::train {
 
-/// The mean next-token negative log likelihood (nats) over at most `windows` windows of the model's
-/// context, spread evenly over `data`, `batch` at a time. The same windows every time. A file
-/// shorter than one window is one shorter window.
-double validation_loss(const model::Gpt2& model, const text::TokenFile& data, int64_t batch,
-                       int64_t windows);
+struct ValidationWindows {
+  int64_t count = 0;    ///< at most so many
+  int64_t context = 0;  ///< tokens of each
+  int64_t batch = 0;    ///< at a time
+};
+
+/// The mean next-token negative log likelihood (nats) over windows that are spread evenly over
+/// `data`; the ranks share them. The same windows every time. A file shorter than one window is one
+/// shorter window.
+double validation_loss(const model::Model& model, const text::TokenFile& data,
+                       const ValidationWindows& windows, tensor::Ranks& ranks);
 
 }  // namespace twofour::train

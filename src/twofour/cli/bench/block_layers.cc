@@ -6,6 +6,8 @@
 #include <ATen/ops/silu.h>
 #include <ATen/ops/zeros.h>
 
+#include "twofour/cli/bench/bench.h"
+#include "twofour/kernels/masks/mask.h"
 #include "twofour/sparse/masks.h"
 #include "twofour/sparse/soft_threshold.h"
 #include "twofour/tensor/accumulate.h"

@@ -9,6 +9,7 @@
 #include "twofour/base/parallel.h"
 #include "twofour/cli/bench/bench.h"
 #include "twofour/kernels/dispatch.h"
+#include "twofour/kernels/masks/mask.h"
 #include "twofour/model/presets.h"
 #include "twofour/sparse/masks.h"
 #include "twofour/sparse/soft_threshold.h"
@@ -49,8 +50,8 @@ CLI::Option* add_bench_model(CLI::App& command, std::string& model, const char* 
 
 FeedForward feed_forward_of(const std::string& model) {
   if (model == kLlama2) return {4096, 11008};  // Touvron et al. 2023, arXiv 2307.09288
-  const model::Gpt2Config config = model::preset(model);
-  return {config.width, config.feed_forward};
+  const model::Sizes sizes = model::sizes_of(model::preset(model));
+  return {sizes.width, sizes.feed_forward};
 }
 
 Json report_head(const BenchOptions& options) {

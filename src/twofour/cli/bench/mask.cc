@@ -16,6 +16,7 @@
 
 #include "twofour/cli/bench/bandwidth.h"
 #include "twofour/cli/bench/bench.h"
+#include "twofour/kernels/fp8/fp8.h"
 #include "twofour/kernels/packed24/packed24.h"
 #include "twofour/sparse/float8.h"
 #include "twofour/sparse/masks.h"

@@ -1,11 +1,11 @@
-#include "twofour/checkpoint/config_reader.h"
+#include "twofour/model/config_reader.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "twofour/base/error.h"
 
-namespace twofour::checkpoint {
+namespace twofour::model {
 
 using Json = nlohmann::json;
 
@@ -14,6 +14,14 @@ ConfigReader::ConfigReader(const Json& json, std::string what, std::string prefi
 
 void ConfigReader::refuse(const std::string& name, const std::string& reason) const {
   fail("{}: {}{} {}", what_, prefix_, printable(name), reason);
+}
+
+ConfigReader ConfigReader::inner(const std::string& name, const Json& object) const {
+  return ConfigReader(object, what_, prefix_ + name + ".");
+}
+
+void ConfigReader::warn(const std::string& name, const std::string& what) {
+  warnings_.push_back(fmt::format("{}{} {}", prefix_, printable(name), what));
 }
 
 bool ConfigReader::has(const std::string& name) const {
@@ -107,4 +115,4 @@ bool is_empty_value(const Json& value) {
   return value.is_null() || value == false || (value.is_structured() && value.empty());
 }
 
-}  // namespace twofour::checkpoint
+}  // namespace twofour::model

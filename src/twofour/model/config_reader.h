@@ -8,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace twofour::checkpoint {
+namespace twofour::model {
 
 /// Every function throws Error naming file and field. A field that is null counts as absent.
 class ConfigReader {
@@ -43,6 +43,13 @@ class ConfigReader {
   void finish() const;
   [[noreturn]] void refuse_unknown(const std::string& name) const;
 
+  /// Reads an object that is the value of field `name`; its messages name both.
+  ConfigReader inner(const std::string& name, const nlohmann::json& object) const;
+
+  /// A line about a field that is read but means less than it says.
+  void warn(const std::string& name, const std::string& what);
+  const std::vector<std::string>& warnings() const { return warnings_; }
+
   /// Refuses the value of a field.
   [[noreturn]] void refuse(const std::string& name, const std::string& reason) const;
 
@@ -50,9 +57,10 @@ class ConfigReader {
   const nlohmann::json& json_;
   std::string what_, prefix_;
   std::set<std::string> known_;
+  std::vector<std::string> warnings_;
 };
 
 /// null, false, 0, "", [] or {}: what Python takes for false.
 bool is_empty_value(const nlohmann::json& value);
 
-}  // namespace twofour::checkpoint
+}  // namespace twofour::model

@@ -1,0 +1,103 @@
+#include "twofour/train/starting_point.h"
+
+#include <ATen/ops/count_nonzero.h>
+#include <ATen/ops/empty.h>
+
+#include "twofour/base/error.h"
+#include "twofour/base/file.h"
+#include "twofour/checkpoint/conversion.h"
+#include "twofour/checkpoint/model_folder.h"
+#include "twofour/kernels/masks/mask.h"
+#include "twofour/tensor/dtype.h"
+#include "twofour/text/tokenizer.h"
+
+namespace twofour::train {
+namespace {
+
+constexpr double kPrunedShare = 0.1;
+
+at::Tensor mask_of_zeros(const at::Tensor& weight) {
+  const at::Tensor kept = weight.ne(0).to(at::kByte).contiguous();
+  at::Tensor mask = at::empty({(kept.numel() + 7) / 8}, at::kByte);
+  kernels::pack_mask(kept.const_data_ptr<uint8_t>(), kept.numel(),
+                     mask.mutable_data_ptr<uint8_t>());
+  return mask;
+}
+
+std::vector<std::pair<std::string, at::Tensor>> masks_of_zeros(model::Model& model) {
+  std::vector<std::pair<std::string, at::Tensor>> masks;
+  model.visit_linears([&](const std::string& name, model::Linear& layer) {
+    const auto all = static_cast<double>(layer.weight.numel());
+    const auto kept = static_cast<double>(at::count_nonzero(layer.weight).item<int64_t>());
+    if (all - kept >= kPrunedShare * all) masks.emplace_back(name, mask_of_zeros(layer.weight));
+  });
+  return masks;
+}
+
+}  // namespace
+
+model::Model initial_model(const ModelOptions& options, uint64_t seed) {
+  if (options.init.empty()) return model::make_random(options.config, seed);
+  return checkpoint::load_model(options.init, at::kFloat);
+}
+
+std::vector<std::pair<std::string, at::Tensor>> given_masks(const ModelOptions& options,
+                                                            model::Model& model) {
+  if (!options.method.has_given_masks()) return {};
+  const fs::path& place = options.masks.empty() ? options.init : options.masks;
+  if (place.empty()) {
+    fail_usage("--forward-weight fixed needs masks: --masks FILE, or --init of a pruned model");
+  }
+  const bool is_file = !fs::is_directory(place) || fs::exists(place / "masks.safetensors");
+  if (is_file) {
+    return checkpoint::read_masks(place, checkpoint::parameter_shapes(model.config()));
+  }
+  const bool is_own = options.masks.empty() || options.masks == options.init;
+  std::optional<model::Model> pruned;
+  if (!is_own) {
+    pruned = checkpoint::load_model(place, at::kFloat);
+    if (pruned->config() != model.config()) {
+      fail_usage("--masks \"{}\" is a model of other sizes", place.string());
+    }
+  }
+  auto masks = masks_of_zeros(pruned ? *pruned : model);
+  if (masks.empty()) {
+    fail_usage("\"{}\" has neither masks.safetensors nor linear layers with zeros to keep",
+               place.string());
+  }
+  return masks;
+}
+
+std::optional<model::Model> teacher_model(const ModelOptions& options, int64_t context) {
+  if (options.teacher.empty()) return {};
+  model::Model teacher =
+      checkpoint::load_model(options.teacher, tensor::dtype_named(options.dtype));
+  const model::Sizes sizes = teacher.sizes();
+  if (sizes.vocabulary != options.sizes().vocabulary) {
+    fail_usage("--distill \"{}\" has a vocabulary of {}, the model one of {}",
+               options.teacher.string(), sizes.vocabulary, options.sizes().vocabulary);
+  }
+  if (sizes.context < context) {
+    fail_usage("--distill \"{}\" has a context of {}, below the {} of a sequence",
+               options.teacher.string(), sizes.context, context);
+  }
+  return teacher;
+}
+
+void check_tokenizer(const fs::path& folder, const text::TokenFile& data) {
+  const std::string& recorded = data.info().tokenizer_hash;
+  const bool has_tokenizer = [&] {
+    for (const char* file : {"tokenizer.json", "tokenizer.model", "vocab.json"}) {
+      if (fs::exists(folder / file)) return true;
+    }
+    return false;
+  }();
+  if (recorded.empty() || !has_tokenizer) return;
+  if (text::Tokenizer::load(folder).has_hash(recorded)) return;
+  fail_usage(
+      "\"{}\" was encoded with another tokenizer than that of \"{}\": encode the text again with "
+      "\"twofour data --tokenizer {}\"",
+      data.path().string(), folder.string(), folder.string());
+}
+
+}  // namespace twofour::train
