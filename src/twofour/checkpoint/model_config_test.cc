@@ -168,7 +168,8 @@ TEST(ModelConfig, every_field_of_the_table_is_known_and_those_that_are_used_are_
     bool is_refused = false;
     for (const model::Architecture& each : model::architectures()) {
       try {
-        parse_config(with({{"model_type", each.model_type}}, field.name.c_str(), nonsense).dump(), "");
+        parse_config(with({{"model_type", each.model_type}}, field.name.c_str(), nonsense).dump(),
+                     "");
       } catch (const Error& error) {
         const std::string message = error.what();
         is_refused |= message.find(field.name) != std::string::npos &&

@@ -169,8 +169,11 @@ void ModelFolder::open(const fs::path& path, bool is_strict) {
   for (;;) {
     try {
       const auto weights = std::make_shared<RunWeights>(place_.folder);
-      config_.model = weights->config();
-      config_.special = special_of_tokenizer(place_.tokenizer);
+      config_ = weights->config();
+      const SpecialIds& special = config_.special;
+      if (!special.begin && special.end.empty()) {
+        config_.special = special_of_tokenizer(place_.tokenizer);
+      }
       weights_ = weights;
       return;
     } catch (const Error&) {

@@ -108,7 +108,8 @@ bool is_run(const fs::path& folder) {
                                printable(name)));
     }
     if (fs::exists(path / name / kConfigFile)) {
-      refuse(path, fmt::format("it holds no {}, but \"{}\" in it does", kConfigFile, printable(name)));
+      refuse(path,
+             fmt::format("it holds no {}, but \"{}\" in it does", kConfigFile, printable(name)));
     }
   }
   refuse(path, fmt::format("it holds no {}", kConfigFile));

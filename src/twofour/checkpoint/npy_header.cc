@@ -18,13 +18,13 @@ struct NpyTypeName {
 };
 
 constexpr std::array<NpyTypeName, 8> kNpyTypes = {{{"|u1", at::kByte},
-                                             {"|i1", at::kChar},
-                                             {"<i2", at::kShort},
-                                             {"<i4", at::kInt},
-                                             {"<i8", at::kLong},
-                                             {"<f2", at::kHalf},
-                                             {"<f4", at::kFloat},
-                                             {"<f8", at::kDouble}}};
+                                                   {"|i1", at::kChar},
+                                                   {"<i2", at::kShort},
+                                                   {"<i4", at::kInt},
+                                                   {"<i8", at::kLong},
+                                                   {"<f2", at::kHalf},
+                                                   {"<f4", at::kFloat},
+                                                   {"<f8", at::kDouble}}};
 
 uint64_t byte_at(std::string_view text, size_t at) { return static_cast<unsigned char>(text[at]); }
 

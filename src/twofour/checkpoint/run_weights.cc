@@ -32,17 +32,17 @@ model::ModelConfig gpt2_in(const OrderedJson& options, const std::string& what) 
 }
 
 // As train/run_state.cc writes it: the fields of config.json.
-model::ModelConfig config_in(const OrderedJson& state, const fs::path& folder) {
+FolderConfig config_in(const OrderedJson& state, const fs::path& folder) {
   const OrderedJson options = state.contains("options") ? state["options"] : OrderedJson();
   const std::string what = fmt::format("cannot load \"{}\"", folder.string());
-  model::ModelConfig config;
+  FolderConfig config;
   if (options.contains("architecture")) {
-    config = parse_config(options["architecture"].dump(), (folder / "state.json").string()).model;
+    config = parse_config(options["architecture"].dump(), (folder / "state.json").string());
   } else {
-    config = gpt2_in(options, what);
+    config.model = gpt2_in(options, what);
   }
   try {
-    model::check(config);
+    model::check(config.model);
   } catch (const Error& error) {
     fail("{}: by its state.json, {}", what, error.what());
   }
@@ -51,7 +51,7 @@ model::ModelConfig config_in(const OrderedJson& state, const fs::path& folder) {
 
 }  // namespace
 
-model::ModelConfig checkpoint_config(const fs::path& folder) {
+FolderConfig checkpoint_config(const fs::path& folder) {
   return config_in(read_state(folder), folder);
 }
 
@@ -64,7 +64,7 @@ RunWeights::RunWeights(const fs::path& folder, const OrderedJson& state)
       sparsity_(open_checkpoint_file(folder, state, "sparsity.safetensors")) {
   for (const auto& [name, entry] : masters_.entries()) {
     std::vector<int64_t> shape = entry.shape;
-    if (stores_transposed(config_, name)) std::swap(shape.at(0), shape.at(1));
+    if (stores_transposed(config_.model, name)) std::swap(shape.at(0), shape.at(1));
     weights_[name] = {entry.dtype, shape};
   }
   if (!sparsity_.contains("searches")) return;
@@ -87,7 +87,7 @@ at::Tensor RunWeights::view(const std::string& name) const {
       sparse::masked_weight(master, packed, weight);
     }
   }
-  return stores_transposed(config_, name) ? weight.t() : weight;
+  return stores_transposed(config_.model, name) ? weight.t() : weight;
 }
 
 at::Tensor RunWeights::mask(const std::string& name) const {

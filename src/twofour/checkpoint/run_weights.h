@@ -6,14 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "twofour/checkpoint/model_config.h"
 #include "twofour/checkpoint/model_weights.h"
 #include "twofour/checkpoint/safetensors.h"
-#include "twofour/model/architectures.h"
 
 namespace twofour::checkpoint {
 
-/// What the model of the checkpoint in `folder` is. Throws Error naming what is missing or damaged.
-model::ModelConfig checkpoint_config(const std::filesystem::path& folder);
+/// What the model of the checkpoint in `folder` is, and its special ids as far as it says them.
+/// Throws Error naming what is missing or damaged.
+FolderConfig checkpoint_config(const std::filesystem::path& folder);
 
 /// The weights that the next step's products use: where a layer is sparse now, W ⊙ M or β S(W) of
 /// its master W, made in float32 at each call; else the masters. As files of the architecture
@@ -24,7 +25,7 @@ class RunWeights final : public ModelWeights {
   /// stay readable when the run removes it. Throws Error naming what is missing or damaged.
   explicit RunWeights(const std::filesystem::path& folder);
 
-  const model::ModelConfig& config() const { return config_; }
+  const FolderConfig& config() const { return config_; }
 
   std::vector<std::string> names_as_stored() const override { return names(); }
   at::Tensor view(const std::string& name) const override;
@@ -34,7 +35,7 @@ class RunWeights final : public ModelWeights {
  private:
   RunWeights(const std::filesystem::path& folder, const nlohmann::ordered_json& state);
 
-  model::ModelConfig config_;
+  FolderConfig config_;
   SafetensorsFile masters_, sparsity_;
   bool is_sparse_ = false;  ///< in a sparse phase
   bool is_soft_ = false;    ///< β S(W) instead of W ⊙ M

@@ -47,7 +47,8 @@ void settle_dtype(CLI::App& command, train::TrainOptions& options) {
     return;
   }
   if (times.empty()) return;
-  const double slower = ms_of(times, tensor::dtype_named(options.model.dtype)) / ms_of(times, fastest);
+  const double slower =
+      ms_of(times, tensor::dtype_named(options.model.dtype)) / ms_of(times, fastest);
   if (slower < kClearlySlower) return;
   const std::string message =
       fmt::format("products of {} take {:.1f} times as long as those of {} on this machine ",

@@ -46,7 +46,8 @@ model::ModelConfig config_from_sizes(const TrainFlags& flags, const train::Metho
 }
 
 // A run that goes on needs the folder no more.
-model::ModelConfig config_of_init(const TrainFlags& flags, const train::TrainOptions& options) {
+checkpoint::FolderConfig config_of_init(const TrainFlags& flags,
+                                        const train::TrainOptions& options) {
   const auto refuse = [&](const char* flag) {
     fail_usage("{} and --init both say what the model is: give one of them", flag);
   };
@@ -60,7 +61,7 @@ model::ModelConfig config_of_init(const TrainFlags& flags, const train::TrainOpt
       return checkpoint::checkpoint_config(checkpoint::checkpoint_path(options.run.out, *step));
     }
   }
-  return checkpoint::ModelFolder(options.model.init).config().model;
+  return checkpoint::ModelFolder(options.model.init).config();
 }
 
 int64_t vocabulary_of_data(const TrainFlags& flags, const std::filesystem::path& folder) {
@@ -127,7 +128,9 @@ void complete_model(const TrainFlags& flags, train::TrainOptions& options) {
     const int64_t vocabulary = vocabulary_of_data(flags, options.data.folder);
     options.model.config = config_from_sizes(flags, options.model.method, vocabulary);
   } else {
-    options.model.config = config_of_init(flags, options);
+    const checkpoint::FolderConfig config = config_of_init(flags, options);
+    options.model.config = config.model;
+    options.model.special = config.special;
     options.data.context = flags.context.value_or(0);
   }
 }

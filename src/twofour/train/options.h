@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "twofour/checkpoint/model_config.h"
 #include "twofour/model/architectures.h"
 #include "twofour/train/methods.h"
 
@@ -22,6 +23,7 @@ struct ModelOptions {
   /// A Hugging Face folder whose weights are the initial ones; empty: drawn from the seed. `config`
   /// is the folder's then.
   std::filesystem::path init;
+  checkpoint::SpecialIds special;  ///< those of `init`
   /// Where ForwardWeight::kFixed has its masks from: a file of masks, or a folder with one or whose
   /// zeros are meant. Empty: `init`.
   std::filesystem::path masks;

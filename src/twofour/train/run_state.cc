@@ -11,6 +11,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
+#include "twofour/checkpoint/model_config.h"
 #include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/tensor/choice.h"
 
@@ -130,7 +131,8 @@ Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
     values["distill"] = options.model.teacher.string();
     values["distill-weight"] = options.model.distill_weight;
   }
-  values["architecture"] = model::config_json(options.model.config);
+  values["architecture"] =
+      checkpoint::config_json(options.model.config, options.model.special, at::kFloat);
   for (const Axis& axis : axes()) values[axis.name] = axis.get(options.model.method);
   if (options.model.method.second_moment == SecondMoment::kAdapt)
     values.erase("freeze");  // without use

@@ -7,6 +7,7 @@
 #include "twofour/base/file.h"
 #include "twofour/checkpoint/conversion.h"
 #include "twofour/checkpoint/model_folder.h"
+#include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/kernels/masks/mask.h"
 #include "twofour/tensor/dtype.h"
 #include "twofour/text/tokenizer.h"
@@ -34,16 +35,35 @@ std::vector<std::pair<std::string, at::Tensor>> masks_of_zeros(model::Model& mod
   return masks;
 }
 
-}  // namespace
-
-model::Model initial_model(const ModelOptions& options, uint64_t seed) {
-  if (options.init.empty()) return model::make_random(options.config, seed);
-  return checkpoint::load_model(options.init, at::kFloat);
+std::vector<std::pair<std::string, at::Tensor>> masks_of_run(const fs::path& run) {
+  constexpr std::string_view kSuffix = ".mask";
+  const auto step = checkpoint::latest_checkpoint(run);
+  if (!step) return {};  // which ends in load_run's message
+  std::vector<std::pair<std::string, at::Tensor>> masks;
+  for (const auto& [file, tensors] : checkpoint::load_checkpoint(run, *step).files) {
+    for (const auto& [name, tensor] : tensors) {
+      if (file != "sparsity.safetensors" || !name.ends_with(kSuffix)) continue;
+      masks.emplace_back(name.substr(0, name.size() - kSuffix.size()), tensor.clone());
+    }
+  }
+  return masks;
 }
 
-std::vector<std::pair<std::string, at::Tensor>> given_masks(const ModelOptions& options,
+}  // namespace
+
+model::Model initial_model(const TrainOptions& options) {
+  if (options.run.resume) return model::make_empty(options.model.config, at::kFloat);
+  if (options.model.init.empty()) {
+    return model::make_random(options.model.config, options.run.seed);
+  }
+  return checkpoint::load_model(options.model.init, at::kFloat);
+}
+
+std::vector<std::pair<std::string, at::Tensor>> given_masks(const TrainOptions& train_options,
                                                             model::Model& model) {
+  const ModelOptions& options = train_options.model;
   if (!options.method.has_given_masks()) return {};
+  if (train_options.run.resume) return masks_of_run(train_options.run.out);
   const fs::path& place = options.masks.empty() ? options.init : options.masks;
   if (place.empty()) {
     fail_usage("--forward-weight fixed needs masks: --masks FILE, or --init of a pruned model");

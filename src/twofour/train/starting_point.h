@@ -14,13 +14,15 @@
 
 namespace twofour::train {
 
-/// The model that a run begins with, in float32. Throws Error as ModelFolder does.
-model::Model initial_model(const ModelOptions& options, uint64_t seed);
+/// The model that a run begins with, in float32; without values for a run that is resumed. Throws
+/// Error as ModelFolder does.
+model::Model initial_model(const TrainOptions& options);
 
-/// The masks that stay, by their weights' names; none unless the method has given ones. Of a folder
-/// without masks.safetensors, the entries that are not zero of every linear layer at least a tenth
-/// of whose entries are. Throws Error (usage) where there is no mask to be found.
-std::vector<std::pair<std::string, at::Tensor>> given_masks(const ModelOptions& options,
+/// The masks that stay, by their weights' names; none unless the method has given ones. Of a run
+/// that is resumed, its newest checkpoint's. Of a folder without masks.safetensors, the entries
+/// that are not zero of every linear layer at least a tenth of whose entries are. Throws Error
+/// (usage) where there is no mask to be found.
+std::vector<std::pair<std::string, at::Tensor>> given_masks(const TrainOptions& options,
                                                             model::Model& model);
 
 /// The model to distil, in the compute dtype; none without one. Throws Error (usage) where it has

@@ -193,7 +193,9 @@ std::optional<double> Trainer::validate() {
 fs::path Trainer::tokenizer_folder() const {
   const fs::path of_data = options_.data.folder / "tokenizer";
   if (fs::is_directory(of_data)) return of_data;
-  return options_.model.init;
+  if (fs::is_directory(options_.model.init)) return options_.model.init;
+  const fs::path kept = options_.run.out / "tokenizer";
+  return fs::is_directory(kept) ? kept : fs::path();
 }
 
 // Beside the checkpoints, so that what they hold can be sampled while the run goes on.
@@ -231,9 +233,7 @@ void Trainer::finish() {
   const fs::path tokenizer = tokenizer_folder();
   stepper_.weights().replace_masters();
   checkpoint::SaveOptions options;
-  if (!options_.model.init.empty()) {
-    options.special = checkpoint::read_config(options_.model.init).special;
-  }
+  options.special = options_.model.special;
   options.masks = stepper_.weights().masks();
   if (!tokenizer.empty()) options.tokenizer = tokenizer;
   checkpoint::save_model(options_.run.out / "model", stepper_.model(), options);
@@ -326,7 +326,9 @@ TrainSummary train(const TrainOptions& options, const std::string& config) {
   const auto ranks = tensor::single_rank();
   text::TokenFile data = text::TokenFile::open(options.data.folder / "train.bin");
   data.check(options.model.sizes().vocabulary);
-  if (!options.model.init.empty()) check_tokenizer(options.model.init, data);
+  if (!options.run.resume && !options.model.init.empty()) {
+    check_tokenizer(options.model.init, data);
+  }
   std::optional<text::TokenFile> validation_data;
   if (fs::exists(options.data.folder / "val.bin")) {
     validation_data = text::TokenFile::open(options.data.folder / "val.bin");
