@@ -187,3 +187,14 @@ def test_weights_that_are_not_there_are_named(twofour, tmp_path):
     (tmp_path / "m" / "model.safetensors").rename(tmp_path / "m" / "pytorch_model.bin")
     (tmp_path / "m" / "config.json").write_text(json.dumps(config))
     assert "save_pretrained" in twofour("info", "--model", tmp_path / "m", fails=1).stderr
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama31", "pythia", "opt_350m", "qwen3", "mistral_window"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_streamed_model_gives_the_same_bits(twofour, tmp_path, name, dtype):
+    random_model(name).save_pretrained(tmp_path / "m", max_shard_size="50kB")
+    data = write_ids(tmp_path / "ids.bin", IDS)
+    run = ["eval", "perplexity", "--model", tmp_path / "m", "--data", data, "--dtype", dtype, "--context", 32, "--stride",
+           20, "--batch", 3, "--json"]
+    whole, streamed = (json.loads(twofour(*run, *flags).stdout) for flags in ([], ["--stream"]))
+    assert {**whole, "seconds": 0} == {**streamed, "seconds": 0}

@@ -177,3 +177,31 @@ def test_what_contradicts_the_folder_is_refused(twofour, data, corpus, tmp_path)
     random_model("llama2", vocab_size=90).save_pretrained(tmp_path / "small")
     assert "token" in twofour(*run[:-1], tmp_path / "small", fails=1).stderr
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("method", ["dense", "half", "ste", "sr-ste", "step", "fst", "s-ste"])
+def test_llama_is_pre_trained_with_every_method(twofour, corpus, tmp_path, method):
+    sizes = ["--layers", 2, "--heads", 4, "--key-value-heads", 2, "--width", 64, "--context", 32]
+    twofour("train", "--data", corpus / "data", "--out", tmp_path / "r", "--model", "llama-60m", *sizes, "--method", method,
+            "--batch", 4, "--steps", 20, "--warmup", 2, "--lr", 3e-3, "--validation-windows", 4)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "r/model")
+    assert type(model).__name__ == "LlamaForCausalLM"
+    assert model.config.num_key_value_heads == 2
+    assert model.config.intermediate_size == (88 if method == "half" else 176)
+    log = [json.loads(line) for line in (tmp_path / "r/log.jsonl").read_text().splitlines()]
+    losses = [entry["loss"] for entry in log if entry["event"] == "step"]
+    assert losses[-1] < losses[0] - 0.5
+    if method in ("ste", "sr-ste", "s-ste"):
+        weight = model.model.layers[0].mlp.down_proj.weight
+        assert ((weight.reshape(-1, 4) == 0).sum(1) >= 2).all()
+    text = twofour("generate", "--model", tmp_path / "r/model", "--prompt", "the cat", "--max-tokens", 5).stdout
+    assert text.startswith("the cat")
+
+
+def test_sizes_that_an_architecture_cannot_have_are_refused(twofour, corpus, tmp_path):
+    run = ["train", "--data", corpus / "data", "--out", tmp_path / "r", "--steps", 1]
+    for flags, message in ((["--key-value-heads", 2], "makes no sense for GPT2"),
+                           (["--model", "llama-60m", "--key-value-heads", 3], "8 heads are not divisible by 3"),
+                           (["--model", "llama-60m", "--width", 100, "--heads", 8], "width 100 is not divisible"),
+                           (["--model", "llama-6b"], "llama-60m")):
+        assert message in twofour(*run, *flags, fails=2).stderr

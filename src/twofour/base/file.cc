@@ -268,18 +268,22 @@ AtomicFolder::~AtomicFolder() {
 }
 
 void AtomicFolder::commit() {
-  for (const auto& entry : fs::recursive_directory_iterator(temporary_)) sync_path(entry.path());
-  sync_path(temporary_);
-  // A folder cannot be renamed over one that holds files, but the two can change places at once.
-  const bool replaces = fs::exists(target_);
-  if (renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, target_.c_str(),
-                replaces ? RENAME_EXCHANGE : RENAME_NOREPLACE) != 0) {
-    fail("cannot write the folder \"{}\": {}", target_.string(), system_message(errno));
-  }
+  move_into_place(temporary_, target_);
   committed_ = true;
-  sync_path(parent_of(target_));
+}
+
+void move_into_place(const fs::path& from, const fs::path& to) {
+  for (const auto& entry : fs::recursive_directory_iterator(from)) sync_path(entry.path());
+  sync_path(from);
+  // A folder cannot be renamed over one that holds files, but the two can change places at once.
+  const bool replaces = fs::exists(to);
+  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(),
+                replaces ? RENAME_EXCHANGE : RENAME_NOREPLACE) != 0) {
+    fail("cannot write the folder \"{}\": {}", to.string(), system_message(errno));
+  }
+  sync_path(parent_of(to));
   std::error_code ignored;
-  if (replaces) fs::remove_all(temporary_, ignored);
+  if (replaces) fs::remove_all(from, ignored);
 }
 
 void make_folder(const fs::path& path) {

@@ -101,6 +101,10 @@ class AtomicFolder {
   bool committed_ = false;
 };
 
+/// Flushes every file of the folder `from` and gives it the name `to`, at once; an existing folder
+/// of that name disappears.
+void move_into_place(const fs::path& from, const fs::path& to);
+
 /// Creates a folder and its parents; throws when it cannot, or when a file is in the way.
 void make_folder(const fs::path& path);
 

@@ -213,31 +213,46 @@ void SafetensorsFile::release(const std::string& name) const {
   file_->release(data_start_ + stored.first, data_start_ + stored.last);
 }
 
-std::string write_safetensors(const fs::path& path, std::span<const TensorToWrite> tensors,
-                              const Metadata& metadata) {
+SafetensorsLayout layout_of(std::span<const TensorToWrite> tensors, const Metadata& metadata) {
   // Large elements first, so that every tensor lies aligned in the mapping without holes.
-  std::vector<const TensorToWrite*> order;
-  for (const TensorToWrite& tensor : tensors) order.push_back(&tensor);
-  std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
+  SafetensorsLayout layout;
+  for (const TensorToWrite& tensor : tensors) layout.order.push_back(&tensor);
+  std::stable_sort(layout.order.begin(), layout.order.end(), [](const auto* a, const auto* b) {
     return c10::elementSize(a->dtype) > c10::elementSize(b->dtype);
   });
-  std::string text = make_header(order, metadata);
+  const std::string text = make_header(layout.order, metadata);
   const uint64_t header_bytes = text.size();
+  layout.head.assign(reinterpret_cast<const char*>(&header_bytes), 8);
+  layout.head += text;
+  layout.size = layout.head.size();
+  for (const TensorToWrite* tensor : layout.order) {
+    layout.begin[tensor->name] = layout.size;
+    layout.size += tensor->bytes();
+  }
+  return layout;
+}
+
+void check_announced(const TensorToWrite& announced, const at::Tensor& tensor,
+                     const fs::path& path) {
+  if (tensor.scalar_type() == announced.dtype && tensor.sizes() == announced.shape) return;
+  fail("cannot write \"{}\": tensor \"{}\" was announced as {} {}, but is {} {}", path.string(),
+       printable(announced.name), c10::toString(announced.dtype), fmt::join(announced.shape, "x"),
+       c10::toString(tensor.scalar_type()), fmt::join(tensor.sizes(), "x"));
+}
+
+std::string write_safetensors(const fs::path& path, std::span<const TensorToWrite> tensors,
+                              const Metadata& metadata) {
+  const SafetensorsLayout layout = layout_of(tensors, metadata);
   AtomicFile file(path);
   Hasher hasher;
   const auto write = [&](const void* data, size_t size) {
     hasher.add({static_cast<const char*>(data), size});
     file.write(data, size);
   };
-  write(&header_bytes, 8);
-  write(text.data(), text.size());
-  for (const TensorToWrite* tensor : order) {
+  write(layout.head.data(), layout.head.size());
+  for (const TensorToWrite* tensor : layout.order) {
     const at::Tensor made = tensor->make().detach().contiguous();
-    if (made.scalar_type() != tensor->dtype || made.sizes() != tensor->shape) {
-      fail("cannot write \"{}\": tensor \"{}\" was announced as {} {}, but is {} {}", path.string(),
-           printable(tensor->name), c10::toString(tensor->dtype), fmt::join(tensor->shape, "x"),
-           c10::toString(made.scalar_type()), fmt::join(made.sizes(), "x"));
-    }
+    check_announced(*tensor, made, path);
     write(made.const_data_ptr(), made.nbytes());
   }
   file.commit();

@@ -71,6 +71,20 @@ struct TensorToWrite {
   uint64_t bytes() const;
 };
 
+/// Where everything lies in a file of these tensors (make() is not called): those with larger
+/// elements first and otherwise in their order.
+struct SafetensorsLayout {
+  std::string head;  ///< the first bytes of the file
+  std::vector<const TensorToWrite*> order;
+  std::map<std::string, uint64_t> begin;  ///< of each tensor, in bytes of the file
+  uint64_t size = 0;                      ///< of the file
+};
+SafetensorsLayout layout_of(std::span<const TensorToWrite> tensors, const Metadata& metadata);
+
+/// Throws Error unless `tensor` is what was announced for `path`.
+void check_announced(const TensorToWrite& announced, const at::Tensor& tensor,
+                     const std::filesystem::path& path);
+
 /// Writes the tensors atomically, those with larger elements first and otherwise in their order;
 /// every make() is called once, and at most one result is alive. The bytes depend on the arguments
 /// only. Returns the content's hash (base/hash.h).

@@ -12,7 +12,6 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* kSingle = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
 
 // A name that cannot lead out of the folder.
 bool is_shard_name(const Json& value) {
@@ -43,7 +42,7 @@ bool is_shard_name(const Json& value) {
           "it holds an adapter (LoRA) without its model: merge them with merge_and_unload of "
           "peft and save_pretrained";
     } else if (name.ends_with(".safetensors") && name.find("-of-") != std::string::npos) {
-      reason = fmt::format("it holds shards, but no {} that lists them", kIndex);
+      reason = fmt::format("it holds shards, but no {} that lists them", kWeightIndex);
     } else if (name.ends_with(".safetensors") && name != "masks.safetensors") {
       reason = fmt::format("it holds \"{}\", but weights are read from {}: rename it",
                            printable(name), kSingle);
@@ -82,8 +81,8 @@ Shards split(std::span<const TensorToWrite> tensors, uint64_t largest_shard) {
 WeightFiles::WeightFiles(const fs::path& folder) : folder_(folder) {
   if (fs::is_symlink(folder / kSingle) || fs::exists(folder / kSingle)) {
     add_file(folder / kSingle);
-  } else if (fs::exists(folder / kIndex)) {
-    read_index(folder / kIndex);
+  } else if (fs::exists(folder / kWeightIndex)) {
+    read_index(folder / kWeightIndex);
   } else {
     fail_without_weights(folder);
   }
@@ -172,25 +171,40 @@ uint64_t WeightFiles::data_bytes() const {
   return bytes;
 }
 
-void write_weights(const fs::path& folder, std::span<const TensorToWrite> tensors,
-                   uint64_t largest_shard, const Metadata& metadata) {
-  const Shards shards = split(tensors, largest_shard);
-  if (shards.size() == 1) {
-    write_safetensors(folder / kSingle, shards[0], metadata);
-    return;
+std::vector<Shard> shards_of(std::span<const TensorToWrite> tensors, uint64_t largest_shard) {
+  Shards parts = split(tensors, largest_shard);
+  if (parts.size() == 1) return {{kSingle, std::move(parts[0])}};
+  std::vector<Shard> shards;
+  for (std::vector<TensorToWrite>& part : parts) {
+    shards.push_back(
+        {fmt::format("model-{:05}-of-{:05}.safetensors", shards.size() + 1, parts.size()),
+         std::move(part)});
   }
+  return shards;
+}
+
+std::string index_of(std::span<const Shard> shards) {
+  if (shards.size() == 1) return "";
   Json index = {{"metadata", {{"total_size", 0}}}, {"weight_map", Json::object()}};
   uint64_t bytes = 0;
-  for (size_t i = 0; i < shards.size(); ++i) {
-    const std::string file = fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
-    write_safetensors(folder / file, shards[i], metadata);
-    for (const TensorToWrite& tensor : shards[i]) {
-      index["weight_map"][tensor.name] = file;
+  for (const Shard& shard : shards) {
+    for (const TensorToWrite& tensor : shard.tensors) {
+      index["weight_map"][tensor.name] = shard.file;
       bytes += tensor.bytes();
     }
   }
   index["metadata"]["total_size"] = bytes;
-  write_file(folder / kIndex, index.dump(2) + "\n");
+  return index.dump(2) + "\n";
+}
+
+void write_weights(const fs::path& folder, std::span<const TensorToWrite> tensors,
+                   uint64_t largest_shard, const Metadata& metadata) {
+  const std::vector<Shard> shards = shards_of(tensors, largest_shard);
+  for (const Shard& shard : shards) {
+    write_safetensors(folder / shard.file, shard.tensors, metadata);
+  }
+  const std::string index = index_of(shards);
+  if (!index.empty()) write_file(folder / kWeightIndex, index);
 }
 
 }  // namespace twofour::checkpoint

@@ -56,6 +56,17 @@ class WeightFiles {
   std::vector<std::string> warnings_;
 };
 
+/// One of the files of a model.
+struct Shard {
+  std::string file;
+  std::vector<TensorToWrite> tensors;
+};
+
+/// The files of write_weights, and the text of their index; empty for a single file.
+std::vector<Shard> shards_of(std::span<const TensorToWrite> tensors, uint64_t largest_shard);
+std::string index_of(std::span<const Shard> shards);
+inline constexpr char kWeightIndex[] = "model.safetensors.index.json";
+
 /// Writes model.safetensors or, for more than `largest_shard` bytes, shards named
 /// model-00001-of-0000N.safetensors and model.safetensors.index.json, split as transformers does:
 /// in the order of the tensors, and one that is larger on its own in a shard of its own. Every

@@ -28,7 +28,7 @@ struct EvalFlags {
   ModelOption model;
   std::string data, dtype = "float32", weights = "packed";
   int64_t context = 0, stride = 0, batch = 4;
-  bool bare = false, json = false;
+  bool bare = false, json = false, streams = false;
   text::DocumentOptions documents;
 };
 
@@ -75,26 +75,37 @@ EvalText read_text(const EvalFlags& flags, const fs::path& tokenizer_folder) {
   return data;
 }
 
-EvalText read_data(const EvalFlags& flags, const model::Model& model,
-                   const fs::path& tokenizer_folder) {
+EvalText read_data(const EvalFlags& flags, const checkpoint::ModelFolder& folder) {
   if (fs::path(flags.data).extension() == ".bin") {
-    return {text::read_token_ids(flags.data, model.output().weight.size(0)), std::nullopt};
+    const int64_t vocabulary = model::sizes_of(folder.config().model).vocabulary;
+    return {text::read_token_ids(flags.data, vocabulary), std::nullopt};
   }
-  return read_text(flags, tokenizer_folder);
+  return read_text(flags, folder.place().tokenizer);
+}
+
+eval::PerplexityResult measure(const EvalFlags& flags, const checkpoint::ModelFolder& folder,
+                               const EvalText& data) {
+  const at::ScalarType dtype = tensor::dtype_named(flags.dtype);
+  const bool uses_24_kernels = flags.weights == "packed";
+  std::optional<ProgressBar> bar;
+  eval::PerplexityOptions options{flags.context, flags.stride, flags.batch, {}};
+  options.progress = [&](int64_t done, int64_t all) {
+    if (!bar) bar.emplace("evaluating", static_cast<uint64_t>(all));
+    bar->update(static_cast<uint64_t>(done),
+                fmt::format("{} {} of {}", flags.streams ? "block" : "window", done, all));
+  };
+  if (flags.streams) {
+    return eval::streamed_perplexity(folder, {dtype, uses_24_kernels}, data.ids, options);
+  }
+  model::Model model = folder.load(dtype);
+  if (uses_24_kernels) model::use_24_kernels(model);
+  return eval::perplexity(model, data.ids, options);
 }
 
 void run_perplexity(const EvalFlags& flags) {
   const checkpoint::ModelFolder folder = open_model(flags.model);
-  model::Model model = folder.load(tensor::dtype_named(flags.dtype));
-  if (flags.weights == "packed") model::use_24_kernels(model);
-  const EvalText data = read_data(flags, model, folder.place().tokenizer);
-  std::optional<ProgressBar> bar;
-  eval::PerplexityOptions options{flags.context, flags.stride, flags.batch, {}};
-  options.progress = [&](int64_t done, int64_t windows) {
-    if (!bar) bar.emplace("evaluating", static_cast<uint64_t>(windows));
-    bar->update(static_cast<uint64_t>(done), fmt::format("window {} of {}", done, windows));
-  };
-  const eval::PerplexityResult result = eval::perplexity(model, data.ids, options);
+  const EvalText data = read_data(flags, folder);
+  const eval::PerplexityResult result = measure(flags, folder, data);
   ProgressBar::clear_line();
   nlohmann::ordered_json json = {{"perplexity", result.perplexity},
                                  {"nll", result.nll},
@@ -142,6 +153,9 @@ void add_eval(CLI::App& program) {
   command.add_flag("--no-special-tokens", flags->bare,
                    "of a text: without the tokens that its tokenizer puts around it (LLaMA's <s>)");
   add_weights_option(command, flags->weights);
+  command.add_flag("--stream", flags->streams,
+                   "load one block at a time and run it over all windows: for models larger than "
+                   "memory, with the same result");
   add_threads_option(command);
   command.add_flag("--json", flags->json, "print the result as one JSON object");
   set_example(command, "twofour eval perplexity --model run/model --data data/val.bin");

@@ -5,6 +5,7 @@
 #include <functional>
 #include <span>
 
+#include "twofour/checkpoint/model_folder.h"
 #include "twofour/model/model.h"
 
 namespace twofour::eval {
@@ -13,7 +14,8 @@ struct PerplexityOptions {
   int64_t context = 0;  ///< ids of a window; 0 = the model's context
   int64_t stride = 0;   ///< ids between the beginnings of windows; 0 = context
   int64_t batch = 4;    ///< windows at a time
-  std::function<void(int64_t windows_done, int64_t windows)> progress;
+  /// Windows that are done and all of them; of streamed_perplexity blocks.
+  std::function<void(int64_t done, int64_t all)> progress;
 };
 
 struct PerplexityResult {
@@ -30,5 +32,19 @@ struct PerplexityResult {
 /// place and, where a weight is to blame, its name).
 PerplexityResult perplexity(const model::Model& model, std::span<const int64_t> ids,
                             const PerplexityOptions& options);
+
+struct StreamOptions {
+  at::ScalarType dtype = at::kFloat;
+  bool uses_24_kernels = false;  ///< as model::use_24_kernels
+  /// Of the hidden states between two blocks. More windows than fit take a further pass over the
+  /// blocks.
+  uint64_t most_bytes = uint64_t{2} << 30;
+};
+
+/// The same bits for a model that need not fit into memory: one block at a time is loaded and runs
+/// over all windows.
+PerplexityResult streamed_perplexity(const checkpoint::ModelFolder& folder,
+                                     const StreamOptions& stream, std::span<const int64_t> ids,
+                                     const PerplexityOptions& options);
 
 }  // namespace twofour::eval

@@ -237,7 +237,7 @@ Linear& linear_named(Model& model, const std::string& name) {
 int64_t use_24_kernels(Model& model) {
   int64_t layers = 0;
   model.visit_linears([&](const std::string&, Linear& linear) {
-    if (!sparse::is_24(linear.weight)) return;
+    if (!linear.weight.defined() || linear.weight24 || !sparse::is_24(linear.weight)) return;
     linear.weight24 = c10::make_intrusive<sparse::Weight24>(sparse::Along::kRows);
     ++layers;
   });

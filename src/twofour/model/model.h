@@ -108,8 +108,8 @@ DecodePlan decode_plan(const Model& model);
 Linear& linear_named(Model& model, const std::string& name);
 
 /// Lets every linear layer whose weight is 2:4 along its rows run on the 2:4 kernels where those
-/// are faster; dense weights stay beside. Returns how many there are. For a model that is not
-/// trained on, with many tokens at a time.
+/// are faster; dense weights stay beside. Layers without tensors are left out. Returns how many
+/// were found. For a model that is not trained on, with many tokens at a time.
 int64_t use_24_kernels(Model& model);
 
 enum class Pack {

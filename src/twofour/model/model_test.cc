@@ -1,14 +1,17 @@
-#include "twofour/model/loss.h"
 #include "twofour/model/model.h"
+
+#include <algorithm>
 
 #include <gtest/gtest.h>
 
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/randint.h>
 #include <ATen/ops/topk.h>
+#include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/model/generate.h"
+#include "twofour/model/loss.h"
 #include "twofour/sparse/pattern.h"
 
 #include "testing.h"
@@ -72,7 +75,40 @@ std::vector<int64_t> greedy(const Model& model, int64_t prompt_length, int64_t t
 
 class Packing : public ::testing::TestWithParam<ModelConfig (*)()> {};
 
-INSTANTIATE_TEST_SUITE_P(Models, Packing, ::testing::Values(small_gpt2, small_llama));
+template <class Config>
+Config of_small_sizes() {
+  Config config;
+  config.vocabulary = 97;
+  config.context = 128;
+  config.width = 64;
+  config.layers = 2;
+  config.heads = 4;
+  config.feed_forward = 96;
+  return config;
+}
+
+ModelConfig small_gpt_neox() {
+  auto config = of_small_sizes<GptNeoXConfig>();
+  config.rotary_width = 4;
+  return config;
+}
+
+ModelConfig small_opt() {
+  auto config = of_small_sizes<OptConfig>();
+  config.embedding_width = 32;
+  return config;
+}
+
+ModelConfig small_qwen3() {
+  auto config = of_small_sizes<Qwen3Config>();
+  config.key_value_heads = 2;
+  config.head_width = 24;
+  return config;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Packing,
+                         ::testing::Values(small_gpt2, small_llama, small_gpt_neox, small_opt,
+                                           small_qwen3));
 
 TEST_P(Packing, gives_the_dense_logits_for_one_token_and_for_many) {
   const at::NoGradGuard no_gradients;
@@ -118,7 +154,7 @@ TEST_P(Packing, takes_half_of_the_memory_and_writes_the_same_text) {
 }
 
 TEST_P(Packing, leaves_layers_alone_that_are_not_2_4) {
-  Model model = sparse_model(GetParam()(), "attn");
+  Model model = sparse_model(GetParam()(), "att");
   const int64_t all = [&] {
     int64_t count = 0;
     model.visit_linears([&](const std::string&, Linear&) { ++count; });
@@ -128,7 +164,7 @@ TEST_P(Packing, leaves_layers_alone_that_are_not_2_4) {
   EXPECT_GT(packed, 0);
   EXPECT_LT(packed, all);
   model.visit_linears([](const std::string& name, Linear& linear) {
-    EXPECT_EQ(linear.weight.defined(), name.find("attn") != std::string::npos) << name;
+    EXPECT_EQ(linear.weight.defined(), name.find("att") != std::string::npos) << name;
   });
   EXPECT_EQ(keep_packed(model, Pack::kAlways), 0) << "once is enough";
 }
@@ -147,6 +183,59 @@ TEST_P(Packing, the_cache_gives_the_logits_of_the_whole_sequence) {
   }
   EXPECT_THAT_ERROR(hidden_of(model, ids.narrow(1, 0, 1), cache), "room for 20 tokens");
   EXPECT_THAT_ERROR(hidden_of(model, at::randint(0, 97, {1, 129}, at::kLong)), "context of 128");
+}
+
+TEST_P(Packing, the_pieces_of_a_forward_pass_make_the_whole) {
+  const at::NoGradGuard no_gradients;
+  const Model model = make_random(GetParam()(), 5);
+  const at::Tensor ids = at::randint(0, 97, {3, 20}, at::TensorOptions().dtype(at::kLong));
+  const Pass pass = start(model, ids);
+  at::Tensor x = embed(model, ids, pass);
+  for (int64_t i = 0; i < model.layers(); ++i) x = run_block(model, i, x, pass);
+  EXPECT_TRUE(finish(model, x).equal(hidden_of(model, ids)));
+}
+
+TEST_P(Packing, an_observer_sees_every_linear_layer_of_a_block_and_may_replace_its_weight) {
+  Model model = make_random(GetParam()(), 5);
+  const at::Tensor ids = at::randint(0, 97, {2, 9}, at::TensorOptions().dtype(at::kLong));
+  const Pass pass = start(model, ids);
+  const at::Tensor x = embed(model, ids, pass).detach();
+  std::vector<std::string> expected, seen;
+  model.visit_block_linears(1, [&](const std::string& name, Linear&) { expected.push_back(name); });
+  const at::Tensor plain =
+      run_block(model, 1, x, pass, [&](const auto& name, auto& layer, auto& in) {
+        seen.push_back(name);
+        EXPECT_EQ(in.size(1), layer.weight.size(1));
+        EXPECT_EQ(in.size(0), 18);
+        return at::Tensor();
+      });
+  EXPECT_TRUE(plain.equal(run_block(model, 1, x, pass)));
+  std::sort(expected.begin(), expected.end());
+  std::sort(seen.begin(), seen.end());
+  EXPECT_EQ(seen, expected);
+  // Gradients reach the weight that takes the place of the layer's own.
+  const std::string last = expected[0];
+  const at::Tensor other = linear_named(model, last).weight.mul(0.5).requires_grad_();
+  const auto replace = [&](const std::string& name, const Linear&, const at::Tensor&) {
+    return name == last ? other : at::Tensor();
+  };
+  const at::Tensor replaced = run_block(model, 1, x, pass, replace);
+  EXPECT_FALSE(replaced.equal(plain));
+  torch::autograd::backward({replaced.sum()}, {});
+  EXPECT_GT(other.grad().abs().sum().item<double>(), 0);
+  linear_named(model, last).weight.detach().mul_(0.5);
+  EXPECT_TRUE(at::allclose(run_block(model, 1, x, pass), replaced, 1e-4, 1e-5));
+}
+
+TEST(Model, copies_share_their_tensors_and_not_what_is_set_beside_them) {
+  Model model = make_random(small_gpt2(), 5);
+  Model copy = model;
+  Linear& own = linear_named(model, "transformer.h.0.mlp.c_fc.weight");
+  Linear& other = linear_named(copy, "transformer.h.0.mlp.c_fc.weight");
+  EXPECT_TRUE(own.weight.is_same(other.weight));
+  own.stream.seed = 99;
+  EXPECT_NE(other.stream.seed, 99u);
+  EXPECT_THAT_ERROR(linear_named(model, "transformer.wte.weight"), "no linear layer");
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
 #include "twofour/train/sparse_weights.h"
 
+#include <regex>
+
 #include <gtest/gtest.h>
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -214,6 +217,44 @@ TEST(SparseWeights, refuse_a_pattern_that_finds_nothing_or_what_cannot_be_sparse
   model::linear_named(model, kLaterLayer).weight = at::zeros({8, 10}).requires_grad_();
   EXPECT_THAT_ERROR(make("."), "\"transformer.h.1.mlp.c_fc.weight\" has 10 inputs");
   make("h[.]0[.]attn");
+}
+
+TEST(SparseWeights, the_default_layers_are_the_feed_forward_ones_of_every_architecture) {
+  for (const model::Architecture& architecture : model::architectures()) {
+    const nlohmann::json json = {{"model_type", architecture.model_type}};
+    model::ConfigReader reader(json, "");
+    model::Model shapes = model::make_shapes(architecture.read(reader));
+    int64_t chosen = 0;
+    shapes.visit_linears([&](const std::string& name, model::Linear&) {
+      const bool is_chosen = std::regex_search(name, std::regex(kFeedForwardLayers));
+      const bool is_attention =
+          name.find("attn") != std::string::npos || name.find(".attention.") != std::string::npos;
+      EXPECT_NE(is_chosen, is_attention) << name;
+      chosen += is_chosen;
+    });
+    EXPECT_GE(chosen, 2 * shapes.layers()) << architecture.model_type;
+  }
+}
+
+TEST(SparseWeights, given_masks_stay_and_run_on_2_4_kernels_where_they_are_2_4) {
+  Method method = method_of(ForwardWeight::kFixed);
+  model::Model model = small_model();
+  const at::Tensor two_of_four = at::full({64 * 16 / 8}, 0x66, at::kByte);    // 0110 0110
+  const at::Tensor three_of_four = at::full({64 * 16 / 8}, 0xEE, at::kByte);  // 1110 1110
+  SparseWeights weights(model, method, at::kFloat, 1,
+                        {{kFirstLayer, two_of_four}, {kLaterLayer, three_of_four}});
+  weights.initialise();
+  weights.prepare(0, true);
+  EXPECT_NE(model::linear_named(model, kFirstLayer).weight24, nullptr);
+  const model::Linear& later = model::linear_named(model, kLaterLayer);
+  EXPECT_EQ(later.weight24, nullptr);
+  EXPECT_TRUE(later.forward_weight.select(1, 3).eq(0).all().item<bool>());
+  EXPECT_TRUE(later.forward_weight.select(1, 2).equal(later.weight.select(1, 2)));
+  later.weight.detach().neg_();
+  weights.prepare(1, true);
+  EXPECT_TRUE(later.forward_weight.select(1, 2).equal(later.weight.select(1, 2)));
+  EXPECT_EQ(weights.statistics().flip_rate, 0);
+  EXPECT_THAT_ERROR(SparseWeights(model, method, at::kFloat, 1), "no mask belongs to a layer");
 }
 
 }  // namespace

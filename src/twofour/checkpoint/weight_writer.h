@@ -1,0 +1,70 @@
+// The weights of a model folder, pushed tensor by tensor in any order: for a caller that makes them
+// one block at a time and may be stopped in between. write_weights() is the same for one that can
+// make any tensor when it is asked.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "twofour/base/folder_lock.h"
+#include "twofour/checkpoint/safetensors.h"
+#include "twofour/checkpoint/weight_files.h"
+
+namespace twofour::checkpoint {
+
+class WeightWriter {
+ public:
+  /// `tensors` announces all names, dtypes and shapes; make() is not called. The files are laid out
+  /// in `folder` + ".unfinished", with their full sizes. Where an earlier process left that folder
+  /// with the same announcement and the same `origin` (what the tensors are made from, in the
+  /// caller's words), what it saved is kept; else it is begun anew. Throws Error when another
+  /// process is at work there.
+  WeightWriter(const std::filesystem::path& folder, std::span<const TensorToWrite> tensors,
+               uint64_t largest_shard, const Metadata& metadata, const std::string& origin);
+  ~WeightWriter();
+  WeightWriter(const WeightWriter&) = delete;
+  WeightWriter& operator=(const WeightWriter&) = delete;
+
+  /// The unfinished folder, for what else belongs into it.
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Whether the tensor was put, in this process or a saved one.
+  bool has(const std::string& name) const { return written_.contains(name); }
+
+  /// Writes a tensor, which may be put again until finish(). Throws Error for a name, dtype or
+  /// shape that was not announced, and when the disk is full.
+  void put(const std::string& name, const at::Tensor& tensor);
+
+  /// What was put so far is kept for a later process, whatever happens to this one.
+  void save();
+
+  /// The folder appears under its name, complete, and replaces an older one. Throws Error naming
+  /// tensors that were not put.
+  void finish();
+
+ private:
+  struct File;
+  struct Place {
+    File* file;
+    const TensorToWrite* tensor;
+    uint64_t begin;
+  };
+  void open_files(const Metadata& metadata);
+  std::set<std::string> saved_names() const;
+
+  std::filesystem::path folder_, path_;
+  std::unique_ptr<FolderLock> lock_;
+  std::vector<Shard> shards_;
+  std::string announcement_;  // a hash
+  std::vector<std::unique_ptr<File>> files_;
+  std::map<std::string, Place> places_;
+  std::set<std::string> written_;
+};
+
+}  // namespace twofour::checkpoint
