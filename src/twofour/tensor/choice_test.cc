@@ -51,7 +51,7 @@ class ChoiceTest : public ::testing::Test {
     };
   }
 
-  static constexpr double kShort = 1e-3, kLong = 3e-3;
+  static constexpr double kShort = 0x1p-10, kLong = 0x1p-8;  // whose sums are exact
   testing::TemporaryFolder folder_;
   double seconds_ = 0;
   int64_t preemptions_ = 0;

@@ -16,7 +16,7 @@ TEST(Gelu, has_the_values_and_gradients_of_atens) {
     const at::Tensor z = at::randn({40, 70}).mul(3).to(dtype).t().requires_grad_();
     const at::Tensor other = z.detach().clone().requires_grad_(),
                      dy = at::randn({70, 40}).to(dtype);
-    const at::Tensor y = gelu(z), expected = at::gelu(other, "tanh");
+    const at::Tensor y = tensor::gelu(z), expected = at::gelu(other, "tanh");
     torch::autograd::backward({y}, {dy});
     torch::autograd::backward({expected}, {dy});
     const double tolerance = dtype == at::kFloat ? 1e-5 : 0.05;
