@@ -9,7 +9,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "twofour/kernels/products/many_tokens/product24.h"
+#include "twofour/kernels/decode/token_rows.h"
 #include "twofour/sparse/linear24.h"
 
 namespace twofour::model {

@@ -104,10 +104,9 @@ void multiply_rows(const FewProduct<T>& product, const A& a, int64_t first, int6
   for (int64_t row = first; row < last; row += kFewRows) {
     const int64_t rows = std::min(kFewRows, last - row);
     loops.multiply(a, row, rows, x.of(a), tokens, sums);
-    Epilogue<T> epilogue;
-    if (product.bias) epilogue.bias = product.bias + row;
+    const T* const bias = product.bias ? product.bias + row : nullptr;
     for (int64_t t = 0; t < tokens; ++t) {
-      loops.finish(sums + t * kFewRows, rows, epilogue, product.y + t * product.y_stride + row);
+      loops.finish(sums + t * kFewRows, rows, bias, product.y + t * product.y_stride + row);
     }
   }
 }

@@ -136,7 +136,7 @@ void run_strips(const Panel24& a, int64_t tokens, const Work& work) {
   StripRun<T, Work>(a, work)(tokens);
 }
 
-// y [tokens, rows] = epilogue(x Aᵀ).
+// y [tokens, rows] = x Aᵀ + bias.
 template <class T>
 struct Transposed {
   static constexpr bool kStripsAreLines = false;
@@ -148,8 +148,7 @@ struct Transposed {
     return {y + token * y_stride + row, y_stride * kBytes, kStripRows * kBytes};
   }
   void use(int64_t row, int64_t token, const StripSums& sums) const {
-    strip_loops<T>().store(sums, y + token * y_stride + row, y_stride,
-                           at_offset(epilogue, token, row));
+    strip_loops<T>().store(sums, y + token * y_stride + row, y_stride, bias ? bias + row : nullptr);
   }
 
   const Panel24& a;
@@ -157,7 +156,7 @@ struct Transposed {
   int64_t x_stride;
   T* y;
   int64_t y_stride;
-  const Epilogue<T>& epilogue;
+  const T* bias;
 };
 
 // y [rows, width] += A x: a token is a column of x.
@@ -186,8 +185,8 @@ struct Added {
 
 template <class T>
 void multiply_transposed_strips(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride,
-                                T* y, int64_t y_stride, const Epilogue<T>& epilogue) {
-  run_strips<T>(a, tokens, Transposed<T>{a, x, x_stride, y, y_stride, epilogue});
+                                T* y, int64_t y_stride, const std::type_identity_t<T>* bias) {
+  run_strips<T>(a, tokens, Transposed<T>{a, x, x_stride, y, y_stride, bias});
 }
 
 template <class T>
@@ -198,7 +197,7 @@ void multiply_add_strips(const Panel24& a, const T* x, int64_t width, int64_t x_
 
 #define TWOFOUR_INSTANTIATE(T)                                                                \
   template void multiply_transposed_strips<T>(const Panel24&, const T*, int64_t, int64_t, T*, \
-                                              int64_t, const Epilogue<T>&);                   \
+                                              int64_t, const std::type_identity_t<T>*);       \
   template void multiply_add_strips<T>(const Panel24&, const T*, int64_t, int64_t, float*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)

@@ -131,18 +131,13 @@ void multiply(const StripOperands& operands, bool starts, float* sums) {
 }
 
 template <class T>
-void store(const StripSums& sums, T* y, int64_t stride, const Epilogue<T>& epilogue) {
+void store(const StripSums& sums, T* y, int64_t stride, const T* bias_of_rows) {
   const float* z = sums.sums;
   for (int64_t row = 0; row < sums.rows; row += kStripRows) {
     const __mmask16 mask = first_lanes(sums.rows - row);
-    const __m512 bias =
-        epilogue.bias ? load_floats(epilogue.bias + row, mask) : _mm512_setzero_ps();
+    const __m512 bias = bias_of_rows ? load_floats(bias_of_rows + row, mask) : _mm512_setzero_ps();
     for (int64_t t = 0; t < sums.tokens; ++t, z += kStripRows) {
-      const __m512 other = epilogue.other
-                               ? load_floats(epilogue.other + t * epilogue.other_stride + row, mask)
-                               : _mm512_setzero_ps();
-      store_floats(activate16(_mm512_add_ps(_mm512_load_ps(z), bias), epilogue.activation, other),
-                   y + t * stride + row, mask);
+      store_floats(_mm512_add_ps(_mm512_load_ps(z), bias), y + t * stride + row, mask);
     }
   }
 }

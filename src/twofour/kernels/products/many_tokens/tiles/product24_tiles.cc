@@ -204,7 +204,7 @@ void run(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use) {
 
 template <class T>
 void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
-                               int64_t y_stride, const Epilogue<T>& epilogue) {
+                               int64_t y_stride, const std::type_identity_t<T>* bias) {
   const TileLoops<T>& loops = tile_loops<T>();
   const bool is_large = tokens * a.rows() * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
   run<T>(
@@ -219,7 +219,7 @@ void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int
         sums.rows = part.rows;
         sums.y = y + part.token * y_stride + part.row;
         sums.stride = y_stride;
-        sums.epilogue = at_offset(epilogue, part.token, part.row);
+        sums.bias = bias ? bias + part.row : nullptr;
         sums.streams =
             is_large && part.rows == kPair && is_line(sums.y) && is_line(sums.y + y_stride);
         return sums;
@@ -248,7 +248,7 @@ void multiply_add_tiles(const Panel24& a, const T* x, int64_t width, int64_t x_s
 
 #define TWOFOUR_INSTANTIATE(T)                                                               \
   template void multiply_transposed_tiles<T>(const Panel24&, const T*, int64_t, int64_t, T*, \
-                                             int64_t, const Epilogue<T>&);                   \
+                                             int64_t, const std::type_identity_t<T>*);       \
   template void multiply_add_tiles<T>(const Panel24&, const T*, int64_t, int64_t, float*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)
