@@ -30,13 +30,6 @@ void scale_to_float8(const T* in, int64_t count, Float8 format, float scale, T* 
 }
 
 template <class T>
-void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* bytes) {
-  parallel_for(0, count, kBlock, [&](int64_t first, int64_t last) {
-    loops<T>().to_float8(in + first, last - first, format, scale, bytes + first);
-  });
-}
-
-template <class T>
 float largest_magnitude(const T* in, int64_t count) {
   std::atomic<uint32_t> largest = 0;
   parallel_for(0, count, kBlock, [&](int64_t first, int64_t last) {
@@ -56,7 +49,6 @@ float float8_scale(float amax, Float8 format) {
 #define TWOFOUR_INSTANTIATE(T)                                            \
   template void round_to_float8<T>(const T*, int64_t, Float8, float, T*); \
   template void scale_to_float8<T>(const T*, int64_t, Float8, float, T*); \
-  template void to_float8<T>(const T*, int64_t, Float8, float, uint8_t*); \
   template float largest_magnitude<T>(const T*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)

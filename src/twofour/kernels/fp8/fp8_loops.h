@@ -12,8 +12,8 @@ namespace twofour::kernels {
 namespace {
 
 // Calls lanes(in, out) for all of count entries, the last of them in a buffer that is filled up.
-template <class F, class In, class Out, class Fn>
-void for_lanes(const In* in, int64_t count, Out* out, Fn&& lanes) {
+template <class F, class T, class Fn>
+void for_lanes(const T* in, int64_t count, T* out, Fn&& lanes) {
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
   int64_t i = 0;
   for (; i + kWidth <= count; i += kWidth) {
@@ -21,11 +21,10 @@ void for_lanes(const In* in, int64_t count, Out* out, Fn&& lanes) {
     lanes(in + i, out + i);
   }
   if (i >= count) return;
-  In rest[kWidth] = {};
-  Out result[kWidth];
-  std::memcpy(rest, in + i, static_cast<size_t>(count - i) * sizeof(In));
+  T rest[kWidth] = {}, result[kWidth];
+  std::memcpy(rest, in + i, static_cast<size_t>(count - i) * sizeof(T));
   lanes(rest, result);
-  std::memcpy(out + i, result, static_cast<size_t>(count - i) * sizeof(Out));
+  std::memcpy(out + i, result, static_cast<size_t>(count - i) * sizeof(T));
 }
 
 // Calls fn with the format as a constant.
@@ -52,16 +51,6 @@ void scale_entries_to_float8(const T* in, int64_t count, Float8 format, float sc
   for_format(format, [=](auto constant) {
     for_lanes<F>(in, count, out, [scale](const T* from, T* to) {
       store_lanes(scaled_to_float8<decltype(constant)::value>(load_lanes<F>(from), scale), to);
-    });
-  });
-}
-
-template <class T, class F>
-void encode_entries_as_float8(const T* in, int64_t count, Float8 format, float scale,
-                              uint8_t* out) {
-  for_format(format, [=](auto constant) {
-    for_lanes<F>(in, count, out, [scale](const T* from, uint8_t* to) {
-      store_bytes(float8_code<decltype(constant)::value>(load_lanes<F>(from), scale), to);
     });
   });
 }

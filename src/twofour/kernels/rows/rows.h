@@ -73,7 +73,6 @@ struct RowLoops {
   /// See fp8.h.
   void (*round_to_float8)(const T* in, int64_t count, Float8 format, float scale, T* out);
   void (*scale_to_float8)(const T* in, int64_t count, Float8 format, float scale, T* out);
-  void (*to_float8)(const T* in, int64_t count, Float8 format, float scale, uint8_t* out);
   /// The bits of the largest magnitude; of a NaN where there is one.
   uint32_t (*largest_bits)(const T* in, int64_t count);
 };

@@ -28,7 +28,6 @@ constexpr RowLoops<T> kAvx512Loops = {soft_threshold_entries<T, Floats16>,
                                       attend_rows<T>,
                                       round_entries_to_float8<T, Floats16>,
                                       scale_entries_to_float8<T, Floats16>,
-                                      encode_entries_as_float8<T, Floats16>,
                                       largest_bits<T, Floats16>};
 
 }  // namespace

@@ -107,7 +107,6 @@ constexpr RowLoops<T> kLoops = {soft_threshold_entries<T, F>,
                                 attend_rows<T>,
                                 round_entries_to_float8<T, F>,
                                 scale_entries_to_float8<T, F>,
-                                encode_entries_as_float8<T, F>,
                                 largest_bits<T, F>};
 
 }  // namespace
