@@ -27,20 +27,10 @@ using Word = typename WordOf<T>::type;
 
 template <class Word>
 const PackLoops<Word>& pack_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return pack_reference<Word>();
-    case InstructionSet::kAvx2:
-      return pack_avx2<Word>();
-    case InstructionSet::kAvx512:
-      return pack_avx512<Word>();
-    case InstructionSet::kAvx512Bf16:
-    case InstructionSet::kAmx:
-#if defined(__x86_64__)
-      // The first CPUs with bfloat16 lack VBMI2.
-      if (__builtin_cpu_supports("avx512vbmi2")) return pack_vbmi2<Word>();
-#endif
-      return pack_avx512<Word>();
+  if constexpr (kIsX86) {
+    if (usable().avx512_vbmi2) return pack_vbmi2<Word>();
+    if (usable().avx512) return pack_avx512<Word>();
+    if (usable().avx2) return pack_avx2<Word>();
   }
   return pack_reference<Word>();
 }

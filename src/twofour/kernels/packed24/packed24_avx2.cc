@@ -94,7 +94,7 @@ bool pack_row(const Word* weight, const uint8_t* mask, int64_t groups, Word* val
 }
 
 template <class Word>
-constexpr PackLoops<Word> kLoops = {pack_row<Word>, check_groups<Word>};
+constexpr PackLoops<Word> kLoops = {.row = pack_row<Word>, .check = check_groups<Word>};
 
 }  // namespace
 

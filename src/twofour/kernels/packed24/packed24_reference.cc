@@ -4,7 +4,7 @@ namespace twofour::kernels {
 namespace {
 
 template <class Word>
-constexpr PackLoops<Word> kLoops = {pack_groups<Word>, check_groups<Word>};
+constexpr PackLoops<Word> kLoops = {.row = pack_groups<Word>, .check = check_groups<Word>};
 
 }  // namespace
 

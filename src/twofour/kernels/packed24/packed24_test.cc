@@ -133,8 +133,8 @@ std::vector<Shape> shapes(std::mt19937& random) {
 template <class Check>
 void for_every_set_shape_and_thread_count(Check&& check) {
   std::mt19937 random(3);
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (const Shape& shape : shapes(random)) {
       const int threads = 1 + static_cast<int>(random() % 2);
       set_thread_count(threads);
@@ -197,8 +197,8 @@ TYPED_TEST(Packing, names_the_first_violation_for_every_set_and_thread_count) {
   spoil(69, 0);
   const Laid<T> w(a, 1);
   const char* message = "row 33 keeps more than two of the four entries from column 520 on";
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (const int threads : {1, 2}) {
       set_thread_count(threads);
       EXPECT_THAT_ERROR(pack24(w.data(), rows, columns, w.stride), message);

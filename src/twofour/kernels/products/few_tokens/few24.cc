@@ -12,17 +12,11 @@ namespace twofour::kernels {
 
 template <class T>
 const FewLoops<T>& few_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return few_reference<T>();
-    case InstructionSet::kAvx2:
-      return few_avx2<T>();
-    case InstructionSet::kAvx512:
-      return few_avx512<T>();
-    case InstructionSet::kAvx512Bf16:
-      return few_avx512bf16<T>();
-    case InstructionSet::kAmx:
-      return few_amx<T>();
+  if constexpr (kIsX86) {
+    if (usable().amx) return few_amx<T>();
+    if (usable().avx512_bf16) return few_avx512bf16<T>();
+    if (usable().avx512) return few_avx512<T>();
+    if (usable().avx2) return few_avx2<T>();
   }
   return few_reference<T>();
 }

@@ -70,8 +70,8 @@ void expect_product(Matrix<T>& weight, Matrix<T>& x, Matrix<T>& y, const std::ve
 TYPED_TEST(Few24, equals_the_dense_product_for_every_set_shape_and_bias) {
   using T = TypeParam;
   std::mt19937 random(7);
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     int turn = 0;
     for (const Shape& shape : shapes(random)) {
       SCOPED_TRACE(fmt::format("{} tokens {} columns {} rows {}", name_of(instruction_set()),
@@ -93,8 +93,8 @@ TYPED_TEST(Few24, equals_the_dense_product_for_every_set_shape_and_bias) {
 TYPED_TEST(Few24, of_a_weight_that_is_not_packed_is_the_same) {
   using T = TypeParam;
   std::mt19937 random(17);
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     int turn = 0;
     for (const Shape& shape : shapes(random)) {
       SCOPED_TRACE(fmt::format("{} tokens {} columns {} rows {}", name_of(instruction_set()),
@@ -124,8 +124,8 @@ TYPED_TEST(Few24, is_bit_identical_for_any_thread_count) {
   std::mt19937 random(9);
   auto weight = random_sparse<T>(301, 388, random);
   const auto packed = pack(weight);
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (const int64_t tokens : {1, 2, 6, 8, 15, 40, 64, 70}) {
       auto x = random_matrix<T>(tokens, 388, random);
       Matrix<T> y(tokens, 301), again(tokens, 301);
@@ -147,8 +147,8 @@ TYPED_TEST(Few24, ignores_what_lies_around_the_packed_rows_and_x) {
   const auto packed = pack(weight);
   const Packed24View<T> middle = {kRows - 2, kColumns, packed.view().row_values(1),
                                   packed.view().row_positions(1)};
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (const int64_t tokens : {1, 3, 20}) {
       auto x = random_matrix<T>(tokens, kColumns, random, 4);
       Matrix<T> y(tokens, kRows - 2), again(tokens, kRows - 2);
@@ -180,8 +180,8 @@ TYPED_TEST(Few24, a_nan_weight_or_input_reaches_its_own_results_only) {
   for (int64_t i = 40; i < 44; ++i) weight.at(7, i) = T{};
   store(nan, weight.at(7, 41));
   const auto packed = pack(weight);
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (const int64_t tokens : {1, 4, 19}) {
       auto x = random_matrix<T>(tokens, 80, random);
       Matrix<T> y(tokens, 20);

@@ -19,16 +19,10 @@ constexpr int64_t kEntriesPerThread = 32 << 10;  // of x, to prepare
 
 template <class T>
 const DenseLoops<T>& dense_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return few_dense_reference<T>();
-    case InstructionSet::kAvx2:
-      return few_dense_avx2<T>();
-    case InstructionSet::kAvx512:
-      return few_dense_avx512<T>();
-    case InstructionSet::kAvx512Bf16:
-    case InstructionSet::kAmx:
-      return few_dense_avx512bf16<T>();
+  if constexpr (kIsX86) {
+    if (usable().avx512_bf16) return few_dense_avx512bf16<T>();
+    if (usable().avx512) return few_dense_avx512<T>();
+    if (usable().avx2) return few_dense_avx2<T>();
   }
   return few_dense_reference<T>();
 }

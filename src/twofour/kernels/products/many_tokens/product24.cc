@@ -90,15 +90,9 @@ void check_kind(const Panel24& a) {
 
 template <class T>
 const ProductLoops<T>& product_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return product_reference<T>();
-    case InstructionSet::kAvx2:
-      return product_avx2<T>();
-    case InstructionSet::kAvx512:
-    case InstructionSet::kAvx512Bf16:  // has strips
-    case InstructionSet::kAmx:         // has tiles
-      return product_avx512<T>();
+  if constexpr (kIsX86) {
+    if (usable().avx512) return product_avx512<T>();
+    if (usable().avx2) return product_avx2<T>();
   }
   return product_reference<T>();
 }
@@ -108,9 +102,11 @@ void multiply_transposed(const Panel24& a, const T* x, int64_t tokens, int64_t x
                          int64_t y_stride, const std::type_identity_t<T>* bias) {
   check_kind<T>(a);
   if (tokens == 0) return;
-  if (a.terms()) return multiply_transposed_tiles(a, x, tokens, x_stride, y, y_stride, bias);
-  if (has_strips(a.kind())) {
-    return multiply_transposed_strips(a, x, tokens, x_stride, y, y_stride, bias);
+  if constexpr (kIsX86) {
+    if (a.terms()) return multiply_transposed_tiles(a, x, tokens, x_stride, y, y_stride, bias);
+    if (has_strips(a.kind())) {
+      return multiply_transposed_strips(a, x, tokens, x_stride, y, y_stride, bias);
+    }
   }
   const ProductLoops<T>& loops = product_loops<T>();
   const int64_t tiles = (tokens + kTileTokens - 1) / kTileTokens;
@@ -132,8 +128,10 @@ void multiply_add(const Panel24& a, const T* x, int64_t width, int64_t x_stride,
                   int64_t y_stride) {
   check_kind<T>(a);
   if (width == 0) return;
-  if (a.terms()) return multiply_add_tiles(a, x, width, x_stride, y, y_stride);
-  if (has_strips(a.kind())) return multiply_add_strips(a, x, width, x_stride, y, y_stride);
+  if constexpr (kIsX86) {
+    if (a.terms()) return multiply_add_tiles(a, x, width, x_stride, y, y_stride);
+    if (has_strips(a.kind())) return multiply_add_strips(a, x, width, x_stride, y, y_stride);
+  }
   const ProductLoops<T>& loops = product_loops<T>();
   const int64_t tiles = (width + kTileTokens - 1) / kTileTokens;
   for_tasks(a, tiles, [&](int64_t row, int64_t rows, int64_t tile, Scratch& memory) {

@@ -92,9 +92,11 @@ inline void add_rows_any(const float* c, int64_t rows, int64_t width, float* y, 
 }
 
 template <class T, int kLanes, int kSlice>
-constexpr ProductLoops<T> kGenericLoops = {load_transposed_float<T>, load_rows_float<T>,
-                                           multiply_float<kLanes, kSlice>, store_transposed_any<T>,
-                                           add_rows_any};
+constexpr ProductLoops<T> kGenericLoops = {.load_transposed = load_transposed_float<T>,
+                                           .load_rows = load_rows_float<T>,
+                                           .multiply = multiply_float<kLanes, kSlice>,
+                                           .store_transposed = store_transposed_any<T>,
+                                           .add_rows = add_rows_any};
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -168,7 +168,7 @@ bool fill_strip(const T* weight, int64_t stride, int64_t strip, Panel24& panel) 
     const int64_t column = chunk * kColumns;
     for_groups_of_rows(weight + column, stride, strip * kStripRows, panel.rows(),
                        std::min(kColumns, panel.columns() - column),
-                       [&](int64_t, const Drawn16& group) {
+                       [&](int64_t, const Groups16& group) {
                          writer.add_floats(kept_of_16_rows<T>(group));
                          good &= is_24(group);
                        });
@@ -228,7 +228,7 @@ bool fill_chunk_transposed(const T* weight, int64_t stride, int64_t chunk, Panel
     const __mmask16 mask = first_lanes(panel.rows() - row);
     ChunkWriter writer(panel.chunk(row / kStripRows, chunk));
     for (int64_t g = first; g < last; ++g) {
-      Drawn16 group;
+      Groups16 group;
       for (int64_t i = 0; i < 4; ++i) {
         group.entry[i] = load_floats(weight + (4 * g + i) * stride + row, mask);
       }
@@ -260,9 +260,13 @@ bool fill_chunk_transposed(const bfloat16* weight, int64_t stride, int64_t chunk
 }
 
 template <class T>
-constexpr StripLoops<T> kLoops = {
-    pack_rows<T>,  pack_columns<T>,         multiply<T>, store<T>, add,
-    fill_strip<T>, fill_chunk_transposed<T>};
+constexpr StripLoops<T> kLoops = {.pack_rows = pack_rows<T>,
+                                  .pack_columns = pack_columns<T>,
+                                  .multiply = multiply<T>,
+                                  .store = store<T>,
+                                  .add = add,
+                                  .fill = fill_strip<T>,
+                                  .fill_transposed = fill_chunk_transposed<T>};
 
 }  // namespace
 

@@ -329,8 +329,12 @@ void finish(const PairSums<T>& pending) {
 }
 
 template <class T>
-constexpr TileLoops<T> kTileLoops = {start_tiles,     stop_tiles,  pack_rows<T>,
-                                     pack_columns<T>, multiply<T>, finish<T>};
+constexpr TileLoops<T> kTileLoops = {.start = start_tiles,
+                                     .stop = stop_tiles,
+                                     .pack_rows = pack_rows<T>,
+                                     .pack_columns = pack_columns<T>,
+                                     .multiply = multiply<T>,
+                                     .finish = finish<T>};
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// FP8 on F = float, Floats8 or Floats16: see fp8.h. Included by one source file an instruction set.
+// FP8 on F = float, Floats8 or Floats16: see fp8.h.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,20 @@
 #include <type_traits>
 
 #include "twofour/kernels/fp8/fp8_value.h"
+#include "twofour/kernels/rows/table.h"
 #include "twofour/kernels/simd/lanes_memory.h"
 
 namespace twofour::kernels {
+
+/// See fp8.h.
+template <class T>
+struct Float8Table {
+  void (*round)(const T* in, int64_t count, Float8 format, float scale, T* out);
+  void (*scale)(const T* in, int64_t count, Float8 format, float scale, T* out);
+  /// The bits of the largest magnitude; of a NaN where there is one.
+  uint32_t (*largest_bits)(const T* in, int64_t count);
+};
+
 namespace {
 
 // Calls lanes(in, out) for all of count entries, the last of them in a buffer that is filled up.
@@ -55,7 +66,6 @@ void scale_entries_to_float8(const T* in, int64_t count, Float8 format, float sc
   });
 }
 
-// Bits of the largest magnitude; of a NaN where there is one.
 template <class T, class F>
 uint32_t largest_bits(const T* in, int64_t count) {
   using Words = WordsOf<F>;
@@ -81,6 +91,11 @@ uint32_t largest_bits(const T* in, int64_t count) {
   }
   return result;
 }
+
+template <class T, class F>
+constexpr Float8Table<T> kTable<Float8Table<T>, F> = {.round = round_entries_to_float8<T, F>,
+                                                      .scale = scale_entries_to_float8<T, F>,
+                                                      .largest_bits = largest_bits<T, F>};
 
 }  // namespace
 }  // namespace twofour::kernels
