@@ -52,7 +52,7 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string&
 CLI::Option* check_choice(CLI::Option* option, const std::vector<std::string>& choices);
 
 /// Declares an option that takes a dtype, and those other words; fp32, bf16, fp16 and half are
-/// understood too and become the names of sparse/dtype.h.
+/// understood too and become the names of tensor/dtype.h.
 CLI::Option* add_dtype(CLI::App& command, const std::string& name, std::string& value,
                        const std::string& help, const std::vector<std::string>& or_else = {});
 

@@ -78,11 +78,11 @@ template <class Fn>
 void for_each_instruction_set_and_thread_count(Fn&& fn) {
   const InstructionSet set_before = instruction_set();
   const int threads_before = thread_count();
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
+  for (const InstructionSet set : instruction_sets()) {
     for (const int threads : {1, 2}) {
-      set_instruction_set(static_cast<InstructionSet>(set));
+      set_instruction_set(set);
       set_thread_count(threads);
-      fn(name_of(instruction_set()));
+      fn(name_of(set));
     }
   }
   set_instruction_set(set_before);

@@ -8,7 +8,7 @@ namespace twofour::model {
 
 /// softmax(q kᵀ / √d) v of [B, H, T, d] each, every token seeing itself and those before it, in
 /// their dtype. bfloat16 and float16 on the CPU are computed in float32 where that was measured to
-/// be faster (sparse/choice.h); what backward needs is kept in their dtype.
+/// be faster (tensor/choice.h); what backward needs is kept in their dtype.
 at::Tensor causal_attention(const at::Tensor& queries, const at::Tensor& keys,
                             const at::Tensor& values);
 

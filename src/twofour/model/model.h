@@ -113,7 +113,7 @@ Linear& linear_named(Model& model, const std::string& name);
 int64_t use_24_kernels(Model& model);
 
 enum class Pack {
-  kWhereItPays,  ///< layers whose product with one token is faster so (sparse/choice.h)
+  kWhereItPays,  ///< layers whose product with one token is faster so (tensor/choice.h)
   kAlways
 };
 

@@ -23,15 +23,13 @@ void check_size(const char* what, int64_t is, int64_t expected) {
   if (is != expected) fail("{} is {}, but the 2:4 matrix needs {}", what, is, expected);
 }
 
-// Of the product y [tokens, rows].
+// Of the product y [tokens, rows]; null if there is none.
 template <class T>
-kernels::Epilogue<T> epilogue_of(const at::Tensor& bias, const at::Tensor& y) {
-  kernels::Epilogue<T> epilogue;
-  if (!bias.defined()) return epilogue;
+const T* bias_of(const at::Tensor& bias, const at::Tensor& y) {
+  if (!bias.defined()) return nullptr;
   check_size("the bias", bias.numel(), y.size(1));
   if (bias.scalar_type() != y.scalar_type()) fail("the bias has another dtype than x");
-  epilogue.bias = static_cast<const T*>(bias.const_data_ptr());
-  return epilogue;
+  return static_cast<const T*>(bias.const_data_ptr());
 }
 
 }  // namespace
@@ -115,7 +113,7 @@ at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& 
     using T = tensor::Pointee<decltype(type)>;
     kernels::multiply_transposed(panel, rows_of<T>(x), x.size(0), x.stride(0),
                                  static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
-                                 epilogue_of<T>(bias, y));
+                                 bias_of<T>(bias, y));
   });
   return y;
 }
@@ -130,7 +128,7 @@ at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Ten
                                            packed.positions.const_data_ptr<uint8_t>()};
     kernels::multiply_few<T>(view, rows_of<T>(x), x.size(0), x.stride(0),
                              static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
-                             epilogue_of<T>(bias, y));
+                             bias_of<T>(bias, y));
   });
   return y;
 }
@@ -143,7 +141,7 @@ at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
     using T = tensor::Pointee<decltype(type)>;
     const kernels::DenseView<T> view = {weight.size(0), weight.size(1), weight.stride(0),
                                         rows_of<T>(weight)};
-    const kernels::FewProduct<T> product = {view, epilogue_of<T>(bias, y).bias,
+    const kernels::FewProduct<T> product = {view, bias_of<T>(bias, y),
                                             static_cast<T*>(y.mutable_data_ptr()), y.stride(0)};
     kernels::multiply_few<T>({&product, 1}, rows_of<T>(x), x.size(0), x.stride(0));
   });
@@ -158,7 +156,7 @@ at::Tensor multiply_few(const at::Tensor& weight, const at::Tensor& x, const at:
     kernels::multiply_few_packing(rows_of<T>(weight), weight.size(0), weight.size(1),
                                   weight.stride(0), rows_of<T>(x), x.size(0), x.stride(0),
                                   static_cast<T*>(y.mutable_data_ptr()), y.stride(0),
-                                  epilogue_of<T>(bias, y));
+                                  bias_of<T>(bias, y));
   });
   return y;
 }

@@ -67,10 +67,6 @@ void mvue24(const T* dz, int64_t tokens, int64_t features, int64_t stride,
 template <class T>
 void round_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out, Stream stream);
 
-template <class T>
-void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* bytes,
-               Stream stream);
-
 /// *amax = the largest of *amax, which starts at 0, and the magnitudes of `count` entries.
 template <class T>
 void largest_magnitude(const T* in, int64_t count, float* amax, Stream stream);

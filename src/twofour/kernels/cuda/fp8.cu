@@ -13,14 +13,6 @@ __global__ void rounded_entries(int64_t count, const T* in, float scale, T* out)
   }
 }
 
-template <Float8 kFormat, class T>
-__global__ void encoded_entries(int64_t count, const T* in, float scale, uint8_t* bytes) {
-  const Indices own = indices();
-  for (int64_t i = own.first; i < count; i += own.step) {
-    bytes[i] = static_cast<uint8_t>(float8_code<kFormat>(to_float(in[i]), scale));
-  }
-}
-
 // Bits of magnitudes that are not negative are ordered as these are, NaN above all.
 template <class T>
 __global__ void largest_of_entries(int64_t count, const T* in, float* amax) {
@@ -44,21 +36,12 @@ void round_to_float8(const T* in, int64_t count, Float8 format, float scale, T* 
 }
 
 template <class T>
-void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* bytes,
-               Stream stream) {
-  const auto kernel = format == Float8::kE4M3 ? encoded_entries<Float8::kE4M3, T>
-                                              : encoded_entries<Float8::kE5M2, T>;
-  launch(kernel, count, stream, in, scale, bytes);
-}
-
-template <class T>
 void largest_magnitude(const T* in, int64_t count, float* amax, Stream stream) {
   launch(largest_of_entries<T>, count, stream, in, amax);
 }
 
 #define TWOFOUR_INSTANTIATE(T)                                                    \
   template void round_to_float8<T>(const T*, int64_t, Float8, float, T*, Stream); \
-  template void to_float8<T>(const T*, int64_t, Float8, float, uint8_t*, Stream); \
   template void largest_magnitude<T>(const T*, int64_t, float*, Stream);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)

@@ -4,7 +4,7 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/buffer.h"
-#include "twofour/kernels/rows/rows.h"
+#include "twofour/kernels/decode/attend_table.h"
 
 namespace twofour::kernels {
 namespace {
@@ -29,8 +29,9 @@ void attend(std::span<const AttendRow<T>> rows, const AttendShape& shape) {
       const int64_t group = piece % groups, head = group * shape.capacity * shape.width;
       const int64_t from = group * queries * shape.width;
       scratch.resize(static_cast<size_t>(attend_scratch(queries, row.tokens, shape.width)));
-      loops<T>().attend(row.queries + from, queries, row.keys + head, row.values + head, row.tokens,
-                        shape.width, scratch.data(), row.out + from);
+      table<AttendTable<T>>().attend(row.queries + from, queries, row.keys + head,
+                                     row.values + head, row.tokens, shape.width, scratch.data(),
+                                     row.out + from);
     }
   });
 }

@@ -1,33 +1,33 @@
 #include "twofour/kernels/decode/token_rows.h"
 
-#include "twofour/kernels/rows/rows.h"
+#include "twofour/kernels/decode/token_rows_table.h"
 
 namespace twofour::kernels {
 
 template <class T>
 void layer_norm(const T* x, int64_t count, const float* weight, const float* bias, float epsilon,
                 T* out) {
-  loops<T>().layer_norm(x, count, weight, bias, epsilon, out);
+  table<TokenRowsTable<T>>().layer_norm(x, count, weight, bias, epsilon, out);
 }
 
 template <class T>
 void rms_norm(const T* x, int64_t count, const float* weight, float epsilon, T* out) {
-  loops<T>().rms_norm(x, count, weight, epsilon, out);
+  table<TokenRowsTable<T>>().rms_norm(x, count, weight, epsilon, out);
 }
 
 template <class T>
 void rotate(T* x, int64_t half, const T* cosine, const T* sine) {
-  loops<T>().rotate(x, half, cosine, sine);
+  table<TokenRowsTable<T>>().rotate(x, half, cosine, sine);
 }
 
 template <class T>
 void silu_times(T* gate, const T* up, int64_t count) {
-  loops<T>().silu_times(gate, up, count);
+  table<TokenRowsTable<T>>().silu_times(gate, up, count);
 }
 
 template <class T>
 void add(T* x, const T* y, int64_t count) {
-  loops<T>().add(x, y, count);
+  table<TokenRowsTable<T>>().add(x, y, count);
 }
 
 #define TWOFOUR_INSTANTIATE(T)                                                           \

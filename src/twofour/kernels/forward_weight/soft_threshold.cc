@@ -1,7 +1,7 @@
 #include "twofour/kernels/forward_weight/soft_threshold.h"
 
+#include "twofour/kernels/forward_weight/soft_threshold_table.h"
 #include "twofour/kernels/forward_weight/weight_blocks.h"
-#include "twofour/kernels/rows/rows.h"
 
 namespace twofour::kernels {
 
@@ -19,7 +19,7 @@ double soft_threshold_scale(const float* w, int64_t rows, int64_t columns, int64
   const auto blocks =
       for_blocks<SoftThresholdProducts>(weight.count(), [&](int64_t first, int64_t last) {
         return weight.with(first, last, [&](const float* from) {
-          return loops<float>().soft_threshold_products(from, last - first);
+          return table<SoftThresholdTable<float>>().products(from, last - first);
         });
       });
   SoftThresholdProducts sum;
@@ -35,7 +35,7 @@ template <class T>
 WeightCounts soft_threshold24(const float* w, int64_t rows, int64_t columns, int64_t stride,
                               float scale, T* out, uint8_t* mask) {
   return weight_and_mask(groups_of(w, rows, columns, stride), out, mask,
-                         [scale, loop = loops<T>().soft_threshold](
+                         [scale, loop = table<SoftThresholdTable<T>>().shrink](
                              const float* from, int64_t entries, T* to, uint8_t* bits) {
                            return loop(from, entries, scale, to, bits);
                          });

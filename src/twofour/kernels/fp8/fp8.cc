@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "twofour/base/parallel.h"
-#include "twofour/kernels/rows/rows.h"
+#include "twofour/kernels/fp8/fp8_table.h"
 
 namespace twofour::kernels {
 namespace {
@@ -18,21 +18,14 @@ constexpr int64_t kBlock = 1 << 14;  // entries worth a thread
 template <class T>
 void round_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out) {
   parallel_for(0, count, kBlock, [&](int64_t first, int64_t last) {
-    loops<T>().round_to_float8(in + first, last - first, format, scale, out + first);
+    table<Float8Table<T>>().round(in + first, last - first, format, scale, out + first);
   });
 }
 
 template <class T>
 void scale_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out) {
   parallel_for(0, count, kBlock, [&](int64_t first, int64_t last) {
-    loops<T>().scale_to_float8(in + first, last - first, format, scale, out + first);
-  });
-}
-
-template <class T>
-void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* bytes) {
-  parallel_for(0, count, kBlock, [&](int64_t first, int64_t last) {
-    loops<T>().to_float8(in + first, last - first, format, scale, bytes + first);
+    table<Float8Table<T>>().scale(in + first, last - first, format, scale, out + first);
   });
 }
 
@@ -40,7 +33,7 @@ template <class T>
 float largest_magnitude(const T* in, int64_t count) {
   std::atomic<uint32_t> largest = 0;
   parallel_for(0, count, kBlock, [&](int64_t first, int64_t last) {
-    const uint32_t here = loops<T>().largest_bits(in + first, last - first);
+    const uint32_t here = table<Float8Table<T>>().largest_bits(in + first, last - first);
     uint32_t seen = largest;
     while (seen < here && !largest.compare_exchange_weak(seen, here)) {
     }
@@ -56,7 +49,6 @@ float float8_scale(float amax, Float8 format) {
 #define TWOFOUR_INSTANTIATE(T)                                            \
   template void round_to_float8<T>(const T*, int64_t, Float8, float, T*); \
   template void scale_to_float8<T>(const T*, int64_t, Float8, float, T*); \
-  template void to_float8<T>(const T*, int64_t, Float8, float, uint8_t*); \
   template float largest_magnitude<T>(const T*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)

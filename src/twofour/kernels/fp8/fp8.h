@@ -24,10 +24,6 @@ void round_to_float8(const T* in, int64_t count, Float8 format, float scale, T* 
 template <class T>
 void scale_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out);
 
-/// The bytes of that format: torch.float8's own encoding.
-template <class T>
-void to_float8(const T* in, int64_t count, Float8 format, float scale, uint8_t* bytes);
-
 /// The largest magnitude of `count` entries, infinite if there is an infinity; NaN if there is a
 /// NaN.
 template <class T>

@@ -1,4 +1,4 @@
-// FP8 rounding and encoding of F = float, or of several numbers side by side (see lanes.h): the
+// FP8 rounding of F = float, or of several numbers side by side (see lanes.h): the
 // arithmetic that every instruction set and CUDA share.
 #pragma once
 
@@ -45,23 +45,6 @@ TWOFOUR_HOST_DEVICE F scaled_to_float8(F x, float scale) {
 template <Float8 kFormat, class F>
 TWOFOUR_HOST_DEVICE F rounded_to_float8(F x, float scale) {
   return scaled_to_float8<kFormat>(x, scale) / scale;
-}
-
-/// The format's eight bits of scale * x.
-template <Float8 kFormat, class F>
-TWOFOUR_HOST_DEVICE WordsOf<F> float8_code(F x, float scale) {
-  using Layout = Float8Layout<kFormat>;
-  using Words = WordsOf<F>;
-  const Words bits = bits_of(x * scale), size = bits & 0x7fffffffu;
-  const F rounded = rounded_magnitude<kFormat, F>(size);
-  const Words normal =
-      (bits_of(rounded) - Layout::kSmallestBits + (1u << 23)) >> (23 - Layout::kFraction);
-  // Added to this, a subnormal number is a count of the format's last place.
-  const F ones = F{} + float_from_bits(Layout::kSmallestBits + ((23 - Layout::kFraction) << 23));
-  const Words subnormal = bits_of(rounded + ones) & 0xffu;
-  const Words finite = bits_of(rounded) < Layout::kSmallestBits ? subnormal : normal;
-  const Words code = size > 0x7f800000u ? Words{} + 0x7fu : finite;
-  return code | (bits >> 24 & 0x80u);
 }
 
 }  // namespace

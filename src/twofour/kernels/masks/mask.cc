@@ -5,36 +5,12 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/parallel.h"
-#include "twofour/kernels/dispatch.h"
-#include "twofour/kernels/masks/mask_rows.h"
+#include "twofour/kernels/masks/mask_table.h"
 
 namespace twofour::kernels {
 namespace {
 
 constexpr int64_t kBlock = 1 << 15;  // entries worth a thread
-
-template <class T>
-const MaskLoops<T>& mask_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return reference_mask_loops<T>();
-    case InstructionSet::kAvx2:
-      return avx2_mask_loops<T>();
-    default:
-      return avx512_mask_loops<T>();
-  }
-}
-
-const MaskByteLoops& byte_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return reference_mask_byte_loops();
-    case InstructionSet::kAvx2:
-      return avx2_mask_byte_loops();
-    default:
-      return avx512_mask_byte_loops();
-  }
-}
 
 // Rows of `entries` each that are worth a thread.
 int64_t rows_of_block(int64_t entries) {
@@ -61,7 +37,8 @@ void magnitude_mask(const T* weight, int64_t rows, int64_t columns, int64_t stri
   }
   parallel_for(0, rows, rows_of_block(columns), [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
-      mask_loops<T>().magnitude(weight + r * stride, columns, kept, group, mask + r * columns);
+      table<MaskTable<T>>().magnitude(weight + r * stride, columns, kept, group,
+                                      mask + r * columns);
     }
   });
 }
@@ -75,14 +52,14 @@ void transposable_mask24(const T* weight, int64_t rows, int64_t columns, int64_t
   }
   parallel_for(0, rows / 4, rows_of_block(4 * columns), [&](int64_t first, int64_t last) {
     for (int64_t r = 4 * first; r < 4 * last; r += 4) {
-      mask_loops<T>().transposable(weight + r * stride, columns, stride, mask + r * columns);
+      table<MaskTable<T>>().transposable(weight + r * stride, columns, stride, mask + r * columns);
     }
   });
 }
 
 int64_t mask_flips(const uint8_t* mask, const uint8_t* other, int64_t count) {
   return parallel_sum(count, [&](int64_t first, int64_t last) {
-    return byte_loops().flips(mask + first, other + first, last - first);
+    return table<MaskBytesTable>().flips(mask + first, other + first, last - first);
   });
 }
 
@@ -91,32 +68,33 @@ void apply_mask(const T* weight, int64_t rows, int64_t columns, int64_t stride, 
                 T* out) {
   parallel_for(0, rows, rows_of_block(columns), [&](int64_t first, int64_t last) {
     for (int64_t r = first; r < last; ++r) {
-      mask_loops<T>().apply(weight + r * stride, mask + r * columns, columns, out + r * columns);
+      table<MaskTable<T>>().apply(weight + r * stride, mask + r * columns, columns,
+                                  out + r * columns);
     }
   });
 }
 
 void pack_mask(const uint8_t* mask, int64_t count, uint8_t* bits) {
   parallel_for(0, count / 8, kBlock / 8, [&](int64_t first, int64_t last) {
-    byte_loops().pack(mask + 8 * first, 8 * (last - first), bits + first);
+    table<MaskBytesTable>().pack(mask + 8 * first, 8 * (last - first), bits + first);
   });
   if (count % 8 != 0) {
     uint8_t rest[8] = {};
     std::copy(mask + count / 8 * 8, mask + count, rest);
-    byte_loops().pack(rest, 8, bits + count / 8);
+    table<MaskBytesTable>().pack(rest, 8, bits + count / 8);
   }
 }
 
 void unpack_mask(const uint8_t* bits, int64_t count, uint8_t* mask) {
   parallel_for(0, count / 8, kBlock / 8, [&](int64_t first, int64_t last) {
-    byte_loops().unpack(bits + first, 8 * (last - first), mask + 8 * first);
+    table<MaskBytesTable>().unpack(bits + first, 8 * (last - first), mask + 8 * first);
   });
   for (int64_t i = count / 8 * 8; i < count; ++i) mask[i] = bits[i / 8] >> (7 - i % 8) & 1u;
 }
 
 int64_t bit_flips(const uint8_t* bits, const uint8_t* other, int64_t count) {
   const int64_t flips = parallel_sum(count / 8, [&](int64_t first, int64_t last) {
-    return byte_loops().bit_flips(bits + first, other + first, last - first);
+    return table<MaskBytesTable>().bit_flips(bits + first, other + first, last - first);
   });
   if (count % 8 == 0) return flips;
   const uint32_t counted = 0xff00u >> count % 8 & 0xffu;

@@ -1,5 +1,5 @@
 // The loops of mask.h on vectors, for F = Floats8 or Floats16. Included by one source file an
-// instruction set; what is left over at the end of a row goes to mask_loops.h.
+// instruction set; what is left over at the end of a row goes to mask_table.h.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 #include <immintrin.h>
 
-#include "twofour/kernels/masks/mask_loops.h"
+#include "twofour/kernels/masks/mask_table.h"
 #include "twofour/kernels/simd/lanes_memory.h"
 
 namespace twofour::kernels {
@@ -183,6 +183,16 @@ void unpack_vectors(const uint8_t* bits, int64_t count, uint8_t* mask) {
   }
   unpack_bytes(bits + i / 8, count - i, mask + i);
 }
+
+template <class T, class F>
+constexpr MaskTable<T> kTable<MaskTable<T>, F> = {.magnitude = magnitude_vectors<T, F>,
+                                                  .transposable = transposable_vectors<T, F>,
+                                                  .apply = apply_to_entries<T>};
+template <class F>
+constexpr MaskBytesTable kTable<MaskBytesTable, F> = {.flips = flips_of_vectors<F>,
+                                                      .pack = pack_vectors,
+                                                      .unpack = unpack_vectors<F>,
+                                                      .bit_flips = flips_of_bits};
 
 }  // namespace
 }  // namespace twofour::kernels

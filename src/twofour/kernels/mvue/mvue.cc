@@ -4,14 +4,15 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/group.h"
-#include "twofour/kernels/rows/rows.h"
+#include "twofour/kernels/mvue/mvue_table.h"
 
 namespace twofour::kernels {
 
 template <class T>
 void mvue24(const T* dz, int64_t tokens, int64_t features, int64_t stride,
             const RandomStream& stream, T* out, Mvue kind) {
-  const auto rows = kind == Mvue::kExact ? loops<T>().mvue_exact : loops<T>().mvue;
+  const MvueTable<T>& loops = table<MvueTable<T>>();
+  const auto rows = kind == Mvue::kExact ? loops.exact : loops.approximate;
   parallel_for(0, (tokens + 3) / 4, 1, [&](int64_t first, int64_t last) {
     for (int64_t g = first; g < last; ++g) {
       rows(dz + 4 * g * stride, std::min<int64_t>(4, tokens - 4 * g), features, stride, stream,

@@ -12,8 +12,7 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kEntriesAtATime = 1 << 14;      // less is not worth a second thread
-constexpr size_t kStreamBytes = size_t{8} << 20;  // values beyond this are written past the caches
+constexpr int64_t kEntriesAtATime = 1 << 14;  // less is not worth a second thread
 
 template <class T>
 struct WordOf {
@@ -28,20 +27,10 @@ using Word = typename WordOf<T>::type;
 
 template <class Word>
 const PackLoops<Word>& pack_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return pack_reference<Word>();
-    case InstructionSet::kAvx2:
-      return pack_avx2<Word>();
-    case InstructionSet::kAvx512:
-      return pack_avx512<Word>();
-    case InstructionSet::kAvx512Bf16:
-    case InstructionSet::kAmx:
-#if defined(__x86_64__)
-      // The first CPUs with bfloat16 lack VBMI2.
-      if (__builtin_cpu_supports("avx512vbmi2")) return pack_vbmi2<Word>();
-#endif
-      return pack_avx512<Word>();
+  if constexpr (kIsX86) {
+    if (usable().avx512_vbmi2) return pack_vbmi2<Word>();
+    if (usable().avx512) return pack_avx512<Word>();
+    if (usable().avx2) return pack_avx2<Word>();
   }
   return pack_reference<Word>();
 }
@@ -82,27 +71,6 @@ void resize(int64_t rows, int64_t columns, Packed24<T>& packed) {
   packed.columns = columns;
   packed.values.resize(static_cast<size_t>(rows * (columns / 2)));
   packed.positions.resize(static_cast<size_t>(rows * packed.position_bytes()));
-}
-
-// The tiles of all rows in the groups [first, last): along a row of weight, whose lines are so read
-// in order.
-template <class Word>
-bool pack_tiles(const PackTile<Word>& all, int64_t rows, int64_t first, int64_t last) {
-  bool ok = true;
-  const PackLoops<Word>& loops = pack_loops<Word>();
-  for (int64_t g = first; g < last; g += kPackGroups) {
-    for (int64_t r = 0; r < rows; r += kPackRows<Word>) {
-      PackTile<Word> tile = all;
-      tile.weight += 4 * g * tile.stride + r;
-      if (tile.mask) tile.mask += 4 * g * tile.mask_stride + r;
-      tile.values += r * tile.value_stride + 2 * g;
-      tile.positions += r * tile.position_stride + g / 2;
-      ok &= loops.tile(tile, std::min(kPackRows<Word>, rows - r), std::min(kPackGroups, last - g));
-    }
-  }
-  // Stores past the caches are ordered by a full fence only.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  return ok;
 }
 
 }  // namespace
@@ -156,32 +124,6 @@ void check24(const T* weight, int64_t rows, int64_t columns, int64_t stride) {
 }
 
 template <class T>
-void pack24_transposed_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
-                            const uint8_t* mask, T* values, uint8_t* positions) {
-  check_columns(columns);
-  if (rows == 0) return;
-  using Bits = Word<T>;
-  const PackTile<Bits> all = {reinterpret_cast<const Bits*>(weight),
-                              stride,
-                              mask,
-                              rows,
-                              reinterpret_cast<Bits*>(values),
-                              columns / 2,
-                              positions,
-                              (columns + 7) / 8,
-                              static_cast<size_t>(rows * columns / 2) * sizeof(T) > kStreamBytes};
-  const int64_t tiles = std::max<int64_t>(1, kEntriesAtATime / (4 * kPackGroups * rows));
-  std::atomic<bool> ok = true;
-  parallel_for(0, columns / 4, tiles * kPackGroups, [&](int64_t first, int64_t last) {
-    if (!pack_tiles(all, rows, first, last)) ok = false;
-  });
-  if (ok) return;
-  fail_at_first_violation(rows, columns, [&](int64_t r, int64_t c) {
-    return keeps(weight, mask, c * stride + r, c * rows + r);
-  });
-}
-
-template <class T>
 void pack24_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
                  const uint8_t* mask, Packed24<T>& packed) {
   resize(rows, columns, packed);
@@ -189,26 +131,10 @@ void pack24_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
 }
 
 template <class T>
-void pack24_transposed_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
-                            const uint8_t* mask, Packed24<T>& packed) {
-  resize(rows, columns, packed);
-  pack24_transposed_into(weight, rows, columns, stride, mask, packed.values.data(),
-                         packed.positions.data());
-}
-
-template <class T>
 Packed24<T> pack24(const T* weight, int64_t rows, int64_t columns, int64_t stride,
                    const uint8_t* mask) {
   Packed24<T> packed;
   pack24_into(weight, rows, columns, stride, mask, packed);
-  return packed;
-}
-
-template <class T>
-Packed24<T> pack24_transposed(const T* weight, int64_t rows, int64_t columns, int64_t stride,
-                              const uint8_t* mask) {
-  Packed24<T> packed;
-  pack24_transposed_into(weight, rows, columns, stride, mask, packed);
   return packed;
 }
 
@@ -236,11 +162,6 @@ void unpack24(const Packed24View<T>& packed, T* weight, int64_t stride) {
   template void pack24_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*, Packed24<T>&); \
   template void pack24_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*, T*, uint8_t*); \
   template void check24<T>(const T*, int64_t, int64_t, int64_t);                                   \
-  template Packed24<T> pack24_transposed<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*);  \
-  template void pack24_transposed_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*,     \
-                                          Packed24<T>&);                                           \
-  template void pack24_transposed_into<T>(const T*, int64_t, int64_t, int64_t, const uint8_t*, T*, \
-                                          uint8_t*);                                               \
   template void unpack24<T>(const Packed24View<T>&, T*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)

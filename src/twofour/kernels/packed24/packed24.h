@@ -75,22 +75,6 @@ void pack24_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
 template <class T>
 void check24(const T* weight, int64_t rows, int64_t columns, int64_t stride);
 
-/// Packs the matrix [rows, columns] that is the transpose of weight [columns, rows], rows of weight
-/// `stride` entries apart: the other side of a transposable mask (arXiv 2404.01847, section 4.1),
-/// for which weight is 2:4 along its columns. mask [columns, rows] lies as weight does, contiguous.
-/// Rows and columns of the messages are those of the packed matrix.
-template <class T>
-Packed24<T> pack24_transposed(const T* weight, int64_t rows, int64_t columns, int64_t stride,
-                              const uint8_t* mask = nullptr);
-
-template <class T>
-void pack24_transposed_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
-                            const uint8_t* mask, Packed24<T>& packed);
-
-template <class T>
-void pack24_transposed_into(const T* weight, int64_t rows, int64_t columns, int64_t stride,
-                            const uint8_t* mask, T* values, uint8_t* positions);
-
 /// The dense matrix again, zeros included, into weight [rows, columns], rows `stride` apart.
 template <class T>
 void unpack24(const Packed24View<T>& packed, T* weight, int64_t stride);

@@ -93,79 +93,8 @@ bool pack_row(const Word* weight, const uint8_t* mask, int64_t groups, Word* val
   return overfull == 0 && rest;
 }
 
-inline void transpose_block(const uint32_t* in, int64_t stride, uint32_t* out, int64_t out_stride) {
-  __m128 row[4];
-  for (int i = 0; i < 4; ++i)
-    row[i] = _mm_loadu_ps(reinterpret_cast<const float*>(in) + i * stride);
-  _MM_TRANSPOSE4_PS(row[0], row[1], row[2], row[3]);
-  for (int i = 0; i < 4; ++i) _mm_storeu_ps(reinterpret_cast<float*>(out) + i * out_stride, row[i]);
-}
-
-inline void transpose_block(const uint16_t* in, int64_t stride, uint16_t* out, int64_t out_stride) {
-  __m128i a[8], b[8];
-  for (int i = 0; i < 8; ++i) {
-    a[i] = _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + i * stride));
-  }
-  for (int i = 0; i < 4; ++i) {
-    b[2 * i] = _mm_unpacklo_epi16(a[2 * i], a[2 * i + 1]);
-    b[2 * i + 1] = _mm_unpackhi_epi16(a[2 * i], a[2 * i + 1]);
-  }
-  for (int half = 0; half < 8; half += 4) {
-    a[half] = _mm_unpacklo_epi32(b[half], b[half + 2]);
-    a[half + 1] = _mm_unpackhi_epi32(b[half], b[half + 2]);
-    a[half + 2] = _mm_unpacklo_epi32(b[half + 1], b[half + 3]);
-    a[half + 3] = _mm_unpackhi_epi32(b[half + 1], b[half + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 2 * i * out_stride),
-                     _mm_unpacklo_epi64(a[i], a[i + 4]));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + (2 * i + 1) * out_stride),
-                     _mm_unpackhi_epi64(a[i], a[i + 4]));
-  }
-}
-
-inline void transpose_block(const uint8_t* in, int64_t stride, uint8_t* out, int64_t out_stride) {
-  __m128i a[8], b[4];
-  for (int i = 0; i < 8; ++i) {
-    a[i] = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(in + i * stride));
-  }
-  for (int i = 0; i < 4; ++i) b[i] = _mm_unpacklo_epi8(a[2 * i], a[2 * i + 1]);
-  a[0] = _mm_unpacklo_epi16(b[0], b[1]);
-  a[1] = _mm_unpackhi_epi16(b[0], b[1]);
-  a[2] = _mm_unpacklo_epi16(b[2], b[3]);
-  a[3] = _mm_unpackhi_epi16(b[2], b[3]);
-  b[0] = _mm_unpacklo_epi32(a[0], a[2]);
-  b[1] = _mm_unpackhi_epi32(a[0], a[2]);
-  b[2] = _mm_unpacklo_epi32(a[1], a[3]);
-  b[3] = _mm_unpackhi_epi32(a[1], a[3]);
-  for (int i = 0; i < 4; ++i) {
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(out + 2 * i * out_stride), b[i]);
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(out + (2 * i + 1) * out_stride),
-                     _mm_unpackhi_epi64(b[i], b[i]));
-  }
-}
-
 template <class Word>
-void transpose_blocks(const Word* in, int64_t rows, int64_t columns, int64_t stride, Word* out,
-                      int64_t out_stride) {
-  constexpr int64_t kBlock = sizeof(Word) == 4 ? 4 : 8;
-  const int64_t whole_rows = rows / kBlock * kBlock, whole_columns = columns / kBlock * kBlock;
-  for (int64_t r = 0; r < whole_rows; r += kBlock) {
-    for (int64_t c = 0; c < whole_columns; c += kBlock) {
-      transpose_block(in + r * stride + c, stride, out + c * out_stride + r, out_stride);
-    }
-  }
-  transpose_entries(in + whole_columns, whole_rows, columns - whole_columns, stride,
-                    out + whole_columns * out_stride, out_stride);
-  transpose_entries(in + whole_rows * stride, rows - whole_rows, columns, stride, out + whole_rows,
-                    out_stride);
-}
-
-template <class Word>
-constexpr PackLoops<Word> kLoops = {
-    pack_row<Word>,
-    pack_tile_by_copy<Word, pack_row<Word>, transpose_blocks<Word>, transpose_blocks<uint8_t>>,
-    check_groups<Word>};
+constexpr PackLoops<Word> kLoops = {.row = pack_row<Word>, .check = check_groups<Word>};
 
 }  // namespace
 

@@ -5,7 +5,7 @@
 // positions by one table look-up, then the entries. Everything has internal linkage.
 #pragma once
 
-#include "twofour/kernels/packed24/packed24_tile_avx512.h"
+#include "twofour/kernels/packed24/packed24_generic.h"
 #include "twofour/kernels/simd/avx512.h"
 
 namespace twofour::kernels {
@@ -93,7 +93,7 @@ bool pack_row(const Word* weight, const uint8_t* mask, int64_t groups, Word* val
 }
 
 template <class Word>
-constexpr PackLoops<Word> kLoops = {pack_row<Word>, pack_tile, check_groups<Word>};
+constexpr PackLoops<Word> kLoops = {.row = pack_row<Word>, .check = check_groups<Word>};
 
 inline void compress_words(__m512i words, uint32_t lanes, uint32_t* out) {
   const __m512i packed = _mm512_maskz_compress_epi32(static_cast<__mmask16>(lanes), words);

@@ -85,30 +85,5 @@ bool check_groups(const Word* weight, int64_t groups) {
   return (any & 4) == 0;
 }
 
-// out [columns, rows] = in [rows, columns] transposed.
-template <class Word>
-void transpose_entries(const Word* in, int64_t rows, int64_t columns, int64_t stride, Word* out,
-                       int64_t out_stride) {
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; ++c) out[c * out_stride + r] = in[r * stride + c];
-  }
-}
-
-// Through a transposed copy in the first-level cache.
-template <class Word, auto kPackRow, auto kTransposeWords, auto kTransposeBytes>
-bool pack_tile_by_copy(const PackTile<Word>& tile, int64_t rows, int64_t groups) {
-  constexpr int64_t kColumns = 4 * kPackGroups;
-  alignas(64) Word weight[kPackRows<Word> * kColumns];
-  alignas(64) uint8_t mask[kPackRows<Word> * kColumns];
-  kTransposeWords(tile.weight, 4 * groups, rows, tile.stride, weight, kColumns);
-  if (tile.mask) kTransposeBytes(tile.mask, 4 * groups, rows, tile.mask_stride, mask, kColumns);
-  bool ok = true;
-  for (int64_t r = 0; r < rows; ++r) {
-    ok &= kPackRow(weight + r * kColumns, tile.mask ? mask + r * kColumns : nullptr, groups,
-                   tile.values + r * tile.value_stride, tile.positions + r * tile.position_stride);
-  }
-  return ok;
-}
-
 }  // namespace
 }  // namespace twofour::kernels

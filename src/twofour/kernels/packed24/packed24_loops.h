@@ -7,33 +7,11 @@
 
 namespace twofour::kernels {
 
-/// A tile of the transposed side: up to kPackRows rows of the packed matrix (64 bytes of a row of
-/// weight) by kPackGroups groups.
-template <class Word>
-constexpr int64_t kPackRows = 64 / static_cast<int64_t>(sizeof(Word));
-constexpr int64_t kPackGroups = 16;
-
-/// Where the entries of a transposed tile come from and go to; pointers are at its first entry.
-template <class Word>
-struct PackTile {
-  const Word* weight;
-  int64_t stride;
-  const uint8_t* mask;  ///< or null
-  int64_t mask_stride;
-  Word* values;
-  int64_t value_stride;
-  uint8_t* positions;
-  int64_t position_stride;
-  bool stream;  ///< values may go past the caches: they are more than those hold
-};
-
 template <class Word>
 struct PackLoops {
   /// Packs `groups` groups of a row; false if one keeps more than two. mask may be null.
   bool (*row)(const Word* weight, const uint8_t* mask, int64_t groups, Word* values,
               uint8_t* positions);
-  /// Packs rows [0, rows) of a tile, row r from weight[(4 g + i) * stride + r]; false as above.
-  bool (*tile)(const PackTile<Word>& tile, int64_t rows, int64_t groups);
   /// Whether none of `groups` groups of a row keeps more than two.
   bool (*check)(const Word* weight, int64_t groups);
 };

@@ -4,10 +4,7 @@ namespace twofour::kernels {
 namespace {
 
 template <class Word>
-constexpr PackLoops<Word> kLoops = {
-    pack_groups<Word>,
-    pack_tile_by_copy<Word, pack_groups<Word>, transpose_entries<Word>, transpose_entries<uint8_t>>,
-    check_groups<Word>};
+constexpr PackLoops<Word> kLoops = {.row = pack_groups<Word>, .check = check_groups<Word>};
 
 }  // namespace
 

@@ -60,23 +60,21 @@ Sparse<T> random_sparse(int64_t rows, int64_t columns, bool masked, std::mt19937
   return made;
 }
 
-// The matrix, or its transpose, as callers hold it: rows with a gap, at an odd address.
+// The matrix as callers hold it: rows with a gap, at an odd address.
 template <class T>
 struct Laid {
   int64_t stride;
   std::vector<T> entries;
   std::vector<uint8_t> kept;  // contiguous
-  Laid(const Sparse<T>& a, bool transposed, int64_t gap)
-      : stride((transposed ? a.rows : a.columns) + gap),
-        entries(static_cast<size_t>((transposed ? a.columns : a.rows) * stride + 1)),
+  Laid(const Sparse<T>& a, int64_t gap)
+      : stride(a.columns + gap),
+        entries(static_cast<size_t>(a.rows * stride + 1)),
         kept(a.kept.size() + 1) {
     for (int64_t r = 0; r < a.rows; ++r) {
       for (int64_t c = 0; c < a.columns; ++c) {
         const auto from = static_cast<size_t>(r * a.columns + c);
-        const int64_t at = transposed ? c * stride + r : r * stride + c;
-        entries[static_cast<size_t>(at) + 1] = a.entries[from];
-        kept[static_cast<size_t>(transposed ? c * a.rows + r : r * a.columns + c) + 1] =
-            a.kept[from];
+        entries[static_cast<size_t>(r * stride + c) + 1] = a.entries[from];
+        kept[from + 1] = a.kept[from];
       }
     }
   }
@@ -135,8 +133,8 @@ std::vector<Shape> shapes(std::mt19937& random) {
 template <class Check>
 void for_every_set_shape_and_thread_count(Check&& check) {
   std::mt19937 random(3);
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (const Shape& shape : shapes(random)) {
       const int threads = 1 + static_cast<int>(random() % 2);
       set_thread_count(threads);
@@ -150,7 +148,7 @@ void for_every_set_shape_and_thread_count(Check&& check) {
 TYPED_TEST(Packing, keeps_what_is_not_zero_for_every_set_and_shape) {
   for_every_set_shape_and_thread_count([](const Shape& shape, std::mt19937& random) {
     const auto a = random_sparse<TypeParam>(shape.rows, shape.columns, false, random);
-    const Laid<TypeParam> w(a, false, random() % 5);
+    const Laid<TypeParam> w(a, random() % 5);
     expect_packed(pack24(w.data(), a.rows, a.columns, w.stride), a);
   });
 }
@@ -158,44 +156,9 @@ TYPED_TEST(Packing, keeps_what_is_not_zero_for_every_set_and_shape) {
 TYPED_TEST(Packing, keeps_what_the_mask_keeps_for_every_set_and_shape) {
   for_every_set_shape_and_thread_count([](const Shape& shape, std::mt19937& random) {
     const auto a = random_sparse<TypeParam>(shape.rows, shape.columns, true, random);
-    const Laid<TypeParam> w(a, false, random() % 5);
+    const Laid<TypeParam> w(a, random() % 5);
     expect_packed(pack24(w.data(), a.rows, a.columns, w.stride, w.mask()), a);
   });
-}
-
-TYPED_TEST(Packing, of_the_transpose_equals_packing_the_transposed_matrix) {
-  for_every_set_shape_and_thread_count([](const Shape& shape, std::mt19937& random) {
-    for (const bool masked : {false, true}) {
-      const auto a = random_sparse<TypeParam>(shape.rows, shape.columns, masked, random);
-      const Laid<TypeParam> w(a, true, random() % 5);
-      expect_packed(
-          pack24_transposed(w.data(), a.rows, a.columns, w.stride, masked ? w.mask() : nullptr), a);
-    }
-  });
-}
-
-TYPED_TEST(Packing, of_a_transpose_larger_than_the_caches_is_the_same) {
-  using T = TypeParam;
-  const int64_t rows = 1024, columns = sizeof(T) == 4 ? 4160 : 8256;  // values over 8 MiB
-  std::mt19937 random(4);
-  auto a = random_sparse<T>(rows, 64, false, random);
-  std::vector<T> weight(static_cast<size_t>(rows * columns));
-  for (int64_t c = 0; c < columns; ++c) {
-    for (int64_t r = 0; r < rows; ++r) {
-      weight[static_cast<size_t>(c * rows + r)] = a.entries[static_cast<size_t>(r * 64 + c % 64)];
-    }
-  }
-  const auto packed = pack24_transposed(weight.data(), rows, columns, rows);
-  const auto piece = pack24(a.entries.data(), rows, 64, 64);
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; c += 64) {
-      ASSERT_EQ(std::memcmp(packed.view().row_values(r) + c / 2, piece.view().row_values(r),
-                            32 * sizeof(T)),
-                0);
-      ASSERT_EQ(
-          std::memcmp(packed.view().row_positions(r) + c / 8, piece.view().row_positions(r), 8), 0);
-    }
-  }
 }
 
 TYPED_TEST(Packing, unpacks_to_the_matrix_it_was_made_of) {
@@ -232,22 +195,18 @@ TYPED_TEST(Packing, names_the_first_violation_for_every_set_and_thread_count) {
   spoil(33, 596);
   spoil(33, 520);
   spoil(69, 0);
-  const Laid<T> w(a, false, 1), t(a, true, 2);
+  const Laid<T> w(a, 1);
   const char* message = "row 33 keeps more than two of the four entries from column 520 on";
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (const int threads : {1, 2}) {
       set_thread_count(threads);
       EXPECT_THAT_ERROR(pack24(w.data(), rows, columns, w.stride), message);
       EXPECT_THAT_ERROR(check24(w.data(), rows, columns, w.stride), message);
       EXPECT_THAT_ERROR(pack24(w.data(), rows, columns, w.stride, w.mask()), message);
-      EXPECT_THAT_ERROR(pack24_transposed(t.data(), rows, columns, t.stride), message);
-      EXPECT_THAT_ERROR(pack24_transposed(t.data(), rows, columns, t.stride, t.mask()), message);
     }
   }
   EXPECT_THAT_ERROR(pack24(w.data(), rows, 598, w.stride), "598 columns are not a multiple of 4");
-  EXPECT_THAT_ERROR(pack24_transposed(t.data(), rows, 598, t.stride),
-                    "598 columns are not a multiple of 4");
 }
 
 // Whatever the number of entries that are not zero, wherever the group lies.
@@ -257,7 +216,7 @@ TYPED_TEST(Packing, is_refused_by_the_check_where_more_than_two_are_not_zero) {
   for_every_set_shape_and_thread_count([&](const Shape& shape, std::mt19937& random) {
     if (shape.rows * shape.columns == 0) return;
     auto a = random_sparse<T>(shape.rows, shape.columns, false, random);
-    const Laid<T> sparse(a, false, 1);
+    const Laid<T> sparse(a, 1);
     EXPECT_NO_THROW(check24(sparse.data(), shape.rows, shape.columns, sparse.stride));
     const auto groups = static_cast<size_t>(shape.rows * shape.columns / 4);
     const size_t group = random() % groups * 4;
@@ -267,7 +226,7 @@ TYPED_TEST(Packing, is_refused_by_the_check_where_more_than_two_are_not_zero) {
     }
     int nonzero = 0;
     for (size_t i = 0; i < 4; ++i) nonzero += to_float(a.entries[group + i]) != 0.0f;
-    const Laid<T> w(a, false, 1);
+    const Laid<T> w(a, 1);
     if (nonzero > 2) {
       EXPECT_ANY_THROW(check24(w.data(), shape.rows, shape.columns, w.stride)) << kept;
     } else {
@@ -289,8 +248,7 @@ TYPED_TEST(Packing, into_a_packed_matrix_uses_its_memory_again) {
   EXPECT_EQ(packed.values.data(), values);
   expect_packed(packed, small);
   const auto other = random_sparse<T>(64, 64, false, random);
-  const Laid<T> w(other, true, 0);
-  pack24_transposed_into(w.data(), 64, 64, w.stride, nullptr, packed);
+  pack24_into(other.entries.data(), 64, 64, 64, nullptr, packed);
   EXPECT_EQ(packed.values.data(), values);
   expect_packed(packed, other);
   const auto copy = packed;

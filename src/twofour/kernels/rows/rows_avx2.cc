@@ -1,14 +1,13 @@
-#include "twofour/kernels/rows/rows_loops.h"
+#include "twofour/kernels/rows/all_tables.h"
 
 namespace twofour::kernels {
 
-template <class T>
-const RowLoops<T>& avx2_loops() {
-  return kLoops<T, Floats8>;
-}
-
-template const RowLoops<float>& avx2_loops();
-template const RowLoops<bfloat16>& avx2_loops();
-template const RowLoops<float16>& avx2_loops();
+#define TWOFOUR_DEFINE(Table)        \
+  template <>                        \
+  const Table& avx2_table<Table>() { \
+    return kTable<Table, Floats8>;   \
+  }
+TWOFOUR_TABLES(TWOFOUR_DEFINE)
+#undef TWOFOUR_DEFINE
 
 }  // namespace twofour::kernels

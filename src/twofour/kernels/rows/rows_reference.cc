@@ -1,14 +1,13 @@
-#include "twofour/kernels/rows/rows_loops.h"
+#include "twofour/kernels/rows/all_tables.h"
 
 namespace twofour::kernels {
 
-template <class T>
-const RowLoops<T>& reference_loops() {
-  return kLoops<T, float>;
-}
-
-template const RowLoops<float>& reference_loops();
-template const RowLoops<bfloat16>& reference_loops();
-template const RowLoops<float16>& reference_loops();
+#define TWOFOUR_DEFINE(Table)             \
+  template <>                             \
+  const Table& reference_table<Table>() { \
+    return kTable<Table, float>;          \
+  }
+TWOFOUR_TABLES(TWOFOUR_DEFINE)
+#undef TWOFOUR_DEFINE
 
 }  // namespace twofour::kernels

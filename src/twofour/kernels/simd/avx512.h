@@ -39,12 +39,25 @@ inline void transpose16(__m512i (&rows)[16]) {
 
 constexpr int kAndThenOr = 0xea;  // of a ternary logic: (a & b) | c
 
+// Entry i of 16 groups of four.
+struct Groups16 {
+  __m512 entry[4];
+};
+
 inline __mmask16 first_lanes(int64_t count) {
   return static_cast<__mmask16>(count >= 16 ? 0xffffu : (1u << (count < 0 ? 0 : count)) - 1u);
 }
 
 inline __mmask32 first_of_32_lanes(int64_t count) {
   return count >= 32 ? 0xffffffffu : (1u << (count < 0 ? 0 : count)) - 1u;
+}
+
+// Four rows of 32 bfloat16, those of `lanes` only; rows beyond `rows` are 0 and not read.
+inline void load_bfloat16_rows(const bfloat16* in, int64_t rows, __mmask32 lanes, int64_t stride,
+                               __m512i (&x)[4]) {
+  for (int64_t r = 0; r < 4; ++r) {
+    x[r] = _mm512_maskz_loadu_epi16(r < rows ? lanes : 0, in + r * stride);
+  }
 }
 
 // 16 values as float32, those of `mask` only; the others are 0 and not read.

@@ -80,34 +80,28 @@ void store_narrowed(F lanes, float16* out) {
   }
 }
 
-// Lanes of 32 or 16 bits, each at most 127 (of 32 bits: 255), as bytes.
+// Lanes of 32 or 16 bits, each at most 127, as bytes.
 template <class V>
 void store_bytes(V lanes, uint8_t* out) {
-  if constexpr (sizeof(V) == 4) {
-    *out = static_cast<uint8_t>(lanes);
+  constexpr bool kWords = sizeof(V{}[0]) == 4;
+  if constexpr (sizeof(V) == 32 && kWords) {
+    const __m128i halves = halves_of(reinterpret_cast<Words8>(lanes));
+    _mm_storel_epi64(vector128(out), _mm_packus_epi16(halves, halves));
+  } else if constexpr (sizeof(V) == 32) {
+    const auto all = reinterpret_cast<__m256i>(lanes);
+    _mm_storeu_si128(vector128(out), _mm_packs_epi16(_mm256_castsi256_si128(all),
+                                                     _mm256_extracti128_si256(all, 1)));
   } else {
-    constexpr bool kWords = sizeof(V{}[0]) == 4;
-    if constexpr (sizeof(V) == 32 && kWords) {
-      const __m128i halves = halves_of(reinterpret_cast<Words8>(lanes));
-      _mm_storel_epi64(vector128(out), _mm_packus_epi16(halves, halves));
-    } else if constexpr (sizeof(V) == 32) {
-      const auto all = reinterpret_cast<__m256i>(lanes);
-      _mm_storeu_si128(vector128(out), _mm_packs_epi16(_mm256_castsi256_si128(all),
-                                                       _mm256_extracti128_si256(all, 1)));
-    } else {
 #if defined(__AVX512F__)
-      const auto all = reinterpret_cast<__m512i>(lanes);
-      if constexpr (kWords) {
-        _mm_storeu_si128(vector128(out), _mm512_cvtepi32_epi8(all));
-      } else {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi16_epi8(all));
-      }
-#endif
+    const auto all = reinterpret_cast<__m512i>(lanes);
+    if constexpr (kWords) {
+      _mm_storeu_si128(vector128(out), _mm512_cvtepi32_epi8(all));
+    } else {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi16_epi8(all));
     }
+#endif
   }
 }
-#else
-inline void store_bytes(uint32_t lane, uint8_t* out) { *out = static_cast<uint8_t>(lane); }
 #endif
 
 // Asks for the cache line 1 KB after x: on data larger than the cache, loops of this size are half

@@ -1,14 +1,14 @@
 #include "twofour/kernels/training/accumulate.h"
 
 #include "twofour/base/parallel.h"
-#include "twofour/kernels/rows/rows.h"
+#include "twofour/kernels/training/accumulate_table.h"
 
 namespace twofour::kernels {
 
 template <class T>
 void accumulate(const T* in, float* out, int64_t count) {
   parallel_for(0, count, int64_t{1} << 14, [&](int64_t first, int64_t last) {
-    loops<T>().accumulate(in + first, out + first, last - first);
+    table<AccumulateTable<T>>().accumulate(in + first, out + first, last - first);
   });
 }
 

@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "twofour/base/parallel.h"
-#include "twofour/kernels/rows/rows.h"
+#include "twofour/kernels/training/cross_entropy_table.h"
 
 namespace twofour::kernels {
 namespace {
@@ -14,8 +14,8 @@ void run_cross_entropy(T* logits, const int64_t* targets, int64_t rows, int64_t 
   parallel_for(0, rows, 1, [&](int64_t first, int64_t last) {
     std::vector<float> scratch(static_cast<size_t>(columns));
     for (int64_t r = first; r < last; ++r) {
-      nll[r] = loops<T>().cross_entropy(logits + r * columns, targets[r], columns, scale,
-                                        scratch.data());
+      nll[r] = table<CrossEntropyTable<T>>().row(logits + r * columns, targets[r], columns, scale,
+                                                 scratch.data());
     }
   });
 }

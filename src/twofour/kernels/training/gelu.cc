@@ -1,7 +1,7 @@
 #include "twofour/kernels/training/gelu.h"
 
 #include "twofour/base/parallel.h"
-#include "twofour/kernels/rows/rows.h"
+#include "twofour/kernels/training/gelu_table.h"
 
 namespace twofour::kernels {
 namespace {
@@ -13,14 +13,14 @@ constexpr int64_t kGrain = int64_t{1} << 13;  // entries
 template <class T>
 void gelu(const T* z, int64_t count, T* out) {
   parallel_for(0, count, kGrain, [&](int64_t first, int64_t last) {
-    loops<T>().gelu(z + first, last - first, out + first);
+    table<GeluTable<T>>().gelu(z + first, last - first, out + first);
   });
 }
 
 template <class T>
 void gelu_gradient(const T* z, const T* dy, int64_t count, T* dz) {
   parallel_for(0, count, kGrain, [&](int64_t first, int64_t last) {
-    loops<T>().gelu_gradient(z + first, dy + first, last - first, dz + first);
+    table<GeluTable<T>>().gradient(z + first, dy + first, last - first, dz + first);
   });
 }
 

@@ -5,7 +5,8 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/buffer.h"
-#include "twofour/kernels/rows/rows.h"
+#include "twofour/kernels/training/accumulate_table.h"
+#include "twofour/kernels/training/rank_update_table.h"
 
 namespace twofour::kernels {
 namespace {
@@ -43,8 +44,9 @@ struct Terms {
 void add_terms(const Terms& terms, int64_t tokens, int64_t rows, int64_t column, int64_t columns,
                int64_t width, float* y) {
   for (int64_t r = 0; r < rows; ++r) {
-    loops<float>().add_scaled_rows(terms.scale.data() + r * tokens, terms.row.data() + r * tokens,
-                                   terms.count[r], column, columns, y + r * width);
+    table<RankUpdateTable>().add_scaled_rows(terms.scale.data() + r * tokens,
+                                             terms.row.data() + r * tokens, terms.count[r], column,
+                                             columns, y + r * width);
   }
 }
 
@@ -56,7 +58,7 @@ const float* as_floats(const T* x, int64_t count, Buffer<float>& copy) {
   float* const out = copy.data();
   parallel_for(0, count, kEntriesAtATime, [&](int64_t first, int64_t last) {
     std::fill(out + first, out + last, 0.0f);
-    loops<T>().accumulate(x + first, out + first, last - first);
+    table<AccumulateTable<T>>().accumulate(x + first, out + first, last - first);
   });
   return out;
 }

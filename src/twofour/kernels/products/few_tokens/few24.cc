@@ -12,17 +12,11 @@ namespace twofour::kernels {
 
 template <class T>
 const FewLoops<T>& few_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return few_reference<T>();
-    case InstructionSet::kAvx2:
-      return few_avx2<T>();
-    case InstructionSet::kAvx512:
-      return few_avx512<T>();
-    case InstructionSet::kAvx512Bf16:
-      return few_avx512bf16<T>();
-    case InstructionSet::kAmx:
-      return few_amx<T>();
+  if constexpr (kIsX86) {
+    if (usable().amx) return few_amx<T>();
+    if (usable().avx512_bf16) return few_avx512bf16<T>();
+    if (usable().avx512) return few_avx512<T>();
+    if (usable().avx2) return few_avx2<T>();
   }
   return few_reference<T>();
 }
@@ -64,7 +58,7 @@ struct DenseRows {
 
 template <class T, class Rows>
 void multiply_at_most_64(const Rows& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
-                         int64_t y_stride, const Epilogue<T>& epilogue) {
+                         int64_t y_stride, const T* bias) {
   thread_local Buffer<std::byte> prepared;
   const FewLoops<T>& loops = few_loops<T>();
   prepared.resize(loops.x_bytes(tokens, a.columns));
@@ -81,10 +75,8 @@ void multiply_at_most_64(const Rows& a, const T* x, int64_t tokens, int64_t x_st
         loops.multiply(packed, at, rows, shared, tokens, sums);
       });
       for (int64_t t = 0; t < tokens; ++t) {
-        Epilogue<T> own = epilogue;
-        if (own.bias) own.bias += row;
-        if (own.other) own.other += t * own.other_stride + row;
-        loops.finish(sums + t * kFewRows, rows, own, y + t * y_stride + row);
+        loops.finish(sums + t * kFewRows, rows, bias ? bias + row : nullptr,
+                     y + t * y_stride + row);
       }
     }
   });
@@ -92,15 +84,10 @@ void multiply_at_most_64(const Rows& a, const T* x, int64_t tokens, int64_t x_st
 
 template <class T, class Rows>
 void multiply_rows(const Rows& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
-                   int64_t y_stride, const Epilogue<T>& epilogue) {
-  if (epilogue.activation == Activation::kSiluTimes && !epilogue.other) {
-    fail("the epilogue SiLU times another matrix got no matrix");
-  }
+                   int64_t y_stride, const T* bias) {
   for (int64_t t = 0; t < tokens; t += kFewTokens) {
-    Epilogue<T> own = epilogue;
-    if (own.other) own.other += t * own.other_stride;
     multiply_at_most_64(a, x + t * x_stride, std::min(kFewTokens, tokens - t), x_stride,
-                        y + t * y_stride, y_stride, own);
+                        y + t * y_stride, y_stride, bias);
   }
 }
 
@@ -108,18 +95,17 @@ void multiply_rows(const Rows& a, const T* x, int64_t tokens, int64_t x_stride, 
 
 template <class T>
 void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, int64_t tokens,
-                  int64_t x_stride, T* y, int64_t y_stride,
-                  const std::type_identity_t<Epilogue<T>>& epilogue) {
-  multiply_rows(PackedRows<T>{a}, x, tokens, x_stride, y, y_stride, epilogue);
+                  int64_t x_stride, T* y, int64_t y_stride, const std::type_identity_t<T>* bias) {
+  multiply_rows(PackedRows<T>{a}, x, tokens, x_stride, y, y_stride, bias);
 }
 
 template <class T>
 void multiply_few_packing(const T* weight, int64_t rows, int64_t columns, int64_t stride,
                           const T* x, int64_t tokens, int64_t x_stride, T* y, int64_t y_stride,
-                          const std::type_identity_t<Epilogue<T>>& epilogue) {
+                          const std::type_identity_t<T>* bias) {
   try {
     multiply_rows(DenseRows<T>{weight, rows, columns, stride}, x, tokens, x_stride, y, y_stride,
-                  epilogue);
+                  bias);
   } catch (const Error&) {
     check24(weight, rows, columns, stride);  // which counts rows from the first of all
     throw;
@@ -129,10 +115,9 @@ void multiply_few_packing(const T* weight, int64_t rows, int64_t columns, int64_
 #define TWOFOUR_INSTANTIATE(T)                                                                   \
   template const FewLoops<T>& few_loops<T>();                                                    \
   template void multiply_few<T>(const std::type_identity_t<Packed24View<T>>&, const T*, int64_t, \
-                                int64_t, T*, int64_t, const std::type_identity_t<Epilogue<T>>&); \
+                                int64_t, T*, int64_t, const std::type_identity_t<T>*);           \
   template void multiply_few_packing<T>(const T*, int64_t, int64_t, int64_t, const T*, int64_t,  \
-                                        int64_t, T*, int64_t,                                    \
-                                        const std::type_identity_t<Epilogue<T>>&);
+                                        int64_t, T*, int64_t, const std::type_identity_t<T>*);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)
 TWOFOUR_INSTANTIATE(float16)

@@ -191,7 +191,8 @@ void load(const bfloat16* x, int64_t tokens, int64_t columns, int64_t stride, in
   load_in_tiles(x, tokens, stride, first, last, out);
 }
 
-constexpr FewLoops<bfloat16> kLoops = {x_bytes, load, multiply, finish_any<bfloat16>};
+constexpr FewLoops<bfloat16> kLoops = {
+    .x_bytes = x_bytes, .load = load, .multiply = multiply, .finish = finish_any<bfloat16>};
 
 }  // namespace
 

@@ -76,8 +76,10 @@ void multiply_dots(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, c
           float* out) { multiply_block<row_count, token_count>(a, from, token, stride, out); });
 }
 
-constexpr FewLoops<bfloat16> kDots = {x_bytes_of_bfloat16, load_bfloat16, multiply_dots,
-                                      finish_any<bfloat16>};
+constexpr FewLoops<bfloat16> kDots = {.x_bytes = x_bytes_of_bfloat16,
+                                      .load = load_bfloat16,
+                                      .multiply = multiply_dots,
+                                      .finish = finish_any<bfloat16>};
 
 // Vectors along single rows, and up to how many tokens they are faster than pairs of rows.
 template <class T>
@@ -113,7 +115,8 @@ void multiply(const Packed24View<T>& a, int64_t row, int64_t rows, const std::by
 }
 
 template <class T>
-constexpr FewLoops<T> kLoops = {x_bytes<T>, load<T>, multiply<T>, finish_any<T>};
+constexpr FewLoops<T> kLoops = {
+    .x_bytes = x_bytes<T>, .load = load<T>, .multiply = multiply<T>, .finish = finish_any<T>};
 
 }  // namespace
 

@@ -108,7 +108,8 @@ struct GatherLoops {
   }
 
   template <class T>
-  static constexpr FewLoops<T> kLoops = {x_bytes, load<T>, multiply<T>, finish_any<T>};
+  static constexpr FewLoops<T> kLoops = {
+      .x_bytes = x_bytes, .load = load<T>, .multiply = multiply<T>, .finish = finish_any<T>};
 };
 
 }  // namespace

@@ -1,40 +1,20 @@
-// Bodies of few24_loops.h that any compiler flag can build: the epilogue, and the product whose
-// vectors run over tokens. Included by one source file an instruction set; everything has internal
-// linkage.
+// Bodies of few24_loops.h that any compiler flag can build: the rounding of sums, and the product
+// whose vectors run over tokens. Included by one source file an instruction set; everything has
+// internal linkage.
 #pragma once
 
 #include <cstring>
 
 #include "twofour/kernels/products/few_tokens/few24_loops.h"
-#include "twofour/kernels/rows/exponential.h"
 
 namespace twofour::kernels {
 namespace {
 
-// 1 / (1 + e^-z), relative error under 1e-6; 0 below -87, NaN stays.
-inline float sigmoid(float z) {
-  const float power = power_of_e(z < -87.0f ? 87.0f : z > 87.0f ? -87.0f : -z);
-  return z < -87.0f ? 0.0f : 1.0f / (1.0f + power);
-}
-
-// z += bias, then the activation, then rounding, each over the whole row, so that it vectorises.
-// GELU: 0.5 (1 + tanh u) = sigmoid(2 u).
+// z += bias, then rounding, each over the whole row, so that it vectorises.
 template <class T>
-void finish_any(float* z, int64_t rows, const Epilogue<T>& epilogue, T* y) {
-  const T* bias = epilogue.bias;
-  const T* other = epilogue.other;
+void finish_any(float* z, int64_t rows, const T* bias, T* y) {
   if (bias) {
     for (int64_t r = 0; r < rows; ++r) z[r] += to_float(bias[r]);
-  }
-  if (epilogue.activation == Activation::kGelu) {
-    for (int64_t r = 0; r < rows; ++r) {
-      z[r] *= sigmoid(1.5957691216f * (z[r] + 0.044715f * z[r] * z[r] * z[r]));
-    }
-  } else if (epilogue.activation == Activation::kSiluTimes) {
-    for (int64_t r = 0; r < rows; ++r) {
-      const float gate = to_float(other[r]);
-      z[r] *= gate * sigmoid(gate);
-    }
   }
   for (int64_t r = 0; r < rows; ++r) store(z[r], y[r]);
 }

@@ -29,8 +29,8 @@ struct FewLoops {
   /// sums [tokens, kFewRows] = x times `rows` rows of a, from `row` on.
   void (*multiply)(const A& a, int64_t row, int64_t rows, const std::byte* x, int64_t tokens,
                    float* sums);
-  /// y [rows] = epilogue(sums) of one token; the epilogue's pointers are at its first row.
-  void (*finish)(float* sums, int64_t rows, const Epilogue<T>& epilogue, T* y);
+  /// y [rows] = sums + bias [rows] of one token; bias may be null.
+  void (*finish)(float* sums, int64_t rows, const T* bias, T* y);
 };
 
 /// Those of instruction_set().

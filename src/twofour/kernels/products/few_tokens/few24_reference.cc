@@ -24,7 +24,10 @@ void multiply(const Packed24View<T>& a, int64_t row, int64_t rows, const std::by
 }
 
 template <class T>
-constexpr FewLoops<T> kLoops = {x_bytes_by_row, load_by_row<T>, multiply<T>, finish_any<T>};
+constexpr FewLoops<T> kLoops = {.x_bytes = x_bytes_by_row,
+                                .load = load_by_row<T>,
+                                .multiply = multiply<T>,
+                                .finish = finish_any<T>};
 
 }  // namespace
 

@@ -19,16 +19,10 @@ constexpr int64_t kEntriesPerThread = 32 << 10;  // of x, to prepare
 
 template <class T>
 const DenseLoops<T>& dense_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return few_dense_reference<T>();
-    case InstructionSet::kAvx2:
-      return few_dense_avx2<T>();
-    case InstructionSet::kAvx512:
-      return few_dense_avx512<T>();
-    case InstructionSet::kAvx512Bf16:
-    case InstructionSet::kAmx:
-      return few_dense_avx512bf16<T>();
+  if constexpr (kIsX86) {
+    if (usable().avx512_bf16) return few_dense_avx512bf16<T>();
+    if (usable().avx512) return few_dense_avx512<T>();
+    if (usable().avx2) return few_dense_avx2<T>();
   }
   return few_dense_reference<T>();
 }
@@ -104,10 +98,9 @@ void multiply_rows(const FewProduct<T>& product, const A& a, int64_t first, int6
   for (int64_t row = first; row < last; row += kFewRows) {
     const int64_t rows = std::min(kFewRows, last - row);
     loops.multiply(a, row, rows, x.of(a), tokens, sums);
-    Epilogue<T> epilogue;
-    if (product.bias) epilogue.bias = product.bias + row;
+    const T* const bias = product.bias ? product.bias + row : nullptr;
     for (int64_t t = 0; t < tokens; ++t) {
-      loops.finish(sums + t * kFewRows, rows, epilogue, product.y + t * product.y_stride + row);
+      loops.finish(sums + t * kFewRows, rows, bias, product.y + t * product.y_stride + row);
     }
   }
 }

@@ -1,6 +1,6 @@
 #include <immintrin.h>
 
-#include "twofour/kernels/products/few_tokens/few_dense_rows.h"
+#include "twofour/kernels/products/few_tokens/few_dense_generic.h"
 #include "twofour/kernels/products/few_tokens/few_dense_totals.h"
 #include "twofour/kernels/simd/lanes_memory.h"
 

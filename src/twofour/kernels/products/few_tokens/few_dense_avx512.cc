@@ -1,4 +1,4 @@
-#include "twofour/kernels/products/few_tokens/few_dense_rows.h"
+#include "twofour/kernels/products/few_tokens/few_dense_generic.h"
 #include "twofour/kernels/products/few_tokens/few_dense_totals.h"
 #include "twofour/kernels/simd/avx512.h"
 

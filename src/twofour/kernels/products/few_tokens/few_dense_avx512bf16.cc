@@ -1,5 +1,5 @@
 // bfloat16 with the dot product of pairs, 32 entries at a time; x stays bfloat16.
-#include "twofour/kernels/products/few_tokens/few_dense_rows.h"
+#include "twofour/kernels/products/few_tokens/few_dense_generic.h"
 #include "twofour/kernels/products/few_tokens/few_dense_totals.h"
 #include "twofour/kernels/simd/avx512.h"
 
@@ -30,8 +30,10 @@ struct Avx512Bf16 {
   }
 };
 
-constexpr DenseLoops<bfloat16> kLoops = {
-    x_bytes_of_bfloat16, load_bfloat16, multiply_dense<Avx512Bf16, bfloat16>, finish_any<bfloat16>};
+constexpr DenseLoops<bfloat16> kLoops = {.x_bytes = x_bytes_of_bfloat16,
+                                         .load = load_bfloat16,
+                                         .multiply = multiply_dense<Avx512Bf16, bfloat16>,
+                                         .finish = finish_any<bfloat16>};
 
 }  // namespace
 

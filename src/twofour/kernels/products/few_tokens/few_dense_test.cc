@@ -73,8 +73,8 @@ struct Layer {
 TYPED_TEST(FewDense, equals_the_sums_in_double_for_every_set_and_shape) {
   using T = TypeParam;
   std::mt19937 random(3);
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (int turn = 0; turn < 24; ++turn) {
       const auto up_to = [&](uint32_t most) { return static_cast<int64_t>(1 + random() % most); };
       const int64_t tokens = turn < 5 ? turn + 1 : turn == 5 ? 70 : up_to(20);
@@ -104,8 +104,8 @@ TYPED_TEST(FewDense, equals_the_sums_in_double_for_every_set_and_shape) {
 TYPED_TEST(FewDense, is_bit_identical_for_any_thread_count) {
   using T = TypeParam;
   std::mt19937 random(5);
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (const int64_t tokens : {1, 3, 9}) {
       auto x = random_matrix<T>(tokens, 512, random);
       Layer<T> one(700, 512, tokens, false, random), two(500, 512, tokens, true, random);
@@ -127,8 +127,8 @@ TYPED_TEST(FewDense, ignores_what_lies_around_the_rows) {
   using T = TypeParam;
   std::mt19937 random(6);
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     for (const int64_t columns : {1, 7, 31, 33, 100}) {
       Layer<T> layer(9, columns, 2, false, random);
       Matrix<T> weight(9, columns, 6);
@@ -153,8 +153,8 @@ TYPED_TEST(FewDense, a_nan_weight_reaches_its_own_results_only) {
   Layer<T> layer(20, 80, 3, false, random);
   store(std::numeric_limits<float>::quiet_NaN(), layer.weight.at(7, 41));
   auto x = random_matrix<T>(3, 80, random);
-  for (int set = 0; set <= static_cast<int>(best_instruction_set()); ++set) {
-    set_instruction_set(static_cast<InstructionSet>(set));
+  for (const InstructionSet set : instruction_sets()) {
+    set_instruction_set(set);
     const FewProduct<T> product = layer.product(false);
     multiply_few<T>({&product, 1}, x.data(), 3, x.stride);
     for (int64_t t = 0; t < 3; ++t) {

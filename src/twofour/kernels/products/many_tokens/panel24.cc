@@ -8,11 +8,11 @@
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/dispatch.h"
 #include "twofour/kernels/group.h"
+#include "twofour/kernels/mvue/mvue_table.h"
 #include "twofour/kernels/packed24/packed24.h"
 #include "twofour/kernels/products/many_tokens/product24_loops.h"
 #include "twofour/kernels/products/many_tokens/strips/strips24.h"
 #include "twofour/kernels/products/many_tokens/tiles/tiles24.h"
-#include "twofour/kernels/rows/rows.h"
 
 namespace twofour::kernels {
 namespace {
@@ -128,14 +128,8 @@ Panel24::Panel24(PanelKind kind, int64_t rows, int64_t columns)
 namespace {
 
 PanelKind kind_of(PanelKind strips, PanelKind tiles) {
-  switch (instruction_set()) {
-    case InstructionSet::kAmx:
-      return tiles;
-    case InstructionSet::kAvx512Bf16:
-      return strips;
-    default:
-      return PanelKind::kFloat;
-  }
+  if (usable().amx) return tiles;
+  return usable().avx512_bf16 ? strips : PanelKind::kFloat;
 }
 
 }  // namespace
@@ -160,17 +154,21 @@ void fill_panel(const T* weight, int64_t stride, Panel24& panel) {
   check_kind<T>(panel);
   check_columns(panel);
   const auto entry = [&](int64_t r, int64_t c) { return weight[r * stride + c]; };
-  if (panel.terms()) {
-    const auto fill_pair = tile_fills<T>().fill;
-    fill_each_strip(
-        panel, panel.row_tiles() / 2,
-        [&](int64_t pair) { return fill_pair(weight, stride, pair, panel); }, entry);
-  } else if (has_strips(panel.kind())) {
-    const auto fill_strip = strip_loops<T>().fill;
-    fill_each_strip(
-        panel, panel.strips(),
-        [&](int64_t strip) { return fill_strip(weight, stride, strip, panel); }, entry);
-  } else if (const auto fill_strip = product_loops<T>().fill_strip) {
+  if constexpr (kIsX86) {
+    if (panel.terms()) {
+      const auto fill_pair = tile_fills<T>().fill;
+      return fill_each_strip(
+          panel, panel.row_tiles() / 2,
+          [&](int64_t pair) { return fill_pair(weight, stride, pair, panel); }, entry);
+    }
+    if (has_strips(panel.kind())) {
+      const auto fill_strip = strip_loops<T>().fill;
+      return fill_each_strip(
+          panel, panel.strips(),
+          [&](int64_t strip) { return fill_strip(weight, stride, strip, panel); }, entry);
+    }
+  }
+  if (const auto fill_strip = product_loops<T>().fill_strip) {
     fill_each_strip(
         panel, (panel.rows() + 15) / 16,
         [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
@@ -185,24 +183,26 @@ void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
   check_kind<T>(panel);
   check_columns(panel);
   const auto entry = [&](int64_t r, int64_t c) { return weight[c * stride + r]; };
-  if (panel.terms()) {
-    const auto fill_tiles = tile_fills<T>().fill_transposed;
-    fill_strips(
-        panel, pairs_of_tiles(panel),
-        [&](int64_t first, int64_t last) {
-          bool good = true;
-          for_column_tiles(panel, first, last, [&](int64_t tile, int64_t begin, int64_t end) {
-            good &= fill_tiles(weight, stride, tile, begin, end, panel);
-          });
-          return good;
-        },
-        entry);
-  } else if (has_strips(panel.kind())) {
-    const auto fill_chunk = strip_loops<T>().fill_transposed;
-    fill_each_strip(
-        panel, panel.chunks(),
-        [&](int64_t chunk) { return fill_chunk(weight, stride, chunk, panel); }, entry);
-  } else if (const auto fill_strip = product_loops<T>().fill_strip_transposed) {
+  if constexpr (kIsX86) {
+    if (panel.terms()) {
+      const auto fill_tiles = tile_fills<T>().fill_transposed;
+      const auto fill_some = [&](int64_t first, int64_t last) {
+        bool good = true;
+        for_column_tiles(panel, first, last, [&](int64_t tile, int64_t begin, int64_t end) {
+          good &= fill_tiles(weight, stride, tile, begin, end, panel);
+        });
+        return good;
+      };
+      return fill_strips(panel, pairs_of_tiles(panel), fill_some, entry);
+    }
+    if (has_strips(panel.kind())) {
+      const auto fill_chunk = strip_loops<T>().fill_transposed;
+      return fill_each_strip(
+          panel, panel.chunks(),
+          [&](int64_t chunk) { return fill_chunk(weight, stride, chunk, panel); }, entry);
+    }
+  }
+  if (const auto fill_strip = product_loops<T>().fill_strip_transposed) {
     fill_each_strip(
         panel, (panel.rows() + 15) / 16,
         [&](int64_t strip) { return fill_strip(weight, stride, 16 * strip, panel); }, entry);
@@ -215,22 +215,23 @@ void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel) {
 template <class T>
 void fill_panel_mvue(const T* dz, int64_t stride, const RandomStream& stream, Panel24& panel) {
   check_kind<T>(panel);
-  if (panel.terms()) {
-    parallel_for(0, pairs_of_tiles(panel), 1, [&](int64_t first, int64_t last) {
-      for_column_tiles(panel, first, last, [&](int64_t tile, int64_t begin, int64_t end) {
-        tile_fills<T>().fill_mvue(dz, stride, stream, tile, begin, end, panel);
+  if constexpr (kIsX86) {
+    if (panel.terms()) {
+      return parallel_for(0, pairs_of_tiles(panel), 1, [&](int64_t first, int64_t last) {
+        for_column_tiles(panel, first, last, [&](int64_t tile, int64_t begin, int64_t end) {
+          tile_fills<T>().fill_mvue(dz, stride, stream, tile, begin, end, panel);
+        });
       });
-    });
-    return;
+    }
   }
   const int64_t tokens = panel.columns();
   const uint32_t group_stride = mvue24_group_stride(panel.rows());
   parallel_for(0, panel.blocks(), 1, [&](int64_t first, int64_t last) {
     for (int64_t block = first; block < last; ++block) {
       const int64_t token = 4 * kBlockGroups * block;
-      loops<T>().mvue_block(dz + token * stride, std::min(4 * kBlockGroups, tokens - token), stride,
-                            stream, static_cast<uint32_t>(block * kBlockGroups) * group_stride,
-                            group_stride, block, panel);
+      table<MvueTable<T>>().block(
+          dz + token * stride, std::min(4 * kBlockGroups, tokens - token), stride, stream,
+          static_cast<uint32_t>(block * kBlockGroups) * group_stride, group_stride, block, panel);
     }
   });
 }

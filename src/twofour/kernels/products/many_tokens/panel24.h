@@ -153,21 +153,14 @@ PanelKind panel_kind<bfloat16>();
 template <>
 PanelKind panel_kind<float16>();
 
-/// Whether a transposed panel may come from a weight that is 2:4 along its rows only, so that even
-/// S-STE's input gradient reads half the entries: true for the kinds with tiles.
-template <class T>
-bool takes_either_side() {
-  return terms_of(panel_kind<T>()) > 0;
-}
-
 /// Fills `panel` [rows, columns] of kind panel_kind<T>() from weight, rows `stride` apart, by its
 /// entries that are not zero. Throws Error as pack24 does; then the panel's content is undefined.
 template <class T>
 void fill_panel(const T* weight, int64_t stride, Panel24& panel);
 
 /// The same from weight transposed: panel [rows, columns] of weight [columns, rows], which must be
-/// 2:4 along its columns, as a transposable mask makes it. Where takes_either_side<T>(), 2:4 along
-/// its rows will do as well.
+/// 2:4 along its columns, as a transposable mask makes it. For the kinds with tiles 2:4 along its
+/// rows will do as well, so that even S-STE's input gradient reads half of the entries.
 template <class T>
 void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel);
 

@@ -1,9 +1,7 @@
 // Panels for vectors over tokens, filled 16 rows at a time.
 #pragma once
 
-#include <cstring>
-
-#include "twofour/kernels/mvue/mvue24_avx512.h"
+#include "twofour/kernels/products/many_tokens/panel24_write_avx512.h"
 
 namespace twofour::kernels {
 namespace {
@@ -33,14 +31,14 @@ void for_groups_of_rows(const T* weight, int64_t stride, int64_t row, int64_t ro
     }
     transpose16(block);
     for (int64_t g = 0; g < 4 && column + 4 * g < columns; ++g) {
-      Drawn16 four;
+      Groups16 four;
       for (int64_t i = 0; i < 4; ++i) four.entry[i] = _mm512_castsi512_ps(block[4 * g + i]);
       group(column + 4 * g, four);
     }
   }
 }
 
-inline bool is_24(const Drawn16& group) {
+inline bool is_24(const Groups16& group) {
   const auto& e = group.entry;
   return too_many(not_zero(e[0]), not_zero(e[1]), not_zero(e[2]), not_zero(e[3])) == 0;
 }
@@ -48,7 +46,7 @@ inline bool is_24(const Drawn16& group) {
 // Rows `row` to `row` + 15 of a panel of quads. False, and what is written is undefined, if a group
 // is not 2:4.
 template <class T>
-bool store_group_of_strip(const Drawn16& group, int64_t row, int64_t g, Panel24& panel) {
+bool store_group_of_strip(const Groups16& group, int64_t row, int64_t g, Panel24& panel) {
   store_in_quads(kept_of_16_rows<T>(group), row, g % kBlockGroups, g / kBlockGroups, panel);
   return is_24(group);
 }
@@ -57,7 +55,7 @@ template <class T>
 bool fill_strip_avx512(const T* weight, int64_t stride, int64_t row, Panel24& panel) {
   bool good = true;
   for_groups_of_rows(weight, stride, row, panel.rows(), panel.columns(),
-                     [&](int64_t column, const Drawn16& group) {
+                     [&](int64_t column, const Groups16& group) {
                        good &= store_group_of_strip<T>(group, row, column / 4, panel);
                      });
   return good;
@@ -68,7 +66,7 @@ bool fill_strip_transposed_avx512(const T* weight, int64_t stride, int64_t row, 
   bool good = true;
   const __mmask16 mask = first_lanes(panel.rows() - row);
   for (int64_t column = 0; column < panel.columns(); column += 4) {
-    Drawn16 group;
+    Groups16 group;
     for (int64_t i = 0; i < 4; ++i) {
       group.entry[i] = load_floats(weight + (column + i) * stride + row, mask);
     }

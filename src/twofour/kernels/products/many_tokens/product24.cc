@@ -90,41 +90,36 @@ void check_kind(const Panel24& a) {
 
 template <class T>
 const ProductLoops<T>& product_loops() {
-  switch (instruction_set()) {
-    case InstructionSet::kReference:
-      return product_reference<T>();
-    case InstructionSet::kAvx2:
-      return product_avx2<T>();
-    case InstructionSet::kAvx512:
-    case InstructionSet::kAvx512Bf16:  // has strips
-    case InstructionSet::kAmx:         // has tiles
-      return product_avx512<T>();
+  if constexpr (kIsX86) {
+    if (usable().avx512) return product_avx512<T>();
+    if (usable().avx2) return product_avx2<T>();
   }
   return product_reference<T>();
 }
 
 template <class T>
 void multiply_transposed(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
-                         int64_t y_stride, const Epilogue<T>& epilogue) {
+                         int64_t y_stride, const std::type_identity_t<T>* bias) {
   check_kind<T>(a);
   if (tokens == 0) return;
-  if (a.terms()) return multiply_transposed_tiles(a, x, tokens, x_stride, y, y_stride, epilogue);
-  if (has_strips(a.kind())) {
-    return multiply_transposed_strips(a, x, tokens, x_stride, y, y_stride, epilogue);
+  if constexpr (kIsX86) {
+    if (a.terms()) return multiply_transposed_tiles(a, x, tokens, x_stride, y, y_stride, bias);
+    if (has_strips(a.kind())) {
+      return multiply_transposed_strips(a, x, tokens, x_stride, y, y_stride, bias);
+    }
   }
   const ProductLoops<T>& loops = product_loops<T>();
   const int64_t tiles = (tokens + kTileTokens - 1) / kTileTokens;
   for_tasks(a, tiles, [&](int64_t row, int64_t rows, int64_t tile, Scratch& memory) {
     const int64_t token = tile * kTileTokens, here = std::min(kTileTokens, tokens - token);
-    const Epilogue<T> own = at_offset(epilogue, token, row);
-    start_sums(own.bias, rows, memory.sums());
+    start_sums<T>(bias ? bias + row : nullptr, rows, memory.sums());
     for (int64_t block = 0; block < a.blocks(); ++block) {
       const int64_t group = block * kBlockGroups;
       loops.load_transposed(x + token * x_stride + 4 * group, here, x_stride,
                             std::min(kBlockGroups, a.groups() - group), memory.tile());
       multiply_block<T>(a, block, row, rows, (here + 15) / 16, memory);
     }
-    loops.store_transposed(memory.sums(), rows, here, y + token * y_stride + row, y_stride, own);
+    loops.store_transposed(memory.sums(), rows, here, y + token * y_stride + row, y_stride);
   });
 }
 
@@ -133,8 +128,10 @@ void multiply_add(const Panel24& a, const T* x, int64_t width, int64_t x_stride,
                   int64_t y_stride) {
   check_kind<T>(a);
   if (width == 0) return;
-  if (a.terms()) return multiply_add_tiles(a, x, width, x_stride, y, y_stride);
-  if (has_strips(a.kind())) return multiply_add_strips(a, x, width, x_stride, y, y_stride);
+  if constexpr (kIsX86) {
+    if (a.terms()) return multiply_add_tiles(a, x, width, x_stride, y, y_stride);
+    if (has_strips(a.kind())) return multiply_add_strips(a, x, width, x_stride, y, y_stride);
+  }
   const ProductLoops<T>& loops = product_loops<T>();
   const int64_t tiles = (width + kTileTokens - 1) / kTileTokens;
   for_tasks(a, tiles, [&](int64_t row, int64_t rows, int64_t tile, Scratch& memory) {
@@ -154,7 +151,7 @@ void multiply_add(const Panel24& a, const T* x, int64_t width, int64_t x_stride,
 #define TWOFOUR_INSTANTIATE(T)                                                                  \
   template const ProductLoops<T>& product_loops<T>();                                           \
   template void multiply_transposed<T>(const Panel24&, const T*, int64_t, int64_t, T*, int64_t, \
-                                       const Epilogue<T>&);                                     \
+                                       const std::type_identity_t<T>*);                         \
   template void multiply_add<T>(const Panel24&, const T*, int64_t, int64_t, float*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)

@@ -37,10 +37,13 @@ void load_rows_avx512(const T* x, int64_t rows, int64_t width, int64_t stride, i
 }
 
 template <class T>
-constexpr ProductLoops<T> kLoops = {
-    load_transposed_avx512<T>,      load_rows_avx512<T>, multiply_float<16, 4>,
-    store_transposed_avx512<T>,     add_rows_any,        fill_strip_avx512<T>,
-    fill_strip_transposed_avx512<T>};
+constexpr ProductLoops<T> kLoops = {.load_transposed = load_transposed_avx512<T>,
+                                    .load_rows = load_rows_avx512<T>,
+                                    .multiply = multiply_float<16, 4>,
+                                    .store_transposed = store_transposed_avx512<T>,
+                                    .add_rows = add_rows_any,
+                                    .fill_strip = fill_strip_avx512<T>,
+                                    .fill_strip_transposed = fill_strip_transposed_avx512<T>};
 
 }  // namespace
 

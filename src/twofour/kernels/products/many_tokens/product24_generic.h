@@ -2,7 +2,6 @@
 // source file an instruction set; everything has internal linkage.
 #pragma once
 
-#include <cmath>
 #include <cstring>
 
 #include "twofour/kernels/products/many_tokens/product24_loops.h"
@@ -11,15 +10,6 @@ namespace twofour::kernels {
 namespace {
 
 constexpr int64_t kFloatGroupBytes = 4 * kSlotBytes;
-
-inline float activate(float z, Activation activation, float other) {
-  if (activation == Activation::kGelu) {
-    const float inner = 0.7978845608f * (z + 0.044715f * z * z * z);
-    return 0.5f * z * (1.0f + std::tanh(inner));
-  }
-  if (activation == Activation::kSiluTimes) return other / (1.0f + std::exp(-other)) * z;
-  return z;
-}
 
 template <class T>
 void load_transposed_float(const T* x, int64_t tokens, int64_t stride, int64_t groups,
@@ -89,14 +79,9 @@ void multiply_float(const uint32_t* words, const uint16_t* offsets, int64_t grou
 }
 
 template <class T>
-void store_transposed_any(const float* c, int64_t rows, int64_t tokens, T* y, int64_t stride,
-                          const Epilogue<T>& epilogue) {
+void store_transposed_any(const float* c, int64_t rows, int64_t tokens, T* y, int64_t stride) {
   for (int64_t t = 0; t < tokens; ++t) {
-    for (int64_t r = 0; r < rows; ++r) {
-      const float other =
-          epilogue.other ? to_float(epilogue.other[t * epilogue.other_stride + r]) : 0.0f;
-      store(activate(c[r * kTileTokens + t], epilogue.activation, other), y[t * stride + r]);
-    }
+    for (int64_t r = 0; r < rows; ++r) store(c[r * kTileTokens + t], y[t * stride + r]);
   }
 }
 
@@ -107,9 +92,11 @@ inline void add_rows_any(const float* c, int64_t rows, int64_t width, float* y, 
 }
 
 template <class T, int kLanes, int kSlice>
-constexpr ProductLoops<T> kGenericLoops = {load_transposed_float<T>, load_rows_float<T>,
-                                           multiply_float<kLanes, kSlice>, store_transposed_any<T>,
-                                           add_rows_any};
+constexpr ProductLoops<T> kGenericLoops = {.load_transposed = load_transposed_float<T>,
+                                           .load_rows = load_rows_float<T>,
+                                           .multiply = multiply_float<kLanes, kSlice>,
+                                           .store_transposed = store_transposed_any<T>,
+                                           .add_rows = add_rows_any};
 
 }  // namespace
 }  // namespace twofour::kernels

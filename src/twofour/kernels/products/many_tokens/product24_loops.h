@@ -25,10 +25,8 @@ struct ProductLoops {
   /// c += the quad's words times the tile, over `vectors` (1 to 4) vectors of 16 tokens.
   void (*multiply)(const uint32_t* words, const uint16_t* offsets, int64_t groups,
                    const std::byte* tile, int64_t vectors, float* c);
-  /// y [tokens, rows] <- epilogue(c [rows, 64]) transposed; the epilogue's pointers are at the
-  /// first row and token. The bias is in c already.
-  void (*store_transposed)(const float* c, int64_t rows, int64_t tokens, T* y, int64_t stride,
-                           const Epilogue<T>& epilogue);
+  /// y [tokens, rows] <- c [rows, 64] transposed.
+  void (*store_transposed)(const float* c, int64_t rows, int64_t tokens, T* y, int64_t stride);
   /// y [rows, width] += c [rows, 64].
   void (*add_rows)(const float* c, int64_t rows, int64_t width, float* y, int64_t stride);
   /// Fill rows `row` to `row` + 15 of a panel from weight, or from weight transposed. False if a

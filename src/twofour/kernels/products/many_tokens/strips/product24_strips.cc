@@ -1,8 +1,9 @@
-// The products of strips24.h, blocked: a thread packs the tokens that it multiplies.
+// The products of strips24.h, blocked.
 #include <algorithm>
 
 #include "twofour/base/parallel.h"
 #include "twofour/kernels/buffer.h"
+#include "twofour/kernels/products/many_tokens/split.h"
 #include "twofour/kernels/products/many_tokens/strips/strips24.h"
 
 namespace twofour::kernels {
@@ -38,60 +39,53 @@ constexpr int64_t kFewStrips = 4;  // at a time, where a single tile meets them
 // work.use(first row, first token, sums) is what becomes of its sums with some strips, and
 // work.target(first row, first token) where they go.
 template <class T, class Work>
-class StripRun {
+class StripProduct {
  public:
-  StripRun(const Panel24& a, const Work& work) : a_(a), work_(work) {}
+  StripProduct(const Panel24& a, int64_t tokens, const Work& work)
+      : a_(a), work_(work), tokens_(tokens) {}
 
-  void operator()(int64_t tokens) {
-    const int64_t threads = thread_count();
-    if (tokens >= threads * 4 * kStripTokens) {
-      each_its_tokens(tokens);
-    } else {
-      each_its_strips(tokens);
+  void run() const {
+    const bool by_tokens = tokens_ >= thread_count() * 4 * kStripTokens;
+    split_product(*this, {tokens_, kStripTokens, blocking_.tokens, tokens_, by_tokens});
+  }
+
+  // Some tokens, packed in tiles.
+  class Chunk {
+   public:
+    Chunk(const StripProduct& product, int64_t first, int64_t last, std::byte* packed)
+        : product_(product), first_(first), tiles_(last - first, kStripTokens), packed_(packed) {}
+
+    int64_t packs() const { return tiles_.tiles; }
+
+    void pack(int64_t tile) const {
+      const int64_t token = tiles_.begin(tile);
+      product_.work_.pack(first_ + token, tiles_.size(tile),
+                          packed_ + token * product_.token_bytes());
     }
+
+    void multiply(int64_t begin, int64_t end) const {
+      product_.multiply(begin, end, tiles_, first_, packed_);
+    }
+
+   private:
+    const StripProduct& product_;
+    int64_t first_;
+    TokenTiles tiles_;
+    std::byte* packed_;
+  };
+
+  int64_t rows() const { return a_.strips(); }
+  Chunk chunk(int64_t first, int64_t last) const {
+    thread_local Buffer<std::byte> memory;
+    memory.resize(static_cast<size_t>((last - first) * token_bytes()));
+    return Chunk(*this, first, last, memory.data());
   }
 
  private:
   int64_t token_bytes() const { return a_.chunks() * kLineBytes; }
 
-  void each_its_tokens(int64_t tokens) {
-    parallel_for(0, tokens, kStripTokens, [&](int64_t begin, int64_t end) {
-      thread_local Buffer<std::byte> memory;
-      const int64_t parts = (end - begin + blocking_.tokens - 1) / blocking_.tokens;
-      for (int64_t part = 0; part < parts; ++part) {
-        const int64_t first = begin + part * (end - begin) / parts;
-        const int64_t last = begin + (part + 1) * (end - begin) / parts;
-        memory.resize(static_cast<size_t>((last - first) * token_bytes()));
-        const TokenTiles tiles(last - first, kStripTokens);
-        for (int64_t tile = 0; tile < tiles.tiles; ++tile) {
-          pack_tile(tiles, tile, first, memory.data());
-        }
-        multiply_strips(0, a_.strips(), tiles, first, memory.data());
-      }
-    });
-  }
-
-  // Few tokens: packed before the threads share the strips out.
-  void each_its_strips(int64_t tokens) {
-    thread_local Buffer<std::byte> memory;
-    memory.resize(static_cast<size_t>(tokens * token_bytes()));
-    const TokenTiles tiles(tokens, kStripTokens);
-    std::byte* const packed = memory.data();
-    parallel_for(0, tiles.tiles, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t tile = begin; tile < end; ++tile) pack_tile(tiles, tile, 0, packed);
-    });
-    parallel_for(0, a_.strips(), 1, [&](int64_t begin, int64_t end) {
-      multiply_strips(begin, end, tiles, 0, packed);
-    });
-  }
-
-  void pack_tile(const TokenTiles& tiles, int64_t tile, int64_t first_token, std::byte* packed) {
-    const int64_t token = tiles.begin(tile);
-    work_.pack(first_token + token, tiles.size(tile), packed + token * token_bytes());
-  }
-
-  void multiply_strips(int64_t begin, int64_t end, const TokenTiles& tiles, int64_t first_token,
-                       const std::byte* packed) {
+  void multiply(int64_t begin, int64_t end, const TokenTiles& tiles, int64_t first_token,
+                const std::byte* packed) const {
     thread_local Buffer<float> memory;
     const int64_t blocks = blocking_.blocks;
     const int64_t at_a_time = tiles.tiles == 1 ? kFewStrips : blocking_.strips;
@@ -127,16 +121,17 @@ class StripRun {
 
   const Panel24& a_;
   const Work& work_;
+  int64_t tokens_;
   const StripLoops<T>& loops_ = strip_loops<T>();
   Blocking blocking_ = blocking_of(a_.chunks(), Work::kStripsAreLines);
 };
 
 template <class T, class Work>
 void run_strips(const Panel24& a, int64_t tokens, const Work& work) {
-  StripRun<T, Work>(a, work)(tokens);
+  StripProduct<T, Work>(a, tokens, work).run();
 }
 
-// y [tokens, rows] = epilogue(x Aᵀ).
+// y [tokens, rows] = x Aᵀ + bias.
 template <class T>
 struct Transposed {
   static constexpr bool kStripsAreLines = false;
@@ -148,8 +143,7 @@ struct Transposed {
     return {y + token * y_stride + row, y_stride * kBytes, kStripRows * kBytes};
   }
   void use(int64_t row, int64_t token, const StripSums& sums) const {
-    strip_loops<T>().store(sums, y + token * y_stride + row, y_stride,
-                           at_offset(epilogue, token, row));
+    strip_loops<T>().store(sums, y + token * y_stride + row, y_stride, bias ? bias + row : nullptr);
   }
 
   const Panel24& a;
@@ -157,7 +151,7 @@ struct Transposed {
   int64_t x_stride;
   T* y;
   int64_t y_stride;
-  const Epilogue<T>& epilogue;
+  const T* bias;
 };
 
 // y [rows, width] += A x: a token is a column of x.
@@ -186,8 +180,8 @@ struct Added {
 
 template <class T>
 void multiply_transposed_strips(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride,
-                                T* y, int64_t y_stride, const Epilogue<T>& epilogue) {
-  run_strips<T>(a, tokens, Transposed<T>{a, x, x_stride, y, y_stride, epilogue});
+                                T* y, int64_t y_stride, const std::type_identity_t<T>* bias) {
+  run_strips<T>(a, tokens, Transposed<T>{a, x, x_stride, y, y_stride, bias});
 }
 
 template <class T>
@@ -198,7 +192,7 @@ void multiply_add_strips(const Panel24& a, const T* x, int64_t width, int64_t x_
 
 #define TWOFOUR_INSTANTIATE(T)                                                                \
   template void multiply_transposed_strips<T>(const Panel24&, const T*, int64_t, int64_t, T*, \
-                                              int64_t, const Epilogue<T>&);                   \
+                                              int64_t, const std::type_identity_t<T>*);       \
   template void multiply_add_strips<T>(const Panel24&, const T*, int64_t, int64_t, float*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)

@@ -52,8 +52,8 @@ struct StripLoops {
   void (*pack_columns)(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out);
   /// sums [strips, tokens, 16] = the product, or += it unless `starts`.
   void (*multiply)(const StripOperands& operands, bool starts, float* sums);
-  /// y [tokens, rows] = epilogue(sums); y and the epilogue's pointers are at the first of both.
-  void (*store)(const StripSums& sums, T* y, int64_t stride, const Epilogue<T>& epilogue);
+  /// y [tokens, rows] = sums + bias [rows], which may be null.
+  void (*store)(const StripSums& sums, T* y, int64_t stride, const T* bias);
   /// y [rows, tokens] += sums transposed.
   void (*add)(const StripSums& sums, float* y, int64_t stride);
   /// Fills a strip of the panel. False if a group keeps more than two.
@@ -69,7 +69,7 @@ const StripLoops<T>& strip_loops();
 /// multiply_transposed and multiply_add of product24.h for panels of strips.
 template <class T>
 void multiply_transposed_strips(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride,
-                                T* y, int64_t y_stride, const Epilogue<T>& epilogue);
+                                T* y, int64_t y_stride, const std::type_identity_t<T>* bias);
 template <class T>
 void multiply_add_strips(const Panel24& a, const T* x, int64_t width, int64_t x_stride, float* y,
                          int64_t y_stride);

@@ -131,18 +131,13 @@ void multiply(const StripOperands& operands, bool starts, float* sums) {
 }
 
 template <class T>
-void store(const StripSums& sums, T* y, int64_t stride, const Epilogue<T>& epilogue) {
+void store(const StripSums& sums, T* y, int64_t stride, const T* bias_of_rows) {
   const float* z = sums.sums;
   for (int64_t row = 0; row < sums.rows; row += kStripRows) {
     const __mmask16 mask = first_lanes(sums.rows - row);
-    const __m512 bias =
-        epilogue.bias ? load_floats(epilogue.bias + row, mask) : _mm512_setzero_ps();
+    const __m512 bias = bias_of_rows ? load_floats(bias_of_rows + row, mask) : _mm512_setzero_ps();
     for (int64_t t = 0; t < sums.tokens; ++t, z += kStripRows) {
-      const __m512 other = epilogue.other
-                               ? load_floats(epilogue.other + t * epilogue.other_stride + row, mask)
-                               : _mm512_setzero_ps();
-      store_floats(activate16(_mm512_add_ps(_mm512_load_ps(z), bias), epilogue.activation, other),
-                   y + t * stride + row, mask);
+      store_floats(_mm512_add_ps(_mm512_load_ps(z), bias), y + t * stride + row, mask);
     }
   }
 }
@@ -173,7 +168,7 @@ bool fill_strip(const T* weight, int64_t stride, int64_t strip, Panel24& panel) 
     const int64_t column = chunk * kColumns;
     for_groups_of_rows(weight + column, stride, strip * kStripRows, panel.rows(),
                        std::min(kColumns, panel.columns() - column),
-                       [&](int64_t, const Drawn16& group) {
+                       [&](int64_t, const Groups16& group) {
                          writer.add_floats(kept_of_16_rows<T>(group));
                          good &= is_24(group);
                        });
@@ -233,7 +228,7 @@ bool fill_chunk_transposed(const T* weight, int64_t stride, int64_t chunk, Panel
     const __mmask16 mask = first_lanes(panel.rows() - row);
     ChunkWriter writer(panel.chunk(row / kStripRows, chunk));
     for (int64_t g = first; g < last; ++g) {
-      Drawn16 group;
+      Groups16 group;
       for (int64_t i = 0; i < 4; ++i) {
         group.entry[i] = load_floats(weight + (4 * g + i) * stride + row, mask);
       }
@@ -265,9 +260,13 @@ bool fill_chunk_transposed(const bfloat16* weight, int64_t stride, int64_t chunk
 }
 
 template <class T>
-constexpr StripLoops<T> kLoops = {
-    pack_rows<T>,  pack_columns<T>,         multiply<T>, store<T>, add,
-    fill_strip<T>, fill_chunk_transposed<T>};
+constexpr StripLoops<T> kLoops = {.pack_rows = pack_rows<T>,
+                                  .pack_columns = pack_columns<T>,
+                                  .multiply = multiply<T>,
+                                  .store = store<T>,
+                                  .add = add,
+                                  .fill = fill_strip<T>,
+                                  .fill_transposed = fill_chunk_transposed<T>};
 
 }  // namespace
 

@@ -6,7 +6,7 @@
 
 #include <x86intrin.h>  // clang has _m_prefetchw here only
 
-#include "twofour/kernels/mvue/mvue24_avx512.h"
+#include "twofour/kernels/mvue/mvue_draw_avx512.h"
 #include "twofour/kernels/products/many_tokens/panel24_fill_avx512.h"
 #include "twofour/kernels/products/many_tokens/tiles/tiles24.h"
 #include "twofour/kernels/products/terms_amx.h"
@@ -33,12 +33,12 @@ struct LineMasks {
 template <class T>
 class TileWriter {
  public:
-  using Group = Drawn16;
+  using Group = Groups16;
 
   explicit TileWriter(std::byte* tile) : tile_(tile) {}
 
   /// False if too many entries are kept; then the tile's content is undefined.
-  bool put(const Drawn16& group, bool strict) {
+  bool put(const Groups16& group, bool strict) {
     const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
     const auto& e = group.entry;
@@ -110,7 +110,8 @@ class TileWriter<bfloat16> {
 
 // Four rows of 32 columns as two groups, 16 columns each: a row becomes a column of a tile.
 template <class T>
-void load_groups(const T* in, int64_t rows, int64_t columns, int64_t stride, Drawn16 (&groups)[2]) {
+void load_groups(const T* in, int64_t rows, int64_t columns, int64_t stride,
+                 Groups16 (&groups)[2]) {
   for (int64_t half = 0; half < 2; ++half) {
     const __mmask16 mask = first_lanes(columns - 16 * half);
     const T* part = mask ? in + 16 * half : in;
@@ -135,7 +136,7 @@ inline void load_groups(const bfloat16* in, int64_t rows, int64_t columns, int64
 // The same of the MVUE of in, whose 32 groups along rows have the numbers of eight Philox blocks.
 template <class T>
 void draw_groups(const T* in, int64_t rows, int64_t columns, int64_t stride,
-                 const PhiloxLanes& numbers, Drawn16 (&groups)[2]) {
+                 const PhiloxLanes& numbers, Groups16 (&groups)[2]) {
   const Uniforms32 u = uniforms_in_order(numbers);
   for (int64_t half = 0; half < 2; ++half) {
     const bool present = columns > 16 * half;
@@ -163,7 +164,7 @@ __attribute__((noinline, cold)) void draw_groups_in_order(const bfloat16* in, in
                                                           int64_t columns, int64_t stride,
                                                           const PhiloxLanes& numbers,
                                                           Lines (&groups)[2]) {
-  Drawn16 drawn[2];
+  Groups16 drawn[2];
   draw_groups<bfloat16>(in, rows, columns, stride, numbers, drawn);
   for (int half = 0; half < 2; ++half) {
     __m512i words[4];
@@ -230,7 +231,7 @@ bool fill_tile(const T* weight, int64_t rows, int64_t columns, int64_t stride, s
   bool good = true;
   TileWriter<T> writer(tile);
   for_groups_of_rows(weight, stride, 0, rows, std::min(kTileColumns, columns),
-                     [&](int64_t, const Drawn16& group) { good &= writer.put(group, true); });
+                     [&](int64_t, const Groups16& group) { good &= writer.put(group, true); });
   writer.finish();
   return good;
 }
@@ -330,7 +331,8 @@ void fill_mvue(const T* dz, int64_t stride, const RandomStream& stream, int64_t 
 }
 
 template <class T>
-constexpr TileFills<T> kTileFills = {fill<T>, fill_transposed<T>, fill_mvue<T>};
+constexpr TileFills<T> kTileFills = {
+    .fill = fill<T>, .fill_transposed = fill_transposed<T>, .fill_mvue = fill_mvue<T>};
 
 }  // namespace
 

@@ -2,10 +2,9 @@
 // sums stay in the second-level cache while blocks of columns pass. A pair of row tiles of such a
 // block is expanded once, in the first-level cache, for all tokens.
 #include <algorithm>
-#include <utility>
 
-#include "twofour/base/parallel.h"
 #include "twofour/kernels/buffer.h"
+#include "twofour/kernels/products/many_tokens/split.h"
 #include "twofour/kernels/products/many_tokens/tiles/tiles24.h"
 
 namespace twofour::kernels {
@@ -29,7 +28,7 @@ struct Part {
 
 // What the loops of one product share.
 template <class T>
-struct Product {
+struct Shape {
   const Panel24& a;
   const TileLoops<T>& loops = tile_loops<T>();
   int64_t terms = a.terms(), column_tiles = a.column_tiles();
@@ -46,7 +45,7 @@ struct Product {
 // The packed tiles that follow are fetched while a pair of rows is multiplied, a few lines a step:
 // all of them by the time the last pair of x is done.
 template <class T>
-void prefetch_next(const Product<T>& p, const std::byte* tiles, int64_t pair, int64_t pairs,
+void prefetch_next(const Shape<T>& p, const std::byte* tiles, int64_t pair, int64_t pairs,
                    TileOperands& operands) {
   const int64_t bytes = 2 * packed_tile_bytes(p.terms) * operands.column_tiles;
   const int64_t steps = pairs * operands.column_tiles;
@@ -57,7 +56,7 @@ void prefetch_next(const Product<T>& p, const std::byte* tiles, int64_t pair, in
 // Sums of one chunk of x and some row pairs; use(pair of x, pair of rows) is what becomes of them
 // in the end.
 template <class T, class Use>
-void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs, bool half,
+void multiply_rows(const Shape<T>& p, const std::byte* operand, int64_t pairs, bool half,
                    int64_t first, int64_t last, Use&& use) {
   thread_local Buffer<std::byte> memory;
   const int64_t expanded_bytes = p.block_tiles * p.step_bytes;
@@ -101,70 +100,52 @@ void multiply_rows(const Product<T>& p, const std::byte* operand, int64_t pairs,
 // A product of `tokens` rows of x: pack(first token, tokens up to 32, out) fills a pair of it,
 // use(part) is what becomes of its sums with a pair of row tiles.
 template <class T, class Pack, class Use>
-class Run {
+class TileProduct {
  public:
-  Run(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use)
+  TileProduct(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use)
       : p_{a}, tokens_(tokens), pack_(pack), use_(use) {}
 
-  void operator()() {
-    const int64_t threads = thread_count();
-    const int64_t chunks = (pairs_ + kTokenPairs - 1) / kTokenPairs;
-    if (pairs_ >= threads * kTokenPairs / 2) {
-      each_its_tokens((chunks + threads - 1) / threads * threads);
-    } else {
-      each_its_rows(chunks);
+  void run() const {
+    const int64_t pairs = (tokens_ + kPair - 1) / kPair;
+    const bool by_tokens = pairs >= thread_count() * kTokenPairs / 2;
+    split_product(*this, {pairs, 1, kTokenPairs, kTokenPairs, by_tokens});
+  }
+
+  // Some pairs of x.
+  class Chunk {
+   public:
+    Chunk(const TileProduct& product, int64_t first, int64_t last, std::byte* operand)
+        : product_(product), first_(first), last_(last), operand_(operand) {}
+
+    int64_t packs() const { return last_ - first_; }
+
+    void pack(int64_t pair) const {
+      const int64_t token = (first_ + pair) * kPair;
+      product_.pack_(token, std::min(kPair, product_.tokens_ - token),
+                     operand_ + pair * product_.pair_bytes());
     }
+
+    void multiply(int64_t begin, int64_t end) const {
+      product_.p_.loops.start();
+      product_.multiply(first_, last_, operand_, begin, end);
+      product_.p_.loops.stop();
+    }
+
+   private:
+    const TileProduct& product_;
+    int64_t first_, last_;
+    std::byte* operand_;
+  };
+
+  int64_t rows() const { return p_.a.row_tiles() / 2; }
+  Chunk chunk(int64_t first, int64_t last) const {
+    thread_local Buffer<std::byte> memory;
+    memory.resize(static_cast<size_t>((last - first) * pair_bytes()));
+    return Chunk(*this, first, last, memory.data());
   }
 
  private:
-  // Every thread packs the tokens that it multiplies with all rows: none waits for another, or
-  // reads what another one's cache holds.
-  void each_its_tokens(int64_t chunks) {
-    parallel_for(0, chunks, 1, [&](int64_t first, int64_t last) {
-      p_.loops.start();
-      for (int64_t chunk = first; chunk < last; ++chunk) {
-        const auto [begin, end] = chunk_of(chunk, chunks);
-        std::byte* operand = operand_of(end - begin);
-        pack(begin, begin, end, operand);
-        multiply(begin, end, operand, 0, row_pairs_);
-      }
-      p_.loops.stop();
-    });
-  }
-
-  // Few tokens: packed by all threads, of which each takes some of the rows.
-  void each_its_rows(int64_t chunks) {
-    for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const auto [begin, end] = chunk_of(chunk, chunks);
-      std::byte* operand = operand_of(end - begin);
-      parallel_for(begin, end, 1, [&, begin = begin](int64_t first, int64_t last) {
-        pack(begin, first, last, operand);
-      });
-      parallel_for(0, row_pairs_, 1, [&, begin = begin, end = end](int64_t first, int64_t last) {
-        p_.loops.start();
-        multiply(begin, end, operand, first, last);
-        p_.loops.stop();
-      });
-    }
-  }
-
-  std::pair<int64_t, int64_t> chunk_of(int64_t chunk, int64_t chunks) const {
-    return {chunk * pairs_ / chunks, (chunk + 1) * pairs_ / chunks};
-  }
-
-  std::byte* operand_of(int64_t pairs) const {
-    thread_local Buffer<std::byte> memory;
-    memory.resize(static_cast<size_t>(pairs * pair_bytes_));
-    return memory.data();
-  }
-
-  // Pairs first to last - 1 of x, in the chunk that begins with pair `begin`.
-  void pack(int64_t begin, int64_t first, int64_t last, std::byte* operand) const {
-    for (int64_t pair = first; pair < last; ++pair) {
-      const int64_t token = pair * kPair;
-      pack_(token, std::min(kPair, tokens_ - token), operand + (pair - begin) * pair_bytes_);
-    }
-  }
+  int64_t pair_bytes() const { return p_.column_tiles * p_.step_bytes; }
 
   void multiply(int64_t begin, int64_t end, const std::byte* operand, int64_t first,
                 int64_t last) const {
@@ -187,24 +168,22 @@ class Run {
     return part;
   }
 
-  Product<T> p_;
+  Shape<T> p_;
   int64_t tokens_;
   Pack pack_;
   Use use_;
-  int64_t pairs_ = (tokens_ + kPair - 1) / kPair, row_pairs_ = p_.a.row_tiles() / 2;
-  int64_t pair_bytes_ = p_.column_tiles * p_.step_bytes;
 };
 
 template <class T, class Pack, class Use>
 void run(const Panel24& a, int64_t tokens, const Pack& pack, const Use& use) {
-  Run<T, Pack, Use>(a, tokens, pack, use)();
+  TileProduct<T, Pack, Use>(a, tokens, pack, use).run();
 }
 
 }  // namespace
 
 template <class T>
 void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
-                               int64_t y_stride, const Epilogue<T>& epilogue) {
+                               int64_t y_stride, const std::type_identity_t<T>* bias) {
   const TileLoops<T>& loops = tile_loops<T>();
   const bool is_large = tokens * a.rows() * static_cast<int64_t>(sizeof(T)) > kStreamedBytes;
   run<T>(
@@ -219,7 +198,7 @@ void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int
         sums.rows = part.rows;
         sums.y = y + part.token * y_stride + part.row;
         sums.stride = y_stride;
-        sums.epilogue = at_offset(epilogue, part.token, part.row);
+        sums.bias = bias ? bias + part.row : nullptr;
         sums.streams =
             is_large && part.rows == kPair && is_line(sums.y) && is_line(sums.y + y_stride);
         return sums;
@@ -248,7 +227,7 @@ void multiply_add_tiles(const Panel24& a, const T* x, int64_t width, int64_t x_s
 
 #define TWOFOUR_INSTANTIATE(T)                                                               \
   template void multiply_transposed_tiles<T>(const Panel24&, const T*, int64_t, int64_t, T*, \
-                                             int64_t, const Epilogue<T>&);                   \
+                                             int64_t, const std::type_identity_t<T>*);       \
   template void multiply_add_tiles<T>(const Panel24&, const T*, int64_t, int64_t, float*, int64_t);
 TWOFOUR_INSTANTIATE(float)
 TWOFOUR_INSTANTIATE(bfloat16)

@@ -40,18 +40,18 @@ struct PairSums {
   enum class Use {
     kNone,
     kAdd,        ///< to `before`
-    kStore,      ///< y [tokens, rows] <- epilogue(before + sums)
+    kStore,      ///< y [tokens, rows] <- before + sums + bias
     kTransposed  ///< gradient [rows, tokens] += (before + sums)ᵀ
   };
   Use use = Use::kNone;
   const float* sums = nullptr;
   float* before = nullptr;  ///< of the blocks before; null for none
   int64_t tokens = 0, rows = 0;
-  T* y = nullptr;  ///< at the first token and row, as are the epilogue's pointers
+  T* y = nullptr;  ///< at the first token and row
   float* gradient = nullptr;
-  int64_t stride = 0;  ///< of y or gradient
-  Epilogue<T> epilogue = {};
-  bool streams = false;  ///< y is stored past the caches: 32 rows in whole lines of 64 bytes
+  int64_t stride = 0;       ///< of y or gradient
+  const T* bias = nullptr;  ///< [rows], or null
+  bool streams = false;     ///< y is stored past the caches: 32 rows in whole lines of 64 bytes
 };
 
 /// The inner loops on AMX, one T each. x is packed as operand tiles: for every pair (32 tokens, the
@@ -95,7 +95,7 @@ const TileFills<T>& tile_fills();
 /// multiply_transposed and multiply_add of product24.h for panels of tiles.
 template <class T>
 void multiply_transposed_tiles(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,
-                               int64_t y_stride, const Epilogue<T>& epilogue);
+                               int64_t y_stride, const std::type_identity_t<T>* bias);
 template <class T>
 void multiply_add_tiles(const Panel24& a, const T* x, int64_t width, int64_t x_stride, float* y,
                         int64_t y_stride);

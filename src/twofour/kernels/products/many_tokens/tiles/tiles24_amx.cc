@@ -208,24 +208,15 @@ inline __m512 line_of(const float* sums, const float* before, int64_t at) {
 template <class T>
 void store_tokens(const PairSums<T>& p, int64_t first, int64_t last) {
   const __mmask16 masks[2] = {first_lanes(p.rows), first_lanes(p.rows - 16)};
-  const int64_t second = masks[1] ? 16 : 0;
   __m512 bias[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-  if (p.epilogue.bias) {
-    bias[0] = load_floats(p.epilogue.bias, masks[0]);
-    bias[1] = load_floats(p.epilogue.bias + second, masks[1]);
+  if (p.bias) {
+    bias[0] = load_floats(p.bias, masks[0]);
+    bias[1] = load_floats(p.bias + (masks[1] ? 16 : 0), masks[1]);
   }
   for (int64_t t = first; t < last; ++t) {
     const int64_t line = t / 16 * 512 + t % 16 * 16;
-    __m512 z[2] = {_mm512_add_ps(line_of(p.sums, p.before, line), bias[0]),
-                   _mm512_add_ps(line_of(p.sums, p.before, line + 256), bias[1])};
-    if (p.epilogue.activation != Activation::kNone) {
-      const T* others = p.epilogue.other + t * p.epilogue.other_stride;
-      for (int i = 0; i < 2; ++i) {
-        const __m512 other =
-            p.epilogue.other ? load_floats(others + i * second, masks[i]) : _mm512_setzero_ps();
-        z[i] = activate16(z[i], p.epilogue.activation, other);
-      }
-    }
+    const __m512 z[2] = {_mm512_add_ps(line_of(p.sums, p.before, line), bias[0]),
+                         _mm512_add_ps(line_of(p.sums, p.before, line + 256), bias[1])};
     if (p.streams) {
       stream_two(z, p.y + t * p.stride);
     } else {
@@ -338,8 +329,12 @@ void finish(const PairSums<T>& pending) {
 }
 
 template <class T>
-constexpr TileLoops<T> kTileLoops = {start_tiles,     stop_tiles,  pack_rows<T>,
-                                     pack_columns<T>, multiply<T>, finish<T>};
+constexpr TileLoops<T> kTileLoops = {.start = start_tiles,
+                                     .stop = stop_tiles,
+                                     .pack_rows = pack_rows<T>,
+                                     .pack_columns = pack_columns<T>,
+                                     .multiply = multiply<T>,
+                                     .finish = finish<T>};
 
 }  // namespace
 

@@ -1,11 +1,10 @@
-// MVUE of 16 groups at a time: the operations of group.h in the same order, so that the bits are
-// the same. Groups are along tokens, vectors along features.
+// MVUE's draws of 16 groups at a time: the operations of group.h in the same order, so that the
+// bits are the same. Groups are along tokens, vectors along features.
 #pragma once
 
 #include "twofour/kernels/group.h"
-#include "twofour/kernels/products/many_tokens/panel24.h"
+#include "twofour/kernels/mvue/mvue.h"
 #include "twofour/kernels/simd/avx512.h"
-#include "twofour/kernels/simd/lanes_memory.h"
 #include "twofour/kernels/simd/philox_lanes.h"
 
 namespace twofour::kernels {
@@ -166,12 +165,8 @@ inline Placed16 place_words(const Pair16& pair, __m512i first, __m512i second) {
            either(i[1], other1, either(i[2], first, other2)), either(i[2], other2, first)}};
 }
 
-struct Drawn16 {
-  __m512 entry[4];
-};
-
 template <Mvue kKind>
-Drawn16 draw_one_by_one(const __m512 (&x)[4], __m512 u) {
+Groups16 draw_one_by_one(const __m512 (&x)[4], __m512 u) {
   float in[4][16], uniform[16], out[4][16];
   for (int i = 0; i < 4; ++i) _mm512_storeu_ps(in[i], x[i]);
   _mm512_storeu_ps(uniform, u);
@@ -180,13 +175,13 @@ Drawn16 draw_one_by_one(const __m512 (&x)[4], __m512 u) {
     mvue24_group<kKind>({in[0][j], in[1][j], in[2][j], in[3][j]}, uniform[j], drawn);
     for (int i = 0; i < 4; ++i) out[i][j] = drawn[i];
   }
-  Drawn16 result;
+  Groups16 result;
   for (int i = 0; i < 4; ++i) result.entry[i] = _mm512_loadu_ps(out[i]);
   return result;
 }
 
 template <Mvue kKind>
-Drawn16 draw16(const __m512 (&x)[4], __m512 u) {
+Groups16 draw16(const __m512 (&x)[4], __m512 u) {
   const __m512i exponent = _mm512_set1_epi32(0x7f800000);
   Scaled16 group;
   for (int i = 0; i < 4; ++i) group.b[i] = _mm512_abs_ps(x[i]);
@@ -205,7 +200,7 @@ Drawn16 draw16(const __m512 (&x)[4], __m512 u) {
   const Pair16 pair = draw<kKind>(group, u);
   const Placed16 words =
       place_words(pair, _mm512_castps_si512(pair.first), _mm512_castps_si512(pair.second));
-  Drawn16 drawn;
+  Groups16 drawn;
   for (int i = 0; i < 4; ++i) {
     const __m512i word = words.entry[i], sign = _mm512_set1_epi32(static_cast<int>(0x80000000u));
     constexpr int kOrAnd = 0xf8;  // a | (b & c)
@@ -217,27 +212,12 @@ Drawn16 draw16(const __m512 (&x)[4], __m512 u) {
 
 // The draws of 16 columns of one group of tokens.
 template <Mvue kKind, class T>
-Drawn16 draw_columns(const T* in, int64_t rows, int64_t columns, int64_t stride, __m512 u) {
+Groups16 draw_columns(const T* in, int64_t rows, int64_t columns, int64_t stride, __m512 u) {
   __m512 x[4];
   for (int64_t r = 0; r < 4; ++r) {
     x[r] = load_floats(in + r * stride, r < rows ? first_lanes(columns) : 0);
   }
   return draw16<kKind>(x, u);
-}
-
-// 32 columns: those of eight Philox blocks.
-template <Mvue kKind, class T>
-void mvue32_in_order(const T* in, int64_t rows, int64_t columns, int64_t stride,
-                     const PhiloxLanes& numbers, int64_t out_stride, T* out) {
-  const Uniforms32 u = uniforms_in_order(numbers);
-  for (int part = 0; part < 2 && 16 * part < columns; ++part) {
-    const int64_t begin = 16 * part;
-    const Drawn16 drawn =
-        draw_columns<kKind>(in + begin, rows, columns - begin, stride, u.part[part]);
-    for (int64_t r = 0; r < rows; ++r) {
-      store_floats(drawn.entry[r], out + r * out_stride + begin, first_lanes(columns - begin));
-    }
-  }
 }
 
 // bfloat16 keep two columns in a lane: the even ones are treated in one vector, the odd ones in
@@ -283,13 +263,6 @@ bool draw_by_parity(const __m512i (&x)[4], const PhiloxLanes& numbers, Pair16 (&
   return true;
 }
 
-inline void load_bfloat16_rows(const bfloat16* in, int64_t rows, __mmask32 lanes, int64_t stride,
-                               __m512i (&x)[4]) {
-  for (int64_t r = 0; r < 4; ++r) {
-    x[r] = _mm512_maskz_loadu_epi16(r < rows ? lanes : 0, in + r * stride);
-  }
-}
-
 // The estimates of 32 columns, x rows of them. False, and nothing is drawn, if an entry is not
 // finite.
 template <Mvue kKind>
@@ -308,253 +281,6 @@ bool draw32(const __m512i (&x)[4], const PhiloxLanes& numbers, __m512i (&drawn)[
                                      _mm512_set1_epi16(static_cast<int16_t>(0x8000)));
   }
   return true;
-}
-
-template <Mvue kKind>
-void mvue32(const bfloat16* in, int64_t rows, int64_t columns, int64_t stride,
-            const PhiloxLanes& numbers, int64_t out_stride, bfloat16* out) {
-  const __mmask32 lanes = first_of_32_lanes(columns);
-  __m512i x[4], drawn[4];
-  prefetch_columns_ahead<32>(in, rows, stride);
-  load_bfloat16_rows(in, rows, lanes, stride, x);
-  if (!draw32<kKind>(x, numbers, drawn)) {
-    mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
-    return;
-  }
-  for (int64_t r = 0; r < rows; ++r) {
-    _mm512_mask_storeu_epi16(out + r * out_stride, lanes, drawn[r]);
-  }
-}
-
-template <Mvue kKind, class T>
-void mvue32(const T* in, int64_t rows, int64_t columns, int64_t stride, const PhiloxLanes& numbers,
-            int64_t out_stride, T* out) {
-  prefetch_columns_ahead<32>(in, rows, stride);
-  mvue32_in_order<kKind>(in, rows, columns, stride, numbers, out_stride, out);
-}
-
-template <class T, Mvue kKind>
-void mvue_rows_avx512(const T* in, int64_t rows, int64_t columns, int64_t stride,
-                      const RandomStream& stream, uint32_t first_group, T* out) {
-  const PhiloxRounds rounds(stream);
-  for (int64_t begin = 0; begin < columns; begin += 32) {
-    const PhiloxLanes numbers = philox8(rounds, (first_group + static_cast<uint32_t>(begin)) / 4);
-    mvue32<kKind>(in + begin, rows, columns - begin, stride, numbers, columns, out + begin);
-  }
-}
-
-// Rounded to T, as float32.
-inline __m512i rounded_words(__m512 value, float) { return _mm512_castps_si512(value); }
-inline __m512i rounded_words(__m512 value, bfloat16) {
-  return _mm512_slli_epi32(_mm512_cvtepu16_epi32(round_to_bfloat16(value)), 16);
-}
-inline __m512i rounded_words(__m512 value, float16) {
-  return _mm512_castps_si512(_mm512_cvtph_ps(_mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT)));
-}
-
-// Four quads of one step.
-inline void store_quads(__m512i words, __m512i offsets, int64_t step, int64_t quad, int64_t quads,
-                        int64_t block, Panel24& panel) {
-  alignas(64) uint32_t word[16];
-  alignas(32) uint16_t offset[16];
-  _mm512_store_si512(word, words);
-  _mm256_store_si256(reinterpret_cast<__m256i*>(offset), _mm512_cvtepi32_epi16(offsets));
-  for (int64_t i = 0; i < quads; ++i) {
-    std::memcpy(panel.words(block, quad + i) + step * kQuad, word + i * kQuad, 4 * kQuad);
-    std::memcpy(panel.offsets(block, quad + i) + step * kQuad, offset + i * kQuad, 2 * kQuad);
-  }
-}
-
-// What a group of 16 or 32 rows keeps: two entries and where they stood.
-struct Kept {
-  __m512i one, two, first, second;
-};
-
-// Which of four entries the two are, of as many rows as Mask has bits: the first is 0, 1 or else 2,
-// the second 3, 2 or else 1.
-template <class Mask>
-struct KeptPlaces {
-  explicit KeptPlaces(const Mask (&kept)[4])
-      : first0(kept[0]),
-        first1(static_cast<Mask>(kept[1] & ~first0)),
-        second3(static_cast<Mask>(kept[3] | ~(first0 | first1))),
-        second2(static_cast<Mask>(~second3 & (kept[2] | first1))) {}
-  Mask first0, first1, second3, second2;
-};
-
-// The same of 32 rows of bfloat16, entry i of each.
-inline Kept kept_of_32_rows(const __m512i (&entry)[4]) {
-  const auto number = [](int i) { return _mm512_set1_epi16(static_cast<int16_t>(i)); };
-  const auto either = [](__mmask32 first, __m512i a, __m512i b) {
-    return _mm512_mask_blend_epi16(first, b, a);
-  };
-  __mmask32 kept[4];
-  for (int i = 0; i < 4; ++i) kept[i] = _mm512_test_epi16_mask(entry[i], number(0x7fff));
-  const KeptPlaces<__mmask32> at(kept);
-  return {either(at.first0, entry[0], either(at.first1, entry[1], entry[2])),
-          either(at.second3, entry[3], either(at.second2, entry[2], entry[1])),
-          either(at.first0, number(0), either(at.first1, number(1), number(2))),
-          either(at.second3, number(3), either(at.second2, number(2), number(1)))};
-}
-
-// Of 16 rows, places_of_pair; the entries rounded to T, as float32.
-template <class T>
-Kept kept_of_16_rows(const Drawn16& drawn) {
-  const auto number = [](int i) { return _mm512_set1_epi32(i); };
-  const auto either = [](__mmask16 first, __m512i a, __m512i b) {
-    return _mm512_mask_mov_epi32(b, first, a);
-  };
-  __mmask16 kept[4];
-  __m512i entry[4];
-  for (int i = 0; i < 4; ++i) {
-    kept[i] = _mm512_cmp_ps_mask(drawn.entry[i], _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    entry[i] = _mm512_castps_si512(drawn.entry[i]);
-  }
-  const KeptPlaces<__mmask16> at(kept);
-  const __m512i one = either(at.first0, entry[0], either(at.first1, entry[1], entry[2]));
-  const __m512i two = either(at.second3, entry[3], either(at.second2, entry[2], entry[1]));
-  return {rounded_words(_mm512_castsi512_ps(one), T{}),
-          rounded_words(_mm512_castsi512_ps(two), T{}),
-          either(at.first0, number(0), either(at.first1, number(1), number(2))),
-          either(at.second3, number(3), either(at.second2, number(2), number(1)))};
-}
-
-// A strip's chunk, filled group by group from its first one on.
-class ChunkWriter {
- public:
-  explicit ChunkWriter(std::byte* chunk) : chunk_(chunk) {}
-  ~ChunkWriter() { _mm512_store_si512(chunk_ + kChunkWordBytes, positions_); }
-
-  // A group of 16 rows whose entries are float32.
-  void add_floats(const Kept& group) {
-    const __m512i column = _mm512_set1_epi32(static_cast<int>(2 * step_));
-    add_step(group.one, _mm512_or_si512(group.first, column), 4);
-    add_step(group.two, _mm512_or_si512(group.second, column), 4);
-  }
-  // The same as pairs of bfloat16, which the entries have been rounded to.
-  void add_as_pairs(const Kept& group) {
-    add_pairs(_mm512_or_si512(_mm512_srli_epi32(group.one, 16), group.two),
-              _mm512_or_si512(group.first, _mm512_slli_epi32(group.second, 16)));
-  }
-  void add_pairs(__m512i words, __m512i positions) { add_step(words, positions, 2); }
-
- private:
-  void add_step(__m512i words, __m512i positions, int64_t bits) {
-    _mm512_store_si512(chunk_ + 64 * step_, words);
-    positions_ =
-        _mm512_or_si512(positions_, _mm512_sll_epi32(positions, _mm_cvtsi64_si128(bits * step_)));
-    ++step_;
-  }
-
-  std::byte* chunk_;
-  int64_t step_ = 0;
-  __m512i positions_ = _mm512_setzero_si512();
-};
-
-// Chunk `chunk` of the 32 rows from `row` on: two strips, the second of which may not be there.
-class ChunkPair {
- public:
-  ChunkPair(Panel24& panel, int64_t row, int64_t chunk)
-      : first_(panel.chunk(row / kStripRows, chunk)),
-        second_(row / kStripRows + 1 < panel.strips() ? panel.chunk(row / kStripRows + 1, chunk)
-                                                      : unused_) {}
-
-  ChunkWriter& operator[](int64_t part) { return part == 0 ? first_ : second_; }
-  // A group of 32 rows of bfloat16.
-  void add(const Kept& group) {
-    first_.add_pairs(side_by_side(group.one, group.two, false),
-                     side_by_side(group.first, group.second, false));
-    second_.add_pairs(side_by_side(group.one, group.two, true),
-                      side_by_side(group.first, group.second, true));
-  }
-
- private:
-  // a and b of a row in one word, the first or the last 16 rows.
-  static __m512i side_by_side(__m512i a, __m512i b, bool last) {
-    const __m512i order = last ? _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15)
-                               : _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
-    return _mm512_permutex2var_epi64(_mm512_unpacklo_epi16(a, b), order,
-                                     _mm512_unpackhi_epi16(a, b));
-  }
-
-  alignas(64) std::byte unused_[kChunkBytes];
-  ChunkWriter first_, second_;
-};
-
-// store_group of 16 rows, of a panel of quads.
-inline void store_in_quads(const Kept& group, int64_t row, int64_t g, int64_t block,
-                           Panel24& panel) {
-  const int64_t quad = row / kQuad, left = panel.quads() - quad, quads = left < 4 ? left : 4;
-  store_quads(group.one, _mm512_slli_epi32(group.first, 8), 2 * g, quad, quads, block, panel);
-  store_quads(group.two, _mm512_slli_epi32(group.second, 8), 2 * g + 1, quad, quads, block, panel);
-}
-
-// Calls use(part, kept) for the first and the second 16 of 32 columns.
-template <class T, class Use>
-void draw_group32(const T* in, int64_t tokens, int64_t columns, int64_t stride,
-                  const PhiloxLanes& numbers, Use&& use) {
-  const Uniforms32 u = uniforms_in_order(numbers);
-  for (int64_t part = 0; part < 2 && 16 * part < columns; ++part) {
-    const int64_t begin = 16 * part;
-    const Drawn16 drawn =
-        draw_columns<Mvue::kApproximate>(in + begin, tokens, columns - begin, stride, u.part[part]);
-    use(part, kept_of_16_rows<T>(drawn));
-  }
-}
-
-template <class T>
-void draw_in_chunks(const T* in, int64_t tokens, int64_t columns, int64_t stride,
-                    const PhiloxLanes& numbers, ChunkPair& chunks) {
-  draw_group32(in, tokens, columns, stride, numbers,
-               [&](int64_t part, const Kept& kept) { chunks[part].add_floats(kept); });
-}
-// With all 32 columns at once, where they are finite.
-inline void draw_in_chunks(const bfloat16* in, int64_t tokens, int64_t columns, int64_t stride,
-                           const PhiloxLanes& numbers, ChunkPair& chunks) {
-  __m512i x[4], drawn[4];
-  load_bfloat16_rows(in, tokens, first_of_32_lanes(columns), stride, x);
-  if (draw32<Mvue::kApproximate>(x, numbers, drawn)) {
-    chunks.add(kept_of_32_rows(drawn));
-  } else {
-    draw_group32(in, tokens, columns, stride, numbers,
-                 [&](int64_t part, const Kept& kept) { chunks[part].add_as_pairs(kept); });
-  }
-}
-
-// Group g of a block has number first_group + g * group_stride.
-template <class T>
-void mvue_block_avx512(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
-                       uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel) {
-  const PhiloxRounds rounds(stream);
-  const int64_t groups = (tokens + 3) / 4;
-  const auto numbers_of = [&](int64_t g, int64_t row) {
-    const uint32_t number = first_group + static_cast<uint32_t>(g) * group_stride;
-    return philox8(rounds, (number + static_cast<uint32_t>(row)) / 4);
-  };
-  if (!has_strips(panel.kind())) {
-    for (int64_t row = 0; row < panel.rows(); row += 32) {
-      for (int64_t g = 0; g < groups; ++g) {  // inside, so that whole lines of a quad are written
-        draw_group32(in + 4 * g * stride + row, tokens - 4 * g, panel.rows() - row, stride,
-                     numbers_of(g, row), [&](int64_t part, const Kept& kept) {
-                       store_in_quads(kept, row + 16 * part, g, block, panel);
-                     });
-      }
-    }
-    return;
-  }
-  const int64_t of_chunk = columns_of_chunk(panel.kind()) / 4;
-  for (int64_t first = 0; first < groups; first += of_chunk) {
-    const int64_t last = first + of_chunk < groups ? first + of_chunk : groups;
-    for (int64_t row = 0; row < panel.rows(); row += 32) {
-      ChunkPair chunks(panel, row, (block * kBlockGroups + first) / of_chunk);
-      for (int64_t g = first; g < last; ++g) {
-        const T* const from = in + 4 * g * stride + row;
-        const int64_t left = tokens - 4 * g;
-        prefetch_columns_ahead<32>(from, left, stride);
-        draw_in_chunks(from, left, panel.rows() - row, stride, numbers_of(g, row), chunks);
-      }
-    }
-  }
 }
 
 }  // namespace

@@ -1,13 +1,25 @@
-// What token_rows.h does to a row, as loops that the compiler vectorises. Included by one source
-// file an instruction set.
+// What token_rows.h does to a row, as loops that the compiler vectorises.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 
 #include "twofour/kernels/rows/exponential.h"
+#include "twofour/kernels/rows/table.h"
 
 namespace twofour::kernels {
+
+/// See token_rows.h.
+template <class T>
+struct TokenRowsTable {
+  void (*layer_norm)(const T* x, int64_t count, const float* weight, const float* bias,
+                     float epsilon, T* out);
+  void (*rms_norm)(const T* x, int64_t count, const float* weight, float epsilon, T* out);
+  void (*rotate)(T* x, int64_t half, const T* cosine, const T* sine);
+  void (*silu_times)(T* gate, const T* up, int64_t count);
+  void (*add)(T* x, const T* y, int64_t count);
+};
+
 namespace {
 
 // The sum of term(entry) over a row, in kLanes partial sums.
@@ -67,6 +79,13 @@ template <class T>
 void add_entries(T* x, const T* y, int64_t count) {
   for (int64_t i = 0; i < count; ++i) store(to_float(x[i]) + to_float(y[i]), x[i]);
 }
+
+template <class T, class F>
+constexpr TokenRowsTable<T> kTable<TokenRowsTable<T>, F> = {.layer_norm = layer_norm_row<T>,
+                                                            .rms_norm = rms_norm_row<T>,
+                                                            .rotate = rotate_pairs<T>,
+                                                            .silu_times = silu_times_entries<T>,
+                                                            .add = add_entries<T>};
 
 }  // namespace
 }  // namespace twofour::kernels

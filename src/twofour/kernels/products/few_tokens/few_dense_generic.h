@@ -101,8 +101,10 @@ void multiply_dense(const DenseView<T>& a, int64_t row, int64_t rows, const std:
 
 // Where x is float32.
 template <class Set, class T>
-constexpr DenseLoops<T> kDenseLoops = {x_bytes_by_row, load_by_row<T>, multiply_dense<Set, T>,
-                                       finish_any<T>};
+constexpr DenseLoops<T> kDenseLoops = {.x_bytes = x_bytes_by_row,
+                                       .load = load_by_row<T>,
+                                       .multiply = multiply_dense<Set, T>,
+                                       .finish = finish_any<T>};
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -1,15 +1,29 @@
-// MVUE of rows as loops that the compiler vectorises; the definition is in group.h. Included by one
-// source file an instruction set.
+// MVUE of rows as loops that the compiler vectorises; the definition is in group.h.
 #pragma once
 
 #include <cstring>
 
 #include "twofour/kernels/group.h"
 #include "twofour/kernels/products/many_tokens/panel24.h"
+#include "twofour/kernels/rows/table.h"
 #include "twofour/kernels/simd/lanes_memory.h"
 #include "twofour/kernels/simd/philox_lanes.h"
 
 namespace twofour::kernels {
+
+template <class T>
+struct MvueTable {
+  /// MVUE of four rows of `columns` entries, `stride` apart, into four rows of out; rows beyond
+  /// `rows` are neither read nor written. Groups are numbered from `first_group`, a multiple of 4.
+  using Rows = void (*)(const T* in, int64_t rows, int64_t columns, int64_t stride,
+                        const RandomStream& stream, uint32_t first_group, T* out);
+  Rows approximate, exact;
+  /// The same as `approximate` of up to 64 tokens into block `block` of a panel [columns, tokens].
+  /// Group g of the block is numbered from first_group + g * group_stride, both multiples of 4.
+  void (*block)(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
+                uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel);
+};
+
 namespace {
 
 constexpr int64_t kColumns = 64;  // whose numbers are drawn at a time
@@ -137,6 +151,12 @@ void mvue_block_rows(const T* in, int64_t tokens, int64_t stride, const RandomSt
     }
   }
 }
+
+template <class T, class F>
+constexpr MvueTable<T> kTable<MvueTable<T>, F> = {
+    .approximate = mvue_rows<T, Mvue::kApproximate, F>,
+    .exact = mvue_rows<T, Mvue::kExact, F>,
+    .block = mvue_block_rows<T>};
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -1,5 +1,5 @@
 // AdamW with a frozen second moment and the change of one that is not, on F = float, Floats8 or
-// Floats16. Included by one source file an instruction set.
+// Floats16.
 #pragma once
 
 #include <bit>
@@ -8,10 +8,21 @@
 #include <limits>
 #include <utility>
 
+#include "twofour/kernels/rows/table.h"
 #include "twofour/kernels/simd/lanes_memory.h"
 #include "twofour/kernels/training/adamw.h"
 
 namespace twofour::kernels {
+
+/// See adamw.h.
+struct AdamWTable {
+  void (*frozen)(float* w, const float* gradient, float* exp_avg, const float* second_moment,
+                 int64_t count, const FrozenAdamW& options);
+  /// `count` is at most 2^14; entry i is added to sum i % 16 of sixteen.
+  MomentChange (*moment_change)(const float* gradient, const float* exp_avg_sq, int64_t count,
+                                float gradient_divisor, float beta2);
+};
+
 namespace {
 
 inline float square_root(float x) { return std::sqrt(x); }
@@ -147,7 +158,6 @@ inline MomentChange sum_of(const ChangeLane (&lanes)[kChangeLanes], int64_t coun
   return change;
 }
 
-// Of at most 2^14 entries; entry i is added to lane i % 16.
 template <class F>
 MomentChange moment_change_of(const float* gradient, const float* v, int64_t count, float divisor,
                               float beta) {
@@ -172,6 +182,10 @@ MomentChange moment_change_of(const float* gradient, const float* v, int64_t cou
   for (; i < count; ++i) lanes[i % kChangeLanes].add(gradient[i] / divisor, v[i], rest);
   return sum_of(lanes, count);
 }
+
+template <class F>
+constexpr AdamWTable kTable<AdamWTable, F> = {.frozen = frozen_entries<F>,
+                                              .moment_change = moment_change_of<F>};
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -1,12 +1,22 @@
-// The masked forward weight and its decay, on F = float, Floats8 or Floats16. Included by one
-// source file an instruction set.
+// The masked forward weight and its decay, on F = float, Floats8 or Floats16.
 #pragma once
 
 #include <cstdint>
 
 #include "twofour/kernels/forward_weight/weight_lanes.h"
+#include "twofour/kernels/rows/table.h"
 
 namespace twofour::kernels {
+
+/// See forward_weight.h.
+template <class T>
+struct ForwardWeightTable {
+  /// `count` is a multiple of 8, `mask` holds count / 8 bytes.
+  WeightCounts (*magnitude)(const float* w, int64_t count, T* out, uint8_t* mask);
+  int64_t (*masked)(const float* w, int64_t count, const uint8_t* mask, T* out);
+  void (*decay)(const float* w, const uint8_t* mask, int64_t count, float factor, float* gradient);
+};
+
 namespace {
 
 struct Magnitude {
@@ -69,6 +79,10 @@ void add_decay(const float* w, const uint8_t* mask, int64_t count, float factor,
     if (!mask_bit(mask, i)) gradient[i] += factor * w[i];
   }
 }
+
+template <class T, class F>
+constexpr ForwardWeightTable<T> kTable<ForwardWeightTable<T>, F> = {
+    .magnitude = magnitude_entries<T, F>, .masked = masked_entries<T, F>, .decay = add_decay<F>};
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -1,4 +1,4 @@
-// FP8 on F = float, Floats8 or Floats16: see fp8.h. Included by one source file an instruction set.
+// FP8 on F = float, Floats8 or Floats16: see fp8.h.
 #pragma once
 
 #include <cstdint>
@@ -6,14 +6,25 @@
 #include <type_traits>
 
 #include "twofour/kernels/fp8/fp8_value.h"
+#include "twofour/kernels/rows/table.h"
 #include "twofour/kernels/simd/lanes_memory.h"
 
 namespace twofour::kernels {
+
+/// See fp8.h.
+template <class T>
+struct Float8Table {
+  void (*round)(const T* in, int64_t count, Float8 format, float scale, T* out);
+  void (*scale)(const T* in, int64_t count, Float8 format, float scale, T* out);
+  /// The bits of the largest magnitude; of a NaN where there is one.
+  uint32_t (*largest_bits)(const T* in, int64_t count);
+};
+
 namespace {
 
 // Calls lanes(in, out) for all of count entries, the last of them in a buffer that is filled up.
-template <class F, class In, class Out, class Fn>
-void for_lanes(const In* in, int64_t count, Out* out, Fn&& lanes) {
+template <class F, class T, class Fn>
+void for_lanes(const T* in, int64_t count, T* out, Fn&& lanes) {
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
   int64_t i = 0;
   for (; i + kWidth <= count; i += kWidth) {
@@ -21,11 +32,10 @@ void for_lanes(const In* in, int64_t count, Out* out, Fn&& lanes) {
     lanes(in + i, out + i);
   }
   if (i >= count) return;
-  In rest[kWidth] = {};
-  Out result[kWidth];
-  std::memcpy(rest, in + i, static_cast<size_t>(count - i) * sizeof(In));
+  T rest[kWidth] = {}, result[kWidth];
+  std::memcpy(rest, in + i, static_cast<size_t>(count - i) * sizeof(T));
   lanes(rest, result);
-  std::memcpy(out + i, result, static_cast<size_t>(count - i) * sizeof(Out));
+  std::memcpy(out + i, result, static_cast<size_t>(count - i) * sizeof(T));
 }
 
 // Calls fn with the format as a constant.
@@ -57,17 +67,6 @@ void scale_entries_to_float8(const T* in, int64_t count, Float8 format, float sc
 }
 
 template <class T, class F>
-void encode_entries_as_float8(const T* in, int64_t count, Float8 format, float scale,
-                              uint8_t* out) {
-  for_format(format, [=](auto constant) {
-    for_lanes<F>(in, count, out, [scale](const T* from, uint8_t* to) {
-      store_bytes(float8_code<decltype(constant)::value>(load_lanes<F>(from), scale), to);
-    });
-  });
-}
-
-// Bits of the largest magnitude; of a NaN where there is one.
-template <class T, class F>
 uint32_t largest_bits(const T* in, int64_t count) {
   using Words = WordsOf<F>;
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
@@ -92,6 +91,11 @@ uint32_t largest_bits(const T* in, int64_t count) {
   }
   return result;
 }
+
+template <class T, class F>
+constexpr Float8Table<T> kTable<Float8Table<T>, F> = {.round = round_entries_to_float8<T, F>,
+                                                      .scale = scale_entries_to_float8<T, F>,
+                                                      .largest_bits = largest_bits<T, F>};
 
 }  // namespace
 }  // namespace twofour::kernels

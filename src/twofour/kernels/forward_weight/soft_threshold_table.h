@@ -1,5 +1,5 @@
 // The soft threshold of S-STE: first the definition, entry by entry, then the same on F = Floats8
-// or Floats16. Included by one source file an instruction set.
+// or Floats16.
 #pragma once
 
 #include <cstdint>
@@ -7,9 +7,23 @@
 #include <utility>
 
 #include "twofour/kernels/forward_weight/weight_lanes.h"
-#include "twofour/kernels/rows/rows.h"
+#include "twofour/kernels/rows/table.h"
 
 namespace twofour::kernels {
+
+struct SoftThresholdProducts {
+  double with_weight = 0.0, with_itself = 0.0;
+};
+
+template <class T>
+struct SoftThresholdTable {
+  /// out = scale · S(w) of `count` entries (a multiple of 8); `mask` holds count / 8 bytes.
+  WeightCounts (*shrink)(const float* w, int64_t count, float scale, T* out, uint8_t* mask);
+  /// <w, S(w)> and <S(w), S(w)> of `count` entries (a multiple of 4): entry i is added to sum i %
+  /// 16 of sixteen, then these in order.
+  SoftThresholdProducts (*products)(const float* w, int64_t count);
+};
+
 namespace {
 
 constexpr int64_t kProductLanes = 16;
@@ -108,6 +122,10 @@ SoftThresholdProducts soft_threshold_products(const float* w, int64_t count) {
   add_products(w + i, count - i, with_weight, with_itself);
   return sum_of(with_weight, with_itself);
 }
+
+template <class T, class F>
+constexpr SoftThresholdTable<T> kTable<SoftThresholdTable<T>, F> = {
+    .shrink = soft_threshold_entries<T, F>, .products = soft_threshold_products<F>};
 
 }  // namespace
 }  // namespace twofour::kernels

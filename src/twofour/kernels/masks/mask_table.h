@@ -1,14 +1,32 @@
-// The definition of mask.h's loops, entry by entry. Included by one source file an instruction set.
+// The loops of mask.h, entry by entry, which is their definition; mask_vectors.h has the wide ones.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
 #include "twofour/kernels/group.h"
-#include "twofour/kernels/masks/mask_rows.h"
 #include "twofour/kernels/masks/transposable24.h"
+#include "twofour/kernels/rows/table.h"
 
 namespace twofour::kernels {
+
+template <class T>
+struct MaskTable {
+  /// One row of `columns` entries, a multiple of `group`.
+  void (*magnitude)(const T* row, int64_t columns, int kept, int group, uint8_t* mask);
+  /// Four rows of `columns` entries, a multiple of 4, `stride` apart; of the mask `columns` apart.
+  void (*transposable)(const T* rows, int64_t columns, int64_t stride, uint8_t* mask);
+  void (*apply)(const T* in, const uint8_t* mask, int64_t count, T* out);
+};
+
+/// Loops on the bytes and bits of masks. `pack` and `unpack` take a multiple of 8 entries.
+struct MaskBytesTable {
+  int64_t (*flips)(const uint8_t* mask, const uint8_t* other, int64_t count);
+  void (*pack)(const uint8_t* mask, int64_t count, uint8_t* bits);
+  void (*unpack)(const uint8_t* bits, int64_t count, uint8_t* mask);
+  int64_t (*bit_flips)(const uint8_t* bits, const uint8_t* other, int64_t bytes);
+};
+
 namespace {
 
 template <class T>
@@ -76,6 +94,16 @@ inline int64_t flips_of_bits(const uint8_t* bits, const uint8_t* other, int64_t 
   for (; i < bytes; ++i) flips += __builtin_popcount(bits[i] ^ other[i]);
   return flips;
 }
+
+template <class T>
+constexpr MaskTable<T> kTable<MaskTable<T>, float> = {.magnitude = magnitude_groups<T>,
+                                                      .transposable = transposable_blocks<T>,
+                                                      .apply = apply_to_entries<T>};
+template <>
+constexpr MaskBytesTable kTable<MaskBytesTable, float> = {.flips = flips_of_bytes,
+                                                          .pack = pack_bytes,
+                                                          .unpack = unpack_bytes,
+                                                          .bit_flips = flips_of_bits};
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -1,5 +1,5 @@
 // Attention of one token over one head of the cache. Sums have eight lanes on every instruction
-// set, so that all give the same bits. Included by one source file an instruction set.
+// set, so that all give the same bits.
 #pragma once
 
 #include <cmath>
@@ -8,9 +8,19 @@
 
 #include "twofour/kernels/decode/attend.h"
 #include "twofour/kernels/rows/exponential.h"
+#include "twofour/kernels/rows/table.h"
 #include "twofour/kernels/simd/lanes_memory.h"
 
 namespace twofour::kernels {
+
+template <class T>
+struct AttendTable {
+  /// `count` queries of one token that share a head of keys and values. `scratch` holds
+  /// attend_scratch(count, tokens, width) floats.
+  void (*attend)(const T* queries, int64_t count, const T* keys, const T* values, int64_t tokens,
+                 int64_t width, float* scratch, T* out);
+};
+
 namespace {
 
 // Eight floats: a vector where the instruction set has one.
@@ -173,6 +183,9 @@ void attend_rows(const T* queries, int64_t count, const T* keys, const T* values
     for (int64_t i = 0; i < width; ++i) store(sums[q * width + i] / totals[q], out[q * width + i]);
   }
 }
+
+template <class T, class F>
+constexpr AttendTable<T> kTable<AttendTable<T>, F> = {.attend = attend_rows<T>};
 
 }  // namespace
 }  // namespace twofour::kernels

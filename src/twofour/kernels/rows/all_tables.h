@@ -1,0 +1,34 @@
+// The tables of all row-wise kernels. Included by one source file an instruction set; everything
+// here has internal linkage, so that no file runs another's code. The operations and the order of
+// every sum are fixed: all instruction sets give the same bits.
+#pragma once
+
+#include "twofour/kernels/decode/attend_table.h"
+#include "twofour/kernels/decode/token_rows_table.h"
+#include "twofour/kernels/forward_weight/forward_weight_table.h"
+#include "twofour/kernels/forward_weight/soft_threshold_table.h"
+#include "twofour/kernels/fp8/fp8_table.h"
+#include "twofour/kernels/masks/mask_table.h"
+#include "twofour/kernels/mvue/mvue_table.h"
+#include "twofour/kernels/training/accumulate_table.h"
+#include "twofour/kernels/training/adamw_table.h"
+#include "twofour/kernels/training/cross_entropy_table.h"
+#include "twofour/kernels/training/gelu_table.h"
+#include "twofour/kernels/training/rank_update_table.h"
+#if defined(__AVX2__)
+#include "twofour/kernels/masks/mask_vectors.h"
+#endif
+#if defined(__AVX512F__)
+#include "twofour/kernels/mvue/mvue_avx512.h"
+#endif
+
+// Calls use(Table) for every table.
+#define TWOFOUR_TABLES_OF(use, T)                                                           \
+  use(AccumulateTable<T>) use(AttendTable<T>) use(CrossEntropyTable<T>) use(Float8Table<T>) \
+      use(ForwardWeightTable<T>) use(GeluTable<T>) use(MaskTable<T>) use(MvueTable<T>)      \
+          use(SoftThresholdTable<T>) use(TokenRowsTable<T>)
+#define TWOFOUR_TABLES(use)        \
+  TWOFOUR_TABLES_OF(use, float)    \
+  TWOFOUR_TABLES_OF(use, bfloat16) \
+  TWOFOUR_TABLES_OF(use, float16)  \
+  use(AdamWTable) use(MaskBytesTable) use(RankUpdateTable)

@@ -1,0 +1,28 @@
+// Adding to float32, as a loop that the compiler vectorises.
+#pragma once
+
+#include <cstdint>
+
+#include "twofour/kernels/rows/table.h"
+#include "twofour/kernels/types.h"
+
+namespace twofour::kernels {
+
+template <class T>
+struct AccumulateTable {
+  /// out += in of `count` entries.
+  void (*accumulate)(const T* in, float* out, int64_t count);
+};
+
+namespace {
+
+template <class T>
+void accumulate_entries(const T* in, float* out, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) out[i] += to_float(in[i]);
+}
+
+template <class T, class F>
+constexpr AccumulateTable<T> kTable<AccumulateTable<T>, F> = {.accumulate = accumulate_entries<T>};
+
+}  // namespace
+}  // namespace twofour::kernels
