@@ -47,3 +47,47 @@ def test_a_wrong_include_is_found(tmp_path):
     header("train", "#include <torch/torch.h>\n")
     header("kernels/masks/deep", '#pragma once\n#include "twofour/text/y.h"\n#include <c10/core/Device.h>\n')
     assert len(problems_in(tmp_path)) == 6
+
+
+NO_FUNCTION = ("template", "struct", "class", "using", "enum", "namespace", "constexpr", "//", "}", "#")
+
+
+def functions_at_the_margin(text):
+    """Names of the functions that are defined without indentation."""
+    names, signature = [], ""
+    for line in text.splitlines():
+        if signature or (line and not line[0].isspace() and not line.startswith(NO_FUNCTION)):
+            signature += line
+        if signature.endswith("{") and (name := re.match(r"[^(={]*?[ &*>](\w+)\(", signature)):
+            names.append(name[1])
+        if signature.endswith(("{", ";", "}")):
+            signature = ""
+    return names
+
+
+def shared_names(root):
+    """Functions of anonymous namespaces that two sources of a module call the same: compiled together, overload resolution
+    could silently take the other's."""
+    found = []
+    for module in sorted(path for path in root.glob("src/twofour/*") if path.is_dir() and path.name != "kernels"):
+        where = {}
+        for path in sorted(module.rglob("*.cc")):
+            if path.name.endswith("_test.cc"):
+                continue
+            for block in re.finditer(r"^namespace \{\n(.*?)^\}  // namespace\n", path.read_text(), re.S | re.M):
+                for name in functions_at_the_margin(block[1]):
+                    where.setdefault(name, set()).add(path.name)
+        found += [f"{module.name}/: {name} in {', '.join(sorted(files))}" for name, files in where.items() if len(files) > 1]
+    return found
+
+
+def test_sources_that_are_compiled_together_share_no_names():
+    assert shared_names(ROOT) == []
+
+
+def test_a_shared_name_is_found(tmp_path):
+    folder = tmp_path / "src/twofour/text"
+    folder.mkdir(parents=True)
+    for file, argument in (("a.cc", "int x"), ("b.cc", "double x")):
+        (folder / file).write_text(f"namespace {{\n\nstd::string shape_text({argument}) {{\n  return {{}};\n}}\n\n}}  // namespace\n")
+    assert shared_names(tmp_path) == ["text/: shape_text in a.cc, b.cc"]

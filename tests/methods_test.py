@@ -155,7 +155,7 @@ SENSELESS = [
     (["--method", "ste", "--sparse-layers", "mlp("], "is no regular expression"),
     (["--method", "ste", "--sparse-layers", "norm"], "matches no layer"),
     (["--method", "ste", "--feed-forward", "66"], "cannot be 2:4 sparse"),
-    (["--forward-weight", "random"], "must be dense, magnitude, transposable or soft"),
+    (["--forward-weight", "random"], "must be dense, magnitude, transposable, soft or fixed"),
     (["--decay", "-1"], "0 or more"),
     (["--mask-interval", "1.5"], "whole number"),
     (["--dtype", "float16", "--loss-scale", "0"], "would vanish"),
@@ -205,7 +205,7 @@ def test_recipes_are_the_published_runs(config, model, method):
         published["decay"] = SIZES[model]
     assert {key: run[key] for key in AXES} == published
     # Feed-forward layers alone, in the products' own precision, sparse from the first step, λ on the gradient.
-    assert (run["sparse-layers"], run["precision"], run["dense-start"]) == ("[.]mlp[.]", "native", 0)
+    assert (run["sparse-layers"], run["precision"], run["dense-start"]) == ("[.](mlp|fc[12])[.]", "native", 0)
     assert (run["decay-on"], run["freeze"], run["watch-masks"]) == ("gradient", "masked", "none")
     assert "loss-scale" not in run  # 65536 with float16
 

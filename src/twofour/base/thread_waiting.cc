@@ -24,7 +24,7 @@ char program[PATH_MAX];
 // Uses no sanitizer, libc function or exception, because none is set up yet.
 #define TWOFOUR_FIRST_CODE __attribute__((no_sanitize("address", "undefined", "thread")))
 
-TWOFOUR_FIRST_CODE bool is_named(const char* variable, const char* name) {
+TWOFOUR_FIRST_CODE bool is_variable_named(const char* variable, const char* name) {
   for (; *name != 0; ++name, ++variable) {
     if (*variable != *name) return false;
   }
@@ -34,8 +34,8 @@ TWOFOUR_FIRST_CODE bool is_named(const char* variable, const char* name) {
 TWOFOUR_FIRST_CODE void choose_waiting(int /*argc*/, char** argv, char** environment) {
   size_t count = 0;
   for (; environment[count] != nullptr; ++count) {
-    if (count == kMostVariables || is_named(environment[count], "GOMP_SPINCOUNT") ||
-        is_named(environment[count], "OMP_WAIT_POLICY")) {
+    if (count == kMostVariables || is_variable_named(environment[count], "GOMP_SPINCOUNT") ||
+        is_variable_named(environment[count], "OMP_WAIT_POLICY")) {
       return;
     }
     environment_with_count[count] = environment[count];

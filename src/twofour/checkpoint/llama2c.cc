@@ -27,7 +27,7 @@ struct Start {
 };
 
 // Throws Error with a reason only: the callers say which file it is about.
-void check(const Llama2cHeader& header) {
+void check_header(const Llama2cHeader& header) {
   const std::array<std::pair<const char*, int64_t>, 7> sizes = {{{"dim", header.dim},
                                                                  {"hidden_dim", header.hidden_dim},
                                                                  {"n_layers", header.layers},
@@ -72,7 +72,7 @@ Start read_start(std::string_view content) {
     header.tied = false;
     header.vocabulary = -header.vocabulary;
   }
-  check(header);
+  check_header(header);
   return start;
 }
 
@@ -255,7 +255,7 @@ void write_llama2c(const fs::path& path, const Llama2cHeader& header,
   Start start;
   start.header = header;
   try {
-    check(header);
+    check_header(header);
   } catch (const Error& error) {
     fail("cannot write \"{}\" as a llama2.c model: {}", path.string(), error.what());
   }

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::string_view kSuffix = ".mask";
 
-std::string shape_text(const std::vector<int64_t>& shape) {
+std::string shape_in_metadata(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
@@ -23,7 +23,7 @@ std::string weight_of(const std::string& array, const fs::path& path) {
   return array.substr(0, array.size() - kSuffix.size());
 }
 
-int64_t entries_of(const std::string& weight, const fs::path& path, const WeightShapes& shapes) {
+int64_t entries_in_mask(const std::string& weight, const fs::path& path, const WeightShapes& shapes) {
   const auto shape = shapes.find(weight);
   if (shape == shapes.end()) {
     fail("\"{}\" holds a mask of \"{}\", but the model has no such weight", path.string(),
@@ -37,7 +37,7 @@ void check_type_and_size(at::ScalarType dtype, const std::vector<int64_t>& packe
   const int64_t bytes = c10::multiply_integers(packed);
   if (dtype == at::kByte && bytes == (entries + 7) / 8) return;
   fail("\"{}\": the mask of \"{}\" is {} {}, but the weight's {} entries need {} bytes",
-       path.string(), printable(weight), c10::toString(dtype), shape_text(packed), entries,
+       path.string(), printable(weight), c10::toString(dtype), shape_in_metadata(packed), entries,
        (entries + 7) / 8);
 }
 
@@ -58,7 +58,7 @@ NamedTensors read_all(const fs::path& path, const Entries& entries, const Weight
   NamedTensors masks;
   for (const auto& [array, entry] : entries) {
     const std::string weight = weight_of(array, path);
-    const int64_t size = entries_of(weight, path, shapes);
+    const int64_t size = entries_in_mask(weight, path, shapes);
     check_type_and_size(entry.dtype, entry.shape, weight, size, path);
     at::Tensor mask = read(array).contiguous().view({-1});
     check_last_byte(mask, weight, size, path);
@@ -73,9 +73,9 @@ void check_metadata(const SafetensorsFile& file, const WeightShapes& shapes) {
     if (stored == file.metadata().end()) continue;
     const std::string weight = weight_of(array, file.path());
     const auto shape = shapes.find(weight);
-    if (shape != shapes.end() && stored->second != shape_text(shape->second)) {
+    if (shape != shapes.end() && stored->second != shape_in_metadata(shape->second)) {
       fail("\"{}\": the mask of \"{}\" is for {}, but the weight is {}", file.path().string(),
-           printable(weight), printable(stored->second), shape_text(shape->second));
+           printable(weight), printable(stored->second), shape_in_metadata(shape->second));
     }
   }
 }
@@ -103,12 +103,12 @@ void write_masks(const fs::path& path, const NamedTensors& masks, const WeightSh
   NamedTensors arrays;
   Metadata metadata;
   for (const auto& [weight, mask] : masks) {
-    const int64_t size = entries_of(weight, path, shapes);
+    const int64_t size = entries_in_mask(weight, path, shapes);
     check_type_and_size(mask.scalar_type(), mask.sizes().vec(), weight, size, path);
     const std::string array = weight + std::string(kSuffix);
     arrays.emplace_back(array, mask.contiguous().view({-1}));
     check_last_byte(arrays.back().second, weight, size, path);
-    metadata[array] = shape_text(shapes.at(weight));
+    metadata[array] = shape_in_metadata(shapes.at(weight));
   }
   std::sort(arrays.begin(), arrays.end(),
             [](const auto& a, const auto& b) { return a.first < b.first; });

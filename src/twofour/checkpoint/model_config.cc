@@ -118,7 +118,7 @@ void check_classes(ConfigReader& reader, const model::Architecture& architecture
   }
 }
 
-std::string list(const std::vector<std::string>& names) {
+std::string quoted_list(const std::vector<std::string>& names) {
   std::vector<std::string> quoted;
   for (const std::string& name : names) quoted.push_back("\"" + printable(name) + "\"");
   return fmt::format("{}", fmt::join(quoted, ", "));
@@ -136,7 +136,7 @@ void check_unknown(const ConfigReader& reader, const Json& json, bool is_strict,
   if (names.empty()) return;
   warnings.push_back(
       fmt::format("ignored, as transformers ignores what it does not know: {} (--strict refuses)",
-                  list(names)));
+                  quoted_list(names)));
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ std::string missing(const CLI::App& command) {
 }
 
 // CLI11's message as one line in the words of this program.
-std::string reason_of(const CLI::App& program, const CLI::ParseError& error) {
+std::string failure_reason(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& command = innermost(program);
   const std::vector<std::string> extras = program.remaining(true);
   if (!extras.empty() && has_commands(command)) {
@@ -176,7 +176,7 @@ int run_program(int argc, const char* const* argv, const std::vector<AddCommand>
     return 0;
   } catch (const CLI::ParseError& error) {
     return report(
-        fmt::format("{} (see {} --help)", reason_of(program, error), full_name(innermost(program))),
+        fmt::format("{} (see {} --help)", failure_reason(program, error), full_name(innermost(program))),
         Error::kUsage);
   } catch (const Error& error) {
     std::fflush(stdout);

@@ -15,7 +15,7 @@
 namespace twofour::cli {
 namespace {
 
-nlohmann::ordered_json to_json(const train::TrainSummary& summary,
+nlohmann::ordered_json summary_json(const train::TrainSummary& summary,
                                const train::TrainOptions& options) {
   // null where nothing was measured.
   const auto figure = [](const std::optional<double>& value) {
@@ -55,7 +55,7 @@ void add_train(CLI::App& program) {
     static const train::StopSignal stop_signal;
     const train::TrainSummary summary = train::train(options, kept_config(command, options));
     if (*json) {
-      print_output("{}\n", to_json(summary, options).dump());
+      print_output("{}\n", summary_json(summary, options).dump());
     } else if (summary.steps < options.optimizer.steps) {
       print_output("stopped after step {} of {}: go on with --resume\n", summary.steps,
                    options.optimizer.steps);

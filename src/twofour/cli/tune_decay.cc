@@ -42,7 +42,7 @@ void print_table(const train::DecaySearch& search) {
   }
 }
 
-void print_json(const train::DecaySearch& search) {
+void print_search_json(const train::DecaySearch& search) {
   nlohmann::ordered_json json = {{"dense_flip_rate", search.dense_flip_rate},
                                  {"dense_loss", search.dense_loss},
                                  {"probes", nlohmann::ordered_json::array()}};
@@ -64,7 +64,7 @@ void tune(const TuneFlags& flags, CLI::App& command) {
   // Every probe adds its own decay.
   const std::string config = kept_config(command, options, {"decay"});
   const train::DecaySearch search = train::search_decay(options, config, flags.most_runs);
-  flags.json ? print_json(search) : print_table(search);
+  flags.json ? print_search_json(search) : print_table(search);
   if (!search.has_found()) {
     fail(
         "no decay in {} runs brought the ratio into [{:.2f}, {:.2f}]: try more --probe-steps or "

@@ -85,14 +85,14 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
   }
 };
 
-ProductShape shape_of(Product product, int64_t tokens, const at::Tensor& weight,
+ProductShape product_shape_of(Product product, int64_t tokens, const at::Tensor& weight,
                       at::ScalarType dtype) {
   return {product, tokens, weight.size(1), weight.size(0), dtype};
 }
 
-ProductShape shape_of(Product product, int64_t tokens, const at::Tensor& weight,
+ProductShape product_shape_of(Product product, int64_t tokens, const at::Tensor& weight,
                       const Weight24& weight24) {
-  ProductShape shape = shape_of(product, tokens, weight, weight.scalar_type());
+  ProductShape shape = product_shape_of(product, tokens, weight, weight.scalar_type());
   shape.in_training = weight24.in_training();
   return shape;
 }
@@ -147,7 +147,7 @@ bool packed_pays(const Linear& layer) {
             {Implementation::kFew, [&] { multiply_few(packed, x, layer.bias); }}};
   };
   return !tensor::is_dense(
-      tensor::choose(shape_of(Product::kForward, 1, weight, weight.scalar_type()), candidates));
+      tensor::choose(product_shape_of(Product::kForward, 1, weight, weight.scalar_type()), candidates));
 }
 
 void keep_packed(Linear& layer) {
@@ -180,7 +180,7 @@ at::Tensor forward_product(const at::Tensor& x, const at::Tensor& weight, const 
   std::vector<Implementation> can = tensor::dense_implementations(x.scalar_type());
   if (tokens <= kernels::kFewTokens) can.push_back(Implementation::kFew);
   can.push_back(Implementation::kPanel);
-  const auto shape = shape_of(Product::kForward, tokens, weight, *weight24);
+  const auto shape = product_shape_of(Product::kForward, tokens, weight, *weight24);
   return run(tensor::choose(shape, [&] { return candidates_of(can, run, *weight24, weight); }));
 }
 
@@ -205,7 +205,7 @@ at::Tensor input_gradient_product(const at::Tensor& dz, const at::Tensor& weight
   const Product product = input_gradient_choice(weight, *weight24);
   std::vector<Implementation> can = tensor::dense_implementations(dz.scalar_type());
   if (product == Product::kInputGradient) can.push_back(Implementation::kPanel);
-  const auto shape = shape_of(product, tokens, weight, *weight24);
+  const auto shape = product_shape_of(product, tokens, weight, *weight24);
   return run(tensor::choose(shape, [&] { return candidates_of(can, run, *weight24, weight); }));
 }
 
@@ -242,7 +242,7 @@ void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
     add(Implementation::kPanel);
     return all;
   };
-  const auto shape = shape_of(Product::kWeightGradient, x.size(0), gradient, dz.scalar_type());
+  const auto shape = product_shape_of(Product::kWeightGradient, x.size(0), gradient, dz.scalar_type());
   run(tensor::choose(shape, candidates), gradient);
 }
 

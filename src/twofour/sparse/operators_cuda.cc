@@ -17,11 +17,11 @@
 namespace twofour::sparse::operators::on_cuda {
 namespace {
 
-const uint8_t* bytes_of(const at::Tensor& mask) {
+const uint8_t* device_bytes_of(const at::Tensor& mask) {
   return static_cast<const uint8_t*>(mask.const_data_ptr());
 }
 
-uint8_t* mutable_bytes_of(const at::Tensor& mask) {
+uint8_t* mutable_device_bytes_of(const at::Tensor& mask) {
   return static_cast<uint8_t*>(mask.mutable_data_ptr());
 }
 
@@ -42,7 +42,7 @@ at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group)
     using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::magnitude_mask<T>(in.data<T>(), in.rows, in.columns, in.stride,
                                      static_cast<int>(kept), static_cast<int>(group),
-                                     mutable_bytes_of(mask), device.stream);
+                                     mutable_device_bytes_of(mask), device.stream);
   });
   return mask;
 }
@@ -54,7 +54,7 @@ at::Tensor transposable_mask24(const at::Tensor& weight) {
   tensor::with_type(weight.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
     kernels::cuda::transposable_mask24<T>(in.data<T>(), in.rows, in.columns, in.stride,
-                                          mutable_bytes_of(mask), device.stream);
+                                          mutable_device_bytes_of(mask), device.stream);
   });
   return mask;
 }
@@ -66,7 +66,7 @@ at::Tensor apply_mask(const at::Tensor& weight, const at::Tensor& mask) {
   const at::Tensor kept = mask.contiguous();
   tensor::with_type(weight.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
-    kernels::cuda::apply_mask<T>(in.data<T>(), in.rows, in.columns, in.stride, bytes_of(kept),
+    kernels::cuda::apply_mask<T>(in.data<T>(), in.rows, in.columns, in.stride, device_bytes_of(kept),
                                  static_cast<T*>(out.mutable_data_ptr()), device.stream);
   });
   return out;
@@ -77,7 +77,7 @@ int64_t mask_flips(const at::Tensor& mask, const at::Tensor& other) {
   const OnDevice device(mask);
   const at::Tensor one = mask.contiguous(), two = other.contiguous();
   const at::Tensor flips = at::zeros({1}, mask.options().dtype(at::kLong));
-  kernels::cuda::mask_flips(bytes_of(one), bytes_of(two), one.numel(),
+  kernels::cuda::mask_flips(device_bytes_of(one), device_bytes_of(two), one.numel(),
                             flips.mutable_data_ptr<int64_t>(), device.stream);
   return flips.item<int64_t>();
 }
@@ -86,7 +86,7 @@ at::Tensor pack_mask(const at::Tensor& mask) {
   const OnDevice device(mask);
   at::Tensor bits = shapes::pack_mask(mask);
   const at::Tensor kept = mask.contiguous();
-  kernels::cuda::pack_mask(bytes_of(kept), kept.numel(), mutable_bytes_of(bits), device.stream);
+  kernels::cuda::pack_mask(device_bytes_of(kept), kept.numel(), mutable_device_bytes_of(bits), device.stream);
   return bits;
 }
 
@@ -94,7 +94,7 @@ at::Tensor unpack_mask(const at::Tensor& bits, c10::SymIntArrayRef shape) {
   const OnDevice device(bits);
   at::Tensor mask = shapes::unpack_mask(bits, shape);
   const at::Tensor packed = bits.contiguous();
-  kernels::cuda::unpack_mask(bytes_of(packed), mask.numel(), mutable_bytes_of(mask), device.stream);
+  kernels::cuda::unpack_mask(device_bytes_of(packed), mask.numel(), mutable_device_bytes_of(mask), device.stream);
   return mask;
 }
 
@@ -111,7 +111,7 @@ std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, do
         static_cast<T*>(values.mutable_data_ptr()), bits.mutable_data_ptr<uint8_t>(),
         counts.mutable_data_ptr<int64_t>(), device.stream);
   });
-  kernels::cuda::unpack_mask(bytes_of(bits), out.numel(), mutable_bytes_of(mask), device.stream);
+  kernels::cuda::unpack_mask(device_bytes_of(bits), out.numel(), mutable_device_bytes_of(mask), device.stream);
   return {out, mask};
 }
 
@@ -167,7 +167,7 @@ std::tuple<at::Tensor, at::Tensor> pack24(const at::Tensor& weight,
       weight.scalar_type(), [&, &values = values, &positions = positions](auto* type) {
         using T = tensor::Pointee<decltype(type)>;
         kernels::cuda::pack24<T>(
-            in.data<T>(), in.rows, in.columns, in.stride, mask ? bytes_of(kept) : nullptr,
+            in.data<T>(), in.rows, in.columns, in.stride, mask ? device_bytes_of(kept) : nullptr,
             static_cast<T*>(values.mutable_data_ptr()), positions.mutable_data_ptr<uint8_t>(),
             violation.mutable_data_ptr<int64_t>(), device.stream);
       });
@@ -205,7 +205,7 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions) {
   const at::Tensor kept = values.contiguous(), places = positions.contiguous();
   tensor::with_type(values.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
-    kernels::cuda::unpack24<T>(static_cast<const T*>(kept.const_data_ptr()), bytes_of(places),
+    kernels::cuda::unpack24<T>(static_cast<const T*>(kept.const_data_ptr()), device_bytes_of(places),
                                weight.size(0), weight.size(1),
                                static_cast<T*>(weight.mutable_data_ptr()), weight.stride(0),
                                device.stream);

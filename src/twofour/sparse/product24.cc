@@ -19,7 +19,7 @@ const T* rows_of(const at::Tensor& matrix) {
   return static_cast<const T*>(matrix.const_data_ptr());
 }
 
-void check_size(const char* what, int64_t is, int64_t expected) {
+void check_operand(const char* what, int64_t is, int64_t expected) {
   if (is != expected) fail("{} is {}, but the 2:4 matrix needs {}", what, is, expected);
 }
 
@@ -27,7 +27,7 @@ void check_size(const char* what, int64_t is, int64_t expected) {
 template <class T>
 const T* bias_of(const at::Tensor& bias, const at::Tensor& y) {
   if (!bias.defined()) return nullptr;
-  check_size("the bias", bias.numel(), y.size(1));
+  check_operand("the bias", bias.numel(), y.size(1));
   if (bias.scalar_type() != y.scalar_type()) fail("the bias has another dtype than x");
   return static_cast<const T*>(bias.const_data_ptr());
 }
@@ -44,8 +44,8 @@ kernels::Panel24 empty_panel(at::ScalarType dtype, int64_t rows, int64_t columns
 }
 
 void fill_panel(const at::Tensor& weight, kernels::Panel24& panel) {
-  check_size("the number of rows", weight.size(0), panel.rows());
-  check_size("the number of columns", weight.size(1), panel.columns());
+  check_operand("the number of rows", weight.size(0), panel.rows());
+  check_operand("the number of columns", weight.size(1), panel.columns());
   tensor::with_type(weight.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
     kernels::fill_panel(rows_of<T>(weight), weight.stride(0), panel);
@@ -53,8 +53,8 @@ void fill_panel(const at::Tensor& weight, kernels::Panel24& panel) {
 }
 
 void fill_panel_transposed(const at::Tensor& weight, kernels::Panel24& panel) {
-  check_size("the number of columns", weight.size(1), panel.rows());
-  check_size("the number of rows", weight.size(0), panel.columns());
+  check_operand("the number of columns", weight.size(1), panel.rows());
+  check_operand("the number of rows", weight.size(0), panel.columns());
   tensor::with_type(weight.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
     kernels::fill_panel_transposed(rows_of<T>(weight), weight.stride(0), panel);
@@ -62,8 +62,8 @@ void fill_panel_transposed(const at::Tensor& weight, kernels::Panel24& panel) {
 }
 
 void fill_panel_mvue(const at::Tensor& dz, const RandomStream& stream, kernels::Panel24& panel) {
-  check_size("the number of features", dz.size(1), panel.rows());
-  check_size("the number of tokens", dz.size(0), panel.columns());
+  check_operand("the number of features", dz.size(1), panel.rows());
+  check_operand("the number of tokens", dz.size(0), panel.columns());
   const PartTimer timer(Part::kMvue);
   tensor::with_type(dz.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
@@ -107,7 +107,7 @@ at::Tensor unpack24(const Packed& packed) {
 
 at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& x,
                                const at::Tensor& bias) {
-  check_size("x's width", x.size(1), panel.columns());
+  check_operand("x's width", x.size(1), panel.columns());
   at::Tensor y = at::empty({x.size(0), panel.rows()}, x.options());
   tensor::with_type(x.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
@@ -120,7 +120,7 @@ at::Tensor multiply_transposed(const kernels::Panel24& panel, const at::Tensor& 
 
 at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Tensor& bias) {
   const int64_t rows = packed.values.size(0), columns = 2 * packed.values.size(1);
-  check_size("x's width", x.size(1), columns);
+  check_operand("x's width", x.size(1), columns);
   at::Tensor y = at::empty({x.size(0), rows}, x.options());
   tensor::with_type(x.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
@@ -135,7 +135,7 @@ at::Tensor multiply_few(const Packed& packed, const at::Tensor& x, const at::Ten
 
 at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
                               const at::Tensor& bias) {
-  check_size("x's width", x.size(1), weight.size(1));
+  check_operand("x's width", x.size(1), weight.size(1));
   at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
   tensor::with_type(x.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
@@ -149,7 +149,7 @@ at::Tensor multiply_few_dense(const at::Tensor& weight, const at::Tensor& x,
 }
 
 at::Tensor multiply_few(const at::Tensor& weight, const at::Tensor& x, const at::Tensor& bias) {
-  check_size("x's width", x.size(1), weight.size(1));
+  check_operand("x's width", x.size(1), weight.size(1));
   at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
   tensor::with_type(x.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
@@ -162,9 +162,9 @@ at::Tensor multiply_few(const at::Tensor& weight, const at::Tensor& x, const at:
 }
 
 void multiply_add(const kernels::Panel24& panel, const at::Tensor& x, at::Tensor& gradient) {
-  check_size("x's number of rows", x.size(0), panel.columns());
-  check_size("the gradient's number of rows", gradient.size(0), panel.rows());
-  check_size("the gradient's width", gradient.size(1), x.size(1));
+  check_operand("x's number of rows", x.size(0), panel.columns());
+  check_operand("the gradient's number of rows", gradient.size(0), panel.rows());
+  check_operand("the gradient's width", gradient.size(1), x.size(1));
   tensor::with_type(x.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
     kernels::multiply_add(panel, rows_of<T>(x), x.size(1), x.stride(0),

@@ -25,7 +25,7 @@ void append_u32(uint32_t value, std::string& out) {
   for (int i = 0; i < 4; ++i) out += static_cast<char>(value >> (8 * i));
 }
 
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
+void with_replaced(std::string& text, std::string_view from, std::string_view to) {
   for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size()) {
     text.replace(at, from.size(), to);
   }
@@ -78,7 +78,7 @@ void set_types(const fs::path& path, SentencePieceModel& model) {
     if (pieces[id].text.find(kSpaceSymbol) != std::string::npos) {
       refuse(path, fmt::format("piece {} holds U+2581, for which llama2.c has a space", id));
     }
-    replace_all(pieces[id].text, " ", kSpaceSymbol);
+    with_replaced(pieces[id].text, " ", kSpaceSymbol);
   }
 }
 
@@ -148,7 +148,7 @@ std::string llama2c_tokenizer(const Tokenizer& tokenizer) {
   std::string body;
   size_t longest = 0;
   for (SentencePiece& piece : pieces) {
-    replace_all(piece.text, kSpaceSymbol, " ");
+    with_replaced(piece.text, kSpaceSymbol, " ");
     longest = std::max(longest, piece.text.size());
     append_u32(std::bit_cast<uint32_t>(piece.score), body);
     append_u32(static_cast<uint32_t>(piece.text.size()), body);

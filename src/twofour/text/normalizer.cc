@@ -19,7 +19,7 @@ bool is_ascii(std::string_view text) {
 }
 
 template <class Fn>
-void for_characters(std::string_view text, Fn&& fn) {
+void for_each_character(std::string_view text, Fn&& fn) {
   for (size_t at = 0, length; at < text.size(); at += length) {
     length = utf8_sequence_length(text.substr(at));
     fn(at, length, decode_utf8(text.substr(at), length));
@@ -31,7 +31,7 @@ template <class Fn>
 void map_characters(NormalizedText& text, Fn&& fn) {
   NormalizedText out;
   out.text.reserve(text.text.size());
-  for_characters(text.text, [&](size_t at, size_t, char32_t code) {
+  for_each_character(text.text, [&](size_t at, size_t, char32_t code) {
     fn(code, out.text);
     if (at < text.from_first) out.from_first = out.text.size();
   });
@@ -73,7 +73,7 @@ std::string in_form(std::string_view text, int options) {
     append_form(text.substr(begin, end - begin), options, out);
     begin = end;
   };
-  for_characters(text, [&](size_t at, size_t length, char32_t code) {
+  for_each_character(text, [&](size_t at, size_t length, char32_t code) {
     if (code < 0x558 || !not_normalized().contains(code)) return;
     append_until(at);
     out += text.substr(at, length);
@@ -144,7 +144,7 @@ Normalizer make_strip(bool left, bool right) {
   return [left, right](NormalizedText& text) {
     const size_t size = text.text.size();
     size_t begin = size, end = 0;  // of what is no white space
-    for_characters(text.text, [&](size_t at, size_t length, char32_t code) {
+    for_each_character(text.text, [&](size_t at, size_t length, char32_t code) {
       if (white_space().contains(code)) return;
       begin = std::min(begin, at);
       end = at + length;

@@ -89,7 +89,7 @@ bool read_llmc_header(const MappedFile& file, TokenFileInfo& info) {
   return true;
 }
 
-void refuse_other_kinds(const MappedFile& file) {
+void refuse_other_files(const MappedFile& file) {
   using namespace std::string_view_literals;
   constexpr std::pair<std::string_view, const char*> kKinds[] = {
       {"\x93NUMPY"sv, "a NumPy array: write its ids with numpy's tofile"},
@@ -164,7 +164,7 @@ TokenFile TokenFile::open(const fs::path& path) {
   } else if (read_llmc_header(file, info)) {
     ids_begin = kLlmcHeader;
   } else {
-    refuse_other_kinds(file);
+    refuse_other_files(file);
     if (bytes % 2 != 0) {
       refuse(file, fmt::format("{} bytes are no whole number of uint16 tokens", bytes));
     }

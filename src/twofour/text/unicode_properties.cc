@@ -154,12 +154,12 @@ std::string ranges(const Belongs& belongs) {
 
 // The property as a class of characters. Code points that an old library misclassifies, because
 // they changed category or are newly assigned, are taken out.
-std::string class_of(std::string_view written, bool negated) {
+std::string class_with_property(std::string_view written, bool negated) {
   const std::string name = canonical(written);
   check_is_fixed(name, written);
   const char* open = negated ? "[^" : "[";
   if (name == "posixpunct") {
-    return fmt::format("{}{}{}]", open, class_of("P", false), class_of("S", false));
+    return fmt::format("{}{}{}]", open, class_with_property("P", false), class_with_property("S", false));
   }
   const auto belongs = new_members(name);
   if (!belongs) return fmt::format("{}\\p{{{}}}]", open, written);
@@ -204,7 +204,7 @@ class Translator {
   // \w. Outside a class Oniguruma includes the numbers of Latin-1.
   std::string word(bool negated) const {
     const char* numbers = depth_ > 0 ? "" : "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
-    return fmt::format("[{}{}{}]", negated ? "^" : "", class_of("word", false), numbers);
+    return fmt::format("[{}{}{}]", negated ? "^" : "", class_with_property("word", false), numbers);
   }
 
   void escape() {
@@ -213,7 +213,7 @@ class Translator {
     if (kind == 'w' || kind == 'W') {
       emit(word(kind == 'W'), 2);
     } else if (kind == 'd' || kind == 'D') {
-      emit(class_of("Nd", kind == 'D'), 2);
+      emit(class_with_property("Nd", kind == 'D'), 2);
     } else if ((kind == 'b' || kind == 'B') && depth_ == 0) {
       const char* rule = kind == 'b' ? "(?:(?<={0})(?!{0})|(?<!{0})(?={0}))"
                                      : "(?:(?<={0})(?={0})|(?<!{0})(?!{0}))";
@@ -238,7 +238,7 @@ class Translator {
       negated = !negated;
       name.remove_prefix(1);
     }
-    emit(canonical(name) == "word" ? word(negated) : class_of(name, negated), end + 1);
+    emit(canonical(name) == "word" ? word(negated) : class_with_property(name, negated), end + 1);
   }
 
   bool posix_bracket() {
@@ -250,7 +250,7 @@ class Translator {
     static constexpr std::string_view kNames =
         " alnum alpha blank cntrl digit graph lower print punct space upper xdigit ascii word ";
     if (kNames.find(fmt::format(" {} ", name)) == std::string_view::npos) return false;
-    emit(class_of(name == "punct" ? "posixpunct" : name, negated), end + 2);
+    emit(class_with_property(name == "punct" ? "posixpunct" : name, negated), end + 2);
     return true;
   }
 

@@ -213,7 +213,7 @@ Json report_of(const Race& race, const Run& run) {
   return {{"ms", total}, {"ratio", nullptr}, {"parts_ms", parts}, {"chosen", chosen_kernels}};
 }
 
-Json measure(const BlockBenchOptions& options, BlockActivation activation) {
+Json measure_block(const BlockBenchOptions& options, BlockActivation activation) {
   std::vector<std::string> names = {"dense"};
   for (const char* name : {"s-ste", "fst"}) {
     if (options.method == name || options.method == "all") names.push_back(name);
@@ -299,7 +299,7 @@ void add_bench_block(CLI::App& bench) {
     if (options->activation.empty()) {
       options->activation = options->model.starts_with("llama") ? "swiglu" : "gelu";
     }
-    const Json report = measure(*options, options->activation == "gelu" ? BlockActivation::kGelu
+    const Json report = measure_block(*options, options->activation == "gelu" ? BlockActivation::kGelu
                                                                         : BlockActivation::kSwiglu);
     if (options->json) {
       print_output("{}\n", report.dump());

@@ -86,7 +86,7 @@ Race make_race(const Weights& weights, const at::Tensor& x, Json& left_out,
   return race;
 }
 
-Json measure(const DecodeBenchOptions& options) {
+Json measure_decode(const DecodeBenchOptions& options) {
   const at::ScalarType dtype = tensor::dtype_named(options.dtype);
   const Weights weights = make_weights(options, dtype);
   const at::Tensor x = at::randn({options.tokens, options.in}).to(dtype);
@@ -172,7 +172,7 @@ void add_bench_decode(CLI::App& bench) {
       options->out = sizes.feed_forward;
     }
     check_groups("--in", options->in);
-    const Json report = measure(*options);
+    const Json report = measure_decode(*options);
     if (options->json) {
       print_output("{}\n", report.dump());
     } else {

@@ -141,7 +141,7 @@ void choose_for_training(const Layer& layer) {
   sparse::input_gradient_product(layer.dz, layer.both, &both24);
 }
 
-Json measure(const LinearBenchOptions& options) {
+Json measure_linear(const LinearBenchOptions& options) {
   const at::ScalarType dtype = tensor::dtype_named(options.dtype);
   const Explainer explainer;
   const Layer layer = random_layer(options);
@@ -267,7 +267,7 @@ void add_bench_linear(CLI::App& bench) {
       options->out = options->layer == "up" ? sizes.feed_forward : sizes.width;
     }
     check_groups("--in", options->in);
-    const Json report = measure(*options);
+    const Json report = measure_linear(*options);
     if (options->json) {
       print_output("{}\n", report.dump());
     } else {

@@ -87,7 +87,7 @@ void add_operators(BandwidthTable& table, Matrices<T>& m) {
 
 // What a step of training runs on float32 masters, W̃ in the dtype and masks of bits.
 template <class T>
-void add_training(BandwidthTable& table, Matrices<T>& m, at::ScalarType dtype) {
+void add_training_kernels(BandwidthTable& table, Matrices<T>& m, at::ScalarType dtype) {
   const double entries = static_cast<double>(m.count), weight = entries * sizeof(T);
   const auto tensor = [&](auto* values, at::ScalarType type) {
     return at::from_blob(values, {m.rows, m.columns}, at::TensorOptions().dtype(type));
@@ -159,7 +159,7 @@ Json measure_search(const BandwidthOptions& options) {
           {"ratio", race.seconds("convolution") / race.seconds("kernel")}};
 }
 
-Json measure(const BandwidthOptions& options) {
+Json measure_mask(const BandwidthOptions& options) {
   const at::NoGradGuard no_gradients;
   const size_t bytes = static_cast<size_t>(options.megabytes) << 20;
   Json report = report_head(options);
@@ -170,7 +170,7 @@ Json measure(const BandwidthOptions& options) {
     Matrices<T> matrices(rows, options.columns);
     BandwidthTable table(bytes);
     add_operators(table, matrices);
-    add_training(table, matrices, tensor::dtype_named(options.dtype));
+    add_training_kernels(table, matrices, tensor::dtype_named(options.dtype));
     report["rows"] = rows;
     report["columns"] = options.columns;
     report.update(table.run(options.rounds));
@@ -191,7 +191,7 @@ void add_bench_mask(CLI::App& bench) {
     if (options->columns % 8 != 0) {
       fail_usage("--in {} is not a multiple of 8, as 4:8 needs", options->columns);
     }
-    const Json report = measure(*options);
+    const Json report = measure_mask(*options);
     if (options->json) {
       print_output("{}\n", report.dump());
       return;

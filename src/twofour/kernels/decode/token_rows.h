@@ -9,13 +9,6 @@
 
 namespace twofour::kernels {
 
-/// Which of the functions here and in gelu.h a feed-forward layer applies between its products.
-enum class Activation {
-  kNone,
-  kGelu,      ///< gelu
-  kSiluTimes  ///< silu_times, the SwiGLU of LLaMA
-};
-
 /// out = (x - mean) / sqrt(variance + epsilon) · weight + bias (Ba et al., arXiv 1607.06450),
 /// rounded to T once. out may be x.
 template <class T>

@@ -10,14 +10,14 @@
 namespace twofour::model {
 namespace {
 
-at::Tensor self_attention(const Gpt2Block& block, const at::Tensor& x, int64_t heads,
+at::Tensor gpt2_attention(const Gpt2Block& block, const at::Tensor& x, int64_t heads,
                           const Pass& pass) {
   const std::vector<at::Tensor> qkv = pass.linear(x, block.c_attn).chunk(3, 1);
   const auto heads_of = [&](size_t i) { return pass.split_heads(qkv[i], heads); };
   return pass.linear(pass.attend(heads_of(0), heads_of(1), heads_of(2)), block.c_proj);
 }
 
-at::Tensor feed_forward(const Gpt2Block& block, const at::Tensor& x, const Pass& pass) {
+at::Tensor gpt2_feed_forward(const Gpt2Block& block, const at::Tensor& x, const Pass& pass) {
   return pass.linear(tensor::gelu(pass.linear(x, block.mlp_c_fc)), block.mlp_c_proj);
 }
 
@@ -72,8 +72,8 @@ at::Tensor Gpt2::run_block(const at::Tensor& x, const Pass& pass) const {
   const Gpt2Block& block = blocks[pass.block];
   const double epsilon = config.layer_norm_epsilon;
   const at::Tensor attended =
-      x.add(self_attention(block, layer_norm(x, block.ln_1, epsilon), config.heads, pass));
-  return attended.add(feed_forward(block, layer_norm(attended, block.ln_2, epsilon), pass));
+      x.add(gpt2_attention(block, layer_norm(x, block.ln_1, epsilon), config.heads, pass));
+  return attended.add(gpt2_feed_forward(block, layer_norm(attended, block.ln_2, epsilon), pass));
 }
 
 at::Tensor Gpt2::finish(const at::Tensor& x) const {

@@ -8,7 +8,7 @@
 namespace twofour::model {
 namespace {
 
-at::Tensor self_attention(const GptNeoXBlock& block, const at::Tensor& x, int64_t heads,
+at::Tensor gpt_neox_attention(const GptNeoXBlock& block, const at::Tensor& x, int64_t heads,
                           const Pass& pass) {
   const at::Tensor heads_of_all = pass.split_heads(pass.linear(x, block.query_key_value), heads);
   const std::vector<at::Tensor> qkv = heads_of_all.chunk(3, 3);
@@ -17,7 +17,7 @@ at::Tensor self_attention(const GptNeoXBlock& block, const at::Tensor& x, int64_
   return pass.linear(mixed, block.attention_dense);
 }
 
-at::Tensor feed_forward(const GptNeoXBlock& block, const at::Tensor& x, const Pass& pass) {
+at::Tensor gpt_neox_feed_forward(const GptNeoXBlock& block, const at::Tensor& x, const Pass& pass) {
   return pass.linear(at::gelu(pass.linear(x, block.dense_h_to_4h)), block.dense_4h_to_h);
 }
 
@@ -66,14 +66,14 @@ at::Tensor GptNeoX::run_block(const at::Tensor& x, const Pass& pass) const {
   const GptNeoXBlock& block = blocks[pass.block];
   const double epsilon = config.layer_norm_epsilon;
   const at::Tensor attention =
-      self_attention(block, layer_norm(x, block.input_layernorm, epsilon), config.heads, pass);
+      gpt_neox_attention(block, layer_norm(x, block.input_layernorm, epsilon), config.heads, pass);
   if (config.has_parallel_residual) {
     const at::Tensor normed = layer_norm(x, block.post_attention_layernorm, epsilon);
-    return feed_forward(block, normed, pass).add(attention).add(x);
+    return gpt_neox_feed_forward(block, normed, pass).add(attention).add(x);
   }
   const at::Tensor attended = attention.add(x);
   const at::Tensor normed = layer_norm(attended, block.post_attention_layernorm, epsilon);
-  return feed_forward(block, normed, pass).add(attended);
+  return gpt_neox_feed_forward(block, normed, pass).add(attended);
 }
 
 at::Tensor GptNeoX::finish(const at::Tensor& x) const {

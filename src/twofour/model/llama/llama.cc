@@ -7,7 +7,7 @@
 namespace twofour::model {
 namespace {
 
-at::Tensor self_attention(const LlamaBlock& block, const at::Tensor& x, const LlamaConfig& config,
+at::Tensor llama_attention(const LlamaBlock& block, const at::Tensor& x, const LlamaConfig& config,
                           const Pass& pass) {
   const auto heads_of = [&](const Linear& layer, int64_t heads) {
     return pass.split_heads(pass.linear(x, layer), heads);
@@ -73,7 +73,7 @@ at::Tensor Llama::run_block(const at::Tensor& x, const Pass& pass) const {
   const LlamaBlock& block = blocks[pass.block];
   const double epsilon = config.rms_norm_epsilon;
   const at::Tensor attended =
-      x.add(self_attention(block, rms_norm(x, block.input_layernorm, epsilon), config, pass));
+      x.add(llama_attention(block, rms_norm(x, block.input_layernorm, epsilon), config, pass));
   const at::Tensor normed = rms_norm(attended, block.post_attention_layernorm, epsilon);
   return attended.add(
       gated_feed_forward(pass, normed, block.gate_proj, block.up_proj, block.down_proj));

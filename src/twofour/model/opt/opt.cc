@@ -9,7 +9,7 @@
 namespace twofour::model {
 namespace {
 
-at::Tensor self_attention(const OptBlock& block, const at::Tensor& x, int64_t heads,
+at::Tensor opt_attention(const OptBlock& block, const at::Tensor& x, int64_t heads,
                           const Pass& pass) {
   const auto heads_of = [&](const Linear& layer) {
     return pass.split_heads(pass.linear(x, layer), heads);
@@ -19,7 +19,7 @@ at::Tensor self_attention(const OptBlock& block, const at::Tensor& x, int64_t he
   return pass.linear(mixed, block.out_proj);
 }
 
-at::Tensor feed_forward(const OptBlock& block, const at::Tensor& x, const Pass& pass) {
+at::Tensor opt_feed_forward(const OptBlock& block, const at::Tensor& x, const Pass& pass) {
   return pass.linear(at::relu(pass.linear(x, block.fc1)), block.fc2);
 }
 
@@ -93,12 +93,12 @@ at::Tensor Opt::run_block(const at::Tensor& x, const Pass& pass) const {
   };
   if (config.has_norms_first) {
     const at::Tensor attended =
-        x.add(self_attention(block, norm(x, block.self_attn_layer_norm), config.heads, pass));
-    return attended.add(feed_forward(block, norm(attended, block.final_layer_norm), pass));
+        x.add(opt_attention(block, norm(x, block.self_attn_layer_norm), config.heads, pass));
+    return attended.add(opt_feed_forward(block, norm(attended, block.final_layer_norm), pass));
   }
   const at::Tensor attended =
-      norm(x.add(self_attention(block, x, config.heads, pass)), block.self_attn_layer_norm);
-  return norm(attended.add(feed_forward(block, attended, pass)), block.final_layer_norm);
+      norm(x.add(opt_attention(block, x, config.heads, pass)), block.self_attn_layer_norm);
+  return norm(attended.add(opt_feed_forward(block, attended, pass)), block.final_layer_norm);
 }
 
 at::Tensor Opt::finish(const at::Tensor& x) const {
