@@ -26,8 +26,7 @@ TEST(Mvue24Probabilities, equal_the_published_example) {
 }
 
 TEST(Mvue24Probabilities, equal_the_golden_values_degenerate_groups_included) {
-  SKIP_WITHOUT_SHARED();
-  const auto golden = testing::read_golden(testing::shared_folder() / "golden/mvue.safetensors");
+  const auto golden = testing::golden("mvue");
   const auto& groups = golden.at("x").values;
   const auto value = [&](const char* name, size_t i) { return golden.at(name).values.at(i); };
   for (size_t g = 0; g < groups.size() / 4; ++g) {

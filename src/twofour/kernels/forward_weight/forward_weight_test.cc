@@ -135,8 +135,7 @@ TEST(MaskedDecay, is_the_definition_for_every_instruction_set_and_thread_count) 
 }
 
 TEST(ForwardWeight, equals_the_golden_values) {
-  SKIP_WITHOUT_SHARED();
-  const auto golden = testing::read_golden(testing::shared_folder() / "golden/sr_ste.safetensors");
+  const auto golden = testing::golden("sr_ste");
   const auto w = golden.at("weight").floats();
   auto gradient = golden.at("dw").floats();
   const auto count = static_cast<int64_t>(w.size());

@@ -81,9 +81,7 @@ TEST(SoftThresholdScale, has_the_values_that_its_distributions_give) {
 }
 
 TEST(SoftThreshold, equals_the_golden_values) {
-  SKIP_WITHOUT_SHARED();
-  const auto golden =
-      testing::read_golden(testing::shared_folder() / "golden/s_ste_linear.safetensors");
+  const auto golden = testing::golden("s_ste_linear");
   const auto weight = golden.at("weight").floats();
   const auto count = static_cast<int64_t>(weight.size());
   const double beta = flat_scale(weight.data(), count);

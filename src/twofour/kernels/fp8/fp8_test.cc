@@ -77,9 +77,7 @@ TEST(Float8, saturates_and_keeps_nan) {
 }
 
 TEST(Float8, equals_the_golden_values_of_torch) {
-  SKIP_WITHOUT_SHARED();
-  const auto golden =
-      testing::read_golden(testing::shared_folder() / "golden/fp8_rounding.safetensors");
+  const auto golden = testing::golden("fp8_rounding");
   const auto values = golden.at("value").floats();
   for (const Float8 format : kFormats) {
     const auto& expected =

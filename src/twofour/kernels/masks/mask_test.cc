@@ -48,9 +48,8 @@ TEST(MagnitudeMask, keeps_the_expected_share_of_norm_and_energy) {
 }
 
 TEST(MagnitudeMask, equals_the_golden_masks) {
-  SKIP_WITHOUT_SHARED();
-  for (const char* file : {"golden/magnitude.safetensors", "golden/magnitude_ties.safetensors"}) {
-    const auto golden = testing::read_golden(testing::shared_folder() / file);
+  for (const char* file : {"magnitude", "magnitude_ties"}) {
+    const auto golden = testing::golden(file);
     int compared = 0;
     for (const auto& [name, expected] : golden) {
       const size_t at = name.find("mask");
@@ -207,9 +206,7 @@ TEST(TransposableMask, keeps_the_expected_share_of_norm_and_energy) {
 }
 
 TEST(TransposableMask, equals_the_golden_masks) {
-  SKIP_WITHOUT_SHARED();
-  const auto golden =
-      testing::read_golden(testing::shared_folder() / "golden/transposable.safetensors");
+  const auto golden = testing::golden("transposable");
   int compared = 0;
   for (const auto& [name, expected] : golden) {
     if (name.find("mask") == std::string::npos) continue;

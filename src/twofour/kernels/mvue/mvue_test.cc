@@ -182,8 +182,7 @@ TEST(Mvue24Statistics, the_pairs_are_drawn_with_their_probabilities) {
 }
 
 TEST(Mvue24Statistics, golden_groups_have_the_golden_variance) {
-  SKIP_WITHOUT_SHARED();
-  const auto golden = testing::read_golden(testing::shared_folder() / "golden/mvue.safetensors");
+  const auto golden = testing::golden("mvue");
   const auto x = golden.at("x").floats();
   for (const Mvue kind : kKinds) {
     const auto& expected =
