@@ -31,7 +31,7 @@ struct AttendRow {
 template <class T>
 void attend(std::span<const AttendRow<T>> rows, const AttendShape& shape);
 
-/// Floats that the loops need beside their arguments.
+/// Floats that the loops of attend_table.h need beside their arguments.
 constexpr int64_t attend_scratch(int64_t queries, int64_t tokens, int64_t width) {
   return queries * (2 * width + tokens);
 }

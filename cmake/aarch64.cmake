@@ -1,0 +1,18 @@
+# The toolchain of scripts/aarch64: Debian's cross compiler, with the libraries that the script put
+# into the folder TWOFOUR_SYSROOT.
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES TWOFOUR_SYSROOT)
+set(CMAKE_SYSROOT "${TWOFOUR_SYSROOT}")
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(ENV{PKG_CONFIG_SYSROOT_DIR} "${TWOFOUR_SYSROOT}")
+set(ENV{PKG_CONFIG_LIBDIR}
+    "${TWOFOUR_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig:${TWOFOUR_SYSROOT}/usr/share/pkgconfig")
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64 -L "${TWOFOUR_SYSROOT}")
