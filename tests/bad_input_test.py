@@ -38,7 +38,7 @@ def test_wrong_usage_names_what_was_meant(twofour, tmp_path, arguments, message)
     (["--steps", 0], "--steps must be a whole number, 1 to"),
     (["--method", "s-stee"], "dense, half, ste, sr-ste, step, fst or s-ste"),
     (["--dtype", "int4"], "must be float32, bfloat16, float16 or auto"),
-    (["--model", "gpt5"], "must be gpt2-124m, gpt2-350m, gpt2-774m or gpt2-1558m"),
+    (["--model", "gpt5"], "must be gpt2-124m, gpt2-350m, gpt2-774m, gpt2-1558m, llama-60m"),
     (["--lr", -1], "--lr must be a number, above 0"),
     (["--width", 30, "--heads", 2, "--method", "s-ste"], "which 4 does not divide"),
     (["--width", 2**24, "--heads", 1, "--vocabulary", 2**24], "out of memory"),

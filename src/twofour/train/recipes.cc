@@ -1,9 +1,11 @@
 #include "twofour/train/recipes.h"
 
+#include <string_view>
+#include <vector>
+
 #include <fmt/format.h>
 
 #include "twofour/base/error.h"
-#include "twofour/model/presets.h"
 #include "twofour/train/methods.h"
 
 namespace twofour::train {
@@ -42,10 +44,12 @@ Recipe recipe_named(std::string_view name) {
       return recipe;
     }
   }
+  std::vector<std::string_view> models;
+  for (const Size& size : kSizes) models.push_back(size.model);
   std::string known;
   for (const Method& method : methods()) known += (known.empty() ? "" : ", ") + method.name;
   fail_usage("unknown recipe \"{}\": a model ({}), a dash and a method ({}), as gpt2-124m-fst",
-             printable(name), fmt::join(model::preset_names(), ", "), known);
+             printable(name), fmt::join(models, ", "), known);
 }
 
 }  // namespace twofour::train
