@@ -20,7 +20,7 @@ function(twofour_module name)
     target_include_directories(${name}_test PRIVATE "${PROJECT_SOURCE_DIR}/tests")
     target_link_libraries(${name}_test PRIVATE ${library} twofour_testing twofour_thread_waiting
                                                 GTest::gtest_main)
-    if(TWOFOUR_UNITY AND arg_TORCH)  # the others have small headers
+    if(TWOFOUR_UNITY)
       set_target_properties(${name}_test PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
     endif()
     gtest_discover_tests(${name}_test DISCOVERY_MODE PRE_TEST PROPERTIES

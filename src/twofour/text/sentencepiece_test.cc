@@ -17,7 +17,7 @@ namespace {
 
 using testing::TemporaryFolder;
 
-const std::string kSpace(kSpaceSymbol);
+const std::string kSpaceMark(kSpaceSymbol);
 
 std::string varint(uint64_t value) {
   std::string out;
@@ -63,10 +63,12 @@ struct ModelFile {
 ModelFile letters() {
   ModelFile model;
   float score = -10;
-  for (const std::string& text : {kSpace, std::string("a"), std::string("b"), std::string("c")}) {
+  for (const std::string& text :
+       {kSpaceMark, std::string("a"), std::string("b"), std::string("c")}) {
     model.pieces += piece(text, score--);
   }
-  model.pieces += piece("ab", -3) + piece("bc", -2) + piece(kSpace + "a", -4) + piece("abc", -5);
+  model.pieces +=
+      piece("ab", -3) + piece("bc", -2) + piece(kSpaceMark + "a", -4) + piece("abc", -5);
   return model;
 }
 
@@ -75,7 +77,7 @@ Tokenizer load(const TemporaryFolder& folder, const ModelFile& model) {
   return Tokenizer::load(folder / "tokenizer.model");
 }
 
-std::string pieces_of(const Tokenizer& tokenizer, std::string_view text) {
+std::string sentencepiece_pieces(const Tokenizer& tokenizer, std::string_view text) {
   std::string out;
   for (const int32_t id : tokenizer.encode(text)) {
     out += "[" + tokenizer.decode(std::vector<int32_t>{1, id}).substr(3) + "]";
@@ -85,38 +87,38 @@ std::string pieces_of(const Tokenizer& tokenizer, std::string_view text) {
 
 TEST(SentencePiece, the_best_score_is_merged_first_and_of_equals_the_leftmost) {
   const TemporaryFolder folder;
-  EXPECT_EQ(pieces_of(load(folder, letters()), "abc ab"), "[ a][bc][ ][ab]");
+  EXPECT_EQ(sentencepiece_pieces(load(folder, letters()), "abc ab"), "[ a][bc][ ][ab]");
   ModelFile equals = letters();
   equals.pieces += piece("aa", -1) + piece("ac", -1) + piece("ca", -1);
-  EXPECT_EQ(pieces_of(load(folder, equals), "aaaca"), "[ ][aa][ac][a]");
-  EXPECT_EQ(pieces_of(load(folder, equals), "caca"), "[ ][ca][ca]");
+  EXPECT_EQ(sentencepiece_pieces(load(folder, equals), "aaaca"), "[ ][aa][ac][a]");
+  EXPECT_EQ(sentencepiece_pieces(load(folder, equals), "caca"), "[ ][ca][ca]");
 }
 
 TEST(SentencePiece, spaces_are_kept_or_collapsed_as_the_model_says) {
   const TemporaryFolder folder;
   ModelFile model = letters();
-  EXPECT_EQ(pieces_of(load(folder, model), "  a  b "), "[ ][ ][ a][ ][ ][b][ ]");
+  EXPECT_EQ(sentencepiece_pieces(load(folder, model), "  a  b "), "[ ][ ][ a][ ][ ][b][ ]");
   model.collapse = true;
-  EXPECT_EQ(pieces_of(load(folder, model), "  a  b "), "[ a][ ][b]");
-  EXPECT_EQ(pieces_of(load(folder, model), "   "), "");
+  EXPECT_EQ(sentencepiece_pieces(load(folder, model), "  a  b "), "[ a][ ][b]");
+  EXPECT_EQ(sentencepiece_pieces(load(folder, model), "   "), "");
   model.dummy_prefix = false;
-  EXPECT_EQ(pieces_of(load(folder, model), "  a  b "), "[a][ ][b]");
+  EXPECT_EQ(sentencepiece_pieces(load(folder, model), "  a  b "), "[a][ ][b]");
 }
 
 TEST(SentencePiece, user_defined_pieces_are_never_split_or_merged) {
   const TemporaryFolder folder;
   ModelFile model = letters();
-  model.pieces += piece("b" + kSpace, 0, SentencePiece::kUserDefined) +
-                  piece("b" + kSpace + "c", 0, SentencePiece::kUserDefined);
-  EXPECT_EQ(pieces_of(load(folder, model), "ab cab a"), "[ a][b c][a][b ][a]");
+  model.pieces += piece("b" + kSpaceMark, 0, SentencePiece::kUserDefined) +
+                  piece("b" + kSpaceMark + "c", 0, SentencePiece::kUserDefined);
+  EXPECT_EQ(sentencepiece_pieces(load(folder, model), "ab cab a"), "[ a][b c][a][b ][a]");
 }
 
 TEST(SentencePiece, a_character_that_is_no_piece_can_be_part_of_one) {
   const TemporaryFolder folder;
   ModelFile model = letters();
   model.pieces += piece("ax", -1);
-  EXPECT_EQ(pieces_of(load(folder, model), "axx"), "[ ][ax][<unk>]");
-  EXPECT_EQ(pieces_of(load(folder, model), "bxy"), "[ ][b][<unk>]");
+  EXPECT_EQ(sentencepiece_pieces(load(folder, model), "axx"), "[ ][ax][<unk>]");
+  EXPECT_EQ(sentencepiece_pieces(load(folder, model), "bxy"), "[ ][b][<unk>]");
 }
 
 TEST(SentencePiece, a_saved_folder_gives_the_same_ids_and_hash) {
@@ -136,7 +138,7 @@ TEST(SentencePiece, a_saved_folder_gives_the_same_ids_and_hash) {
       for (int trial = 0; trial < 300; ++trial) {
         std::string text;
         for (int i = 0; i < 20; ++i) text += "abc  x\n"[random() % 7];
-        if (trial % 3 == 0) text += "</s>" + kSpace + " a";
+        if (trial % 3 == 0) text += "</s>" + kSpaceMark + " a";
         ASSERT_EQ(saved.encode(text), tokenizer.encode(text)) << text;
         ASSERT_EQ(saved.decode(saved.encode(text)), tokenizer.decode(tokenizer.encode(text)));
       }
@@ -259,7 +261,7 @@ TEST(Llama2cTokenizer, damaged_files_are_refused_in_one_line) {
   expect("\1" + good.substr(1), "the header says at most 1");
   expect(llama2c_file({"a", "b", "c", "d"}), "do not begin with");
   expect(llama2c_file({"<unk>", "\n<s>\n", "\n</s>\n", "a", "a"}), "is there twice");
-  expect(llama2c_file({"<unk>", "\n<s>\n", "\n</s>\n", kSpace}), "holds U+2581");
+  expect(llama2c_file({"<unk>", "\n<s>\n", "\n</s>\n", kSpaceMark}), "holds U+2581");
   expect(std::string(4, '\x7f') + std::string(64, '\xff'), "is it a tokenizer of llama2.c?");
 }
 

@@ -15,7 +15,7 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr size_t kCounts[] = {0, 4, 8, 60, 64, 68, 128, 1000, 70004};
+constexpr size_t kWeightCounts[] = {0, 4, 8, 60, 64, 68, 128, 1000, 70004};
 
 // Hostile values bring ties, a part of normal ones alone none; from entry 1 on, unaligned.
 std::vector<float> weight_of(size_t count) {
@@ -52,7 +52,7 @@ TYPED_TEST_SUITE(ForwardWeightTo, Types);
 
 TYPED_TEST(ForwardWeightTo,
            magnitude_is_the_definition_for_every_instruction_set_and_thread_count) {
-  for (const size_t count : kCounts) {
+  for (const size_t count : kWeightCounts) {
     const auto w = weight_of(count);
     std::vector<uint8_t> before((count + 7) / 8, 0xa5), kept(count);
     if (count % 8 != 0) before.back() = 0xa0;
@@ -76,7 +76,7 @@ TYPED_TEST(ForwardWeightTo,
 }
 
 TYPED_TEST(ForwardWeightTo, masked_is_the_definition_for_every_instruction_set_and_thread_count) {
-  for (const size_t count : kCounts) {
+  for (const size_t count : kWeightCounts) {
     const auto w = weight_of(count);
     const auto mask = random_bits(count);
     std::vector<TypeParam> expected(count), out(count);
@@ -109,7 +109,7 @@ TYPED_TEST(ForwardWeightTo, counts_what_rounds_to_zero_as_zero) {
 }
 
 TEST(MaskedDecay, is_the_definition_for_every_instruction_set_and_thread_count) {
-  for (const size_t count : kCounts) {
+  for (const size_t count : kWeightCounts) {
     const auto w = weight_of(count);
     const auto mask = random_bits(count);
     auto before = hostile_values<float>(count + 1, 53);

@@ -40,7 +40,7 @@ T random_value(std::mt19937& random, bool zeros) {
 }
 
 template <class T>
-Sparse<T> random_sparse(int64_t rows, int64_t columns, bool masked, std::mt19937& random) {
+Sparse<T> random_packable(int64_t rows, int64_t columns, bool masked, std::mt19937& random) {
   const auto count = static_cast<size_t>(rows * columns);
   Sparse<T> made{rows, columns, std::vector<T>(count), std::vector<uint8_t>(count, 0)};
   for (size_t group = 0; group < count; group += 4) {
@@ -116,13 +116,13 @@ class Packing : public KernelTest {};
 using Types = ::testing::Types<float, bfloat16, float16>;
 TYPED_TEST_SUITE(Packing, Types);
 
-struct Shape {
+struct PackedShape {
   int64_t rows, columns;
 };
 
-std::vector<Shape> shapes(std::mt19937& random) {
-  std::vector<Shape> all = {{1, 4},    {3, 8},     {16, 64}, {33, 516},
-                            {7, 1092}, {130, 512}, {0, 8},   {2, 0}};
+std::vector<PackedShape> shapes(std::mt19937& random) {
+  std::vector<PackedShape> all = {{1, 4},    {3, 8},     {16, 64}, {33, 516},
+                                  {7, 1092}, {130, 512}, {0, 8},   {2, 0}};
   for (int i = 0; i < 20; ++i) {
     all.push_back(
         {static_cast<int64_t>(1 + random() % 100), static_cast<int64_t>(4 + 4 * (random() % 60))});
@@ -135,7 +135,7 @@ void for_every_set_shape_and_thread_count(Check&& check) {
   std::mt19937 random(3);
   for (const InstructionSet set : instruction_sets()) {
     set_instruction_set(set);
-    for (const Shape& shape : shapes(random)) {
+    for (const PackedShape& shape : shapes(random)) {
       const int threads = 1 + static_cast<int>(random() % 2);
       set_thread_count(threads);
       SCOPED_TRACE(fmt::format("{} {} x {} threads {}", name_of(instruction_set()), shape.rows,
@@ -146,16 +146,16 @@ void for_every_set_shape_and_thread_count(Check&& check) {
 }
 
 TYPED_TEST(Packing, keeps_what_is_not_zero_for_every_set_and_shape) {
-  for_every_set_shape_and_thread_count([](const Shape& shape, std::mt19937& random) {
-    const auto a = random_sparse<TypeParam>(shape.rows, shape.columns, false, random);
+  for_every_set_shape_and_thread_count([](const PackedShape& shape, std::mt19937& random) {
+    const auto a = random_packable<TypeParam>(shape.rows, shape.columns, false, random);
     const Laid<TypeParam> w(a, random() % 5);
     expect_packed(pack24(w.data(), a.rows, a.columns, w.stride), a);
   });
 }
 
 TYPED_TEST(Packing, keeps_what_the_mask_keeps_for_every_set_and_shape) {
-  for_every_set_shape_and_thread_count([](const Shape& shape, std::mt19937& random) {
-    const auto a = random_sparse<TypeParam>(shape.rows, shape.columns, true, random);
+  for_every_set_shape_and_thread_count([](const PackedShape& shape, std::mt19937& random) {
+    const auto a = random_packable<TypeParam>(shape.rows, shape.columns, true, random);
     const Laid<TypeParam> w(a, random() % 5);
     expect_packed(pack24(w.data(), a.rows, a.columns, w.stride, w.mask()), a);
   });
@@ -165,7 +165,7 @@ TYPED_TEST(Packing, unpacks_to_the_matrix_it_was_made_of) {
   using T = TypeParam;
   std::mt19937 random(5);
   for (const int64_t columns : {4, 12, 64, 100}) {
-    const auto a = random_sparse<T>(37, columns, true, random);
+    const auto a = random_packable<T>(37, columns, true, random);
     const int64_t stride = columns + 3;
     std::vector<T> back(static_cast<size_t>(37 * stride)), untouched;
     for (T& value : back) store(7.0f, value);
@@ -186,7 +186,7 @@ TYPED_TEST(Packing, names_the_first_violation_for_every_set_and_thread_count) {
   using T = TypeParam;
   const int64_t rows = 70, columns = 600;
   std::mt19937 random(6);
-  auto a = random_sparse<T>(rows, columns, false, random);
+  auto a = random_packable<T>(rows, columns, false, random);
   const auto spoil = [&](int64_t r, int64_t c) {
     for (int64_t i = 0; i < 4; ++i)
       store(1.0f, a.entries[static_cast<size_t>(r * columns + c + i)]);
@@ -213,9 +213,9 @@ TYPED_TEST(Packing, names_the_first_violation_for_every_set_and_thread_count) {
 TYPED_TEST(Packing, is_refused_by_the_check_where_more_than_two_are_not_zero) {
   using T = TypeParam;
   const float values[] = {1.0f, -1.0f, 1e-40f, -3e38f, std::nanf("")};
-  for_every_set_shape_and_thread_count([&](const Shape& shape, std::mt19937& random) {
+  for_every_set_shape_and_thread_count([&](const PackedShape& shape, std::mt19937& random) {
     if (shape.rows * shape.columns == 0) return;
-    auto a = random_sparse<T>(shape.rows, shape.columns, false, random);
+    auto a = random_packable<T>(shape.rows, shape.columns, false, random);
     const Laid<T> sparse(a, 1);
     EXPECT_NO_THROW(check24(sparse.data(), shape.rows, shape.columns, sparse.stride));
     const auto groups = static_cast<size_t>(shape.rows * shape.columns / 4);
@@ -238,16 +238,16 @@ TYPED_TEST(Packing, is_refused_by_the_check_where_more_than_two_are_not_zero) {
 TYPED_TEST(Packing, into_a_packed_matrix_uses_its_memory_again) {
   using T = TypeParam;
   std::mt19937 random(7);
-  const auto large = random_sparse<T>(40, 128, false, random);
+  const auto large = random_packable<T>(40, 128, false, random);
   auto packed = pack24(large.entries.data(), 40, 128, 128);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(packed.values.data()) % 64, 0u);
   EXPECT_EQ(reinterpret_cast<uintptr_t>(packed.positions.data()) % 64, 0u);
   const T* values = packed.values.data();
-  const auto small = random_sparse<T>(20, 100, false, random);
+  const auto small = random_packable<T>(20, 100, false, random);
   pack24_into(small.entries.data(), 20, 100, 100, nullptr, packed);
   EXPECT_EQ(packed.values.data(), values);
   expect_packed(packed, small);
-  const auto other = random_sparse<T>(64, 64, false, random);
+  const auto other = random_packable<T>(64, 64, false, random);
   pack24_into(other.entries.data(), 64, 64, 64, nullptr, packed);
   EXPECT_EQ(packed.values.data(), values);
   expect_packed(packed, other);

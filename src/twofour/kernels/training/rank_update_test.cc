@@ -15,7 +15,7 @@ class RankUpdate : public ::testing::Test {};
 using Types = ::testing::Types<float, bfloat16, float16>;
 TYPED_TEST_SUITE(RankUpdate, Types);
 
-struct Shape {
+struct UpdateShape {
   int64_t tokens, rows, width;
 };
 
@@ -27,8 +27,9 @@ std::vector<T> typed(const std::vector<float>& values) {
 }
 
 TYPED_TEST(RankUpdate, adds_token_after_token_the_same_for_every_instruction_set_and_thread_count) {
-  for (const Shape& shape : {Shape{1, 1, 1}, Shape{3, 17, 5}, Shape{4, 16, 64}, Shape{7, 40, 1027},
-                             Shape{64, 33, 130}, Shape{70, 100, 2100}}) {
+  for (const UpdateShape& shape :
+       {UpdateShape{1, 1, 1}, UpdateShape{3, 17, 5}, UpdateShape{4, 16, 64},
+        UpdateShape{7, 40, 1027}, UpdateShape{64, 33, 130}, UpdateShape{70, 100, 2100}}) {
     const int64_t tokens = shape.tokens, rows = shape.rows, width = shape.width;
     auto some = normal_floats(static_cast<size_t>(tokens * rows), 41);
     for (size_t i = 0; i < some.size(); i += 1 + i % 3) some[i] = 0.0f;

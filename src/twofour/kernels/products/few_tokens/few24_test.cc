@@ -31,14 +31,14 @@ class Few24 : public KernelTest {};
 using Types = ::testing::Types<float, bfloat16, float16>;
 TYPED_TEST_SUITE(Few24, Types);
 
-struct Shape {
+struct FewShape {
   int64_t tokens, columns, rows;
 };
 
-std::vector<Shape> shapes(std::mt19937& random) {
-  std::vector<Shape> all = {{1, 4, 1},     {2, 64, 64},  {3, 68, 5},    {64, 128, 33},
-                            {65, 132, 70}, {70, 8, 200}, {1, 400, 200}, {5, 96, 131},
-                            {130, 36, 10}, {17, 396, 66}};
+std::vector<FewShape> few_shapes(std::mt19937& random) {
+  std::vector<FewShape> all = {{1, 4, 1},     {2, 64, 64},  {3, 68, 5},    {64, 128, 33},
+                               {65, 132, 70}, {70, 8, 200}, {1, 400, 200}, {5, 96, 131},
+                               {130, 36, 10}, {17, 396, 66}};
   for (int64_t tokens = 1; tokens <= 16; ++tokens) {
     const auto up_to = [&](uint32_t limit) { return static_cast<int64_t>(1 + random() % limit); };
     all.push_back({tokens, 4 * up_to(100), up_to(200)});
@@ -73,7 +73,7 @@ TYPED_TEST(Few24, equals_the_dense_product_for_every_set_shape_and_bias) {
   for (const InstructionSet set : instruction_sets()) {
     set_instruction_set(set);
     int turn = 0;
-    for (const Shape& shape : shapes(random)) {
+    for (const FewShape& shape : few_shapes(random)) {
       SCOPED_TRACE(fmt::format("{} tokens {} columns {} rows {}", name_of(instruction_set()),
                                shape.tokens, shape.columns, shape.rows));
       set_thread_count(1 + turn % 2);
@@ -96,7 +96,7 @@ TYPED_TEST(Few24, of_a_weight_that_is_not_packed_is_the_same) {
   for (const InstructionSet set : instruction_sets()) {
     set_instruction_set(set);
     int turn = 0;
-    for (const Shape& shape : shapes(random)) {
+    for (const FewShape& shape : few_shapes(random)) {
       SCOPED_TRACE(fmt::format("{} tokens {} columns {} rows {}", name_of(instruction_set()),
                                shape.tokens, shape.columns, shape.rows));
       set_thread_count(1 + turn++ % 2);

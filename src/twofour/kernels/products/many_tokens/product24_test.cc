@@ -28,12 +28,13 @@ class Product24 : public KernelTest {};
 using Types = ::testing::Types<float, bfloat16, float16>;
 TYPED_TEST_SUITE(Product24, Types);
 
-struct Shape {
+struct ManyShape {
   int64_t tokens, columns, rows;
 };
 
-std::vector<Shape> shapes(std::mt19937& random) {
-  std::vector<Shape> all = {{1, 4, 1}, {64, 64, 64}, {65, 68, 5}, {16, 128, 33}, {200, 132, 70}};
+std::vector<ManyShape> many_shapes(std::mt19937& random) {
+  std::vector<ManyShape> all = {
+      {1, 4, 1}, {64, 64, 64}, {65, 68, 5}, {16, 128, 33}, {200, 132, 70}};
   for (int i = 0; i < 25; ++i) {
     const auto up_to = [&](uint32_t limit) { return static_cast<int64_t>(1 + random() % limit); };
     all.push_back({up_to(140), 4 * up_to(50), up_to(100)});
@@ -56,7 +57,7 @@ TYPED_TEST(Product24, equals_the_dense_product_for_every_set_shape_and_bias) {
   for (const InstructionSet set : instruction_sets()) {
     set_instruction_set(set);
     int turn = 0;
-    for (const Shape& shape : shapes(random)) {
+    for (const ManyShape& shape : many_shapes(random)) {
       SCOPED_TRACE(fmt::format("{} tokens {} columns {} rows {}", name_of(set), shape.tokens,
                                shape.columns, shape.rows));
       set_thread_count(1 + turn % 2);
@@ -96,7 +97,7 @@ TYPED_TEST(Product24, adds_the_product_with_rows_for_every_set_and_shape) {
   std::mt19937 random(8);
   for (const InstructionSet set : instruction_sets()) {
     set_instruction_set(set);
-    for (const Shape& shape : shapes(random)) {
+    for (const ManyShape& shape : many_shapes(random)) {
       SCOPED_TRACE(fmt::format("{} width {} columns {} rows {}", name_of(set), shape.tokens,
                                shape.columns, shape.rows));
       auto weight = random_sparse<T>(shape.rows, shape.columns, random);
