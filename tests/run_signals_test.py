@@ -40,7 +40,7 @@ def test_the_first_signal_is_answered_and_leaves_a_checkpoint(start, tmp_path, n
     lines = errors.splitlines()
     assert lines[0] == "twofour: stopping after this step, with a checkpoint; once more to stop at once"
     step, = checkpoints(tmp_path / "run")
-    assert lines[1] == f"twofour: stopped as asked after step {step} of 100000, with a checkpoint: go on with --resume"
+    assert lines[1] == f"twofour: stopped as asked after step {step} of 100000, with a checkpoint: continue with --resume"
     assert process.returncode == 1 and len(lines) == 2
 
 
@@ -73,7 +73,7 @@ def test_output_that_nobody_reads_any_more_ends_the_run_with_a_checkpoint(start,
     assert process.wait(timeout=60) == 1
     step, = checkpoints(tmp_path / "run")
     assert errors == ("twofour: the standard output cannot be written (Broken pipe): stopped after step "
-                      f"{step} of 100000, with a checkpoint: go on with --resume\n")
+                      f"{step} of 100000, with a checkpoint: continue with --resume\n")
 
 
 def test_a_limit_of_file_sizes_is_a_full_disk(twofour, corpus, small, tmp_path):

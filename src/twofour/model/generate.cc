@@ -193,7 +193,8 @@ void check(const Model& model, std::span<const int64_t> prompt, const GenerateOp
   if (length == 0) fail("the prompt has no tokens: give at least one");
   if (options.overflow == Overflow::kStop && length >= model.context()) {
     fail(
-        "the prompt of {} tokens fills the model's context of {}: --context-overflow shift goes on",
+        "the prompt of {} tokens fills the model's context of {}: --context-overflow shift "
+        "continues",
         length, model.context());
   }
   if (options.kept >= model.context()) {

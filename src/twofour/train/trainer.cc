@@ -136,7 +136,7 @@ Resumed Trainer::start(const std::string& config) {
     return resumed;
   }
   if (checkpoint::latest_checkpoint(options_.run.out)) {
-    fail("\"{}\" already holds a run: go on with --resume, or choose another --out",
+    fail("\"{}\" already holds a run: continue with --resume, or choose another --out",
          options_.run.out.string());
   }
   make_folder(options_.run.out / "checkpoints");
@@ -221,7 +221,7 @@ void Trainer::sample_if_due(int64_t steps_done, Metrics& metrics) {
 
 void Trainer::fail_stopped(int64_t steps_done, const Metrics& metrics) const {
   const std::string after =
-      fmt::format("after step {} of {}, with a checkpoint: go on with --resume", steps_done,
+      fmt::format("after step {} of {}, with a checkpoint: continue with --resume", steps_done,
                   options_.optimizer.steps);
   if (!metrics.output_error().empty()) {
     fail("the standard output cannot be written ({}): stopped {}", metrics.output_error(), after);
