@@ -72,7 +72,7 @@ Axis choice_axis(std::string name, std::string help, E Method::*field, const Nam
 template <class Number>
 Axis number_axis(std::string name, std::string help, Number Method::*field,
                  double below = std::numeric_limits<double>::infinity()) {
-  // Of every number, in words.
+  // The text of any number.
   const std::string range =
       std::isfinite(below) ? fmt::format("0 or more, below {}", below) : "0 or more";
   return {name,
@@ -90,7 +90,7 @@ Axis number_axis(std::string name, std::string help, Number Method::*field,
           range};
 }
 
-// AdamW's β2 is an axis because a method may need another than the rest of the run asks for.
+// AdamW's β2 is an axis because a method may need its own.
 Axis beta2_axis() {
   Axis axis = number_axis("beta2", "AdamW's second moment averages over 1 / (1 - β2) steps",
                           &Method::beta2, 1.0);
@@ -189,15 +189,15 @@ const std::vector<Axis>& axes() {
 }
 
 int64_t dense_steps(double share_or_steps, int64_t steps) {
-  constexpr double kMost = 1e15;  // beyond, their sums would no longer be exact
+  constexpr double kMost = 1e15;  // above it, their sums would not be exact
   return std::llround(share_or_steps < 1 ? share_or_steps * static_cast<double>(steps)
                                          : std::min(share_or_steps, kMost));
 }
 
 namespace {
 
-// A value that something else would have to be on for. Values that are the default cannot be told
-// from ones that were not given.
+// Refuses values that need another option. Defaults pass, because they look like values that were
+// not given.
 void check_has_use(const Method& method) {
   const Method unset;
   if (!method.has_auto_switch()) {
