@@ -128,7 +128,7 @@ def test_a_run_goes_on_with_its_own_threads(twofour, start):
     run = start("run", "--steps", 6, "--stop-after", 2)  # one thread
     assert "number of threads" not in twofour("train", "--out", run, "--resume", "--stop-after", 4).stderr
     warning = twofour("train", "--out", run, "--resume", "--threads", 2).stderr
-    assert "the number of threads was 1 and is now 2: the run goes on, but not bit for bit" in warning
+    assert "the number of threads was 1 and is now 2: the run continues, but not bit for bit" in warning
     assert [line["threads"] for line in log_of(run, "start")] == [1, 1, 2]
 
 

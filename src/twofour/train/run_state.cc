@@ -94,9 +94,10 @@ void use_threads(const RunOptions& options, int threads) {
   const auto most = static_cast<int>(std::thread::hardware_concurrency());
   if (!options.keeps_threads && threads > 0 && threads <= most) set_thread_count(threads);
   if (threads == thread_count()) return;
-  spdlog::warn("the number of threads was {} and is now {}: the run goes on, but not bit for bit{}",
-               threads, thread_count(),
-               options.keeps_threads ? "" : fmt::format(" (--threads {} would)", threads));
+  spdlog::warn(
+      "the number of threads was {} and is now {}: the run continues, but not bit for bit{}",
+      threads, thread_count(),
+      options.keeps_threads ? "" : fmt::format(" (--threads {} would)", threads));
 }
 
 }  // namespace

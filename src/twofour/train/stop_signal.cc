@@ -58,7 +58,7 @@ void on_stop(int signal) {
     if (step > 0) {
       line << "the steps after step " << step << ", which the last checkpoint holds, are lost\n";
     } else {
-      line << "there is no checkpoint yet, so that all steps are lost\n";
+      line << "there is no checkpoint yet, so all steps are lost\n";
     }
     std::signal(signal, SIG_DFL);
     raise(signal);  // delivered when this handler returns

@@ -128,7 +128,7 @@ Resumed Trainer::start(const std::string& config) {
       spdlog::info("newer checkpoints are now in \"{}\"", aside->string());
     }
     write_file(kept, config);  // with the changed options
-    spdlog::info("going on after step {} of {}", resumed.step, options_.optimizer.steps);
+    spdlog::info("continuing after step {} of {}", resumed.step, options_.optimizer.steps);
     for (const Change& change : resumed.changes) {
       spdlog::info("from here on {} is {} (was {})", change.option, change.after.dump(),
                    change.before.dump());
@@ -226,7 +226,7 @@ void Trainer::fail_stopped(int64_t steps_done, const Metrics& metrics) const {
   if (!metrics.output_error().empty()) {
     fail("the standard output cannot be written ({}): stopped {}", metrics.output_error(), after);
   }
-  fail("stopped as asked {}", after);
+  fail("stopped on request {}", after);
 }
 
 void Trainer::finish() {
@@ -285,7 +285,7 @@ TrainSummary Trainer::run(const std::string& config) {
   int64_t last_recorded_step = first_step;
   for (int64_t step = first_step; step < last_step(); ++step) {
     if (step == first_step && StopSignal::requested()) {
-      fail("stopped as asked before step {}", step + 1);
+      fail("stopped on request before step {}", step + 1);
     }
     const StepResult result = stepper_.take(step);
     const int64_t done = step + 1;
