@@ -93,7 +93,7 @@ std::string write_safetensors(const std::filesystem::path& path,
 std::string write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                               const Metadata& metadata = {});
 
-/// Announces existing tensors.
+/// Announcements of existing tensors.
 std::vector<TensorToWrite> tensors_to_write(const NamedTensors& tensors);
 
 }  // namespace twofour::checkpoint
