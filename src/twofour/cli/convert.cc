@@ -44,7 +44,7 @@ bool is_folder(const std::string& format) {
   return format == "hf" || format == "compressed-tensors";
 }
 
-// The format of IN, from its content. Files that do not state their format are read as a source of
+// The format of IN, from its content. Files that do not state their format are read as an input for
 // `to`, so a damaged one is refused with the place of the damage.
 std::string format_of(const fs::path& in, const std::string& to) {
   if (fs::is_directory(in)) {

@@ -95,7 +95,7 @@ std::optional<Json> read_choices(const std::filesystem::path& file) {
 
 Json read_or_warn(const std::filesystem::path& file) {
   if (auto content = read_choices(file)) return *content;
-  spdlog::warn("\"{}\" is damaged: measuring anew which products are fastest", file.string());
+  spdlog::warn("\"{}\" is damaged: measuring the products again", file.string());
   return Json::object();
 }
 
@@ -300,7 +300,7 @@ Implementation choose(const ProductShape& shape,
   const std::lock_guard lock(choices_mutex);
   if (choice.disturbed > 0) {
     choice.disturbed += choices().attempts(shape);
-    spdlog::debug("measured beside other work, not for good: {}", describe(shape));
+    spdlog::debug("measured under disturbance, not final: {}", describe(shape));
   }
   choices().keep(shape, choice, /*measured=*/!off);
   return choice.implementation;
