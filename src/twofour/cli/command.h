@@ -54,7 +54,7 @@ struct ConfigHooks {
 };
 
 /// --config FILE (TOML; keys are the long option names) and --print-config, which prints the
-/// effective options as such a file and runs nothing. Call it last.
+/// effective options as TOML and runs nothing. Call it last.
 void add_config_options(CLI::App& command, ConfigHooks hooks = {});
 
 /// Sets an option as the command line does.

@@ -50,7 +50,7 @@ at::Tensor unpack_mask(const at::Tensor& bits, c10::SymIntArrayRef shape);
 /// `scale`.
 std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, double scale);
 
-/// β = <w, S(w)> / <S(w), S(w)>, 1 where S(w) is zero everywhere, NaN where w has a NaN.
+/// β = <w, S(w)> / <S(w), S(w)>, 1 if S(w) is zero everywhere, NaN if w has a NaN.
 double soft_threshold_scale(const at::Tensor& weight);
 
 /// An unbiased estimate of gradient [.., features] with at most two entries kept of every four

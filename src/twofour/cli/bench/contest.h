@@ -31,7 +31,7 @@ class Contest {
 
   /// Runs all of them in turn and reports, with times in ms:
   ///   dense {NAME: ms}, left_out {NAME: why}, fastest_dense, dense_ms
-  ///   sparse {NAME: ms}, fastest_sparse, sparse_ms, ratio    null where no 2:4 kernel can
+  ///   sparse {NAME: ms}, fastest_sparse, sparse_ms, ratio    null if no 2:4 kernel can
   ///   chosen_ms, chosen_ratio                                dense_ms / chosen_ms
   nlohmann::ordered_json run(int64_t rounds);
 

@@ -27,14 +27,14 @@ struct DenseProducts {
   nlohmann::ordered_json left_out = nlohmann::ordered_json::object();
 };
 
-/// y [tokens, out] = x wᵀ + b of x [tokens, in] and w [out, in] (any strides), which stays as it
-/// is: packing it beforehand is free. The bias [out] may be undefined.
+/// y [tokens, out] = x wᵀ + b of x [tokens, in] and w [out, in] (any strides), which is
+/// constant, so packing is not timed. The bias [out] may be undefined.
 ///   aten            mm or addmm: MKL in float32, oneDNN in the 16-bit types
-///   onednn packed   oneDNN with the weight in the order that it likes best
+///   onednn packed   oneDNN with the weight in its preferred order
 ///   mkl packed      the same of MKL, float32
 ///   mkl             MKL's 16-bit products with float32 results, rounded afterwards
-///   float32         the operands converted to float32, both each time
-///   openblas        where installed
+///   float32         both operands converted to float32 in each call
+///   openblas        if installed
 DenseProducts dense_products(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 /// gradient [out, in] (float32) += dzᵀ x of dz [tokens, out] and x [tokens, in]: the same
