@@ -106,10 +106,10 @@ def test_hostile_numbers_in_a_config_name_file_and_key(command, tmp_path):
 
 
 @pytest.mark.parametrize("content, message", [
-    ("steps = 1\nsteps = 2", 'line 2: "steps" stands in line 1 already'),
+    ("steps = 1\nsteps = 2", 'line 2: "steps" is already in line 1'),
     ("steps = [1, 2]", '"steps" in line 1 of the config'),
     ("steps 40", "line 1: '=' is missing"),
-    ("method = fst", 'text must stand in quotes: "fst"'),
+    ("method = fst", 'text must be in quotes: "fst"'),
     ("recompute = 3", "must be true or false"),
     ('method = "fstt"', 'did you mean "fst"?'),
     ('dtype = "int8"', "must be float32, bfloat16, float16 or auto"),

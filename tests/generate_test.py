@@ -125,7 +125,7 @@ def test_samples_are_reproducible_and_the_first_is_the_one_alone(twofour, sparse
 def test_a_full_context_stops_or_shifts(twofour, sparse_run, corpus, tmp_path):
     command = ["generate", "--model", sparse_run / "model", "--temperature", 0, "--max-tokens", 80]
     stopped = twofour(*command, "--prompt", "the cat")
-    assert "--context-overflow shift goes on" in stopped.stderr
+    assert "--context-overflow shift continues" in stopped.stderr
     shifted = json.loads(twofour(*command, "--prompt", "the cat", "--context-overflow", "shift", "--json").stdout)
     assert shifted["stop"] == "max tokens" and shifted["tokens"] == 80
     # A longer prompt than the context: the window is continued.

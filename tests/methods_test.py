@@ -138,7 +138,7 @@ def test_float16_adapts_its_loss_scale_and_counts_what_it_skips(twofour, corpus,
 SENSELESS = [
     (["--method", "dense", "--decay", "1e-4"], "no weight is pruned that could decay"),
     (["--method", "half", "--dense-end", "0.2"], "every step is dense"),
-    (["--method", "step", "--dense-start", "3"], "both say when the dense start ends"),
+    (["--method", "step", "--dense-start", "3"], "both set the end of the dense start"),
     (["--method", "fst", "--dense-start", "10"], "leave none of 12 steps sparse"),
     (["--method", "s-ste", "--mask-interval", "40"], "follows the weights in every step"),
     (["--method", "ste", "--second-moment", "freeze"], "would freeze it at zero"),

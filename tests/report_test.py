@@ -35,7 +35,7 @@ def test_page_is_well_formed_and_needs_no_other_file(twofour, sparse_run, tmp_pa
 def test_it_says_how_to_open_what_it_wrote(twofour, sparse_run, tmp_path):
     out = tmp_path / "r.html"
     last = twofour("report", sparse_run, "--out", "r.html", cwd=tmp_path).stdout.splitlines()[-1]
-    assert last == f"written: r.html, which any browser opens: file://{out}"
+    assert last == f"written: r.html; open it in a browser: file://{out}"
 
 
 def page_of_runs(twofour, runs, tmp_path):

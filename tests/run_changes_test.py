@@ -128,7 +128,7 @@ def test_a_run_goes_on_with_its_own_threads(twofour, start):
     run = start("run", "--steps", 6, "--stop-after", 2)  # one thread
     assert "number of threads" not in twofour("train", "--out", run, "--resume", "--stop-after", 4).stderr
     warning = twofour("train", "--out", run, "--resume", "--threads", 2).stderr
-    assert "the number of threads was 1 and is now 2: the run goes on, but not bit for bit" in warning
+    assert "the number of threads was 1 and is now 2: the run continues, but not bit for bit" in warning
     assert [line["threads"] for line in log_of(run, "start")] == [1, 1, 2]
 
 
@@ -141,7 +141,7 @@ def test_a_run_finds_its_data_from_any_folder_and_where_it_was_moved(twofour, co
     twofour(*resume, "--stop-after", 3, cwd=tmp_path)
     data.rename(tmp_path / "moved")
     error = twofour(*resume, fails=1).stderr
-    assert f"the run's data is not in \"{data}\" any more: say with --data where it is now" in error
+    assert f"the run's data is no longer in \"{data}\": give its new folder with --data" in error
     twofour(*resume, "--data", "moved", "--stop-after", 4, cwd=tmp_path)
     twofour(*resume, cwd="/")
     # Other content is noticed, beside its old train.json and without one.

@@ -40,7 +40,7 @@ def test_the_first_signal_is_answered_and_leaves_a_checkpoint(start, tmp_path, n
     lines = errors.splitlines()
     assert lines[0] == "twofour: stopping after this step, with a checkpoint; once more to stop at once"
     step, = checkpoints(tmp_path / "run")
-    assert lines[1] == f"twofour: stopped as asked after step {step} of 100000, with a checkpoint: go on with --resume"
+    assert lines[1] == f"twofour: stopped on request after step {step} of 100000, with a checkpoint: continue with --resume"
     assert process.returncode == 1 and len(lines) == 2
 
 
@@ -52,7 +52,7 @@ def test_the_second_signal_ends_at_once_and_says_what_is_lost(start, tmp_path):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGTERM
-    assert errors == "twofour: stopped at once: there is no checkpoint yet, so that all steps are lost\n"
+    assert errors == "twofour: stopped at once: there is no checkpoint yet, so all steps are lost\n"
     assert not list((tmp_path / "run" / "checkpoints").glob("step-???????"))
 
 
@@ -63,7 +63,7 @@ def test_a_hangup_that_was_ignored_stays_ignored(start):
         assert process.stdout.readline().startswith("step")
     process.terminate()
     _, errors = process.communicate(timeout=60)
-    assert "stopped as asked" in errors
+    assert "stopped on request" in errors
 
 
 def test_output_that_nobody_reads_any_more_ends_the_run_with_a_checkpoint(start, tmp_path):
@@ -73,7 +73,7 @@ def test_output_that_nobody_reads_any_more_ends_the_run_with_a_checkpoint(start,
     assert process.wait(timeout=60) == 1
     step, = checkpoints(tmp_path / "run")
     assert errors == ("twofour: the standard output cannot be written (Broken pipe): stopped after step "
-                      f"{step} of 100000, with a checkpoint: go on with --resume\n")
+                      f"{step} of 100000, with a checkpoint: continue with --resume\n")
 
 
 def test_a_limit_of_file_sizes_is_a_full_disk(twofour, corpus, small, tmp_path):

@@ -244,7 +244,7 @@ def test_a_vocabulary_smaller_than_asked_is_said(twofour, tmp_path):
 
 def test_messages_of_encode_and_decode_name_what_failed(twofour, shared, tmp_path):
     tokenizer = shared / "data" / "tokenizers" / "gpt2"
-    for line, reason in (("[1, x]", "line 1 is no JSON array of token ids"), ("[-5]", "line 1: token id -5 is negative")):
+    for line, reason in (("[1, x]", "line 1 is not a JSON array of token ids"), ("[-5]", "line 1: token id -5 is negative")):
         error = twofour("tokenizer", "decode", "--tokenizer", tokenizer, input=line + "\n", fails=1).stderr
         assert error.count("cannot decode") == 1 and reason in error, error
     with open("/dev/full", "w") as full:

@@ -184,18 +184,18 @@ const std::vector<ConfigField>& config_fields() {
 }
 
 bool suggests_arithmetic(std::string_view name) {
-  // In the names of fields that change what some decoder of transformers computes without a tensor
-  // more or of another shape. Sizes are not among them: they show in the tensors, whose names and
-  // shapes are checked.
+  // Words in the names of fields that change a decoder's computation in transformers without
+  // another tensor or shape. Sizes are absent: they show in the tensors, whose names and shapes are
+  // checked.
   static const std::vector<std::string_view> kAnywhere = {
       "activation", "alibi",  "attention", "attn",  "bias",   "causal", "clamp", "epsilon",
       "expert",     "factor", "logit",     "lora",  "norm",   "quant",  "resid", "rotary",
       "router",     "scal",   "softcap",   "spars", "temper", "theta",  "window"};
-  // Short ones begin a word, so that "properties" does not hold "rope".
+  // Short ones must begin a word, so that "properties" does not match "rope".
   static const std::vector<std::string_view> kAtWords = {
       "_act", "_alpha",  "_beta", "_cap",  "_chunk", "_clip", "_cross", "_freq", "_gate", "_gating",
       "_kv",  "_lambda", "_moe",  "_mult", "_mup",   "_rope", "_share", "_sink", "_skip", "_tie"};
-  // Of training alone, whatever else the name says: router_aux_loss_coef, residual_dropout.
+  // Only for training, whatever else the name contains: router_aux_loss_coef, residual_dropout.
   static const std::vector<std::string_view> kTraining = {"drop", "loss", "_init"};
   std::string words;
   for (const char c : name) {

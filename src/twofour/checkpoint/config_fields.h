@@ -1,4 +1,4 @@
-// What is known of the fields of config.json, in one table.
+// A table of the known fields of config.json.
 #pragma once
 
 #include <string>
@@ -9,25 +9,25 @@
 
 namespace twofour::checkpoint {
 
-/// What a field is to this program.
+/// The treatment of a field by this program.
 enum class FieldRole {
-  kUsed,      ///< read for the family that has it; a value that is not computed here is refused
-  kHarmless,  ///< changes nothing that is computed here
-  kFixed,     ///< computed with the `supported` values only, others are refused
+  kUsed,      ///< read for the family that has it; unsupported values are refused
+  kHarmless,  ///< has no effect on the computation here
+  kFixed,     ///< only the `supported` values are computed, others are refused
 };
 
 struct ConfigField {
   std::string name;
   FieldRole role;
-  std::vector<nlohmann::json> supported;  ///< of kFixed; null stands for an absent field
+  std::vector<nlohmann::json> supported;  ///< for kFixed; null means an absent field
 };
 
-/// Every field that transformers' configurations of the families have, in its versions 2 to 5, and
-/// what else published config.json files hold; by name.
+/// Every field of transformers' configurations of the families, in its versions 2 to 5, and other
+/// fields of published config.json files; by name.
 const std::vector<ConfigField>& config_fields();
 
-/// Whether the name of a field that is not in the table sounds like arithmetic. Such a field may
-/// belong to a model of the same family's name that computes something else.
+/// Whether the name of an unknown field sounds like arithmetic. Such a field may belong to a model
+/// with the same family name and another computation.
 bool suggests_arithmetic(std::string_view name);
 
 }  // namespace twofour::checkpoint

@@ -21,7 +21,7 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr const char *kConfig = "config.json", *kMasks = "masks.safetensors";
 constexpr uintmax_t kLargestExtra = 100'000'000;
 
-// The same values; once they are gone, so are the pages of the file that they came from.
+// The same values. When they are freed, so are the file's pages that hold them.
 template <class File>
 at::Tensor released_after_use(const std::shared_ptr<File>& file, const std::string& name,
                               const at::Tensor& view) {
@@ -31,7 +31,7 @@ at::Tensor released_after_use(const std::shared_ptr<File>& file, const std::stri
       view.options());
 }
 
-// Files may leave out what stands in front of every name.
+// Files may omit the prefix of all names.
 std::string without_prefix(const std::string& name) { return name.substr(name.find('.') + 1); }
 
 std::set<std::string> linear_names(const ModelSource& source) {
@@ -58,7 +58,7 @@ at::Tensor mask_for(const ModelSource& source, const std::string& name) {
   return {};
 }
 
-// Tokenizers, generation settings, licences: what is small and not about the weights.
+// Small files that are not weights: tokenizers, generation settings, licences.
 bool is_extra(const fs::directory_entry& entry) {
   static const std::set<std::string> kExtensions = {".json", ".txt", ".model", ".jinja", ".bpe"};
   const std::string name = entry.path().filename().string();
@@ -91,7 +91,7 @@ NamedTensors masks_of(const ModelFolder& folder, const WeightShapes& shapes) {
   return masks;
 }
 
-// One of the three tensors that a compressed weight becomes.
+// One of the three tensors of a compressed weight.
 TensorToWrite part_of(const TensorToWrite& tensor, const std::string& suffix, at::ScalarType dtype,
                       std::vector<int64_t> shape, const at::Tensor& mask,
                       at::Tensor Sparse24Bitmask::*member) {
@@ -106,7 +106,8 @@ TensorToWrite part_of(const TensorToWrite& tensor, const std::string& suffix, at
   return {module + "." + suffix, dtype, std::move(shape), make};
 }
 
-// Rounded to `dtype`, which must hold every finite value: an infinite weight ruins the model.
+// Rounded to `dtype`, which must hold every finite value, because an infinite weight ruins the
+// model.
 at::Tensor narrowed(const at::Tensor& values, const std::string& name, at::ScalarType dtype) {
   const at::Tensor rounded = values.to(dtype);
   const at::Tensor infinite = rounded.isinf();

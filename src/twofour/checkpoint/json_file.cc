@@ -17,7 +17,7 @@ constexpr size_t kLargest = 100'000'000;
 }  // namespace
 
 Json parse_json_object(std::string_view text, const fs::path& path, std::string_view part) {
-  std::vector<std::set<std::string>> names;  // of the objects that are open
+  std::vector<std::set<std::string>> names;  // of the open objects
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > kDeepest) fail("cannot read \"{}\": {} is nested too deeply", path.string(), part);
     if (event == Json::parse_event_t::object_start) names.emplace_back();
@@ -29,7 +29,7 @@ Json parse_json_object(std::string_view text, const fs::path& path, std::string_
     }
     return true;
   };
-  // Which the parser takes for the end of the text, whatever follows.
+  // The parser takes a zero byte for the end of the text.
   if (const size_t zero = text.find('\0'); zero != std::string_view::npos) {
     fail("cannot read \"{}\": {} is no valid JSON at byte {}", path.string(), part, zero + 1);
   }

@@ -26,7 +26,7 @@ struct Start {
   Llama2cHeader header;
 };
 
-// Throws Error with a reason only: the callers say which file it is about.
+// Throws Error with the reason only; callers add the file.
 void check_header(const Llama2cHeader& header) {
   const std::array<std::pair<const char*, int64_t>, 7> sizes = {{{"dim", header.dim},
                                                                  {"hidden_dim", header.hidden_dim},
@@ -76,7 +76,7 @@ Start read_start(std::string_view content) {
   return start;
 }
 
-// Sections of a file one after the other.
+// Consecutive sections of a file.
 class Layout {
  public:
   Layout(const Start& start) : header_(start.header), end_(start.header_bytes) {}
@@ -141,7 +141,7 @@ std::vector<Section> layout(const Start& start) {
   return layout.take();
 }
 
-// The length of the file; the sizes are below 2^31 each, so their products need 128 bits.
+// The length of the file. Each size is below 2^31, so their products need 128 bits.
 unsigned __int128 file_bytes(const Start& start) {
   using Wide = unsigned __int128;
   const Llama2cHeader& header = start.header;
@@ -155,8 +155,8 @@ unsigned __int128 file_bytes(const Start& start) {
   return start.header_bytes + floats * sizeof(float);
 }
 
-// q_proj and k_proj are rotated in pairs of rows: in llama2.c rows 2i and 2i + 1 of a head, in
-// Hugging Face's models rows i and i + head size / 2.
+// q_proj and k_proj are rotated in pairs of rows: rows 2i and 2i + 1 of a head in llama2.c, rows i
+// and i + head size / 2 in Hugging Face's models.
 int64_t rotary_heads(const std::string& name, const Llama2cHeader& header) {
   if (name.ends_with(".q_proj.weight")) return header.heads;
   return name.ends_with(".k_proj.weight") ? header.kv_heads : 0;
@@ -170,7 +170,7 @@ at::Tensor interleaved(const at::Tensor& rows, int64_t heads) {
   return rows.reshape({heads, 2, -1, rows.size(1)}).transpose(1, 2).reshape(rows.sizes());
 }
 
-// The angles as export.py's model computes them, step by step in float32.
+// The angles as in export.py's model, step by step in float32.
 at::Tensor rope_angles(const Llama2cHeader& header) {
   const int64_t head = header.dim / header.heads;
   const at::Tensor exponents = at::arange(0, head, 2, at::kFloat).div(head);

@@ -25,44 +25,44 @@ struct Llama2cHeader {
   int64_t kv_heads = 0;
   int64_t vocabulary = 0;
   int64_t context = 0;
-  bool tied = true;  ///< the token embedding is the output matrix
+  bool tied = true;  ///< the output matrix is the token embedding
 
   bool operator==(const Llama2cHeader&) const = default;
 };
 
-/// What the format leaves unsaid: llama2.c computes with these values.
+/// Values that the format lacks and llama2.c assumes.
 inline constexpr double kLlama2cNormEpsilon = 1e-5;
 inline constexpr double kLlama2cRopeBase = 10000;
 
-/// A model mapped read-only. Its tensors go by Hugging Face's names ("model.embed_tokens.weight",
+/// A model mapped read-only. Its tensors have Hugging Face's names ("model.embed_tokens.weight",
 /// "model.layers.0.self_attn.q_proj.weight", …, "lm_head.weight" unless tied).
 class Llama2cFile {
  public:
-  /// Throws Error naming what is wrong: a header value below 1 or sizes that do not divide each
-  /// other, another version (2 is 8-bit), a file that is not exactly as long as its header says.
+  /// Throws Error with the problem: a header value below 1, sizes that do not divide each other,
+  /// another version (2 is 8-bit), or a file that does not have the header's length.
   explicit Llama2cFile(const std::filesystem::path& path);
 
   const Llama2cHeader& header() const { return header_; }
   const std::filesystem::path& path() const { return file_->path(); }
   std::vector<std::string> names() const;  ///< in the file's order
 
-  /// A view of the file, never to be written to; q_proj and k_proj are a copy, whose rows are in
-  /// Hugging Face's half-split rotary order instead of the file's interleaved one. Throws for an
-  /// unknown name.
+  /// A read-only view of the file. q_proj and k_proj are copies with rows in Hugging Face's
+  /// half-split rotary order instead of the file's interleaved one. Throws Error for an unknown
+  /// name.
   at::Tensor tensor(const std::string& name) const;
 
-  /// The tensor's pages may leave memory.
+  /// Lets the tensor's pages leave memory.
   void release(const std::string& name) const;
 
-  /// The cosines and sines of the rotary embedding [context, head size / 2] as version 0 holds
-  /// them; undefined in version 1. llama2.c no longer reads them, and nor does the loader.
+  /// The cosines and sines of the rotary embedding [context, head size / 2] in version 0; undefined
+  /// in version 1. Neither llama2.c nor the loader reads them.
   at::Tensor rope_cosines() const;
   at::Tensor rope_sines() const;
 
   struct Section {
     std::string name;
     std::vector<int64_t> shape;
-    uint64_t first, last;  ///< bytes of the file
+    uint64_t first, last;  ///< position in the file in bytes
   };
 
  private:
@@ -75,12 +75,12 @@ class Llama2cFile {
   std::map<std::string, size_t> where_;
 };
 
-/// Whether a file can be one: it begins with "ak42", or with seven sizes that ask for exactly the
-/// file's length.
+/// Whether a file can be one: it begins with "ak42", or with seven sizes that match the file's
+/// length exactly.
 bool is_llama2c(const std::filesystem::path& path);
 
-/// Writes version 0 atomically. `tensor(name)` gives the tensors one by one in the file's order,
-/// in any floating-point type, q_proj and k_proj in half-split order; the two RoPE tables are
+/// Writes version 0 atomically. `tensor(name)` returns the tensors one by one in the file's order,
+/// in any floating-point type, with q_proj and k_proj in half-split order. The two RoPE tables are
 /// computed. Throws Error for a header that the reader would refuse and a tensor of another shape.
 void write_llama2c(const std::filesystem::path& path, const Llama2cHeader& header,
                    const std::function<at::Tensor(const std::string& name)>& tensor);

@@ -95,7 +95,7 @@ TEST(Llama2c, models_of_llama2c_itself_are_written_again_byte_for_byte) {
   }
 }
 
-// The same tensors as export.py's version 1 orders them.
+// The same tensors in the order of export.py's version 1.
 TEST(Llama2c, version_1_holds_the_same_tensors) {
   const TemporaryFolder folder;
   for (const bool tied : {true, false}) {

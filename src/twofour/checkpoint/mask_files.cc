@@ -14,7 +14,7 @@ std::string shape_in_metadata(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
 }
 
-// The weight that an array masks.
+// The weight of a mask's array.
 std::string weight_of(const std::string& array, const fs::path& path) {
   if (!array.ends_with(kSuffix)) {
     fail("cannot read \"{}\": array \"{}\" is no mask, expected a name that ends in \"{}\"",
@@ -23,7 +23,8 @@ std::string weight_of(const std::string& array, const fs::path& path) {
   return array.substr(0, array.size() - kSuffix.size());
 }
 
-int64_t entries_in_mask(const std::string& weight, const fs::path& path, const WeightShapes& shapes) {
+int64_t entries_in_mask(const std::string& weight, const fs::path& path,
+                        const WeightShapes& shapes) {
   const auto shape = shapes.find(weight);
   if (shape == shapes.end()) {
     fail("\"{}\" holds a mask of \"{}\", but the model has no such weight", path.string(),
@@ -51,7 +52,7 @@ void check_last_byte(const at::Tensor& mask, const std::string& weight, int64_t 
        printable(weight));
 }
 
-// What the two kinds of file have in common. `read` gives the array itself.
+// The common part of both kinds of file. `read` returns the array.
 template <class Entries, class Read>
 NamedTensors read_all(const fs::path& path, const Entries& entries, const WeightShapes& shapes,
                       Read&& read) {

@@ -1,9 +1,9 @@
-// The masks of a sparse model as a file: masks.safetensors beside its weights
-// (docs/model-format.md) or MaskLLM's .npz. Both hold one uint8 array `<parameter name>.mask` a
+// The masks of a sparse model in a file: masks.safetensors beside its weights
+// (docs/model-format.md) or MaskLLM's .npz. Both hold one uint8 array `<parameter name>.mask` per
 // weight.
 //
-// In memory a mask is what the files hold: 8 entries a byte, most significant bit first, 1 = kept,
-// over the weight as [out, in]; the bits that fill the last byte are 0.
+// Masks have the same form in memory: 8 entries a byte, most significant bit first, 1 = kept, over
+// the weight as [out, in]; the bits that fill the last byte are 0.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +19,15 @@ namespace twofour::checkpoint {
 /// Name of a weight -> [out, in].
 using WeightShapes = std::map<std::string, std::vector<int64_t>>;
 
-/// The masks in `path`: a file of either kind, told apart by its content (or the name *.npz), or a
-/// folder with masks.safetensors; name of a weight -> mask [ceil(out in / 8)], by name. Throws
-/// Error naming file and array for a name that does not end in ".mask", a weight that is not in
-/// `shapes`, another dtype, and a mask of another size, shape (where the metadata gives it) or with
-/// bits behind its end.
+/// The masks in `path`: a file of either kind, recognised by its content (or the name *.npz), or a
+/// folder with masks.safetensors. Returns name of a weight -> mask [ceil(out in / 8)], by name.
+/// Throws Error with file and array for a name that does not end in ".mask", a weight that is not
+/// in `shapes`, another dtype, and a mask of another size, shape (if the metadata has it) or with
+/// bits after its end.
 NamedTensors read_masks(const std::filesystem::path& path, const WeightShapes& shapes);
 
-/// Writes masks as .npz where `path` ends so, else as safetensors with the shapes in the metadata;
-/// atomically, sorted by name. Reading gives the same bits back. Throws Error as read_masks does.
+/// Writes masks as .npz if `path` ends in it, else as safetensors with the shapes in the metadata;
+/// atomically, sorted by name. Reading restores the same bits. Throws Error as read_masks does.
 void write_masks(const std::filesystem::path& path, const NamedTensors& masks,
                  const WeightShapes& shapes);
 

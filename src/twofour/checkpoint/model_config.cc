@@ -16,7 +16,7 @@ using Json = nlohmann::json;
 using model::ConfigReader;
 using model::is_empty_value;
 
-// A whole number, or a list of them.
+// A whole number or a list of whole numbers.
 std::vector<int64_t> ids_of(const Json& value) {
   std::vector<int64_t> ids;
   for (const Json& id : value.is_array() ? value : Json::array({value})) {
@@ -35,7 +35,7 @@ SpecialIds special_ids(const Json& json) {
   return special;
 }
 
-// Settings of generation_config.json that change even greedy text, and the value that does nothing.
+// Settings of generation_config.json that change even greedy text, and their neutral values.
 std::vector<std::string> settings_not_applied(const Json& json) {
   const Json none = Json::array();
   const std::vector<std::pair<const char*, Json>> settings = {
@@ -91,7 +91,7 @@ const model::Architecture& architecture_in(ConfigReader& reader,
     reader.refuse("model_type", fmt::format("\"{}\" is not supported, expected one of {}",
                                             printable(type), known_types()));
   }
-  // As old files lack it; transformers guesses no more either.
+  // Old files lack it. transformers does not guess either.
   for (const model::Architecture& each : model::architectures()) {
     if (classes.empty() || !classes[0].starts_with(each.class_prefix)) continue;
     reader.refuse("model_type",
@@ -100,7 +100,7 @@ const model::Architecture& architecture_in(ConfigReader& reader,
   reader.refuse("model_type", fmt::format("is missing, expected one of {}", known_types()));
 }
 
-// transformers' AutoModelForCausalLM goes by model_type alone; what the weights hold decides then.
+// transformers' AutoModelForCausalLM only uses model_type; the weights then decide.
 void check_classes(ConfigReader& reader, const model::Architecture& architecture,
                    const std::vector<std::string>& names, bool is_strict,
                    std::vector<std::string>& warnings) {
@@ -124,7 +124,8 @@ std::string quoted_list(const std::vector<std::string>& names) {
   return fmt::format("{}", fmt::join(quoted, ", "));
 }
 
-// What transformers ignores is ignored, unless it sounds as if it changed what is computed.
+// Ignores the fields that transformers ignores, unless they sound as if they changed the
+// computation.
 void check_unknown(const ConfigReader& reader, const Json& json, bool is_strict,
                    std::vector<std::string>& warnings) {
   const std::vector<std::string> names = reader.unknown();
@@ -168,7 +169,7 @@ nlohmann::ordered_json config_json(const model::ModelConfig& config, const Speci
                                    at::ScalarType dtype) {
   auto json = model::config_json(config);
   json["torch_dtype"] = tensor::dtype_name(dtype);
-  // null, not absent: transformers would assume the ids of the family's first model.
+  // null, because for absent fields transformers would assume the ids of the family's first model.
   json["bos_token_id"] = special.begin ? nlohmann::ordered_json(*special.begin) : nullptr;
   json["eos_token_id"] = nullptr;
   if (special.end.size() == 1) json["eos_token_id"] = special.end[0];

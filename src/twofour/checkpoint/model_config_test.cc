@@ -58,8 +58,8 @@ TEST(ModelConfig, reads_rope_as_transformers_4_and_5_write_it) {
   EXPECT_EQ(four, five);
   EXPECT_EQ(four.rope.scaling.kind, model::RopeScaling::Kind::kLlama3);
   EXPECT_EQ(four.rope.theta, 500000.0);
-  // As in transformers, rope_scaling goes before rope_parameters, and they before what is beside
-  // them.
+  // As in transformers, rope_scaling takes precedence over rope_parameters, and both over the
+  // fields beside them.
   const Json linear = {{"rope_type", "linear"}, {"factor", 2.0}, {"rope_theta", 333.0}};
   const model::LlamaConfig both =
       parse(with(with(with(llama_json(), "rope_parameters", scaling), "rope_scaling", linear),
@@ -85,7 +85,7 @@ TEST(ModelConfig, the_families_differ_in_biases_and_windows) {
   EXPECT_FALSE(parse(qwen).attention_output_bias);
   parse(with(qwen, "sliding_window", 16));
   const Json sliding = with(with(qwen, "sliding_window", 16), "use_sliding_window", true);
-  parse(sliding);  // from layer 28 on, which it does not have
+  parse(sliding);  // from layer 28 on, which does not exist
   EXPECT_EQ(parse(sliding).context, 32);
   EXPECT_EQ(parse(with(sliding, "max_window_layers", 1)).context, 16);
   const Json types = {"full_attention", "sliding_attention"};
@@ -160,7 +160,7 @@ TEST(ModelConfig, every_field_of_the_table_is_known_and_those_that_are_used_are_
           << field.name;
       continue;
     }
-    // Whatever they hold, special ids and names of classes are no reason to refuse.
+    // Special ids and class names are never refused.
     if (field.name.ends_with("_token_id") || field.name == "architectures" ||
         field.name == "quantization_config") {
       continue;

@@ -28,7 +28,7 @@ uint64_t entries_of(model::Model& model) {
   return entries;
 }
 
-// What some files hold beside the parameters: the causal mask, RoPE's frequencies and tables.
+// Tensors of some files that are no parameters: the causal mask, RoPE's frequencies and tables.
 bool is_buffer(const model::Architecture& architecture, const std::string& name) {
   const auto is_in_name = [&](std::string_view part) {
     return name.find(part) != std::string::npos;
@@ -62,7 +62,7 @@ std::string type_text(at::ScalarType dtype) {
 
 std::string shape_text(at::IntArrayRef shape) { return fmt::format("{}", fmt::join(shape, "x")); }
 
-// What wrappers put in front of every name when their state is saved instead of the model's.
+// Prefixes in files that saved the state of a wrapper instead of the model.
 std::string wrapper_of(const std::set<std::string>& missing, const std::set<std::string>& there) {
   for (const char* wrapper : {"module.", "_orig_mod.", "base_model.model.", "model."}) {
     const auto is_there = [&](const std::string& name) { return there.contains(wrapper + name); };
@@ -84,14 +84,14 @@ std::string wrapper_of(const std::set<std::string>& missing, const std::set<std:
       path.string(), wrapper);
 }
 
-// The id of "<|endoftext|>" in a tokenizer.json of this program's making, or none.
+// The id of "<|endoftext|>" in a tokenizer.json of this program, or none.
 Json read_json_object(const fs::path& path, uint64_t limit) {
   if (!fs::exists(path)) return Json::object();
   const Json json = Json::parse(read_file(path, limit), nullptr, /*allow_exceptions=*/false);
   return json.is_object() ? json : Json::object();
 }
 
-// Null where there is none.
+// Null if absent.
 const Json& member(const Json& json, const std::string& name) {
   static const Json kNull;
   if (!json.is_object()) return kNull;
@@ -99,14 +99,14 @@ const Json& member(const Json& json, const std::string& name) {
   return found == json.end() ? kNull : *found;
 }
 
-// A token is named in tokenizer_config.json as it stands, or as an object with its content.
+// tokenizer_config.json has a token as text or as an object with its content.
 std::string token_named(const Json& config, const char* name) {
   const Json& token = member(config, name);
   const Json& content = token.is_object() ? member(token, "content") : token;
   return content.is_string() ? content.get<std::string>() : "";
 }
 
-// Of a tokenizer.json: the id of an added token or of a piece of the vocabulary.
+// The id of an added token or a piece of the vocabulary, in tokenizer.json.
 std::optional<int64_t> id_of(const Json& tokenizer, const std::string& token) {
   if (token.empty()) return {};
   Json id = member(member(member(tokenizer, "model"), "vocab"), token);
@@ -158,8 +158,7 @@ ModelFolder::ModelFolder(const fs::path& path, bool is_strict) : place_(find_mod
   check(is_strict);
 }
 
-// A run that goes on may remove a checkpoint between its being found and opened: then there is a
-// newer one.
+// A running run may remove a checkpoint before it is opened. Then there is a newer one.
 void ModelFolder::open(const fs::path& path, bool is_strict) {
   if (!place_.step) {
     config_ = read_config(place_.folder, is_strict);
@@ -194,8 +193,8 @@ nlohmann::ordered_json ModelFolder::config_file() const {
   return nlohmann::ordered_json::parse(read_file(place_.folder / "config.json", kLargestSettings));
 }
 
-// As transformers: each name may lack what stands in front, and an embedding that is tied to the
-// output may be there under the output's name alone.
+// As in transformers, names may lack the prefix, and a tied embedding may only have the output's
+// name.
 std::string ModelFolder::stored_name(const std::string& name) const {
   if (weights_->contains(name)) return name;
   const model::Architecture& architecture = model::architecture_of(config_.model);
@@ -315,7 +314,7 @@ void save_model(const fs::path& folder, const model::Model& model, const SaveOpt
   std::vector<TensorToWrite> tensors;
   WeightShapes shapes;
   const model::ModelConfig config = model.config();
-  model::Model handles = model;  // the same tensors: visit is not const
+  model::Model handles = model;  // shares the tensors, because visit is not const
   handles.visit([&](const std::string& name, at::Tensor& tensor) {
     const at::ScalarType dtype = options.dtype.value_or(tensor.scalar_type());
     const at::Tensor stored =

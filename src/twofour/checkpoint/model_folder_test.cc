@@ -31,7 +31,7 @@ model::Gpt2Config small_config() {
 
 model::Model small_gpt2() { return {model::make_random(small_config(), 3)}; }
 
-/// Every golden folder: ids, logits, loss and gradients as transformers computes them.
+/// Every golden folder: ids, logits, loss and gradients computed by transformers.
 class Golden : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {

@@ -19,7 +19,7 @@ constexpr const char *kConfigFile = "config.json", *kState = "state.json";
   fail("cannot load \"{}\": {}", path.string(), reason);
 }
 
-// Without the slash at the end, which would make a folder its own parent.
+// Without the final slash, with which a folder would be its own parent.
 fs::path plain(const fs::path& path) {
   const fs::path whole = fs::absolute(path).lexically_normal();
   return whole.has_filename() ? whole : whole.parent_path();
@@ -40,7 +40,7 @@ std::string first_ending(const std::vector<std::string>& names, std::string_view
   return found == names.end() ? "" : *found;
 }
 
-// Files that name themselves by how they begin, and what becomes of them.
+// File formats with a known beginning, and the advice for each.
 std::string kind_of_file(const fs::path& path) {
   const std::string foreign = foreign_kind(path);
   if (!foreign.empty()) return foreign;
@@ -120,7 +120,7 @@ fs::path tokenizer_of_run(const fs::path& run) {
   return run / (has_own ? "tokenizer" : "model");
 }
 
-// RUN/model counts unless the run goes on after it was written.
+// RUN/model counts unless the run continued after it was written.
 bool is_last(const fs::path& checkpoint, int64_t step) {
   const auto state = read_state(checkpoint);
   const auto options = state.find("options");

@@ -27,8 +27,8 @@ std::string part(const std::string& module, std::string_view suffix) {
   return module + std::string(suffix);
 }
 
-// Fields of SparsityCompressionConfig, of which only the format changes how weights are stored: a
-// weight is compressed where its parts are there.
+// Fields of SparsityCompressionConfig. Only the format affects the storage; a weight is compressed
+// if its parts exist.
 bool read_sparsity(const Json& sparsity, const std::string& what) {
   ConfigReader reader(sparsity, what, "quantization_config.sparsity_config.");
   reader.require("format", {"sparse-24-bitmask", "dense"});
@@ -49,7 +49,7 @@ bool stores_transposed(const model::ModelConfig& config, const std::string& name
 
 int64_t count_non_finite(const at::Tensor& tensor) {
   if (!at::isFloatingType(tensor.scalar_type())) return 0;
-  // ATen asks nothing of 8-bit floats.
+  // ATen has no such operations for 8-bit floats.
   const at::Tensor values = tensor.element_size() == 1 ? tensor.to(at::kFloat) : tensor;
   return values.numel() - at::count_nonzero(values.isfinite()).item<int64_t>();
 }

@@ -1,4 +1,4 @@
-// The weights of a folder under their parameters' names, however they are stored: plainly, or by
+// The weights of a folder by parameter name, independent of their storage: plain, or compressed by
 // compressed-tensors as sparse-24-bitmask (sparse24_bitmask.h; NAME.weight is then NAME.shape,
 // NAME.compressed and NAME.bitmask).
 #pragma once
@@ -20,23 +20,22 @@
 
 namespace twofour::checkpoint {
 
-/// GPT-2's files hold their linears as [in, out] (transformers' Conv1D).
+/// GPT-2's files store linears as [in, out] (transformers' Conv1D).
 bool stores_transposed(const model::ModelConfig& config, const std::string& name);
 
-/// Values that are infinite or not a number.
+/// The number of infinite or NaN values.
 int64_t count_non_finite(const at::Tensor& tensor);
 
-/// Whether config.json's quantization_config says that weights are stored as sparse-24-bitmask
-/// (false for null and for sparsity "dense"). Throws Error naming `path` and the field for every
-/// other way of storing weights: quantised ones first of all.
+/// Whether config.json's quantization_config specifies sparse-24-bitmask (false for null and for
+/// sparsity "dense"). Throws Error with `path` and the field for all other storage, such as
+/// quantised weights.
 bool is_sparse24_bitmask(const nlohmann::json& quantization_config,
                          const std::filesystem::path& path);
 
-/// quantization_config for such a folder, in which every Linear but `ignored` is compressed.
+/// The quantization_config of such a folder, in which every Linear but `ignored` is compressed.
 nlohmann::ordered_json sparse24_bitmask_config(const std::vector<std::string>& ignored);
 
-/// The weights of a model by their parameters' names; a tensor is made or mapped when it is asked
-/// for.
+/// The weights of a model by parameter name. Each tensor is made or mapped on request.
 class ModelWeights {
  public:
   virtual ~ModelWeights() = default;
@@ -49,17 +48,17 @@ class ModelWeights {
   const std::filesystem::path& folder() const { return folder_; }
   bool contains(const std::string& name) const { return weights_.count(name) != 0; }
   std::vector<std::string> names() const;  ///< sorted
-  /// Throws for an unknown name, as the next three.
+  /// Throws Error for an unknown name, as the next three do.
   const Weight& entry(const std::string& name) const;
 
   virtual std::vector<std::string> names_as_stored() const = 0;  ///< in the order of the files
-  /// Often a view of the file: never write to it.
+  /// May be a view of the file: never write to it.
   virtual at::Tensor view(const std::string& name) const = 0;
-  /// As mask_files.h has it; undefined for a weight without one.
+  /// In the form of mask_files.h; undefined for a weight without one.
   virtual at::Tensor mask(const std::string& name) const = 0;
-  /// The tensor's pages may leave memory.
+  /// Lets the tensor's pages leave memory.
   virtual void release(const std::string& name) const = 0;
-  /// What was odd about the files, one line each.
+  /// Irregularities of the files, one line each.
   virtual std::vector<std::string> warnings() const { return {}; }
 
  protected:
@@ -71,17 +70,16 @@ class ModelWeights {
   std::filesystem::path folder_;
 };
 
-/// Takes WeightFiles' place where a folder may be compressed: a compressed weight looks like a
-/// plain one.
+/// Replaces WeightFiles if a folder may be compressed. A compressed weight looks like a plain one.
 class FolderWeights final : public ModelWeights {
  public:
-  /// `quantization_config` is that of config.json, null for none. Throws Error naming file and
-  /// tensor as WeightFiles does, and for a compressed weight of which a part is missing, that is
-  /// there uncompressed too, or whose parts' types and sizes disagree.
+  /// `quantization_config` is config.json's, null for none. Throws Error with file and tensor as
+  /// WeightFiles does, and for a compressed weight that lacks a part, also exists uncompressed, or
+  /// has parts whose types and sizes disagree.
   FolderWeights(const std::filesystem::path& folder, const nlohmann::json& quantization_config);
 
   std::vector<std::string> names_as_stored() const override;
-  /// A compressed weight is made at each call: throws Error for a bitmask that does not keep two of
+  /// A compressed weight is made at each call. Throws Error for a bitmask that does not keep two of
   /// each four.
   at::Tensor view(const std::string& name) const override;
   at::Tensor mask(const std::string& name) const override;

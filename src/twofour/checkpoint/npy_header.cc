@@ -28,7 +28,7 @@ constexpr std::array<NpyTypeName, 8> kNpyTypes = {{{"|u1", at::kByte},
 
 uint64_t byte_at(std::string_view text, size_t at) { return static_cast<unsigned char>(text[at]); }
 
-// Reads the few forms of a Python literal that a header may hold.
+// Reads the subset of Python literals that a header may contain.
 class Literal {
  public:
   explicit Literal(std::string_view text) : rest_(text) {}
@@ -149,7 +149,7 @@ NpyHeader parse_npy_header(std::string_view header) {
   if (seen[0] != 1 || seen[1] != 1 || seen[2] != 1) {
     fail("has a header without descr, fortran_order and shape once each");
   }
-  // Strides must fit too, so a size of 0 does not excuse the others.
+  // Strides must not overflow either, so a size of 0 does not excuse the others.
   int64_t bytes = static_cast<int64_t>(c10::elementSize(parsed.dtype));
   for (const int64_t size : parsed.shape) {
     if (__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes)) {

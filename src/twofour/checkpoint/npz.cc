@@ -15,7 +15,7 @@ namespace twofour::checkpoint {
 namespace {
 
 constexpr std::string_view kSuffix = ".npy";
-// What deflate can reach: 258 bytes from 2 bits, and a block of any size in a few bytes.
+// The limit of deflate: 258 bytes from 2 bits, and a block of any size in a few bytes.
 constexpr uint64_t kMostInflation = 1032, kSlack = 1 << 10;
 
 std::string message_of(int code) {
@@ -31,7 +31,7 @@ struct MemberCloser {
 };
 using Member = std::unique_ptr<zip_file_t, MemberCloser>;
 
-// Fewer bytes than asked for only at the end. -1 for damaged data.
+// Returns fewer bytes than asked for only at the end, and -1 for damaged data.
 int64_t read_fully(zip_file_t* file, char* to, uint64_t size) {
   uint64_t used = 0;
   while (used < size) {
@@ -135,7 +135,7 @@ at::Tensor NpzFile::read(const std::string& name) const {
   std::vector<int64_t> shape = entry.shape;
   if (entry.fortran_order) std::reverse(shape.begin(), shape.end());
   at::Tensor array = at::empty(shape, at::TensorOptions().dtype(entry.dtype));
-  char extra;  // reading past the end compares the checksum
+  char extra;  // reading past the end checks the checksum
   const bool whole =
       file &&
       read_fully(file.get(), header.data(), header.size()) == static_cast<int64_t>(header.size()) &&

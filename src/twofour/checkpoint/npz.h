@@ -1,4 +1,4 @@
-// NumPy's .npz: a zip archive with one array NAME.npy a member, stored or deflated.
+// NumPy's .npz: a zip archive with one member NAME.npy per array, stored or deflated.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,11 @@
 namespace twofour::checkpoint {
 
 /// An .npz open for reading. Opening validates the archive's directory and the header of every
-/// array; nothing of an array's size is allocated before it is known to be there. Throws Error
-/// naming file and array for: a damaged archive, encryption, compression other than deflate, a
-/// member that is no .npy, a name given twice, a header that is not NumPy's (versions 1 to 3), a
-/// dtype other than little-endian u1 i1 i2 i4 i8 f2 f4 f8, and a size that does not fit the header
-/// or that no deflated stream of its length can have.
+/// array; memory for an array is only allocated once its size is validated. Throws Error with file
+/// and array for: a damaged archive, encryption, compression other than deflate, a member that is
+/// no .npy, a name given twice, a header that is not NumPy's (versions 1 to 3), a dtype other than
+/// little-endian u1 i1 i2 i4 i8 f2 f4 f8, and a size that contradicts the header or that no
+/// deflated stream of its length can have.
 class NpzFile {
  public:
   explicit NpzFile(const std::filesystem::path& path);
@@ -40,8 +40,8 @@ class NpzFile {
   const std::map<std::string, Entry>& entries() const { return entries_; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// The array, contiguous where it was written in C order. Throws for an unknown name and for
-  /// data that ends early or whose checksum is wrong.
+  /// The array, contiguous if it was written in C order. Throws Error for an unknown name and for
+  /// data that ends early or has a wrong checksum.
   at::Tensor read(const std::string& name) const;
 
  private:
@@ -52,8 +52,8 @@ class NpzFile {
   std::map<std::string, Entry> entries_;
 };
 
-/// Writes the arrays in their order, atomically, as numpy.savez does (`deflate`: as
-/// numpy.savez_compressed). The bytes depend on the arguments only.
+/// Writes the arrays in order, atomically, like numpy.savez (`deflate`: like
+/// numpy.savez_compressed). The bytes only depend on the arguments.
 void write_npz(const std::filesystem::path& path, const NamedTensors& arrays, bool deflate = false);
 
 }  // namespace twofour::checkpoint

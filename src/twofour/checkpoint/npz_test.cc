@@ -27,7 +27,7 @@ std::string archive(const TemporaryFolder& folder, const std::string& name,
   return read_file(folder / "archive");
 }
 
-// Both headers of the only member say that it is compressed so and has so many bytes.
+// Sets the compression method and the sizes in both headers of the only member.
 std::string claim(std::string archive, uint16_t method, uint32_t size) {
   const size_t directory = archive.rfind("PK\1\2");
   for (const size_t at : {size_t{8}, directory + 10}) std::memcpy(&archive[at], &method, 2);
@@ -162,7 +162,7 @@ TEST(Npz, a_damaged_archive_is_refused_in_one_line) {
   }
 }
 
-// Every read either gives the array or refuses; a flipped bit of the data never goes unnoticed.
+// Every read either returns the array or throws; a flipped bit of the data is always found.
 TEST(Npz, any_flipped_bit_is_survived_and_none_changes_a_value) {
   const TemporaryFolder folder;
   const fs::path path = folder / "a.npz";

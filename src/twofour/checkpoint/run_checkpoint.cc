@@ -14,7 +14,7 @@ constexpr int kVersion = 1;
 constexpr std::string_view kPrefix = "step-";
 constexpr const char* kStateFile = "state.json";
 
-// The steps of all folders that are named as a checkpoint, oldest first.
+// The steps of all folders with a checkpoint's name, oldest first.
 std::vector<int64_t> named_steps(const fs::path& run) {
   std::vector<int64_t> steps;
   std::error_code error;

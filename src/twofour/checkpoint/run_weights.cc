@@ -14,7 +14,7 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-// Older checkpoints, all of GPT-2, have the sizes alone, by the names of the flags.
+// Older checkpoints, all of GPT-2, only have the sizes, by the names of the flags.
 model::ModelConfig gpt2_in(const OrderedJson& options, const std::string& what) {
   const auto size = [&](const char* name) {
     const auto number = number_in(options, name);
@@ -31,7 +31,7 @@ model::ModelConfig gpt2_in(const OrderedJson& options, const std::string& what) 
   return config;
 }
 
-// As train/run_state.cc writes it: the fields of config.json.
+// In the form of train/run_state.cc: the fields of config.json.
 FolderConfig config_in(const OrderedJson& state, const fs::path& folder) {
   const OrderedJson options = state.contains("options") ? state["options"] : OrderedJson();
   const std::string what = fmt::format("cannot load \"{}\"", folder.string());
@@ -68,7 +68,7 @@ RunWeights::RunWeights(const fs::path& folder, const OrderedJson& state)
     weights_[name] = {entry.dtype, shape};
   }
   if (!sparsity_.contains("searches")) return;
-  // The third says whether the forward weights are sparse now (train/sparse_weights.h).
+  // The third value: whether the forward weights are sparse now (train/sparse_weights.h).
   is_sparse_ = sparsity_.view("searches")[2].item<int64_t>() != 0;
   const OrderedJson& options = state["options"];
   is_soft_ = options.contains("forward-weight") && options["forward-weight"] == "soft";

@@ -1,4 +1,4 @@
-// The model of a run's checkpoint as RUN/model would hold it.
+// The model of a run's checkpoint, in the form of RUN/model.
 #pragma once
 
 #include <filesystem>
@@ -12,17 +12,17 @@
 
 namespace twofour::checkpoint {
 
-/// What the model of the checkpoint in `folder` is, and its special ids as far as it says them.
-/// Throws Error naming what is missing or damaged.
+/// The configuration of the model in checkpoint `folder`, with its special ids if known. Throws
+/// Error for missing or damaged parts.
 FolderConfig checkpoint_config(const std::filesystem::path& folder);
 
-/// The weights that the next step's products use: where a layer is sparse now, W ⊙ M or β S(W) of
-/// its master W, made in float32 at each call; else the masters. As files of the architecture
-/// have them: GPT-2's linears are [in, out].
+/// The weights of the next step's products. For a layer that is sparse now, that is W ⊙ M or β S(W)
+/// of its master W, made in float32 at each call; for others, the master. Layouts are those of the
+/// architecture's files: GPT-2's linears are [in, out].
 class RunWeights final : public ModelWeights {
  public:
-  /// `folder` is a checkpoint, RUN/checkpoints/step-NNNNNNN. The files are mapped, so that they
-  /// stay readable when the run removes it. Throws Error naming what is missing or damaged.
+  /// `folder` is a checkpoint, RUN/checkpoints/step-NNNNNNN. The files are mapped, so they stay
+  /// readable if the run removes it. Throws Error for missing or damaged parts.
   explicit RunWeights(const std::filesystem::path& folder);
 
   const FolderConfig& config() const { return config_; }

@@ -44,7 +44,7 @@ model::Model save_run(const fs::path& run, bool is_sparse) {
   model.visit([&](const std::string& name, at::Tensor& tensor) {
     masters.emplace_back(name, tensor.detach());
   });
-  // Of every four entries the first two are kept.
+  // The first two of every four entries are kept.
   sparsity.emplace_back(std::string(kSparse) + ".mask", at::full({16}, 0xcc, at::kByte));
   sparsity.emplace_back("searches", at::tensor({0, 0, is_sparse ? 1 : 0}, at::kLong));
   state.files = {{"model.safetensors", masters}, {"sparsity.safetensors", sparsity}};

@@ -18,8 +18,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr uint64_t kLargestHeader = 100'000'000;  // as the reference implementation
-constexpr size_t kMostDimensions = 64;            // as ATen
+constexpr uint64_t kLargestHeader = 100'000'000;  // as in the reference implementation
+constexpr size_t kMostDimensions = 64;            // as in ATen
 
 struct TypeName {
   const char* name;
@@ -62,7 +62,7 @@ std::string make_header(const std::vector<const TensorToWrite*>& tensors,
   for (const TensorToWrite* tensor : tensors) {
     const uint64_t first = end;
     end += tensor->bytes();
-    // Not header[name] = …, which would look through all names each time.
+    // header[name] = … would search all names each time.
     auto& object = header.get_ref<nlohmann::ordered_json::object_t&>();
     object.push_back({tensor->name,
                       {{"dtype", name_of(tensor->dtype)},
@@ -134,7 +134,7 @@ void SafetensorsFile::add_entry(const std::string& name, const void* json) {
   if (type == kTypes.end()) refuse("has the unknown dtype " + printable(dtype));
   Entry entry{type->dtype, {}, 0, 0};
   if (value["shape"].size() > kMostDimensions) refuse("has more than 64 dimensions");
-  // Strides must fit too, so a size of 0 does not excuse the others.
+  // Strides must not overflow either, so a size of 0 does not excuse the others.
   uint64_t bytes = c10::elementSize(entry.dtype);
   bool empty = false;
   for (const Json& size : value["shape"]) {
@@ -214,7 +214,7 @@ void SafetensorsFile::release(const std::string& name) const {
 }
 
 SafetensorsLayout layout_of(std::span<const TensorToWrite> tensors, const Metadata& metadata) {
-  // Large elements first, so that every tensor lies aligned in the mapping without holes.
+  // Large elements come first, so every tensor is aligned in the mapping without holes.
   SafetensorsLayout layout;
   for (const TensorToWrite& tensor : tensors) layout.order.push_back(&tensor);
   std::stable_sort(layout.order.begin(), layout.order.end(), [](const auto* a, const auto* b) {

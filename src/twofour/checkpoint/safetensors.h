@@ -1,6 +1,5 @@
 // The safetensors format: an 8-byte little-endian header length, a JSON header {name: {dtype,
-// shape, data_offsets}}, the data. A file is validated in full before the first tensor is handed
-// out.
+// shape, data_offsets}}, and the data. A file is fully validated before any tensor is returned.
 #pragma once
 
 #include <filesystem>
@@ -21,10 +20,10 @@ namespace twofour::checkpoint {
 using NamedTensors = std::vector<std::pair<std::string, at::Tensor>>;
 using Metadata = std::map<std::string, std::string>;
 
-/// A file mapped read-only. Throws Error naming file, tensor and bytes for: a truncated or
-/// oversized header, no JSON object, unknown dtypes, more than 64
-/// dimensions, negative or overflowing shapes, ranges that
-/// overlap, leave holes, lie outside the file or disagree with dtype and shape, a name given twice.
+/// A file mapped read-only. Throws Error with file, tensor and bytes for: a truncated or oversized
+/// header, no JSON object, unknown dtypes, more than 64 dimensions, negative or overflowing shapes,
+/// ranges that overlap, leave holes, lie outside the file or disagree with dtype and shape, a name
+/// given twice.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);
@@ -40,14 +39,14 @@ class SafetensorsFile {
   bool contains(const std::string& name) const { return entries_.count(name) != 0; }
   const std::filesystem::path& path() const { return file_->path(); }
 
-  /// Throws for an unknown name, as the next two.
+  /// Throws Error for an unknown name, as the next two do.
   const Entry& entry(const std::string& name) const;
 
-  /// The tensor as a view of the mapping, which it keeps alive (a copy where the file has it at an
-  /// address that its type cannot have). Never write to it.
+  /// The tensor as a view of the mapping, which it keeps alive (a copy if its address in the file
+  /// is misaligned for its type). Never write to it.
   at::Tensor view(const std::string& name) const;
 
-  /// The tensor's pages may leave memory; they come back from the file if they are read again.
+  /// Lets the tensor's pages leave memory; another read loads them from the file.
   void release(const std::string& name) const;
 
  private:
@@ -61,7 +60,7 @@ class SafetensorsFile {
   Metadata metadata_;
 };
 
-/// A tensor that exists only while it is written. make() gives it, of that dtype and shape.
+/// A tensor that only exists while it is written. make() returns it, with that dtype and shape.
 struct TensorToWrite {
   std::string name;
   at::ScalarType dtype;
@@ -71,8 +70,8 @@ struct TensorToWrite {
   uint64_t bytes() const;
 };
 
-/// Where everything lies in a file of these tensors (make() is not called): those with larger
-/// elements first and otherwise in their order.
+/// The layout of a file of these tensors (make() is not called): those with larger elements first,
+/// otherwise in order.
 struct SafetensorsLayout {
   std::string head;  ///< the first bytes of the file
   std::vector<const TensorToWrite*> order;
@@ -81,20 +80,20 @@ struct SafetensorsLayout {
 };
 SafetensorsLayout layout_of(std::span<const TensorToWrite> tensors, const Metadata& metadata);
 
-/// Throws Error unless `tensor` is what was announced for `path`.
+/// Throws Error unless `tensor` has the announced dtype and shape; `path` is for the message.
 void check_announced(const TensorToWrite& announced, const at::Tensor& tensor,
                      const std::filesystem::path& path);
 
-/// Writes the tensors atomically, those with larger elements first and otherwise in their order;
-/// every make() is called once, and at most one result is alive. The bytes depend on the arguments
-/// only. Returns the content's hash (base/hash.h).
+/// Writes the tensors atomically, those with larger elements first, otherwise in order. Every
+/// make() is called once, and at most one result is alive. The bytes only depend on the arguments.
+/// Returns the content's hash (base/hash.h).
 std::string write_safetensors(const std::filesystem::path& path,
                               std::span<const TensorToWrite> tensors,
                               const Metadata& metadata = {});
 std::string write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors,
                               const Metadata& metadata = {});
 
-/// Tensors that exist already.
+/// Announcements of existing tensors.
 std::vector<TensorToWrite> tensors_to_write(const NamedTensors& tensors);
 
 }  // namespace twofour::checkpoint

@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kRowsAtOnce = 16;
 
-// Which two of four are kept, by which are not zero: both by bits, the first entry lowest.
+// The kept two of four for each pattern of nonzero entries, both as bits, the first entry lowest.
 using Choice = std::array<uint8_t, 16>;
 
 Choice make_choice() {
@@ -42,7 +42,8 @@ const Choice& topk_choice() {
   return choice;
 }
 
-// Entries as bits, whatever their type: all floating-point types have the sign on top.
+// Entries as bits, independent of their type: all floating-point types have the sign in the top
+// bit.
 template <class Bits>
 unsigned nonzero_of(const Bits* group) {
   unsigned pattern = 0;
@@ -53,7 +54,7 @@ unsigned nonzero_of(const Bits* group) {
   return pattern;
 }
 
-// Four bits of a mask that begin at an entry that is a multiple of 4, the first entry lowest.
+// Four bits of a mask from an entry that is a multiple of 4, the first entry lowest.
 unsigned group_of_mask(const uint8_t* mask, int64_t entry) {
   const unsigned byte = mask[entry / 8];
   const unsigned four = entry % 8 == 0 ? byte >> 4 : byte & 15;

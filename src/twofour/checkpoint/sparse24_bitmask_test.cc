@@ -15,7 +15,7 @@
 namespace twofour::checkpoint {
 namespace {
 
-// The kept entries of each group of four as torch.topk chooses them, 0 or 1.
+// The kept entries of each group of four by torch.topk, 0 or 1.
 at::Tensor topk_mask(const at::Tensor& weight) {
   const at::Tensor groups = weight.abs().view({-1, 4});
   return at::zeros(groups.sizes())
@@ -23,7 +23,7 @@ at::Tensor topk_mask(const at::Tensor& weight) {
       .view(weight.sizes());
 }
 
-// Random values in the kept places, of which some are zero as well.
+// Random values at the kept positions; some are zero as well.
 at::Tensor random24(int64_t rows, int64_t columns, at::ScalarType dtype) {
   const at::Tensor weight = at::randn({rows, columns});
   const at::Tensor some = at::randint(0, 4, {rows, columns}).gt(0);

@@ -13,7 +13,7 @@ using Json = nlohmann::json;
 
 constexpr const char* kSingle = "model.safetensors";
 
-// A name that cannot lead out of the folder.
+// A name that cannot refer outside the folder.
 bool is_shard_name(const Json& value) {
   if (!value.is_string()) return false;
   const auto& name = value.get_ref<const std::string&>();
@@ -21,7 +21,7 @@ bool is_shard_name(const Json& value) {
          name.find('\0') == std::string::npos;
 }
 
-// Weights of another format or name than those that are looked for.
+// Weights of an unsupported format or name.
 [[noreturn]] void fail_without_weights(const fs::path& folder) {
   std::set<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) {

@@ -14,15 +14,15 @@
 
 namespace twofour::checkpoint {
 
-/// The tensors of a model folder, wherever they lie: model.safetensors or, where that is absent,
-/// the shards that model.safetensors.index.json lists (transformers looks in this order too).
+/// The tensors of a model folder: model.safetensors or, if it is absent, the shards that
+/// model.safetensors.index.json lists (transformers uses the same order).
 ///
-/// Nothing is read before every file was validated in full. Throws Error naming file and tensor
-/// for what SafetensorsFile refuses, and for an index whose "weight_map" is missing, names a file
-/// that is not a plain name in this folder ending in .safetensors; and for a tensor that two shards
-/// hold. Files may be symbolic links, as in the Hugging Face cache. As in transformers, an index
-/// says which files there are and no more: a tensor that it places elsewhere than it lies, or that
-/// it leaves out, is a warning; metadata informs only.
+/// Every file is fully validated before any tensor is read. Throws Error with file and tensor for
+/// any file that SafetensorsFile refuses; for an index whose "weight_map" is missing or names a
+/// file that is not a plain name in this folder ending in .safetensors; and for a tensor that two
+/// shards hold. Files may be symbolic links, as in the Hugging Face cache. As in transformers, an
+/// index only lists the files: a tensor that it misplaces or omits is a warning; metadata is only
+/// informative.
 class WeightFiles {
  public:
   explicit WeightFiles(const std::filesystem::path& folder);
@@ -31,14 +31,14 @@ class WeightFiles {
   bool contains(const std::string& name) const { return where_.count(name) != 0; }
   std::vector<std::string> names() const;  ///< sorted
 
-  /// Throws for an unknown name, as the next three.
+  /// Throws Error for an unknown name, as the next three do.
   const SafetensorsFile::Entry& entry(const std::string& name) const;
-  /// The file that holds the tensor, for messages.
+  /// The file of the tensor, for messages.
   const std::filesystem::path& file(const std::string& name) const;
-  /// As SafetensorsFile::view: never write to it.
+  /// A view as in SafetensorsFile: never write to it.
   at::Tensor view(const std::string& name) const;
-  /// The tensor's pages may leave memory. Called after each tensor was converted, it keeps loading
-  /// at the size of the model and one tensor.
+  /// Lets the tensor's pages leave memory. If it is called after the conversion of each tensor,
+  /// loading takes the memory of the model and one tensor.
   void release(const std::string& name) const;
 
   uint64_t data_bytes() const;  ///< of all tensors
@@ -69,8 +69,8 @@ inline constexpr char kWeightIndex[] = "model.safetensors.index.json";
 
 /// Writes model.safetensors or, for more than `largest_shard` bytes, shards named
 /// model-00001-of-0000N.safetensors and model.safetensors.index.json, split as transformers does:
-/// in the order of the tensors, and one that is larger on its own in a shard of its own. Every
-/// make() is called once.
+/// in the order of the tensors, and a larger one in a shard of its own. Every make() is called
+/// once.
 void write_weights(const std::filesystem::path& folder, std::span<const TensorToWrite> tensors,
                    uint64_t largest_shard, const Metadata& metadata);
 

@@ -59,7 +59,7 @@ WeightWriter::WeightWriter(const fs::path& folder, std::span<const TensorToWrite
   for (const Shard& shard : shards_) hasher.add(layout_of(shard.tensors, metadata).head);
   announcement_ = hasher.digest();
   written_ = saved_names();
-  if (written_.empty()) {  // nothing that could be used again
+  if (written_.empty()) {  // nothing can be reused
     for (const auto& entry : fs::directory_iterator(path_)) {
       if (entry.path().filename() != "lock") fs::remove_all(entry.path());
     }

@@ -1,6 +1,6 @@
-// The weights of a model folder, pushed tensor by tensor in any order: for a caller that makes them
-// one block at a time and may be stopped in between. write_weights() is the same for one that can
-// make any tensor when it is asked.
+// Writes the weights of a model folder tensor by tensor in any order, for a caller that makes them
+// block by block and may be interrupted. write_weights() is for a caller that can make any tensor
+// on request.
 #pragma once
 
 #include <cstdint>
@@ -21,30 +21,30 @@ namespace twofour::checkpoint {
 class WeightWriter {
  public:
   /// `tensors` announces all names, dtypes and shapes; make() is not called. The files are laid out
-  /// in `folder` + ".unfinished", with their full sizes. Where an earlier process left that folder
-  /// with the same announcement and the same `origin` (what the tensors are made from, in the
-  /// caller's words), what it saved is kept; else it is begun anew. Throws Error when another
-  /// process is at work there.
+  /// in `folder` + ".unfinished", with their full sizes. If an earlier process left that folder
+  /// with the same announcement and the same `origin` (the caller's description of the source), its
+  /// saved tensors are kept; else the folder is started again. Throws Error if another process uses
+  /// it.
   WeightWriter(const std::filesystem::path& folder, std::span<const TensorToWrite> tensors,
                uint64_t largest_shard, const Metadata& metadata, const std::string& origin);
   ~WeightWriter();
   WeightWriter(const WeightWriter&) = delete;
   WeightWriter& operator=(const WeightWriter&) = delete;
 
-  /// The unfinished folder, for what else belongs into it.
+  /// The unfinished folder, for additional files.
   const std::filesystem::path& path() const { return path_; }
 
   /// Whether the tensor was put, in this process or a saved one.
   bool has(const std::string& name) const { return written_.contains(name); }
 
-  /// Writes a tensor, which may be put again until finish(). Throws Error for a name, dtype or
-  /// shape that was not announced, and when the disk is full.
+  /// Writes a tensor; it may be put again until finish(). Throws Error for a name, dtype or shape
+  /// that was not announced, and if the disk is full.
   void put(const std::string& name, const at::Tensor& tensor);
 
-  /// What was put so far is kept for a later process, whatever happens to this one.
+  /// Makes the tensors put so far available to a later process, even after a crash.
   void save();
 
-  /// The folder appears under its name, complete, and replaces an older one. Throws Error naming
+  /// Renames the complete folder to its final name, replacing an older one. Throws Error with the
   /// tensors that were not put.
   void finish();
 

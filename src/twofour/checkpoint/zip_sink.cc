@@ -14,7 +14,7 @@ struct ZipSink::State {
   zip_t* zip = nullptr;
   zip_error_t error;
   uint64_t position = 0;
-  std::exception_ptr failure;  // libzip is C: what a callback throws waits here
+  std::exception_ptr failure;  // libzip is C, so an exception of a callback waits here
 
   explicit State(AtomicFile& target) : file(&target) { zip_error_init(&error); }
   ~State() {
@@ -24,7 +24,7 @@ struct ZipSink::State {
 
   zip_int64_t write(const void* data, uint64_t size) {
     const uint64_t end = file->bytes_written();
-    // libzip goes back only to complete a member's header, which lies before the end.
+    // libzip only seeks back to complete a member's header, before the end.
     if (position + size <= end) {
       file->write_at(position, data, size);
     } else {
@@ -120,7 +120,7 @@ void ZipSink::add(const std::string& name, const std::vector<std::string_view>& 
 }
 
 void ZipSink::finish() {
-  if (zip_get_num_entries(state_->zip, 0) == 0) {  // for which libzip writes nothing at all
+  if (zip_get_num_entries(state_->zip, 0) == 0) {  // libzip would write nothing
     state_->file->write(std::string("PK\5\6") + std::string(18, '\0'));
     return;
   }

@@ -1,4 +1,4 @@
-// Writes a zip archive into an AtomicFile: libzip does the format, nothing else touches the disk.
+// Writes a zip archive into an AtomicFile. libzip makes the format and does not touch the disk.
 #pragma once
 
 #include <memory>
@@ -12,17 +12,17 @@ namespace twofour::checkpoint {
 
 class ZipSink {
  public:
-  /// `file` must be empty and outlive the sink; finish() leaves it to be committed.
+  /// `file` must be empty and outlive the sink; after finish() the caller commits it.
   explicit ZipSink(AtomicFile& file);
   ~ZipSink();
   ZipSink(const ZipSink&) = delete;
   ZipSink& operator=(const ZipSink&) = delete;
 
-  /// A member whose content is the pieces one after the other, which must live until finish().
-  /// Its time stamp is always 1 January 1980. Throws Error for a name that is there already.
+  /// Adds a member with the concatenated pieces, which must live until finish(). Its time stamp is
+  /// always 1 January 1980. Throws Error for an existing name.
   void add(const std::string& name, const std::vector<std::string_view>& pieces, bool deflate);
 
-  /// Writes the archive. Throws Error when the disk is full.
+  /// Writes the archive. Throws Error if the disk is full.
   void finish();
 
  private:

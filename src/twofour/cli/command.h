@@ -1,5 +1,5 @@
-// How a subcommand is declared: once, through CLI11. Parsing flags and TOML config files, their
-// checks (values.h), --help (help.h), --print-config and shell completion come from it.
+// Each subcommand is declared once, through CLI11. The declaration yields the parsing of flags and
+// TOML config files, their checks (values.h), --help (help.h), --print-config and shell completion.
 #pragma once
 
 #include <functional>
@@ -12,7 +12,8 @@
 
 namespace twofour::cli {
 
-// One function a file of this folder: adds the subcommand, its options and its action to `program`.
+// One function per file of this folder: it adds the subcommand, its options and its action to
+// `program`.
 void add_bench(CLI::App& program);
 void add_completion(CLI::App& program);
 void add_convert(CLI::App& program);
@@ -25,48 +26,48 @@ void add_tokenizer(CLI::App& program);
 void add_train(CLI::App& program);
 void add_tune_decay(CLI::App& program);
 
-/// Runs `action` when `command` was chosen, after all options were parsed.
+/// Runs `action` after all options are parsed, if `command` was chosen.
 void on_run(CLI::App& command, std::function<void()> action);
 
-/// --threads N and --verbose: declared by every command that computes; they take effect before the
-/// action.
+/// --threads N and --verbose. Every command that computes declares them; they take effect before
+/// the action.
 void add_threads_option(CLI::App& command);
 
-/// --dtype: of weights and activations.
+/// --dtype: the dtype of weights and activations.
 void add_dtype_option(CLI::App& command, std::string& dtype);
 
-/// --weights packed|dense: whether layers that are 2:4 may run on the 2:4 kernels.
+/// --weights packed|dense: whether 2:4 layers may run on the 2:4 kernels.
 void add_weights_option(CLI::App& command, std::string& weights);
 
-/// What a user has set, by the options' long names.
+/// The options that a user has set, by their long names.
 struct GivenOptions {
   std::set<std::string> on_command_line;
   std::map<std::string, std::string> in_config;  ///< the first value of each
 };
 
 struct ConfigHooks {
-  /// The file that takes the place of --config where that is not given; "" for none.
+  /// The file that replaces --config if that is not given; "" for none.
   std::function<std::string()> implicit_file;
-  /// Runs after the file was read and before anything is printed: fills in what depends on other
-  /// options, with set_option.
+  /// Runs after the file is read and before anything is printed. Sets options that depend on
+  /// others, with set_option.
   std::function<void(const GivenOptions& given)> complete;
 };
 
 /// --config FILE (TOML; keys are the long option names) and --print-config, which prints the
-/// effective options as such a file and runs nothing. Call it last.
+/// effective options as TOML and runs nothing. Call it last.
 void add_config_options(CLI::App& command, ConfigHooks hooks = {});
 
-/// Sets an option as if the command line had.
+/// Sets an option as the command line does.
 void set_option(CLI::App& command, const std::string& name, const std::string& value);
 void set_option_if_unset(CLI::App& command, const std::string& name, const std::string& value);
 
-/// The effective options of `command` as TOML: what --print-config prints and a run folder keeps.
-/// Options named in `leave_out` (paths of this run) are not written.
+/// The effective options of `command` as TOML, for --print-config and for a run folder. Options
+/// named in `leave_out` (paths of this run) are not written.
 std::string effective_config(const CLI::App& command,
                              const std::vector<std::string>& leave_out = {});
 
-/// Parses the command line and runs the command. Returns the exit status: 0 done, 1 failed, 2 wrong
-/// usage; a failure is one line on stderr. The list of commands is main.cc's.
+/// Parses the command line and runs the command. Returns the exit status: 0 success, 1 failure, 2
+/// wrong usage. A failure prints one line on stderr. main.cc lists the commands.
 using AddCommand = void (*)(CLI::App& program);
 int run_program(int argc, const char* const* argv, const std::vector<AddCommand>& commands);
 

@@ -76,7 +76,7 @@ std::string escaped(const std::string& text, std::string_view special) {
   return out;
 }
 
-// Inside the single quotes of bash and zsh.
+// `text` inside the single quotes of bash and zsh.
 std::string unquoted(const std::string& text) {
   return CLI::detail::find_and_replace(text, "'", R"('\'')");
 }

@@ -1,4 +1,3 @@
-// --config and --print-config.
 #include <algorithm>
 
 #include <CLI/CLI.hpp>
@@ -30,7 +29,7 @@ bool is_configurable(const CLI::App& command, const std::string& key) {
   return std::find(known.begin(), known.end(), key) != known.end();
 }
 
-// Takes the values and runs the option's checks and its callback.
+// Stores the values and runs the option's checks and its callback.
 void set_results(CLI::Option& option, const std::vector<std::string>& values) {
   if (option.get_expected_max() == 0) {
     option.add_result(option.get_flag_value("--" + option.get_lnames().front(), values.at(0)));
@@ -53,7 +52,7 @@ std::string unknown_key(const CLI::App& command, const std::string& key) {
                      near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near));
 }
 
-// Throws CLI::Error or Error for what the option does not take.
+// Throws CLI::Error or Error for values that the option does not take.
 void apply_entry(CLI::Option& option, const TomlEntry& entry) {
   const bool is_flag = option.get_expected_max() == 0;
   const bool takes_many = option.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
@@ -64,8 +63,8 @@ void apply_entry(CLI::Option& option, const TomlEntry& entry) {
   set_results(option, entry.values);
 }
 
-// Sets every option that `path` names and the command line does not: flags win over the file, whose
-// values are checked nevertheless.
+// Sets the options in `path` that the command line does not set. The file's values are always
+// checked.
 void apply_config(CLI::App& command, const std::string& path, GivenOptions& given) {
   const std::string text = read_file_or_pipe(path, kLargestSettings);
   std::vector<TomlEntry> entries;
@@ -125,13 +124,14 @@ void set_option_if_unset(CLI::App& command, const std::string& name, const std::
 }
 
 void add_config_options(CLI::App& command, ConfigHooks hooks) {
-  command.add_option("--config", "options from a TOML file, keys as the long names; flags win")
+  command
+      .add_option("--config", "TOML file of options, keyed by their long names; flags override it")
       ->configurable(false)
       ->type_name("FILE");
   command.add_flag("--print-config")
-      ->description("print the effective options as such a file and do nothing else")
+      ->description("print the effective options as TOML and exit")
       ->configurable(false);
-  // Before the command's own callback, whatever the order of declaration.
+  // Runs before the command's own callback, independent of the order of declaration.
   command.parse_complete_callback([&command, hooks] {
     if (command.get_help_ptr()->count() > 0 || command.remaining_size() > 0) return;
     GivenOptions given{given_options(command), {}};

@@ -44,8 +44,8 @@ bool is_folder(const std::string& format) {
   return format == "hf" || format == "compressed-tensors";
 }
 
-// What IN is, from its content and, for files that say nothing of themselves, from what they are to
-// become: so a damaged one is read as what was meant, and refused with the place of the damage.
+// The format of IN, from its content. Files that do not state their format are read as an input for
+// `to`, so a damaged one is refused with the place of the damage.
 std::string format_of(const fs::path& in, const std::string& to) {
   if (fs::is_directory(in)) {
     const checkpoint::ModelPlace place = checkpoint::find_model(in);
@@ -65,7 +65,7 @@ std::string format_of(const fs::path& in, const std::string& to) {
   return fs::exists(fs::path(in).replace_extension(".json")) ? "twofour" : "nanogpt";
 }
 
-// "5GB", "200MB", "1.5GiB" in bytes, as transformers reads them; nothing for what is no size.
+// "5GB", "200MB" or "1.5GiB" in bytes, as transformers reads them; nullopt for other text.
 std::optional<uint64_t> bytes_named(const std::string& text) {
   const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
   const double number = parse_number(std::string_view(text).substr(0, digits)).value_or(0);
@@ -100,7 +100,7 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
     fail_usage("masks need --model DIR, the model that they are for");
   }
   if (is_model(flags.to)) return;
-  // Token files too: their .json of the same stem must not be the file itself.
+  // Token files need one too: their .json of the same stem must be another file.
   const std::string extension = flags.to == "npz"    ? ".npz"
                                 : is_masks(flags.to) ? ".safetensors"
                                                      : ".bin";
@@ -109,7 +109,7 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
   }
 }
 
-// What transformers and this program write in the folder of a model and its tokenizer.
+// The files that transformers and this program write for a model and its tokenizer.
 bool is_model_file(const fs::directory_entry& entry) {
   static const std::set<std::string> kOthers = {
       "config.json",       "generation_config.json", "model.safetensors.index.json",
@@ -121,7 +121,7 @@ bool is_model_file(const fs::directory_entry& entry) {
           (name.starts_with("model") && name.ends_with(".safetensors")));
 }
 
-// Whether `in` holds the same file and it goes along, so that replacing it loses nothing.
+// Whether `in` holds the same file and it is copied, so that replacing it loses nothing.
 bool comes_again(const fs::directory_entry& entry, const fs::path& in,
                  const std::set<std::string>& extras) {
   const std::string name = entry.path().filename().string();
@@ -129,7 +129,8 @@ bool comes_again(const fs::directory_entry& entry, const fs::path& in,
          read_file(entry.path(), kLargestVocabulary) == read_file(in / name, kLargestVocabulary);
 }
 
-// Replacing a folder deletes all that it holds, so it may hold a model only, and what comes again.
+// Replacing a folder deletes its content, so it may only hold a model and files that are copied
+// again.
 void check_replaceable(const fs::path& folder, const fs::path& in) {
   const fs::path extras_in = fs::is_directory(in) ? checkpoint::find_model(in).tokenizer : in;
   const std::set<fs::directory_entry> entries(fs::directory_iterator(folder), {});
@@ -138,8 +139,8 @@ void check_replaceable(const fs::path& folder, const fs::path& in) {
   for (const fs::directory_entry& entry : entries) {
     if (is_model_file(entry) || comes_again(entry, extras_in, extras)) continue;
     fail(
-        "\"{}\" holds \"{}\", no file of a model, which --force would delete: remove it or choose "
-        "another OUT",
+        "\"{}\" holds \"{}\", which --force would delete although it is no model file: remove it "
+        "or choose another OUT",
         folder.string(), printable(entry.path().filename().string()));
   }
   const fs::path path = folder / "config.json";
@@ -151,12 +152,12 @@ void check_replaceable(const fs::path& folder, const fs::path& in) {
        folder.string());
 }
 
-// The name under which llama2.c's program looks for it.
+// The name that llama2.c's program expects.
 fs::path llama2c_tokenizer_path(const ConvertFlags& flags) {
   return fs::path(flags.out).replace_filename("tokenizer.bin");
 }
 
-// OUT and what else is written or removed with it.
+// OUT and the other paths that are written or removed with it.
 std::vector<fs::path> replaced_by(const ConvertFlags& flags) {
   std::vector<fs::path> paths = {flags.out};
   if (flags.to == "twofour" || flags.to == "nanogpt") {
@@ -198,7 +199,7 @@ std::optional<text::Tokenizer> load_tokenizer(const ConvertFlags& flags) {
   return text::Tokenizer::load(flags.tokenizer);
 }
 
-// llama2.c's own ids, unless its tokenizer says otherwise.
+// The tokenizer's ids, or llama2.c's own.
 checkpoint::SpecialIds special_ids(const std::optional<text::Tokenizer>& tokenizer) {
   checkpoint::SpecialIds special = {1, {2}};
   if (!tokenizer) return special;
@@ -208,12 +209,12 @@ checkpoint::SpecialIds special_ids(const std::optional<text::Tokenizer>& tokeniz
   return special;
 }
 
-// What a model that computes nothing may have come from; its bits are kept.
+// Such values may explain a model that computes nothing. Their bits are kept.
 void warn_of_non_finite(const std::set<std::string>& names) {
   if (names.empty()) return;
   ProgressBar::clear_line();
   spdlog::warn(
-      "\"{}\"{} values that are infinite or no number", printable(*names.begin()),
+      "\"{}\"{} values that are infinite or NaN", printable(*names.begin()),
       names.size() == 1 ? " holds" : fmt::format(" and {} more tensors hold", names.size() - 1));
 }
 
@@ -247,7 +248,7 @@ void convert_model(const ConvertFlags& flags, const std::string& from) {
     };
   }
   if (flags.to == "llama2c") {
-    // Either may be refused: neither is written then.
+    // Checks both before either is written.
     const std::string content = tokenizer ? text::llama2c_tokenizer(*tokenizer) : "";
     checkpoint::write_llama2c(flags.out, source);
     if (tokenizer) write_file(llama2c_tokenizer_path(flags), content);
@@ -283,7 +284,7 @@ void run_convert(const ConvertFlags& flags) {
   const std::string from = format_of(flags.in, flags.to);
   check_flags(flags, from);
   check_target(flags);
-  // The slash at the end of "out/" would make "out" its own parent.
+  // With its slash, "out/" would be its own parent.
   const fs::path out = fs::absolute(flags.out);
   remove_abandoned((out.has_filename() ? out : out.parent_path()).parent_path());
   if (is_model(from)) {
@@ -333,10 +334,10 @@ void add_convert(CLI::App& program) {
              "masks as MaskLLM's .npz or masks.safetensors")
       ->required()
       ->type_name("FORMAT");
-  add_dtype(command, "--dtype", flags->dtype, "of the weights (default: as they are)");
+  add_dtype(command, "--dtype", flags->dtype, "dtype of the written weights (default: unchanged)");
   command
       .add_option("--max-shard-size", flags->largest_shard,
-                  "weights beyond it go to several files: 5GB (default), 200MB, 1GiB")
+                  "maximum size of a file of weights: 5GB (default), 200MB, 1GiB")
       ->check(CLI::Validator(
           [](std::string& text) {
             return bytes_named(text) ? std::string()
@@ -348,9 +349,10 @@ void add_convert(CLI::App& program) {
           ""))
       ->type_name("SIZE");
   command
-      .add_option("--tokenizer", flags->tokenizer,
-                  "folder, tokenizer.model or llama2.c's tokenizer.bin, to go with the model (for "
-                  "llama2c as tokenizer.bin beside OUT); for twofour: what made the tokens")
+      .add_option(
+          "--tokenizer", flags->tokenizer,
+          "folder, tokenizer.model or llama2.c's tokenizer.bin, to go with the model (for "
+          "llama2c as tokenizer.bin beside OUT); for twofour: the tokenizer that made the tokens")
       ->type_name("PATH");
   command.add_option("--model", flags->model, "the model whose masks IN holds")->type_name("DIR");
   add_strict_option(command, flags->is_strict);

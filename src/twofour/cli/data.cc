@@ -26,7 +26,7 @@ struct DataFlags {
   bool json = false;
 };
 
-// "\n" and "\t" as a shell passes them.
+// "\n" and "\t", which a shell passes unchanged.
 std::string unescape(const std::string& text) {
   std::string out;
   for (size_t i = 0; i < text.size(); ++i) {
@@ -87,7 +87,8 @@ void run_data(const DataFlags& flags) {
 }  // namespace
 
 void add_data(CLI::App& program) {
-  CLI::App& command = *program.add_subcommand("data", "text to the token files that train reads");
+  CLI::App& command =
+      *program.add_subcommand("data", "convert text to the token files that train reads");
   auto flags = std::make_shared<DataFlags>();
   command
       .add_option("inputs", flags->inputs,
@@ -103,12 +104,13 @@ void add_data(CLI::App& program) {
       ->type_name("DIR");
   add_number(command, "--val-fraction", flags->val_fraction, proper_share(),
              "share of the documents for val.bin; 0 = none");
-  add_number(command, "--seed", flags->seed, at_least(0), "of the split");
+  add_number(command, "--seed", flags->seed, at_least(0), "seed of the split");
   add_choice(command, "--format", flags->format, {"twofour", "nanogpt"},
              "twofour, or nanogpt: bare uint16 files");
   command
       .add_option("--document-separator", flags->documents.separator,
-                  "parts the documents of a text; \\n and \\t are understood, \"\" = one a file")
+                  "separator of documents in a text; \\n and \\t are escapes, \"\" = each file is "
+                  "one document")
       ->type_name("TEXT");
   add_input_options(command, flags->documents);
   add_threads_option(command);

@@ -44,7 +44,7 @@ int64_t count_words(const std::string& text) {
   return words;
 }
 
-// A text is one document, as it stands; documents in JSON follow each other as in a token file.
+// A text is one document. Documents in JSON follow each other as in a token file.
 EvalText read_text(const EvalFlags& flags, const fs::path& tokenizer_folder) {
   const text::Tokenizer tokenizer = text::Tokenizer::load(tokenizer_folder);
   text::DocumentOptions options = flags.documents;
@@ -58,9 +58,8 @@ EvalText read_text(const EvalFlags& flags, const fs::path& tokenizer_folder) {
   std::optional<text::DocumentEncoder> documents;
   for (text::Part part; files.next(part);) {
     if (std::string_view(part.text).substr(0, 4096).find('\0') != std::string_view::npos) {
-      fail(
-          "cannot read \"{}\": it holds NUL bytes, as no text does; a file of tokens is named .bin",
-          flags.data);
+      fail("cannot read \"{}\": it holds NUL bytes, so it is not text; token files are named .bin",
+           flags.data);
     }
     *data.words += count_words(part.text);
     if (files.kind() == text::ContentKind::kText) {
@@ -133,7 +132,8 @@ void run_perplexity(const EvalFlags& flags) {
 void add_eval(CLI::App& program) {
   CLI::App& group = *program.add_subcommand("eval", "measure a model");
   group.require_subcommand(1);
-  CLI::App& command = *group.add_subcommand("perplexity", "on a text or a token file");
+  CLI::App& command =
+      *group.add_subcommand("perplexity", "measure perplexity on a text or a token file");
   auto flags = std::make_shared<EvalFlags>();
   add_model_options(command, flags->model)->required();
   command
@@ -144,14 +144,14 @@ void add_eval(CLI::App& program) {
       ->required()
       ->type_name("FILE");
   add_number(command, "--context", flags->context, between(0, kLargestSize),
-             "tokens of a window; 0 = the model's");
+             "tokens per window; 0 = the model's context");
   add_number(command, "--stride", flags->stride, between(0, kLargestSize),
-             "tokens between windows; 0 = the context");
+             "tokens between the starts of windows; 0 = the context");
   add_number(command, "--batch", flags->batch, between(1, 65536), "windows at a time");
   add_input_options(command, flags->documents);
   add_dtype_option(command, flags->dtype);
   command.add_flag("--no-special-tokens", flags->bare,
-                   "of a text: without the tokens that its tokenizer puts around it (LLaMA's <s>)");
+                   "omit the tokens that the tokenizer adds around a text (LLaMA's <s>)");
   add_weights_option(command, flags->weights);
   command.add_flag("--stream", flags->streams,
                    "load one block at a time and run it over all windows: for models larger than "

@@ -25,7 +25,7 @@ double ms_of(const std::vector<sparse::DtypeTime>& times, at::ScalarType dtype) 
   return 0;
 }
 
-// float16 is never the fastest of its own accord: it needs a loss scale.
+// `auto` never chooses float16, which needs a loss scale.
 std::vector<at::ScalarType> dtypes_to_compare(const std::string& asked) {
   std::vector<at::ScalarType> dtypes = {at::kFloat, at::kBFloat16};
   if (asked == "float16") dtypes.push_back(at::kHalf);

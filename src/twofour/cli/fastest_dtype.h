@@ -1,4 +1,4 @@
-// --dtype auto, and what a run is told about its dtype.
+// Resolves --dtype auto and reports a slow dtype.
 #pragma once
 
 #include "twofour/cli/command.h"
@@ -6,10 +6,9 @@
 
 namespace twofour::cli {
 
-/// Puts the faster of float32 and bfloat16 on this machine in the place of `auto`, in `options` and
-/// in the command's option, so that config.toml keeps what was taken. Where another dtype than the
-/// fastest was asked for and is clearly slower, the log says so, once. Nothing is measured where
-/// TWOFOUR_TUNE=off: `auto` is float32 then.
+/// Replaces `auto` by the faster of float32 and bfloat16 on this machine, in `options` and in the
+/// command's option, so that config.toml keeps the choice. Logs once if the chosen dtype is clearly
+/// slower than the fastest. With TWOFOUR_TUNE=off nothing is measured and `auto` is float32.
 void settle_dtype(CLI::App& command, train::TrainOptions& options);
 
 }  // namespace twofour::cli

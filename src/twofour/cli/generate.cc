@@ -49,7 +49,7 @@ void log_stats(const Json& stats, int64_t tokens) {
   }
 }
 
-// Ctrl-C while a text is being generated ends the text, not the program.
+// While a text is generated, Ctrl-C ends the text, not the program.
 volatile std::sig_atomic_t text_is_interrupted = 0;
 
 class InterruptedText {
@@ -88,7 +88,7 @@ void print_json(const Prompt& prompt, const std::vector<Continuation>& samples, 
   print_output("{}\n", json.dump());
 }
 
-// Text as it is generated, or with --json at the end; samples are parted by a line.
+// Prints text as it is generated, or JSON at the end; a line separates samples.
 std::vector<Continuation> print_samples(const GenerateSession& session, const GenerateFlags& flags,
                                         const Prompt& prompt,
                                         const std::function<bool()>& goes_on) {
@@ -131,12 +131,12 @@ void continue_and_report(GenerateSession& session, const GenerateFlags& flags,
     return;
   }
   if (samples.back().result.reason == StopReason::kContextFull) {
-    spdlog::info("stopped: the model's context is full (--context-overflow shift goes on)");
+    spdlog::info("stopped: the model's context is full (--context-overflow shift continues)");
   }
   if (flags.stats) log_stats(stats, tokens_of(samples));
 }
 
-// Every line of the standard input is a prompt by itself.
+// Every line of the standard input is a prompt.
 void run_interactively(GenerateSession& session, const GenerateFlags& flags) {
   const bool is_dialogue = is_terminal(STDIN_FILENO) && is_terminal(STDERR_FILENO);
   if (is_dialogue) {
@@ -189,7 +189,7 @@ void add_prompt_options(CLI::App& command, GenerateFlags& flags) {
           ->type_name("FILE.bin");
   command
       .add_flag("-i,--interactive", flags.interactive,
-                "continue every line of the standard input, each by itself; Ctrl-C stops a text, "
+                "continue every line of the standard input, each separately; Ctrl-C stops a text, "
                 "Ctrl-D ends")
       ->excludes(text)
       ->excludes(file)
@@ -209,16 +209,16 @@ void add_sampling_options(CLI::App& command, GenerateFlags& flags) {
   add("--min-p", options.min_p, between(0, 1),
       "choose among those at least this many times as likely as the likeliest");
   add("--repetition-penalty", flags.repetition_penalty, between(1e-3, 1e3),
-      "makes tokens of the text so far less likely, above 1 (default: generation_config.json's, "
+      "above 1 makes tokens of the text so far less likely (default: generation_config.json's, "
       "else 1 = none)");
-  add("--seed", options.seed, at_least(0), "of the random choices");
-  add("--num-samples", flags.samples, between(1, 1e6), "continue the prompt so often");
+  add("--seed", options.seed, at_least(0), "seed of the random choices");
+  add("--num-samples", flags.samples, between(1, 1e6), "number of continuations");
 }
 
 void add_length_options(CLI::App& command, GenerateFlags& flags) {
   const char* group = "Length";
   add_number(command, "--max-tokens", flags.options.max_tokens, at_least(0),
-             "at most this many new tokens")
+             "maximum number of new tokens")
       ->group(group);
   command.add_option("--stop", flags.stops, "end before this text; may be given several times")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
@@ -229,7 +229,7 @@ void add_length_options(CLI::App& command, GenerateFlags& flags) {
              "when the model's context is full: stop, or shift: forget the older half")
       ->group(group);
   add_number(command, "--keep", flags.options.kept, between(0, kLargestSize),
-             "first tokens of the prompt that a shift does not forget")
+             "number of first prompt tokens that a shift keeps")
       ->group(group);
 }
 
@@ -248,7 +248,7 @@ void add_generate(CLI::App& program) {
              "are; auto: packed where that is faster");
   add_threads_option(command);
   command.add_flag("--stats", flags->stats,
-                   "log tokens a second and the weights' memory, against dense weights too");
+                   "log tokens/s and the weights' memory, also with dense weights");
   command.add_flag("--json", flags->json, "print one JSON object instead of the text");
   set_example(command, "twofour generate --model run/model --prompt \"Once upon a time\"");
   on_run(command, [flags] { run_generate(*flags); });

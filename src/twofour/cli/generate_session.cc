@@ -17,7 +17,7 @@ double per_second(int64_t count, double seconds) {
   return seconds > 0 ? static_cast<double>(count) / seconds : 0.0;
 }
 
-// What generation_config.json sets and transformers' generate would do.
+// The settings of generation_config.json that transformers' generate would apply.
 void take_over(const checkpoint::FolderConfig& config, const GenerateFlags& flags,
                model::GenerateOptions& options) {
   for (const std::string& name : config.not_applied) {
@@ -68,7 +68,7 @@ void GenerateSession::load() {
 
 Prompt GenerateSession::prompt_of(const std::string& text) const {
   Prompt prompt{text, {}};
-  // As the model was trained: behind what its tokenizer puts before a text.
+  // The prompt follows the tokens that its tokenizer puts before a text, as in training.
   const std::vector<int32_t>& before = tokenizer_->prefix_ids();
   const std::vector<int32_t> ids = tokenizer_->encode(text);
   prompt.ids.assign(before.begin(), before.end());
@@ -89,7 +89,7 @@ Continuation GenerateSession::continue_prompt(const Prompt& prompt, uint32_t sam
                                               const std::function<bool()>& goes_on) const {
   Continuation made;
   TextStream stream(flags_.stops, print);
-  // It sees the prompt first: a first word keeps the space that parts it from the prompt.
+  // The decoder sees the prompt first, so the first new word keeps its space.
   std::optional<text::Decoder> decoder;
   if (tokenizer_) {
     decoder.emplace(*tokenizer_, /*skip_special=*/true);
@@ -110,7 +110,7 @@ Continuation GenerateSession::continue_prompt(const Prompt& prompt, uint32_t sam
 
 nlohmann::ordered_json GenerateSession::stats_of(const Prompt& prompt,
                                                  const std::vector<Continuation>& samples) const {
-  // The first new token of each sample comes with the prompt.
+  // The step that reads the prompt also makes the first new token of each sample.
   int64_t later = 0;
   double prompt_seconds = 0, seconds = 0;
   for (const Continuation& sample : samples) {

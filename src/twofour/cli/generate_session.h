@@ -1,5 +1,4 @@
-// A model, its tokenizer and the settings of `generate`, ready to continue one prompt after
-// another.
+// A model, its tokenizer and the settings of `generate`, which continues any number of prompts.
 #pragma once
 
 #include <cstdint>
@@ -28,41 +27,41 @@ struct GenerateFlags {
   bool interactive = false, json = false, stats = false;
 };
 
-/// What is continued. Of a token file there are only ids.
+/// The prompt. A token file has only ids.
 struct Prompt {
   std::string text;
   std::vector<int64_t> ids;
 };
 
 struct Continuation {
-  std::string text;  ///< empty where the prompt is a token file
+  std::string text;  ///< empty if the prompt is a token file
   std::vector<int64_t> ids;
   model::GenerateResult result;
 };
 
 class GenerateSession {
  public:
-  /// Loads the tokenizer (unless ids are continued) and the model. `flags` must outlive it.
+  /// Loads the tokenizer (unless the prompt is ids) and the model. `flags` must outlive it.
   explicit GenerateSession(const GenerateFlags& flags);
 
   Prompt prompt_of(const std::string& text) const;
-  /// The ids of a token file; throws where one is outside the model's vocabulary.
+  /// The ids of a token file. Throws Error for an id outside the model's vocabulary.
   Prompt prompt_of_ids(const std::string& path) const;
 
   /// Continues the prompt. `print` gets the new text piece by piece, or nothing without a
-  /// tokenizer. Ends early when `goes_on` says so.
+  /// tokenizer. Ends early if `goes_on` returns false.
   Continuation continue_prompt(
       const Prompt& prompt, uint32_t sample, const std::function<void(std::string_view)>& print,
       const std::function<bool()>& goes_on = [] { return true; }) const;
 
-  /// Tokens a second and the memory of the weights.
+  /// Tokens/s and the memory of the weights.
   nlohmann::ordered_json stats_of(const Prompt& prompt,
                                   const std::vector<Continuation>& samples) const;
 
-  /// Layers kept as Packed24.
+  /// Number of layers kept as Packed24.
   int64_t packed_layers() const { return packed_layers_; }
 
-  /// Takes the weights away and generates as many tokens with dense ones: tokens a second.
+  /// Replaces the weights by dense ones and generates as many tokens; returns tokens/s.
   double dense_tokens_per_second(const Prompt& prompt, int64_t tokens);
 
  private:

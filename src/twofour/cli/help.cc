@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t kColumn = 30, kWidth = 100;
 
-// "name   text", the text wrapped beside the name, or below it where that is too long.
+// "name   text". The text is wrapped beside the name, or below a name that is too long.
 std::string entry(const std::string& name, const std::string& text) {
   std::string out = "  " + name;
   size_t at = out.size();
@@ -38,20 +38,20 @@ std::string entry(const std::string& name, const std::string& text) {
 
 bool is_flag(const CLI::Option& option) { return option.get_expected_max() == 0; }
 
-// Lists stand in brackets.
+// Removes the brackets of lists.
 std::string default_of(const CLI::Option& option) {
   const std::string text = option.get_default_str();
   const bool is_list = text.starts_with('[') && text.ends_with(']');
   return is_list ? text.substr(1, text.size() - 2) : text;
 }
 
-// What is required, allowed and taken where nothing is given, in parentheses.
+// Whether the option is required, its allowed values and its default, in parentheses.
 std::string facts_of(const CLI::Option& option) {
   std::vector<std::string> facts;
   if (option.get_required()) facts.emplace_back("required");
   const std::vector<std::string> choices = choices_of(option);
   const std::string range = range_of(option);
-  // Where the description explains them one by one, they need no list.
+  // Choices that the description names are not listed again.
   const std::string& help = option.get_description();
   const bool are_named = std::all_of(choices.begin(), choices.end(), [&](const auto& choice) {
     return help.find(choice) != std::string::npos;
@@ -89,8 +89,7 @@ std::string commands_of(const CLI::App& group) {
   if (commands.empty()) return "";
   size_t width = 0;
   for (const CLI::App* command : commands) width = std::max(width, command->get_name().size());
-  std::string text =
-      group.get_parent() ? "\nCommands:\n" : "\nCommands, in the order in which one uses them:\n";
+  std::string text = group.get_parent() ? "\nCommands:\n" : "\nCommands, in the order of use:\n";
   for (const CLI::App* command : commands) {
     text += fmt::format("  {:<{}}  {}\n", command->get_name(), width, command->get_description());
     const std::string example = example_of(*command);
@@ -112,7 +111,7 @@ std::string option_name(const CLI::Option& option) {
 
 void set_example(CLI::App& command, const std::string& line) { command.footer(line); }
 
-// A group's is its first command's.
+// A group's example is its first command's.
 std::string example_of(const CLI::App& command) {
   const auto commands = command.get_subcommands({});
   const std::string own = command.get_footer();

@@ -1,4 +1,4 @@
-// What --help prints: from the same declarations that parse.
+// The text of --help, from the declarations that also parse.
 #pragma once
 
 #include <string>
@@ -7,12 +7,12 @@
 
 namespace twofour::cli {
 
-/// One command line that shows what `command` is for: printed below its options, and beside its
-/// name in the list of commands.
+/// Sets an example of `command`. The help prints it below the options, and beside the name in the
+/// list of commands.
 void set_example(CLI::App& command, const std::string& line);
 std::string example_of(const CLI::App& command);
 
-/// An option as the help writes it: "-v, --verbose", "--steps N", "FILES".
+/// An option in the form of the help: "-v, --verbose", "--steps N", "FILES".
 std::string option_name(const CLI::Option& option);
 
 /// "twofour eval perplexity".

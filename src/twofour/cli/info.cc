@@ -52,13 +52,13 @@ Json machine() {
           {"devices", {"cpu"}}};
 }
 
-// One tensor at a time: a model need not fit into memory to be looked at.
+// Loads one tensor at a time, so the model need not fit into memory.
 Json describe_model(const ModelOption& model) {
   const checkpoint::ModelFolder folder = open_model(model);
   Json layers = Json::array();
   int64_t entries = 0, zeros = 0, bytes = 0;
   folder.for_each([&](const std::string& name, const at::Tensor& tensor) {
-    // ATen counts nothing in 8-bit floats.
+    // ATen cannot count in 8-bit floats.
     const at::Tensor countable = tensor.element_size() == 1 ? tensor.to(at::kFloat) : tensor;
     const int64_t zero = tensor.numel() - at::count_nonzero(countable).item<int64_t>();
     Json layer = {{"name", name},
@@ -102,8 +102,8 @@ void print_model(const Json& model) {
                  fmt::format("{}", fmt::join(shape, " x ")), layer["dtype"].get<std::string>(),
                  100 * layer["zeros"].get<double>() / static_cast<double>(entries), pattern);
     if (layer["non_finite"] != 0) {
-      spdlog::warn("\"{}\" holds {} values that are no finite number",
-                   layer["name"].get<std::string>(), layer["non_finite"].dump());
+      spdlog::warn("\"{}\" holds {} values that are not finite", layer["name"].get<std::string>(),
+                   layer["non_finite"].dump());
     }
   }
 }

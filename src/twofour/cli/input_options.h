@@ -1,4 +1,4 @@
-// Options on what the text of a command's inputs is.
+// Options for the text format of a command's inputs.
 #pragma once
 
 #include <CLI/CLI.hpp>

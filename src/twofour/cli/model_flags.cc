@@ -14,7 +14,7 @@
 namespace twofour::cli {
 namespace {
 
-// The preset's, but for those that are given and what follows from them.
+// The preset's sizes, with the given ones and those that follow from them.
 model::ModelConfig config_from_sizes(const TrainFlags& flags, const train::Method& method,
                                      int64_t vocabulary) {
   const model::ModelConfig preset = model::preset(flags.model);
@@ -45,11 +45,11 @@ model::ModelConfig config_from_sizes(const TrainFlags& flags, const train::Metho
   return config;
 }
 
-// A run that goes on needs the folder no more.
+// A resumed run no longer needs the folder.
 checkpoint::FolderConfig config_of_init(const TrainFlags& flags,
                                         const train::TrainOptions& options) {
   const auto refuse = [&](const char* flag) {
-    fail_usage("{} and --init both say what the model is: give one of them", flag);
+    fail_usage("{} and --init both define the model: give one of them", flag);
   };
   if (flags.layers || flags.heads || flags.key_value_heads || flags.width || flags.feed_forward) {
     refuse("--layers, --heads, --key-value-heads, --width or --feed-forward");
@@ -69,7 +69,7 @@ int64_t vocabulary_of_data(const TrainFlags& flags, const std::filesystem::path&
   const auto data = text::TokenFile::open(folder / "train.bin");
   const int64_t vocabulary = data.info().vocabulary_size;
   if (vocabulary == 0) {
-    fail_usage("\"{}\" does not say its vocabulary: give --vocabulary", data.path().string());
+    fail_usage("\"{}\" does not state its vocabulary: give --vocabulary", data.path().string());
   }
   return vocabulary;
 }
@@ -94,7 +94,7 @@ void add_model_flags(CLI::App& command, TrainFlags& flags) {
   size("--feed-forward", flags.feed_forward, between(1, kLargestSize),
        "feed-forward width (GPT-2: 4 x width, LLaMA: 8/3 x width; half of it for half)");
   size("--vocabulary", flags.vocabulary, between(0, kLargestSize),
-       "token ids; 0 = as the data says");
+       "token ids; 0 = those of the data");
   const auto folder = [&](const char* name, std::string& value, const char* help) {
     command.add_option(name, value, help)->type_name("DIR")->group("Start");
   };

@@ -1,4 +1,4 @@
-// The flags of a training run that say which model is trained and what it begins from.
+// The flags of a training run that set its model and the starting weights.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ void add_model_flags(CLI::App& command, TrainFlags& flags);
 /// Tokens of a sequence.
 int64_t context_of(const TrainFlags& flags);
 
-/// Fills in options.model and the context, of which the method, the data's folder and the run are
-/// known. Throws Error (usage) for flags that contradict each other or the data.
+/// Sets options.model and the context. The method, the data's folder and the run must be set.
+/// Throws Error (usage) for flags that contradict each other or the data.
 void complete_model(const TrainFlags& flags, train::TrainOptions& options);
 
 }  // namespace twofour::cli

@@ -17,7 +17,7 @@ CLI::Option* add_model_options(CLI::App& command, ModelOption& option) {
 void add_strict_option(CLI::App& command, bool& is_strict) {
   command.add_flag("--strict", is_strict,
                    "refuse fields and tensors of the model that transformers ignores, instead of "
-                   "warning of them");
+                   "warning about them");
 }
 
 checkpoint::ModelFolder open_model(const ModelOption& option) {

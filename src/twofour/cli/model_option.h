@@ -1,4 +1,4 @@
-// --model and --strict: how every command that takes a model opens it.
+// --model and --strict, for every command that opens a model.
 #pragma once
 
 #include <string>
@@ -14,13 +14,13 @@ struct ModelOption {
   bool is_strict = false;
 };
 
-/// --model DIR and --strict. Returns the former.
+/// --model DIR and --strict. Returns the option --model.
 CLI::Option* add_model_options(CLI::App& command, ModelOption& option);
 
-/// --strict alone, where the model has no option of its own.
+/// --strict alone, for a model without an option of its own.
 void add_strict_option(CLI::App& command, bool& is_strict);
 
-/// Opens the model and logs its warnings and, of a run that is not finished, the step.
+/// Opens the model. Logs its warnings, and the step of an unfinished run.
 checkpoint::ModelFolder open_model(const ModelOption& option);
 
 }  // namespace twofour::cli

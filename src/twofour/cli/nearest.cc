@@ -7,7 +7,7 @@
 namespace twofour::cli {
 namespace {
 
-// Levenshtein's distance, one row at a time.
+// Levenshtein's distance, computed row by row.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), size_t{0});

@@ -6,7 +6,7 @@
 
 namespace twofour::cli {
 
-/// The name of `known` that `typed` was most likely meant as (fewest edits, at most a third of its
+/// The name in `known` that `typed` most likely means (fewest edits, at most a third of its
 /// length), or "" if none is near.
 std::string nearest(std::string_view typed, const std::vector<std::string>& known);
 

@@ -36,7 +36,7 @@ const CLI::App& innermost(const CLI::App& app) {
 
 bool has_commands(const CLI::App& app) { return !app.get_subcommands({}).empty(); }
 
-// What was typed that `command` does not know, with the nearest name that it knows.
+// An unknown word, with the nearest name that `command` knows.
 std::string unknown(const CLI::App& command, const std::string& extra) {
   const std::string typed = extra.substr(0, extra.find('='));
   const char* kind = typed.starts_with("-")  ? "option"
@@ -47,7 +47,7 @@ std::string unknown(const CLI::App& command, const std::string& extra) {
                      near.empty() ? "" : fmt::format(", did you mean \"{}\"?", near));
 }
 
-// The first required option of `command` that was not given, as the help writes it.
+// The first missing required option of `command`, in the form of the help.
 std::string missing(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options()) {
     if (!option->get_required() || option->count() > 0) continue;
@@ -56,7 +56,7 @@ std::string missing(const CLI::App& command) {
   return "an option is required";
 }
 
-// CLI11's message as one line in the words of this program.
+// CLI11's message as one line in this program's words.
 std::string failure_reason(const CLI::App& program, const CLI::ParseError& error) {
   const CLI::App& command = innermost(program);
   const std::vector<std::string> extras = program.remaining(true);
@@ -80,7 +80,7 @@ std::string failure_reason(const CLI::App& program, const CLI::ParseError& error
   return message;
 }
 
-// What to do depends on the options that the command has.
+// The advice depends on the options of the command.
 std::string out_of_memory(const CLI::App& program) {
   const auto names = known_names(innermost(program));
   std::vector<std::string> smaller;
@@ -94,7 +94,7 @@ std::string out_of_memory(const CLI::App& program) {
   return "out of memory: the machine has too little for this";
 }
 
-// Any other exception in one line: libtorch's carry a stack trace after the first.
+// Any other exception in one line. libtorch adds a stack trace after its first line.
 std::string describe(const CLI::App& program, const std::exception& error) {
   const std::string text = error.what();
   const bool is_memory = dynamic_cast<const std::bad_alloc*>(&error) ||
@@ -102,7 +102,7 @@ std::string describe(const CLI::App& program, const std::exception& error) {
   return is_memory ? out_of_memory(program) : text.substr(0, text.find('\n'));
 }
 
-// Parses and runs the command, or prints the help or the version that was asked for.
+// Parses and runs the command, or prints the help or the version.
 void parse_and_run(CLI::App& program, int argc, const char* const* argv) {
   try {
     program.parse(argc, argv);
@@ -115,16 +115,16 @@ void parse_and_run(CLI::App& program, int argc, const char* const* argv) {
   } catch (const CLI::CallForVersion& version) {
     print_output("{}\n", version.what());
   } catch (const CLI::RequiredError&) {
-    // A command alone that is a group of commands: which ones there are.
+    // A group without a command prints its commands.
     const CLI::App& group = innermost(program);
     if (!has_commands(group) || !program.remaining(true).empty()) throw;
     write_output(help_of(group));
   } catch (const CLI::Success&) {
-    // What was asked for is printed already.
+    // The output is already printed.
   }
 }
 
-// A message that cannot be written changes nothing but that.
+// A failure to write the message does not change the status.
 int report(const std::string& message, int status) noexcept {
   ProgressBar::clear_line();
   try {
@@ -147,7 +147,7 @@ void add_weights_option(CLI::App& command, std::string& weights) {
 }
 
 void add_dtype_option(CLI::App& command, std::string& dtype) {
-  add_dtype(command, "--dtype", dtype, "of weights and activations");
+  add_dtype(command, "--dtype", dtype, "dtype of weights and activations");
 }
 
 void add_threads_option(CLI::App& command) {
@@ -175,9 +175,9 @@ int run_program(int argc, const char* const* argv, const std::vector<AddCommand>
     flush_output();
     return 0;
   } catch (const CLI::ParseError& error) {
-    return report(
-        fmt::format("{} (see {} --help)", failure_reason(program, error), full_name(innermost(program))),
-        Error::kUsage);
+    return report(fmt::format("{} (see {} --help)", failure_reason(program, error),
+                              full_name(innermost(program))),
+                  Error::kUsage);
   } catch (const Error& error) {
     std::fflush(stdout);
     return report(error.what(), error.kind());

@@ -52,7 +52,7 @@ void run_report(const ReportFlags& flags) {
   const report::Table parts = report::compare_parts(runs);
   if (!parts.rows.empty()) print_output("\n{}", shown(parts));
   if (flags.out.empty() || flags.markdown) return;
-  print_output("\nwritten: {}, which any browser opens: file://{}\n", flags.out,
+  print_output("\nwritten: {}; open it in a browser: file://{}\n", flags.out,
                fs::absolute(flags.out).lexically_normal().string());
 }
 
@@ -72,7 +72,7 @@ void add_report(CLI::App& program) {
   add_choice(command, "--chart", flags->chart, curves, "write one curve as SVG to --out instead")
       ->type_name("CURVE");
   command.add_flag("--average-seeds", flags->average_seeds,
-                   "runs that differ in the seed only count as one: mean ± standard deviation");
+                   "runs that differ only in the seed count as one: mean ± standard deviation");
   command.add_flag("--markdown", flags->markdown, "print the tables as Markdown");
   command.add_flag("--json", flags->json, "print the table as one JSON object");
   set_example(command, "twofour report run --out report.html");

@@ -7,7 +7,7 @@
 namespace twofour::cli {
 namespace {
 
-// Whether more bytes could make a character of the invalid sequence at the start of `rest`.
+// Whether more bytes could complete the invalid sequence at the start of `rest`.
 bool may_continue(std::string_view rest) {
   const auto lead = static_cast<unsigned char>(rest[0]);
   const size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
@@ -33,7 +33,7 @@ void TextStream::take_characters(bool all) {
   bytes_ = std::string(rest);
 }
 
-// The length of the longest end of `ready_` with which a stop string begins.
+// The length of the longest suffix of `ready_` that begins a stop string.
 size_t TextStream::held_back() const {
   size_t longest = 0;
   for (const std::string& stop : stops_) {

@@ -1,4 +1,4 @@
-// Generated text on its way to the reader: whole characters, nothing of a stop string.
+// Streams generated text to the reader in whole characters, without stop strings.
 #pragma once
 
 #include <functional>
@@ -8,22 +8,21 @@
 
 namespace twofour::cli {
 
-/// Takes bytes as they are generated and hands text on as soon as it is certain: a character once
-/// it is complete, and what could begin a stop string once it does not. Bytes that belong to no
-/// character, which a model may well make, become U+FFFD.
+/// Takes bytes as they are generated and passes text on as soon as it is certain. It holds back
+/// incomplete characters and text that could begin a stop string. Bytes that belong to no
+/// character, which a model may generate, become U+FFFD.
 class TextStream {
  public:
   /// `sink` gets every piece of text, in order. Empty stop strings are ignored.
   TextStream(std::vector<std::string> stops, std::function<void(std::string_view)> sink);
 
-  /// Returns false when a stop string is complete: the text ends before it, later bytes are
-  /// dropped.
+  /// Returns false if a stop string is complete. The text ends before it; later bytes are dropped.
   bool add(std::string_view bytes);
 
-  /// Hands on what was held back.
+  /// Passes on the text that is held back.
   void finish();
 
-  /// All that was handed on.
+  /// All text that was passed on.
   const std::string& text() const { return text_; }
 
  private:
@@ -34,7 +33,7 @@ class TextStream {
   std::vector<std::string> stops_;
   std::function<void(std::string_view)> sink_;
   std::string bytes_;  // not yet a character
-  std::string ready_;  // characters, not yet handed on
+  std::string ready_;  // characters, not yet passed on
   std::string text_;
   bool stopped_ = false;
 };

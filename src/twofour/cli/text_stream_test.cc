@@ -13,7 +13,7 @@ struct Streamed {
   std::vector<std::string> pieces;
 };
 
-// `bytes` in parts of `part`.
+// `bytes` in parts of `part` bytes.
 Streamed stream(const std::string& bytes, size_t part, const std::vector<std::string>& stops = {}) {
   Streamed result{"", false, {}};
   TextStream out(stops, [&](std::string_view piece) { result.pieces.emplace_back(piece); });

@@ -39,7 +39,7 @@ void write_line(const std::string& line) {
   write_output("\n");
 }
 
-// The ids as a JSON array; nlohmann's values take 16 bytes each.
+// The ids as a JSON array. Values of nlohmann would take 16 bytes each.
 std::string to_json(const std::vector<int32_t>& ids) {
   std::string out = "[";
   for (const int32_t id : ids) {
@@ -60,7 +60,7 @@ void run_encode(const TokenizerFlags& flags) {
     }
   };
   if (!flags.jsonl) {
-    // To the byte: a byte-order mark or zeros are characters to a tokenizer.
+    // Reads all bytes: a byte-order mark and zeros are characters to a tokenizer.
     const std::string text = read_file_or_pipe(input_name(flags.file), kLargestText);
     write_line(to_json(encode(text, "")));
     return;
@@ -76,7 +76,7 @@ std::vector<int32_t> read_ids(const nlohmann::json& json, const std::string& fil
   const bool is_list = json.is_array() && std::all_of(json.begin(), json.end(), [](const auto& id) {
                          return id.is_number_integer() && id >= INT32_MIN && id <= INT32_MAX;
                        });
-  if (!is_list) fail("cannot decode \"{}\": line {} is no JSON array of token ids", file, line);
+  if (!is_list) fail("cannot decode \"{}\": line {} is not a JSON array of token ids", file, line);
   return json.get<std::vector<int32_t>>();
 }
 
@@ -158,7 +158,7 @@ void add_training(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags)
       ->type_name("DIR");
   command
       .add_option("--special-token", flags->special_tokens,
-                  "a token that no text is split into; the first ends a document")
+                  "special token, never produced from text; the first one ends documents")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->type_name("S");
   add_input_options(command, flags->documents);
@@ -185,17 +185,18 @@ void add_coding(CLI::App& group, const std::shared_ptr<TokenizerFlags>& flags, c
 }  // namespace
 
 void add_tokenizer(CLI::App& program) {
-  CLI::App& group = *program.add_subcommand("tokenizer", "train a tokenizer; text to ids and back");
+  CLI::App& group =
+      *program.add_subcommand("tokenizer", "train a tokenizer; convert text to ids and back");
   group.require_subcommand(1);
   auto flags = std::make_shared<TokenizerFlags>();
   add_training(group, flags);
-  add_coding(group, flags, "encode", "the whole input as one text to one JSON array of ids",
-             "each line {\"text\": …} to a line {\"ids\": …}", "--special",
-             "with the tokens that the model's own tokenizer puts around a text",
+  add_coding(group, flags, "encode", "convert the input, as one text, to a JSON array of ids",
+             "convert each line {\"text\": …} to a line {\"ids\": …}", "--special",
+             "include the tokens that the model's tokenizer adds around a text",
              "twofour tokenizer encode --tokenizer tokenizer text.txt", run_encode);
-  add_coding(group, flags, "decode", "JSON arrays of ids, one a line, to their text",
-             "each line {\"ids\": …} to a line {\"text\": …}", "--skip-special",
-             "special tokens stand for nothing",
+  add_coding(group, flags, "decode", "convert JSON arrays of ids, one per line, to text",
+             "convert each line {\"ids\": …} to a line {\"text\": …}", "--skip-special",
+             "omit special tokens",
              "echo '[1, 2, 3]' | twofour tokenizer decode --tokenizer tokenizer", run_decode);
 }
 

@@ -20,7 +20,7 @@ bool is_bare_value(std::string_view text) {
   return text == "true" || text == "false" || std::regex_match(text.begin(), text.end(), kNumber);
 }
 
-// Reads one line from its beginning to its end.
+// Reads one line from beginning to end.
 class LineReader {
  public:
   LineReader(std::string_view rest, int64_t number) : rest_(rest), number_(number) {}
@@ -30,7 +30,7 @@ class LineReader {
     fail("line {}: {}", number_, fmt::format(format, std::forward<Args>(args)...));
   }
 
-  // Whether nothing but a comment is left.
+  // Whether only a comment is left.
   bool is_done() {
     skip_blanks();
     return rest_.empty() || rest_.front() == '#';
@@ -47,7 +47,7 @@ class LineReader {
     if (!take(wanted)) refuse("'{}' is missing {}", wanted, where);
   }
 
-  // Names and the points between them.
+  // Names and the dots between them.
   std::string key() {
     std::string key;
     do {
@@ -65,10 +65,10 @@ class LineReader {
     const std::string text(rest_.substr(0, length));
     if (text.empty()) refuse("a value is missing");
     const char first = text.front();
-    if (first == '{' || first == '[') refuse("\"{}\" begins no value of an option", first);
+    if (first == '{' || first == '[') refuse("\"{}\" does not begin a value", first);
     const bool is_word = std::isalpha(static_cast<unsigned char>(first)) != 0;
     if (is_word && text != "true" && text != "false" && text != "inf" && text != "nan") {
-      refuse("text must stand in quotes: \"{}\"", printable(text));
+      refuse("text must be in quotes: \"{}\"", printable(text));
     }
     rest_.remove_prefix(length);
     return text;
@@ -106,7 +106,7 @@ class LineReader {
       const char c = rest_.front();
       if (c == quote) break;
       if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) {
-        refuse("the control character \"{}\" stands in text", printable(std::string_view(&c, 1)));
+        refuse("control character \"{}\" in text", printable(std::string_view(&c, 1)));
       }
       rest_.remove_prefix(1);
       if (c == '\\' && quote == '"') {
@@ -186,8 +186,7 @@ std::vector<TomlEntry> read_toml(std::string_view text) {
     }
     TomlEntry entry = read_entry(line, table, number);
     const auto [first, is_new] = lines.try_emplace(entry.key, number);
-    if (!is_new)
-      line.refuse("\"{}\" stands in line {} already", printable(entry.key), first->second);
+    if (!is_new) line.refuse("\"{}\" is already in line {}", printable(entry.key), first->second);
     entries.push_back(std::move(entry));
   }
   return entries;

@@ -39,17 +39,17 @@ TEST(Toml, reads_values_of_every_kind) {
 
 TEST(Toml, what_it_does_not_read_is_refused_with_the_line) {
   for (const auto& [text, reason] :
-       {std::pair{"x = 1\nx = 2", "line 2: \"x\" stands in line 1 already"},
+       {std::pair{"x = 1\nx = 2", "line 2: \"x\" is already in line 1"},
         {"x", "line 1: '=' is missing after the key"},
         {"x =", "line 1: a value is missing"},
         {"= 3", "line 1: a key is missing"},
-        {"x = fst", "line 1: text must stand in quotes: \"fst\""},
+        {"x = fst", "line 1: text must be in quotes: \"fst\""},
         {"x = 1 2", "line 1: \"2\" follows the value"},
         {"x = \"a", "line 1: the closing \" is missing"},
         {"x = \"\"\"a\"\"\"", "text over several lines"},
-        {"x = {a = 1}", "begins no value"},
+        {"x = {a = 1}", "does not begin a value"},
         {"x = [1", "']' is missing"},
-        {"x = [[1]]", "begins no value"},
+        {"x = [[1]]", "does not begin a value"},
         {"[[x]]", "a list of tables"},
         {"x = \"\\q\"", "an unknown escape"},
         {"x = \"\\ud800\"", "an unknown escape"}}) {

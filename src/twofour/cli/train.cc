@@ -16,8 +16,8 @@ namespace twofour::cli {
 namespace {
 
 nlohmann::ordered_json summary_json(const train::TrainSummary& summary,
-                               const train::TrainOptions& options) {
-  // null where nothing was measured.
+                                    const train::TrainOptions& options) {
+  // null if nothing was measured.
   const auto figure = [](const std::optional<double>& value) {
     return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
   };
@@ -51,13 +51,13 @@ void add_train(CLI::App& program) {
     train::TrainOptions options = complete_options(*flags);
     settle_dtype(command, options);
     options.run.quiet = *json;
-    // To the end of the process: after the last step there is nothing left that a stop could save.
+    // Lives until the process ends, because after the last step a stop could save nothing.
     static const train::StopSignal stop_signal;
     const train::TrainSummary summary = train::train(options, kept_config(command, options));
     if (*json) {
       print_output("{}\n", summary_json(summary, options).dump());
     } else if (summary.steps < options.optimizer.steps) {
-      print_output("stopped after step {} of {}: go on with --resume\n", summary.steps,
+      print_output("stopped after step {} of {}: continue with --resume\n", summary.steps,
                    options.optimizer.steps);
     } else {
       print_output("the model is in {}\n", (options.run.out / "model").string());

@@ -17,7 +17,7 @@
 namespace twofour::cli {
 namespace {
 
-// "5000000", "5M", "500k", "1.5B"; nothing for what is no number of tokens.
+// "5000000", "5M", "500k" or "1.5B"; nullopt for other text.
 std::optional<double> token_count(std::string_view text) {
   static const std::map<char, double> kUnits = {{'k', 1e3}, {'K', 1e3}, {'M', 1e6}, {'B', 1e9}};
   double unit = 1;
@@ -30,7 +30,7 @@ std::optional<double> token_count(std::string_view text) {
   return *number * unit;
 }
 
-// An axis checks its values itself.
+// An axis checks its own values.
 void add_axis(CLI::App& command, TrainFlags& flags, const train::Axis& axis) {
   CLI::Option* option = command.add_option("--" + axis.name, flags.axes[axis.name], axis.help)
                             ->group("Method (override --method)");
@@ -44,7 +44,7 @@ void add_axis(CLI::App& command, TrainFlags& flags, const train::Axis& axis) {
       axis.set(scratch, text);
       return "";
     } catch (const Error& error) {
-      // Who reports it names the option.
+      // The caller names the option.
       const std::string message = error.what(), name = "--" + axis.name + " ";
       return message.starts_with(name) ? message.substr(name.size()) : message;
     }
@@ -56,11 +56,12 @@ void add_axis(CLI::App& command, TrainFlags& flags, const train::Axis& axis) {
 void add_method_options(CLI::App& command, TrainFlags& flags) {
   std::vector<std::string> names;
   for (const train::Method& method : train::methods()) names.push_back(method.name);
-  add_choice(command, "--method", flags.method, names, "what makes the weights sparse");
+  add_choice(command, "--method", flags.method, names, "method that makes the weights sparse");
   for (const train::Axis& axis : train::axes()) add_axis(command, flags, axis);
   command
-      .add_option("--recipe", flags.recipe,
-                  "a published run, MODEL-METHOD as gpt2-124m-fst: fills in what is not given")
+      .add_option(
+          "--recipe", flags.recipe,
+          "a published run, MODEL-METHOD (gpt2-124m-fst): sets the options that are not given")
       ->configurable(false)
       ->type_name("NAME");
   CLI::Option* budget = command.add_option(
@@ -83,23 +84,24 @@ void add_optimizer_options(CLI::App& command, TrainFlags& flags) {
     add_number(command, name, value, range, help)->group("Training");
   };
   add("--steps", options.optimizer.steps, between(1, kMostSteps), "optimiser steps");
-  add("--batch", options.data.batch, between(1, 65536), "sequences of a micro-batch");
-  add("--accumulate", options.data.accumulate, between(1, 65536), "micro-batches of a step");
+  add("--batch", options.data.batch, between(1, 65536), "sequences per micro-batch");
+  add("--accumulate", options.data.accumulate, between(1, 65536), "micro-batches per step");
   add("--lr", options.optimizer.learning_rate, above(0), "highest learning rate");
   add("--min-lr", flags.min_learning_rate, at_least(0),
       "lowest learning rate (default: a tenth of --lr)");
   add("--warmup", options.optimizer.warmup, between(0, kMostSteps),
-      "steps of rising learning rate");
-  add("--weight-decay", options.optimizer.weight_decay, at_least(0), "AdamW's, on matrices only");
+      "steps of learning rate warm-up");
+  add("--weight-decay", options.optimizer.weight_decay, at_least(0),
+      "AdamW's weight decay, on matrices only");
   add("--beta1", options.optimizer.beta1, proper_share(), "AdamW's first moment");
-  add("--epsilon", options.optimizer.epsilon, above(0), "AdamW's");
+  add("--epsilon", options.optimizer.epsilon, above(0), "AdamW's epsilon");
   add("--clip", options.optimizer.clip, at_least(0), "largest gradient norm, 0 = no clipping");
   add("--loss-scale", options.optimizer.loss_scale, between(0, 1e37),
-      "first factor of the loss's gradient, which adapts; 0 = none (float16: 65536)");
+      "initial loss scale, which adapts; 0 = none (float16: 65536)");
   add("--loss-scale-growth", options.optimizer.loss_scale_growth, between(1, kMostSteps),
-      "finite steps in a row before the scale doubles");
+      "consecutive finite steps before the scale doubles");
   add("--divergence-factor", options.optimizer.divergence_factor, at_least(0),
-      "a gradient norm this many times the usual, five steps in a row, ends the run; 0 = never");
+      "end the run after five consecutive gradient norms this many times the usual; 0 = never");
 }
 
 void add_output_options(CLI::App& command, TrainFlags& flags) {
@@ -107,15 +109,14 @@ void add_output_options(CLI::App& command, TrainFlags& flags) {
   const auto add = [&](const char* name, int64_t& value, double least, const char* help) {
     return add_number(command, name, value, between(least, kMostSteps), help)->group("Output");
   };
-  add("--log-every", options.run.log_every, 0,
-      "steps between two lines of the log; 0 = at the end");
+  add("--log-every", options.run.log_every, 0, "steps between log lines; 0 = only at the end");
   add("--validate-every", options.run.validate_every, 0, "steps, 0 = only at the end");
   add("--validation-windows", options.data.validation_windows, 0, "windows of val.bin, 0 = none");
   add("--checkpoint-every", options.run.checkpoint_every, 0, "steps, 0 = only at the end");
-  add("--keep", options.run.keep, 1, "newest checkpoints that stay");
+  add("--keep", options.run.keep, 1, "number of newest checkpoints to keep");
   add("--sample-every", options.run.sample_every, 0,
-      "steps after which the model continues --sample-prompt, 0 = never");
-  add("--sample-tokens", options.run.sample_tokens, 1, "tokens of a sample at most");
+      "steps between samples that continue --sample-prompt; 0 = never");
+  add("--sample-tokens", options.run.sample_tokens, 1, "maximum number of tokens per sample");
   command.add_option("--sample-prompt", options.run.sample_prompt, "text to continue")
       ->type_name("TEXT")
       ->group("Output");
@@ -127,8 +128,10 @@ void add_output_options(CLI::App& command, TrainFlags& flags) {
 void add_training_options(CLI::App& command, TrainFlags& flags) {
   train::TrainOptions& options = flags.options;
   add_dtype(command, "--dtype", options.model.dtype,
-            "of the products; auto: the faster of float32 and bfloat16 on this machine", {"auto"});
-  add_number(command, "--seed", options.run.seed, at_least(0), "of weights, data order and MVUE");
+            "dtype of the products; auto: the faster of float32 and bfloat16 on this machine",
+            {"auto"});
+  add_number(command, "--seed", options.run.seed, at_least(0),
+             "seed of weights, data order and MVUE");
   command.add_flag("--recompute", options.model.recompute,
                    "recompute activations: less memory, slower");
   add_optimizer_options(command, flags);
@@ -142,7 +145,8 @@ train::Method method_of(const TrainFlags& flags) {
   return method;
 }
 
-// Fewer steps, and in proportion all that is counted in steps and not given on the command line.
+// Reduces the steps, and in proportion the options counted in steps that the command line does not
+// set.
 void scale_to_budget(CLI::App& command, const TrainFlags& flags, const train::Method& method,
                      const GivenOptions& given) {
   if (given.on_command_line.contains("steps")) {
@@ -173,13 +177,14 @@ void scale_to_budget(CLI::App& command, const TrainFlags& flags, const train::Me
   };
   shrink("warmup", static_cast<double>(options.optimizer.warmup));
   shrink("mask-interval", static_cast<double>(method.mask_interval));
-  // Shares stay as they are.
+  // Shares do not change.
   if (method.dense_start >= 1) shrink("dense-start", method.dense_start);
   if (method.dense_end >= 1) shrink("dense-end", method.dense_end);
 }
 
-// Another method on the command line than the one whose values the config file or the recipe brings
-// has its own. A value that goes with every method stays, unless it is only the other method's.
+// If the command line names another method than the config file or the recipe, the command line's
+// method sets its own values. Values for every method stay, unless they are only the other
+// method's.
 bool is_replaced(const train::Axis& axis, const train::Method& configured,
                  const GivenOptions& given) {
   if (given.on_command_line.contains(axis.name)) return false;
@@ -190,9 +195,9 @@ bool is_replaced(const train::Axis& axis, const train::Method& configured,
   return axis.get(of_config) == axis.get(configured);
 }
 
-// From the strongest to the weakest: the command line, the config file, the recipe, the method.
+// In order of precedence: the command line, the config file, the recipe, the method.
 void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
-  std::string configured;  // the method whose values the config file or the recipe brings
+  std::string configured;  // the method of the config file or the recipe
   if (!flags.recipe.empty()) {
     for (const auto& [name, value] : train::recipe_named(flags.recipe)) {
       set_option_if_unset(command, name, value);
@@ -213,8 +218,8 @@ void fill_in(CLI::App& command, TrainFlags& flags, const GivenOptions& given) {
   if (!flags.budget.empty()) scale_to_budget(command, flags, method, given);
 }
 
-// What was typed for something that is off. A config may keep it for a part of a run that has it
-// on.
+// Refuses options on the command line that have no effect. A config may hold them for a later part
+// of a run.
 void check_use(const train::TrainOptions& options, const GivenOptions& given) {
   const auto is_typed = [&](const char* name) { return given.on_command_line.contains(name); };
   if (options.run.sample_every == 0 && (is_typed("sample-prompt") || is_typed("sample-tokens"))) {
@@ -226,7 +231,7 @@ void check_use(const train::TrainOptions& options, const GivenOptions& given) {
   }
 }
 
-// "step-250" or "250", where it was given, which says --resume as well.
+// "step-250" or "250". It implies --resume.
 void read_resume_from(TrainFlags& flags) {
   if (flags.resume_from.empty()) return;
   std::string_view number = flags.resume_from;
@@ -240,7 +245,7 @@ void read_resume_from(TrainFlags& flags) {
   flags.options.run.resume_from = *step;
 }
 
-// RUN/config.toml of a run that can be resumed.
+// RUN/config.toml of a resumable run.
 std::string config_of_run(const fs::path& run) {
   if (run.empty()) fail_usage("--out is missing: the folder of the run to resume");
   const fs::path kept = run / "config.toml";
@@ -257,11 +262,11 @@ void add_train_flags(CLI::App& command, TrainFlags& flags) {
   command.add_option("--out", flags.out, "folder of this run")->type_name("RUN");
   command
       .add_flag("--resume", flags.options.run.resume,
-                "go on from the newest checkpoint of --out, with its options but for those given")
+                "resume from the newest checkpoint of --out; options given here override the run's")
       ->configurable(false);
   command
       .add_option("--resume-from", flags.resume_from,
-                  "… from this one; newer checkpoints are set aside")
+                  "resume from this checkpoint; newer ones are set aside")
       ->configurable(false)
       ->type_name("step-N");
   add_model_flags(command, flags);
@@ -278,9 +283,9 @@ void add_train_flags(CLI::App& command, TrainFlags& flags) {
         given.on_command_line.contains("threads") || given.in_config.contains("threads");
     check_use(flags.options, given);
     if (!flags.init.empty() && given.on_command_line.contains("model")) {
-      fail_usage("--model and --init both say what the model is: give one of them");
+      fail_usage("--model and --init both define the model: give one of them");
     }
-    // What it was when the run began.
+    // A resumed run keeps its dtype.
     const auto dtype = given.in_config.find("dtype");
     if (flags.options.model.dtype == "auto" && flags.options.run.resume &&
         dtype != given.in_config.end()) {
@@ -300,7 +305,7 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   options.model.method = method_of(flags);
   if (options.run.resume && !fs::exists(options.data.folder / "train.bin")) {
     fail(
-        "the run's data is not in \"{}\" any more: say with --data where it is now (its content is "
+        "the run's data is no longer in \"{}\": give its new folder with --data (its content is "
         "compared)",
         options.data.folder.string());
   }

@@ -1,4 +1,4 @@
-// The options of a pre-training run as flags: what `train` and `tune-decay` share.
+// The options of a pre-training run as flags, shared by `train` and `tune-decay`.
 #pragma once
 
 #include <cstdint>
@@ -13,24 +13,24 @@
 
 namespace twofour::cli {
 
-/// What the flags say before the method and the model's sizes are put together.
+/// The values of the flags before the method and the model's sizes are determined.
 struct TrainFlags {
   train::TrainOptions options;
   std::string data, out, init, masks, teacher, resume_from, model = "gpt2-124m", method = "dense",
                                                             recipe, budget;
-  std::map<std::string, std::string> axes;  ///< train::axes() by their names
+  std::map<std::string, std::string> axes;  ///< train::axes() by name
   std::optional<int64_t> layers, heads, key_value_heads, width, context, feed_forward;
   std::optional<double> min_learning_rate;
   int64_t vocabulary = 0;
 };
 
-/// Declares them, --threads and --config included. `flags` must outlive the command. Call it last.
+/// Declares them, with --threads and --config. `flags` must outlive the command. Call it last.
 void add_train_flags(CLI::App& command, TrainFlags& flags);
 
-/// The options that the flags make. Throws Error (usage) for what is missing or unknown.
+/// The options from the flags. Throws Error (usage) for missing or unknown values.
 train::TrainOptions complete_options(const TrainFlags& flags);
 
-/// What a run keeps as config.toml: readable from any folder, so that paths are absolute.
+/// The text of a run's config.toml. Paths are absolute, so it can be read from any folder.
 std::string kept_config(CLI::App& command, const train::TrainOptions& options,
                         std::vector<std::string> leave_out = {});
 

@@ -1,4 +1,4 @@
-// tune-decay: the λ of masked decay by short runs (train/tune_decay.h).
+// tune-decay: finds the λ of masked decay by short runs (train/tune_decay.h).
 #include "twofour/train/tune_decay.h"
 
 #include <memory>
@@ -61,7 +61,7 @@ void tune(const TuneFlags& flags, CLI::App& command) {
   settle_dtype(command, options);
   options = train::decay_probe_options(std::move(options), flags.probe_steps);
   static const train::StopSignal stop_signal;
-  // Every probe adds its own decay.
+  // Every probe sets its own decay.
   const std::string config = kept_config(command, options, {"decay"});
   const train::DecaySearch search = train::search_decay(options, config, flags.most_runs);
   flags.json ? print_search_json(search) : print_table(search);
@@ -87,7 +87,7 @@ void add_tune_decay(CLI::App& program) {
              "steps of each short run; 0 = one and a half warm-ups, at least a twentieth of the "
              "steps and four mask intervals");
   add_number(command, "--most-runs", flags->most_runs, between(1, 1000),
-             "short sparse runs at most");
+             "maximum number of short sparse runs");
   command.add_flag("--json", flags->json, "print one JSON object")->configurable(false);
   add_train_flags(command, flags->train);
   set_example(command, "twofour tune-decay --data data --out tune --method fst");

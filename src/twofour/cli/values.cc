@@ -14,7 +14,7 @@
 namespace twofour::cli {
 namespace {
 
-// The names of the checks, under which --help finds what they say.
+// The names of the checks, by which --help finds their descriptions.
 constexpr const char* kRange = "range";
 constexpr const char* kChoices = "choices";
 
@@ -26,7 +26,7 @@ std::string description_of(const CLI::Option& option, const std::string& check) 
   }
 }
 
-// Other names of dtypes, as PyTorch's users type them.
+// Other names of dtypes, as users of PyTorch know them.
 const std::map<std::string, std::string>& dtype_aliases() {
   static const std::map<std::string, std::string> kAliases = {
       {"fp32", "float32"}, {"bf16", "bfloat16"}, {"fp16", "float16"}, {"half", "float16"}};
@@ -56,7 +56,7 @@ CLI::Option* check_range(CLI::Option* option, const Range& range) {
       return fmt::format("must be a {}number, {}, but is \"{}\"", kIsWhole ? "whole " : "",
                          range.text(), printable(text));
     }
-    // CLI11 reads the text again, "010" as an octal number.
+    // CLI11 reads the text again and would take "010" as octal.
     if constexpr (kIsWhole) text = fmt::format("{}", *value);
     return "";
   };
@@ -92,7 +92,7 @@ CLI::Option* add_dtype(CLI::App& command, const std::string& name, std::string& 
     if (found != dtype_aliases().end()) text = found->second;
     return "";
   };
-  // transform puts it before the check of the choices.
+  // transform runs it before the check of the choices.
   return add_choice(command, name, value, choices, help)
       ->transform(CLI::Validator(spell, "", "aliases"))
       ->type_name("DTYPE");

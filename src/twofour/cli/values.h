@@ -1,5 +1,5 @@
-// The values that an option takes, said once, where the option is declared: checked on the command
-// line and in config files before anything runs, printed by --help, offered by shell completion.
+// The allowed values of an option, stated once with the option. They are checked on the command
+// line and in config files before anything runs, printed by --help and offered by shell completion.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ namespace twofour::cli {
 struct Range {
   double low;
   double high = std::numeric_limits<double>::infinity();
-  bool without_low = false, without_high = false;  ///< the bound itself does not belong to it
+  bool without_low = false, without_high = false;  ///< exclude the bound itself
 
   bool contains(double value) const;
   std::string text() const;  ///< "1 to 1024", "0 or more", "above 0"
@@ -27,15 +27,15 @@ struct Range {
 inline Range at_least(double low) { return {.low = low}; }
 inline Range between(double low, double high) { return {.low = low, .high = high}; }
 inline Range above(double low) { return {.low = low, .without_low = true}; }
-/// A share of a whole that leaves some of it.
+/// A share below the whole.
 inline Range proper_share() { return {.low = 0, .high = 1, .without_high = true}; }
 
-/// Enough for any run, and few enough that products of two of them stay exact.
+/// Enough for any run, and small enough that products of two of them stay exact.
 constexpr double kMostSteps = 1e9;
-/// Of a tensor: products of two sizes and a thousand layers still fit into 63 bits.
+/// For tensors: products of two sizes and a thousand layers fit into 63 bits.
 constexpr double kLargestSize = 1 << 24;
 
-/// Adds the check to an option that is declared already.
+/// Adds the check to a declared option.
 template <class T>
 CLI::Option* check_range(CLI::Option* option, const Range& range);
 
@@ -48,19 +48,19 @@ CLI::Option* add_number(CLI::App& command, const std::string& name, T& value, co
 CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string& value,
                         const std::vector<std::string>& choices, const std::string& help);
 
-/// Adds that check to an option that is declared already.
+/// Adds the check to a declared option.
 CLI::Option* check_choice(CLI::Option* option, const std::vector<std::string>& choices);
 
-/// Declares an option that takes a dtype, and those other words; fp32, bf16, fp16 and half are
-/// understood too and become the names of tensor/dtype.h.
+/// Declares an option that takes a dtype or one of the other words. fp32, bf16, fp16 and half are
+/// accepted too and become the names of tensor/dtype.h.
 CLI::Option* add_dtype(CLI::App& command, const std::string& name, std::string& value,
                        const std::string& help, const std::vector<std::string>& or_else = {});
 
-/// The range of a declared option in words, its choices; empty where it has none.
+/// The range or the choices of a declared option in words; empty if it has none.
 std::string range_of(const CLI::Option& option);
 std::vector<std::string> choices_of(const CLI::Option& option);
 
-/// Says so of an option that checks its range itself.
+/// Describes the range of an option that checks it itself.
 void describe_range(CLI::Option& option, const std::string& words);
 
 /// "a, b or c".

@@ -10,14 +10,14 @@
 namespace twofour::cli {
 namespace {
 
-// What a user sees after `--x=TYPED`: the value, or the message.
+// The result of `--x=TYPED`: the value, or the message.
 template <class T>
 std::string given(const Range& range, const std::string& typed) {
   CLI::App app;
   T value{};
   add_number(app, "--x", value, range, "");
   try {
-    app.parse(std::vector<std::string>{"--x=" + typed});  // as a shell gives it, blanks and all
+    app.parse(std::vector<std::string>{"--x=" + typed});  // as a shell passes it, with blanks
   } catch (const CLI::Error& error) {
     return error.what();
   }
@@ -41,7 +41,7 @@ TEST(Values, numbers_are_plain_decimal) {
               std::string::npos)
         << bad;
   }
-  EXPECT_EQ(given<int64_t>(at_least(0), "010"), "10");  // no octal numbers
+  EXPECT_EQ(given<int64_t>(at_least(0), "010"), "10");  // not octal
   EXPECT_EQ(given<std::optional<int64_t>>(at_least(0), "7"), "7");
   EXPECT_EQ(given<double>(at_least(0), "1e-3"), "0.001");
   EXPECT_EQ(given<uint64_t>(at_least(0), "18446744073709551615"), "18446744073709551615");

@@ -18,7 +18,7 @@ namespace {
 
 struct Window {
   int64_t begin, end;  // ids
-  int64_t first_new;   // the first id that counts
+  int64_t first_new;   // the first id that is counted
 };
 
 std::vector<Window> windows_of(int64_t ids, int64_t context, int64_t stride) {
@@ -32,12 +32,12 @@ std::vector<Window> windows_of(int64_t ids, int64_t context, int64_t stride) {
   }
 }
 
-// What to tell about a loss that is no number: the first of the model's tensors that holds none.
+// Reports the first tensor of the model that is not finite, if any.
 [[noreturn]] void fail_not_finite(const model::Model& model, const Window& window, int64_t id,
                                   float loss) {
   std::string cause = "its weights are finite, so something overflows: try --dtype float32";
   bool found = false;
-  model::Model visited = model;  // the same tensors
+  model::Model visited = model;  // shares the tensors
   visited.visit([&](const std::string& name, const at::Tensor& tensor) {
     if (found || !tensor.defined() || at::isfinite(tensor).all().item<bool>()) return;
     found = true;
@@ -52,11 +52,14 @@ std::vector<Window> windows_of(int64_t ids, int64_t context, int64_t stride) {
 struct Batch {
   std::span<const Window> windows;
 
-  int64_t tokens() const { return windows[0].end - windows[0].begin - 1; }  // of each, as inputs
+  int64_t tokens() const {
+    return windows[0].end - windows[0].begin - 1;
+  }  // of each window, as
+     // inputs
   int64_t rows() const { return static_cast<int64_t>(windows.size()); }
 };
 
-// Without a last window of one id, which predicts nothing.
+// Omits a last window of one id, which predicts nothing.
 std::vector<Batch> batches_of(std::span<const Window> windows, int64_t most) {
   std::vector<Batch> batches;
   for (size_t first = 0; first < windows.size();) {
@@ -82,7 +85,7 @@ at::Tensor inputs_of(const Batch& batch, std::span<const int64_t> ids) {
   return inputs;
 }
 
-// Adds up what the windows of a batch count, from what the output matrix takes.
+// Adds the losses of the counted ids of a batch, from the output matrix's input.
 void add_nll(const model::Model& model, const at::Tensor& hidden, const Batch& batch,
              std::span<const int64_t> ids, PerplexityResult& result) {
   const int64_t length = batch.tokens();
@@ -134,7 +137,7 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-// As many of the first batches as have hidden states of `most_bytes`, at least one.
+// As many of the first batches as have hidden states within `most_bytes`, at least one.
 size_t batches_within(std::span<const Batch> batches, uint64_t bytes_per_token,
                       uint64_t most_bytes) {
   uint64_t bytes = 0;
@@ -183,7 +186,7 @@ PerplexityResult streamed_perplexity(const checkpoint::ModelFolder& folder,
   for (int64_t passes_done = 0; !rest.empty(); ++passes_done) {
     const auto part = rest.first(batches_within(rest, bytes_per_token, stream.most_bytes));
     rest = rest.subspan(part.size());
-    // As if all passes took as many windows.
+    // Assumes that all passes take as many windows.
     const auto passes = static_cast<int64_t>((batches.size() + part.size() - 1) / part.size());
     std::vector<at::Tensor> inputs, hidden;
     std::vector<model::Pass> forward_passes;

@@ -53,7 +53,7 @@ TEST(Perplexity, refuses_impossible_windows) {
   EXPECT_THAT_ERROR(perplexity(model, ids, {9, 9, 1, {}}), "outside 2 to 8");
   EXPECT_THAT_ERROR(perplexity(model, ids, {8, 9, 1, {}}), "--stride 9 is outside 1 to 8");
   EXPECT_THAT_ERROR(perplexity(model, std::vector<int64_t>{1, 11}, {}), "token id 11");
-  // Every id but the first counts exactly once, whatever the stride.
+  // Every id but the first counts exactly once, for any stride.
   for (int64_t stride = 1; stride <= 8; ++stride) {
     const auto result = perplexity(model, ids, {8, stride, 2, {}});
     EXPECT_EQ(result.tokens, stride == 8 ? 17 : 19);

@@ -1,5 +1,5 @@
-// Every architecture that the program knows, one row of a table each. A new one is a folder beside
-// this file, its configuration in ModelConfig and its row in architectures.cc.
+// All architectures of the program, one row of a table each. A new one is a folder beside this
+// file, its configuration in ModelConfig and its row in architectures.cc.
 #pragma once
 
 #include <memory>
@@ -21,21 +21,21 @@ namespace twofour::model {
 
 using ModelConfig = std::variant<Gpt2Config, LlamaConfig, GptNeoXConfig, OptConfig, Qwen3Config>;
 
-/// What sets the files of a model_type apart from those of others.
+/// The properties of the files of a model_type.
 struct Architecture {
   std::string_view model_type;    ///< in config.json
-  std::string_view class_prefix;  ///< of the names of transformers' classes, as "GPT2"
-  /// Of most parameters' names; published files may lack it.
+  std::string_view class_prefix;  ///< of transformers' class names, as "GPT2"
+  /// The prefix of most parameters' names; published files may lack it.
   std::string_view prefix;
-  /// In the names of tensors that files hold beside the parameters and that follow from the
-  /// configuration: causal masks, rotary tables.
+  /// Parts of the names of stored tensors that are no parameters but follow from the configuration:
+  /// causal masks, rotary tables.
   std::span<const std::string_view> buffers;
-  /// The token embedding, and the output matrix, which files of a tied model may hold too.
+  /// The token embedding and the output matrix; files of a tied model may hold both.
   std::string_view embedding;
   std::string_view output = "lm_head.weight";
-  /// Whether files hold the weight of that name as [in, out] (transformers' Conv1D); null: none.
+  /// Whether files hold the named weight as [in, out] (transformers' Conv1D); null: none.
   bool (*is_transposed)(std::string_view name) = nullptr;
-  ModelConfig (*read)(ConfigReader& reader) = nullptr;  ///< of config.json
+  ModelConfig (*read)(ConfigReader& reader) = nullptr;  ///< reads config.json
 };
 
 std::span<const Architecture> architectures();
@@ -46,17 +46,17 @@ const Architecture& architecture_of(const ModelConfig& config);
 
 std::string model_type_of(const ModelConfig& config);
 Sizes sizes_of(const ModelConfig& config);
-/// The same architecture in other sizes.
+/// The same architecture with other sizes.
 ModelConfig with_sizes(ModelConfig config, const Sizes& sizes);
-/// The feed-forward width that models of this architecture have at a width.
+/// The architecture's usual feed-forward width for a width.
 int64_t usual_feed_forward(const ModelConfig& config, int64_t width);
-/// Throws Error (usage) for sizes that no model can have, naming the two that disagree.
+/// Throws Error (usage) for impossible sizes, naming the two that disagree.
 void check(const ModelConfig& config);
 /// The fields of config.json that describe the architecture, for transformers 4 and 5.
 nlohmann::ordered_json config_json(const ModelConfig& config);
 
-/// A network whose parameters outside the blocks have shapes and no values, the others are
-/// undefined. Throws Error (usage) for sizes that no model can have.
+/// A network whose parameters outside the blocks have shapes and no values; those of the blocks are
+/// undefined. Throws Error (usage) for impossible sizes.
 std::unique_ptr<Network> make_network(const ModelConfig& config, const at::TensorOptions& options);
 
 }  // namespace twofour::model

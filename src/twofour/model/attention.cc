@@ -9,7 +9,7 @@
 namespace twofour::model {
 namespace {
 
-// Appends keys and values [B, G, T, d] to the cache and makes them all of the layer's.
+// Appends keys and values [B, G, T, d] to the cache and replaces them by all of the layer's.
 void extend(KeyValueCache& cache, size_t layer, at::Tensor& keys, at::Tensor& values) {
   const int64_t added = keys.size(2), length = cache.length + added;
   cache.keys[layer].narrow(2, cache.length, added).copy_(keys);
@@ -18,7 +18,7 @@ void extend(KeyValueCache& cache, size_t layer, at::Tensor& keys, at::Tensor& va
   values = cache.values[layer].narrow(2, 0, length);
 }
 
-// [B, G, T, d] as [B, H, T, d]: each key head for the queries that share it.
+// [B, G, T, d] as [B, H, T, d]: each key head is repeated for its queries.
 at::Tensor for_each_query(const at::Tensor& x, int64_t heads) {
   const int64_t batch = x.size(0), groups = x.size(1), tokens = x.size(2), width = x.size(3);
   if (groups == heads) return x;
@@ -82,7 +82,7 @@ at::Tensor attend(const at::Tensor& queries, at::Tensor keys, at::Tensor values,
         causal_attention(queries, for_each_query(keys, heads), for_each_query(values, heads));
     return mixed.transpose(1, 2).reshape({batch * tokens, heads * width});
   }
-  // A single token sees everything. The queries that share a key head stand as its tokens, so that
+  // A single token sees everything. The queries that share a key head take the place of tokens, so
   // no key is copied.
   const at::Tensor grouped = queries.reshape({batch, groups, heads / groups, width});
   return at::scaled_dot_product_attention(grouped, keys, values, {}, /*dropout_p=*/0.0)

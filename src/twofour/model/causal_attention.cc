@@ -19,7 +19,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-constexpr int64_t kLeastWork = int64_t{1} << 20;  // multiply-adds that are worth a choice
+constexpr int64_t kLeastWork = int64_t{1} << 20;  // fewer multiply-adds need no choice
 constexpr int64_t kTimedTokens = 2048;
 
 struct Attended {
@@ -63,8 +63,8 @@ struct WideAttention : torch::autograd::Function<WideAttention> {
   }
 };
 
-// With the gradient, which takes most of the time, also where only the forward pass is wanted: one
-// choice for both, so that recomputed activations are the ones of the first time.
+// Always with the gradient, which takes most of the time. Both modes thus share one choice, and
+// recomputed activations equal the first ones.
 void run_both_ways(const at::Tensor& queries, const at::Tensor& keys, const at::Tensor& values) {
   const Attended attended = forward_flash(queries, keys, values);
   backward_flash(attended.out, queries, keys, values, attended);

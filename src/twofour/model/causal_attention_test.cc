@@ -16,7 +16,7 @@ using Tensors = std::vector<at::Tensor>;
 
 constexpr int64_t kBatch = 2, kHeads = 3, kTokens = 70, kWidth = 64;
 
-// Queries, keys and values as a layer has them: parts of one matrix [B T, 3 H d].
+// Queries, keys and values as in a layer: parts of one matrix [B T, 3 H d].
 Tensors parts_of(const at::Tensor& qkv) {
   Tensors parts;
   for (const at::Tensor& part : qkv.chunk(3, 1)) {
@@ -25,7 +25,7 @@ Tensors parts_of(const at::Tensor& qkv) {
   return parts;
 }
 
-// What attention makes of qkv, and the gradient of qkv.
+// The result of attention for qkv, and the gradient of qkv.
 Tensors attend_and_back(const at::Tensor& qkv, const at::Tensor& gradient) {
   const at::Tensor leaf = qkv.clone().requires_grad_();
   const Tensors parts = parts_of(leaf);

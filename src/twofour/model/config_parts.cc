@@ -9,11 +9,11 @@ namespace {
 
 using Json = nlohmann::json;
 
-// Beyond these a file could ask for more than can be described, let alone held.
+// Limits for sizes that could neither be described nor held.
 constexpr int64_t kMostLayers = 10'000;
 constexpr double kLargestMatrix = 1e14;
 
-// What rope_parameters or rope_scaling say; `fields` holds what is said beside them.
+// Reads rope_parameters or rope_scaling; `fields` holds the values beside them.
 void read_rope_object(ConfigReader reader, int64_t original_context, RopeFields& fields) {
   RopeScaling& scaling = fields.rope.scaling;
   const std::string older = reader.text("type", "default");
@@ -33,7 +33,7 @@ void read_rope_object(ConfigReader reader, int64_t original_context, RopeFields&
       reader.refuse("low_freq_factor", "is not below high_freq_factor");
     }
   } else if (type == "dynamic") {
-    // It scales behind max_position_embeddings only, where no sequence goes here.
+    // It only scales beyond max_position_embeddings, where no sequence is allowed.
     reader.positive("factor");
   } else if (type != "default") {
     reader.refuse("rope_type", fmt::format("\"{}\" is not supported", printable(type)));
@@ -83,7 +83,7 @@ RopeFields read_rope(ConfigReader& reader, int64_t context, const RopeNames& nam
   const char* field = has_scaling ? "rope_scaling" : "rope_parameters";
   if (!json.is_object()) reader.refuse(field, "is no object");
   read_rope_object(reader.inner(field, json), original, fields);
-  // Beside the object it wins over the one in it.
+  // The value beside the object takes precedence over the one in it.
   RopeScaling& read = fields.rope.scaling;
   if (is_original_given && read.kind == RopeScaling::Kind::kLlama3) {
     read.original_context = original;

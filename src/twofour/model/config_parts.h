@@ -1,4 +1,4 @@
-// Fields of config.json that several architectures have.
+// Fields of config.json that several architectures share.
 #pragma once
 
 #include <cstdint>
@@ -12,54 +12,53 @@
 
 namespace twofour::model {
 
-/// The number of layers, refused beyond what any model has.
+/// The number of layers. Refuses more than any model has.
 int64_t layers_in(ConfigReader& reader, const std::string& name, int64_t otherwise);
 
-/// Refuses a width, the value of field `name`, where a matrix of so many columns and one of these
-/// numbers of rows is larger than that of any model.
+/// Refuses a width, the value of field `name`, if a matrix with so many columns and one of these
+/// numbers of rows is larger than any model's.
 void check_matrices(const ConfigReader& reader, const std::string& name, int64_t columns,
                     std::initializer_list<int64_t> rows);
 
-/// Refuses a value that another does not divide.
+/// Refuses a value that is not a multiple of the divisor.
 void check_divides(const ConfigReader& reader, const std::string& name, int64_t value,
                    const std::string& divisor_name, int64_t divisor);
 
-/// Refuses an odd width, since rotary angles turn pairs.
+/// Refuses an odd width, because rotary angles rotate pairs.
 void check_rotary_width(const ConfigReader& reader, const std::string& name, int64_t width);
 
 struct RopeFields {
   Rope rope;
-  double share = 1.0;  ///< of a head that turns
+  double share = 1.0;  ///< the rotated share of a head
 };
 
-/// How an architecture calls what transformers 4 had outside rope_scaling, and what it stands for
-/// when it is absent.
+/// The architecture's names for fields outside rope_scaling in transformers 4, and their defaults.
 struct RopeNames {
   std::string theta = "rope_theta";
   std::string share = "partial_rotary_factor";
   double default_share = 1.0;
 };
 
-/// transformers 4 has rope_theta and rope_scaling, 5 puts both into rope_parameters. Where several
-/// say something, transformers lets rope_scaling win over rope_parameters, and their members over
-/// the fields beside them.
+/// transformers 4 has rope_theta and rope_scaling; 5 puts both into rope_parameters. As in
+/// transformers, rope_scaling takes precedence over rope_parameters, and their members over the
+/// fields beside them.
 RopeFields read_rope(ConfigReader& reader, int64_t context, const RopeNames& names = {});
 
-/// The same where the whole head turns; a smaller share is refused.
+/// The same for heads that are rotated entirely; refuses a smaller share.
 Rope read_whole_rope(ConfigReader& reader, int64_t context);
 
 /// rope_scaling of transformers 4; null for none.
 nlohmann::ordered_json scaling_json(const RopeScaling& scaling);
 
-/// Refuses layer_types other than one full attention a layer, but takes sliding ones.
+/// Refuses layer_types other than one full or sliding attention per layer.
 void check_layer_types(ConfigReader& reader, int64_t layers);
 
-/// sliding_window as Qwen2 and Qwen3 mean it; null where no layer has one. transformers takes an
-/// absent one as 4096.
+/// sliding_window as in Qwen2 and Qwen3; null if no layer has one. transformers replaces an absent
+/// one by 4096.
 nlohmann::json qwen_window(ConfigReader& reader, int64_t layers);
 
-/// The context in which attention over a window of the newest `window` tokens (null: none) sees
-/// every token: the smaller of the two, with a warning where that is the window.
+/// The largest context in which attention over the newest `window` tokens (null: all) sees every
+/// token: the smaller of the two, with a warning if that is the window.
 int64_t context_within(ConfigReader& reader, const nlohmann::json& window, int64_t context);
 
 }  // namespace twofour::model

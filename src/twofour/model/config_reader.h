@@ -1,4 +1,4 @@
-// Reading a JSON object field by field, so that no field goes unnoticed.
+// Reads a JSON object field by field, so that no field is overlooked.
 #pragma once
 
 #include <optional>
@@ -18,35 +18,35 @@ class ConfigReader {
   ConfigReader(const nlohmann::json& json, std::string what, std::string prefix = "");
 
   bool has(const std::string& name) const;
-  /// Not even null.
+  /// Whether there is no such field, not even null.
   bool is_absent(const std::string& name) const { return !json_.contains(name); }
 
   /// A whole number in [1, 2^31].
   int64_t size(const std::string& name);
   int64_t size_or(const std::string& name, int64_t otherwise);
-  /// The same where null does not stand for an absent field, and is refused.
+  /// The same, but null does not count as absent and is refused.
   int64_t size_unless_absent(const std::string& name, int64_t otherwise);
   /// A number above 0.
   double positive(const std::string& name, std::optional<double> otherwise = {});
   bool flag(const std::string& name, bool otherwise);
   std::string text(const std::string& name, const std::string& otherwise);
-  /// The field as it is; null if absent.
+  /// The unchanged field; null if absent.
   const nlohmann::json& any(const std::string& name);
 
-  /// The field is absent or has one of these values, those with which the result is right.
+  /// Requires the field to be absent or to have one of these values, for which the result is right.
   void require(const std::string& name, const std::vector<nlohmann::json>& supported);
-  /// Fields that change no result.
+  /// Fields that affect no result.
   void ignore(const std::vector<std::string>& names);
-  /// The fields that were not read, required or ignored, are not null and do not begin with "_".
+  /// The fields that were not read, required or ignored, unless they are null or begin with "_".
   std::vector<std::string> unknown() const;
   /// Refuses the first of unknown().
   void finish() const;
   [[noreturn]] void refuse_unknown(const std::string& name) const;
 
-  /// Reads an object that is the value of field `name`; its messages name both.
+  /// A reader of the object in field `name`; its messages name both.
   ConfigReader inner(const std::string& name, const nlohmann::json& object) const;
 
-  /// A line about a field that is read but means less than it says.
+  /// Adds a warning about a field that is read but only partly applied.
   void warn(const std::string& name, const std::string& what);
   const std::vector<std::string>& warnings() const { return warnings_; }
 
@@ -60,7 +60,7 @@ class ConfigReader {
   std::vector<std::string> warnings_;
 };
 
-/// null, false, 0, "", [] or {}: what Python takes for false.
+/// null, false, 0, "", [] or {}: the false values of Python.
 bool is_empty_value(const nlohmann::json& value);
 
 }  // namespace twofour::model

@@ -1,7 +1,7 @@
-// A model as the decode step (decode_step.h) reads it: weights and sizes in the order in which one
-// token meets them. Every architecture describes itself by such a plan; what differs between them
-// is data. B sequences, D width, H query heads, G heads of keys and values, d width of a head, F
-// feed-forward width, V vocabulary.
+// A model in the form of the decode step (decode_step.h): weights and sizes in the order in which
+// one token uses them. A plan can describe every architecture; their differences are data. B
+// sequences, D width, H query heads, G heads of keys and values, d width of a head, F feed-forward
+// width, V vocabulary.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +16,16 @@ namespace twofour::model {
 
 enum class NormKind { kLayerNorm, kRmsNorm };
 
-/// kGelu is the tanh form (gelu_new), kExactGelu that of the error function.
+/// kGelu is the tanh form (gelu_new), kExactGelu uses the error function.
 enum class DecodeActivation { kGelu, kExactGelu, kRelu, kSiluTimes };
 
 struct DecodeNorm {
   at::Tensor weight;  ///< [D]
-  at::Tensor bias;    ///< [D], of kLayerNorm only
+  at::Tensor bias;    ///< [D], only for kLayerNorm
 };
 
-/// A linear layer in the compute dtype: `weight`, or `packed` where that is undefined; neither
-/// where its products are simulated FP8, which the decode step cannot run.
+/// A linear layer in the compute dtype: `weight`, or `packed` if that is undefined. Neither is set
+/// for simulated FP8 products, which the decode step cannot run.
 struct DecodeLinear {
   at::Tensor weight;  ///< [out, in]
   sparse::Packed packed;
@@ -37,14 +37,14 @@ struct DecodeLinear {
 
 struct DecodeBlock {
   DecodeNorm attention_norm;
-  /// Side by side, their outputs are the queries [H d], the keys [G d] and the values [G d].
+  /// Their concatenated outputs are the queries [H d], the keys [G d] and the values [G d].
   std::vector<DecodeLinear> attention_in;
-  /// [d], RMS norms of each head before it turns, or undefined.
+  /// [d], RMS norms of each head before its rotation, or undefined.
   at::Tensor query_norm = {}, key_norm = {};
   DecodeLinear attention_out;
   DecodeNorm feed_forward_norm;
-  /// Side by side, their outputs are what the activation takes: [F], or of kSiluTimes the gate [F]
-  /// and what it multiplies [F].
+  /// Their concatenated outputs are the activation's input: [F], or for kSiluTimes the gate [F] and
+  /// its factor [F].
   std::vector<DecodeLinear> feed_forward_in;
   DecodeLinear feed_forward_out;
 };
@@ -55,30 +55,30 @@ struct DecodePlan {
   double norm_epsilon = 0;
   DecodeActivation activation = DecodeActivation::kGelu;
   bool has_parallel_residual = false;  ///< both halves of a block read the same x
-  /// attention_in's outputs are each head's query, key and value side by side instead, [H, 3, d].
+  /// attention_in's output has each head's query, key and value side by side, [H, 3, d].
   bool has_heads_side_by_side = false;
 
   at::Tensor tokens;     ///< the embedding [V, D], in the compute dtype
   at::Tensor positions;  ///< position embedding [context, D], or undefined
-  /// Of the first r <= d values of queries and keys [r / 2], float32, or undefined.
+  /// For the first r <= d values of queries and keys [r / 2], float32, or undefined.
   at::Tensor rotary_frequencies;
   std::vector<DecodeBlock> blocks;
   DecodeNorm last_norm;
   at::Tensor output;  ///< [V, D], in the compute dtype
 
-  /// Whether the decode step can run it: all that is multiplied on the CPU and of one dtype,
-  /// float32, bfloat16 or float16.
+  /// Whether the decode step can run it: all operands are on the CPU and of one dtype, float32,
+  /// bfloat16 or float16.
   bool is_runnable() const;
 };
 
-/// A plan with these sizes and no tensors, which cannot run yet.
+/// A plan with these sizes and no tensors. It is not runnable yet.
 DecodePlan plan_for(const Sizes& sizes);
 
-/// A layer with its forward weights, whose tensors it shares.
+/// A layer with its forward weights; shares its tensors.
 DecodeLinear decode_linear(const sparse::Linear& layer);
 
-/// Brings what kernels read into the order and type in which they read it: norms become float32,
-/// which holds every value of the other types. Tensors that are so already stay shared.
+/// Converts the kernels' operands to the layout and type of the kernels. Norms become float32,
+/// which holds every value of the other types. Tensors that fit stay shared.
 void prepare(DecodePlan& plan);
 
 }  // namespace twofour::model

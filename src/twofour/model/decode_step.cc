@@ -43,7 +43,7 @@ struct Block {
   FewProduct<T> feed_forward_out;
 };
 
-/// Rows of T that stay from step to step.
+/// Rows of T that are kept between steps.
 template <class T>
 struct Rows {
   kernels::Buffer<T> memory;
@@ -124,12 +124,12 @@ class TypedRunner final : public DecodeStep::Runner {
   std::span<const float> logits(int64_t rows);
 
   DecodePlan plan_;
-  int64_t room_ = 0;  // rows that the buffers hold
+  int64_t room_ = 0;  // capacity of the buffers in rows
   std::vector<Block<T>> blocks_;
   Norm last_norm_{};
   FewProduct<T> output_;
-  Rotation rotation_;  // of the first positions, as many as were met so far and more
-  // The residual stream, what products read, what they write.
+  Rotation rotation_;  // for the first positions, at least as many as were used
+  // The residual stream, and the inputs and outputs of products.
   Rows<T> x_, normed_, mixed_, heads_, hidden_, attended_, projected_, rounded_logits_;
   std::vector<T> side_by_side_;  // heads of one row
   Rows<float> logits_;
@@ -259,7 +259,7 @@ void TypedRunner<T>::normalise_heads(const Block<T>& block, T* heads) const {
   }
 }
 
-// Turns queries and keys by their position.
+// Rotates queries and keys by their position.
 template <class T>
 void TypedRunner<T>::rotate_heads(T* heads, const DecodeRow& row) const {
   if (!rotation_.cosine.defined()) return;
@@ -271,7 +271,7 @@ void TypedRunner<T>::rotate_heads(T* heads, const DecodeRow& row) const {
   }
 }
 
-// Puts keys and values [G, capacity, d] in place.
+// Writes keys and values into [G, capacity, d].
 template <class T>
 void TypedRunner<T>::place_heads(const T* heads, const DecodeRow& row, T* keys, T* values,
                                  int64_t capacity) const {

@@ -114,7 +114,7 @@ std::vector<std::pair<std::string, ModelConfig>> variants() {
   };
 }
 
-/// Random norms and biases too, linears large enough that the logits differ, 2:4 if `is_24`.
+/// Random norms and biases too, linears large enough for different logits, 2:4 if `is_24`.
 Model random_model(const ModelConfig& config, at::ScalarType dtype, bool is_24) {
   Model model = make_random(config, 9);
   model.visit([&](const std::string&, at::Tensor& tensor) {
@@ -148,7 +148,7 @@ at::Tensor tensor_of(std::span<const float> logits) {
       .clone();
 }
 
-/// The logits of ids [B, 1] by the forward pass, which `cache` grows by.
+/// The logits of ids [B, 1] by the forward pass, which appends to `cache`.
 at::Tensor forward_logits(const Model& model, const at::Tensor& ids, KeyValueCache& cache) {
   return logits_of(model.output(), hidden_of(model, ids, cache)).to(at::kFloat);
 }
@@ -161,7 +161,7 @@ std::vector<DecodeRow> rows_of(const at::Tensor& ids, int64_t position) {
   return rows;
 }
 
-/// How far apart two ways of summing and rounding in `dtype` may bring logits.
+/// The largest difference of logits between two ways of summing and rounding in `dtype`.
 double tolerance_of(at::ScalarType dtype) {
   return dtype == at::kFloat ? 1e-5 : dtype == at::kHalf ? 6e-3 : 4e-2;
 }
@@ -214,14 +214,14 @@ TEST_P(DecodeSteps, give_the_logits_of_the_forward_pass_for_every_variant) {
       }
     }
   }
-  // Where both round at the same places, the order of the sums seldom shows: measured are 0.7 of
-  // the steps in bfloat16 and 0.45 in float16.
+  // Both round at the same places, so the order of the sums rarely shows: measured are 0.7 of the
+  // steps in bfloat16 and 0.45 in float16.
   const int64_t least = GetParam() == at::kFloat ? 0 : steps / (GetParam() == at::kHalf ? 4 : 2);
   EXPECT_GE(equal_steps, least) << "of " << steps;
 }
 
-// What a row gets depends on no other row: sequences of different lengths beside each other,
-// several tokens of one sequence, rows in any order, and buffers that grow between two steps.
+// A row's result is independent of other rows: sequences of different lengths, several tokens of
+// one sequence, rows in any order, and buffers that grow between two steps.
 TEST_P(DecodeSteps, of_many_rows_are_those_of_each_row_by_itself) {
   at::manual_seed(2);
   for (const auto& [name, config] : variants()) {
@@ -233,7 +233,7 @@ TEST_P(DecodeSteps, of_many_rows_are_those_of_each_row_by_itself) {
     DecodeStep step(decode_plan(model)), own_step(decode_plan(model));
     std::vector<at::Tensor> expected;
     for (const DecodeRow& row : all) expected.push_back(tensor_of(step.run({&row, 1}, cache)));
-    const size_t few = 2;  // then all others at once
+    const size_t few = 2;  // then all others in one step
     const at::Tensor first = tensor_of(own_step.run(std::span(all).first(few), own_cache));
     const at::Tensor rest = tensor_of(own_step.run(std::span(all).subspan(few), own_cache));
     for (size_t i = 0; i < all.size(); ++i) {
@@ -246,7 +246,8 @@ TEST_P(DecodeSteps, of_many_rows_are_those_of_each_row_by_itself) {
 
 TEST_P(DecodeSteps, have_the_same_bits_for_any_thread_count) {
   at::manual_seed(3);
-  const Model model = random_model(gpt2(512, 8, 1024), GetParam(), false);  // worth two threads
+  const Model model = random_model(gpt2(512, 8, 1024), GetParam(), false);  // large enough for two
+                                                                            // threads
   std::vector<at::Tensor> logits;
   for (const int count : {1, 2}) {
     set_thread_count(count);

@@ -14,7 +14,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// The masters are arguments only so that the graph is recorded.
+// The masters are arguments to record the graph.
 struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
   static Variable forward(AutogradContext* context, const Variable& master, const Table& tokens,
                           const Table& positions, const at::Tensor& ids, int64_t first_position) {

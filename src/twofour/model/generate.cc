@@ -39,7 +39,7 @@ void check_logit(float logit, int64_t id) {
       id, logit);
 }
 
-/// Calls fn(logit, id) for all ids that may be drawn, with the penalty on those of `seen`.
+/// Calls fn(logit, id) for all ids that may be drawn, with the penalty for those in `seen`.
 template <class Fn>
 void for_each_drawn(std::span<const float> logits, const std::vector<bool>& seen,
                     const GenerateOptions& options, const Fn& fn) {
@@ -61,7 +61,7 @@ void for_each_drawn(std::span<const float> logits, const std::vector<bool>& seen
   }
 }
 
-/// The likeliest, of equal ones the first.
+/// The likeliest; the first of equal ones.
 Candidate likeliest(std::span<const float> logits, const std::vector<bool>& seen,
                     const GenerateOptions& options) {
   Candidate top{-std::numeric_limits<float>::infinity(), 0};
@@ -73,7 +73,7 @@ Candidate likeliest(std::span<const float> logits, const std::vector<bool>& seen
   return top;
 }
 
-/// Keeps the likeliest by options.top_p and min_p; `weights` belong to sorted candidates.
+/// Keeps the likeliest by options.top_p and min_p; `weights` belong to the sorted candidates.
 void cut(std::vector<double>& weights, const GenerateOptions& options) {
   if (options.top_p < 1.0) {
     const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
@@ -116,21 +116,21 @@ int64_t sample(std::span<const float> logits, const std::vector<bool>& seen,
   return candidates[0].id;
 }
 
-/// The tokens so far, and the part of them that the model sees.
+/// The tokens so far, and those in the model's context.
 class Sequence {
  public:
   Sequence(const Model& model, std::span<const int64_t> prompt, const GenerateOptions& options)
       : model_(model), options_(options), ids_(prompt.begin(), prompt.end()), next_(ids_) {
     const auto length = static_cast<int64_t>(prompt.size());
     if (length > model.context()) shift();
-    // Room for all that will come, as far as the context goes.
+    // Room for all new tokens within the context.
     const int64_t room = std::min(options.max_tokens, model.context());
     const auto begin = static_cast<int64_t>(next_.size());
     cache_ = make_cache(model, 1, std::min(begin + room, model.context()));
     if (DecodePlan plan = decode_plan(model); plan.is_runnable()) step_.emplace(std::move(plan));
   }
 
-  /// The logits of the token that comes next, valid until they are asked for again.
+  /// The logits of the next token, valid until the next call.
   std::span<const float> logits() {
     const std::span<const float> logits =
         step_ && next_.size() == 1 ? logits_of_token() : logits_of_prompt();
@@ -184,7 +184,7 @@ class Sequence {
   std::vector<int64_t> ids_, next_;
   std::vector<bool> seen_;
   KeyValueCache cache_;
-  std::optional<DecodeStep> step_;  // empty where the model has to go the way of the prompt
+  std::optional<DecodeStep> step_;  // empty if the model needs the forward pass of prompts
   at::Tensor logits_;
 };
 
@@ -193,7 +193,8 @@ void check(const Model& model, std::span<const int64_t> prompt, const GenerateOp
   if (length == 0) fail("the prompt has no tokens: give at least one");
   if (options.overflow == Overflow::kStop && length >= model.context()) {
     fail(
-        "the prompt of {} tokens fills the model's context of {}: --context-overflow shift goes on",
+        "the prompt of {} tokens fills the model's context of {}: --context-overflow shift "
+        "continues",
         length, model.context());
   }
   if (options.kept >= model.context()) {

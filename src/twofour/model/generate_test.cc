@@ -29,7 +29,7 @@ Model small_model() {
   Model model{make_random(config, 4)};
   const at::NoGradGuard no_gradients;
   model.visit_frame([](const std::string& name, at::Tensor& tensor) {
-    if (name.ends_with("wte.weight")) tensor.mul_(20);  // so that some tokens are likelier
+    if (name.ends_with("wte.weight")) tensor.mul_(20);  // makes some tokens likelier
   });
   return model;
 }
@@ -45,7 +45,7 @@ std::vector<int64_t> ids_of(const Model& model, const GenerateOptions& options) 
   return ids;
 }
 
-/// What the model gives the first new token.
+/// The model's distribution of the first new token.
 std::vector<double> probabilities(const Model& model, double temperature) {
   const at::NoGradGuard no_gradients;
   std::vector<int64_t> prompt = kPrompt;
@@ -103,7 +103,7 @@ TEST(Generate, top_k_and_top_p_cut_and_renormalise) {
   options.top_k = 3;
   expect_among(options, 3);
   options.top_k = 0;
-  options.top_p = p[order[0]] + p[order[1]] * 0.5;  // the second one is needed to reach it
+  options.top_p = p[order[0]] + p[order[1]] * 0.5;  // needs the second one
   expect_among(options, 2);
   options.top_p = 0;  // at least one is kept
   expect_among(options, 1);
@@ -134,7 +134,7 @@ TEST(Generate, every_token_is_drawn_anew) {
   EXPECT_GT(std::set<int64_t>(ids.begin(), ids.end()).size(), 3u);
 }
 
-// In the order of transformers: penalty, temperature, top-k, top-p, min-p.
+// As in transformers: penalty, temperature, top-k, top-p, min-p.
 TEST(Generate, min_p_keeps_what_is_likely_enough_beside_the_likeliest) {
   const Model model = small_model();
   const auto p = probabilities(model, 1.0);
@@ -226,8 +226,8 @@ TEST(Generate, logits_that_are_no_numbers_are_an_error) {
   }
 }
 
-// A window that is full is cut to its first `kept` and the newest half of the others; what follows
-// is what follows that window by itself.
+// A full window is cut to its first `kept` and the newest half of the others; generation continues
+// as from that window alone.
 TEST(Generate, a_shifted_context_goes_on_as_its_window_by_itself) {
   const Model model = small_model();
   for (const int64_t kept : {0, 2, 14, 15}) {
@@ -242,7 +242,7 @@ TEST(Generate, a_shifted_context_goes_on_as_its_window_by_itself) {
     GenerateOptions one;
     one.temperature = 0;
     one.max_tokens = 1;
-    one.overflow = Overflow::kShift;  // a window may fill the context but for the new token
+    one.overflow = Overflow::kShift;  // a window may fill all but the new token's place
     std::vector<int64_t> all = kPrompt;
     for (const int64_t id : made) {
       int64_t expected = -1;

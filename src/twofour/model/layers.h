@@ -1,4 +1,4 @@
-// The parts of a block that several architectures have. D width, F feed-forward width, N tokens.
+// Parts of a block that several architectures share. D width, F feed-forward width, N tokens.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace twofour::model {
 
 using sparse::Linear;
 
-/// Parameters with the right shapes and no values.
+/// Parameters with shapes and no values.
 Linear empty_linear(int64_t outputs, int64_t inputs, bool has_bias,
                     const at::TensorOptions& options);
 
@@ -21,7 +21,7 @@ struct LayerNorm {
 LayerNorm empty_layer_norm(int64_t width, const at::TensorOptions& options);
 at::Tensor layer_norm(const at::Tensor& x, const LayerNorm& norm, double epsilon);
 
-/// RMSNorm (Zhang & Sennrich, arXiv 1910.07467) over the last dimension, whose size `weight` has.
+/// RMSNorm (Zhang & Sennrich, arXiv 1910.07467) over the last dimension, which has weight's size.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
 
 }  // namespace twofour::model

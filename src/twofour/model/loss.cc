@@ -42,7 +42,7 @@ void check_targets(std::span<const int64_t> targets, const at::Tensor& hidden, i
   }
 }
 
-// Calls fn(logits pointer as the kernels take it).
+// Calls fn(pointer to the logits, with the kernels' type).
 template <class Fn>
 void with_typed_logits(const at::Tensor& logits, Fn&& fn) {
   tensor::with_type(logits.scalar_type(), [&](auto* type) {
@@ -63,7 +63,7 @@ void for_logits(const Table& output, const at::Tensor& hidden, std::span<const i
   }
 }
 
-// Replaces `logits` by `scale` times the gradient of their rows' losses; returns the sum of these.
+// Replaces `logits` by `scale` times the gradient of their rows' losses; returns the losses' sum.
 double distilled_gradient(const at::Tensor& logits, const at::Tensor& teacher,
                           std::span<const int64_t> targets, double weight, float scale) {
   const at::Tensor ids =

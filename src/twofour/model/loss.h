@@ -1,5 +1,5 @@
 // The language-model loss, fused with the output matrix so that the logits of all tokens never
-// exist at once.
+// exist at the same time.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,8 @@ namespace twofour::model {
 /// hidden [N, D] times the output matrix [V, D]: logits [N, V] in the compute dtype.
 at::Tensor logits_of(const Table& output, const at::Tensor& hidden);
 
-/// What a loss is distilled from (Hinton et al., arXiv 1503.02531): another model's output matrix,
-/// its hidden states of the same tokens, and the share A of the loss that is its.
+/// The teacher of a distilled loss (Hinton et al., arXiv 1503.02531): another model's output
+/// matrix, its hidden states of the same tokens, and its share A of the loss.
 struct Teacher {
   Table output;
   at::Tensor hidden;  ///< [N, the teacher's width]; undefined: no teacher
@@ -25,12 +25,12 @@ struct Teacher {
 /// The mean of -log p(target) over hidden [N, D] and targets [N] (ids in the vocabulary), in nats,
 /// as a float64 scalar.
 ///
-/// With gradients enabled, the logits' gradient, already divided by N and times `gradient_scale`,
-/// is pushed through the output matrix at once: its gradient is added to in place, and backward
-/// hands out the one of `hidden`. backward must start from this scalar itself (its own gradient is
-/// taken as one). At most half of the rows, and about 128 MB of logits, exist at a time. With a
-/// teacher and gradients it is (1 - A) · that + A · KL(teacher || model), and as many logits of the
-/// teacher exist.
+/// With gradients enabled, the logits' gradient, divided by N and times `gradient_scale`, is
+/// propagated through the output matrix at once: the matrix's gradient is added in place, and
+/// backward returns the gradient of `hidden`. backward must start from this scalar itself (its own
+/// gradient is taken as one). At most half of the rows, and about 128 MB of logits, exist at a
+/// time. With a teacher and gradients it is (1 - A) · that + A · KL(teacher || model), and as many
+/// logits of the teacher exist.
 at::Tensor next_token_loss(const Table& output, const at::Tensor& hidden,
                            std::span<const int64_t> targets, double gradient_scale,
                            const Teacher& teacher = {});

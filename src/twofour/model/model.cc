@@ -64,7 +64,7 @@ void list_all(Network& network, Listing& listing) {
   network.list_after(listing);
 }
 
-// The names of a block's layers, by which an observer knows them.
+// The names of a block's layers, for an observer.
 std::vector<std::pair<const Linear*, std::string>> names_in_block(const Network& network,
                                                                   size_t i) {
   std::vector<std::pair<const Linear*, std::string>> names;

@@ -43,14 +43,14 @@ ModelConfig small_gpt2() {
   return config;
 }
 
-/// A random model whose linears are magnitude pruned to 2:4 (but for those of `keep_dense`).
+/// A random model with linears magnitude pruned to 2:4 (except `keep_dense`).
 Model sparse_model(const ModelConfig& config, const std::string& keep_dense = "none") {
   Model model = make_random(config, 3);
   const at::NoGradGuard no_gradients;
   model.visit_linears([&](const std::string& name, Linear& linear) {
     if (linear.bias.defined()) linear.bias.copy_(linear.weight.select(1, 0)).mul_(30);
     if (name.find(keep_dense) != std::string::npos) return;
-    linear.weight.mul_(20);  // so that the logits differ by more than rounding
+    linear.weight.mul_(20);  // makes the logits differ by more than rounding
     const at::Tensor groups = linear.weight.view({-1, 4});
     const at::Tensor smallest = std::get<1>(at::topk(groups.abs(), 2, 1, /*largest=*/false));
     groups.scatter_(1, smallest, 0);
@@ -144,7 +144,7 @@ TEST_P(Packing, takes_half_of_the_memory_and_writes_the_same_text) {
     packed_bytes +=
         static_cast<int64_t>(linear.packed.values.nbytes() + linear.packed.positions.nbytes());
   });
-  EXPECT_EQ(packed_bytes * 32, dense_bytes * 17);  // 68 bits for 128
+  EXPECT_EQ(packed_bytes * 32, dense_bytes * 17);  // 68 bits replace 128
   for (const int64_t prompt : {1, 5, 70}) {
     at::manual_seed(static_cast<uint64_t>(prompt));
     const auto expected = greedy(dense, prompt, 40);
@@ -213,7 +213,7 @@ TEST_P(Packing, an_observer_sees_every_linear_layer_of_a_block_and_may_replace_i
   std::sort(expected.begin(), expected.end());
   std::sort(seen.begin(), seen.end());
   EXPECT_EQ(seen, expected);
-  // Gradients reach the weight that takes the place of the layer's own.
+  // Gradients reach the weight that replaces the layer's own.
   const std::string last = expected[0];
   const at::Tensor other = linear_named(model, last).weight.mul(0.5).requires_grad_();
   const auto replace = [&](const std::string& name, const Linear&, const at::Tensor&) {

@@ -1,6 +1,6 @@
-// What an architecture is to everything else: its parameters by name, and a forward pass in pieces.
-// Each one is a folder beside this file and a row of architectures.cc. B batch, T tokens of a
-// sequence, N = B·T, D width, V vocabulary.
+// The interface of an architecture: its parameters by name, and a forward pass in pieces. Each one
+// is a folder beside this file and a row of architectures.cc. B batch, T tokens of a sequence, N =
+// B·T, D width, V vocabulary.
 #pragma once
 
 #include <cstddef>
@@ -21,33 +21,33 @@
 
 namespace twofour::model {
 
-/// Told of the parameters of a model, each under the name that Hugging Face's files give it,
-/// without the ".weight" or ".bias" behind it.
+/// Receives the parameters of a model, each with its name in Hugging Face's files, without
+/// ".weight" or ".bias".
 class Listing {
  public:
   virtual ~Listing() = default;
   virtual void table(const std::string& name, Table& table) = 0;
   virtual void linear(const std::string& name, Linear& layer) = 0;
-  /// A vector that is multiplied elementwise, as a norm's weight.
+  /// A vector for elementwise products, as a norm's weight.
   virtual void scale(const std::string& name, at::Tensor& weight) = 0;
   virtual void norm(const std::string& name, LayerNorm& norm) = 0;
 };
 
-/// One forward pass as its blocks see it.
+/// A forward pass, for its blocks.
 struct Pass {
   int64_t batch = 0;               ///< B
   int64_t first_position = 0;      ///< of the T tokens
-  KeyValueCache* cache = nullptr;  ///< of the tokens before these; null: none are before them
+  KeyValueCache* cache = nullptr;  ///< of the earlier tokens; null: there are none
   Rotation rotation;               ///< of these positions; undefined without rotary ones
-  size_t block = 0;                ///< the one that runs
-  /// What model.h's Observer gives for a layer of this block; empty: no observer.
+  size_t block = 0;                ///< the running one
+  /// The Observer of model.h for this block; empty: none.
   std::function<at::Tensor(const Linear& layer, const at::Tensor& x)> observer;
 
-  /// x [N, in] times the layer's weight, or the one that the observer gives: [N, out].
+  /// x [N, in] times the layer's weight, or the observer's replacement: [N, out].
   at::Tensor linear(const at::Tensor& x, const Linear& layer) const;
   /// [N, H d] as [B, H, T, d].
   at::Tensor split_heads(const at::Tensor& x, int64_t heads) const;
-  /// As attention.h's, over this block's part of the cache: [N, H d].
+  /// Attention (attention.h) with this block's part of the cache: [N, H d].
   at::Tensor attend(const at::Tensor& queries, const at::Tensor& keys,
                     const at::Tensor& values) const;
 };
@@ -63,24 +63,24 @@ class Network {
   virtual std::unique_ptr<Network> clone() const = 0;
   virtual Sizes sizes() const = 0;
 
-  /// All parameters in a fixed order: those before the blocks, of block i, and behind the blocks.
+  /// All parameters in a fixed order: those before the blocks, of block i, and after the blocks.
   virtual void list_before(Listing& listing) = 0;
   virtual void list_block(size_t i, Listing& listing) = 0;
   virtual void list_after(Listing& listing) = 0;
 
-  /// Gives the parameters of block i tensors with the right shapes and no values; lets go of them.
+  /// Gives the parameters of block i tensors with shapes and no values; frees them.
   virtual void allocate_block(size_t i, const at::TensorOptions& options) = 0;
   virtual void drop_block(size_t i) = 0;
 
-  /// The deviation of a new model's matrix of that name (as in Listing).
+  /// The initial deviation of the named matrix (names as in Listing).
   virtual double initial_deviation(const std::string& name) const = 0;
 
   /// From ids [B, T] at positions first_position… to x [N, D]; through block pass.block; through
-  /// what comes after the last block: what the output matrix takes.
+  /// the rest, up to the output matrix's input.
   virtual at::Tensor embed(const at::Tensor& ids, int64_t first_position) const = 0;
   virtual at::Tensor run_block(const at::Tensor& x, const Pass& pass) const = 0;
   virtual at::Tensor finish(const at::Tensor& x) const = 0;
-  /// Of rotary positions, [r / 2] in float32; undefined where there are none.
+  /// For rotary positions, [r / 2] in float32; undefined without them.
   virtual at::Tensor rotary_frequencies() const { return {}; }
 
   virtual const Table& embedding() const = 0;  ///< of the tokens
@@ -89,7 +89,7 @@ class Network {
   virtual DecodePlan decode_plan() const = 0;
 };
 
-/// What every architecture has: its sizes and one struct a block. `Block` has a static
+/// The common part of all architectures: the sizes and one struct per block. `Block` has a static
 /// empty(config, options).
 template <class Self, class ConfigType, class BlockType>
 class NetworkOf : public Network {

@@ -12,7 +12,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// std::function as something that a graph node can keep.
+// Lets a graph node keep a std::function.
 struct BlockHolder : torch::CustomClassHolder {
   explicit BlockHolder(Block block) : block(std::move(block)) {}
   Block block;

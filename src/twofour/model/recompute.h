@@ -1,5 +1,5 @@
-// Activation recomputation (Chen et al., arXiv 1604.06174): trade a second forward pass of a block
-// for the memory of its activations.
+// Activation recomputation (Chen et al., arXiv 1604.06174): a second forward pass of a block
+// replaces the memory of its activations.
 #pragma once
 
 #include <functional>
@@ -8,8 +8,8 @@
 
 namespace twofour::model {
 
-/// block(x), of which backward keeps x only and runs `block` again. `block` must give the same
-/// values both times and stay valid until backward.
+/// block(x). backward only keeps x and runs `block` again, which must return the same values both
+/// times and stay valid until backward.
 at::Tensor recompute(const std::function<at::Tensor(const at::Tensor&)>& block,
                      const at::Tensor& x);
 

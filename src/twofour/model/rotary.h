@@ -1,5 +1,5 @@
 // Rotary position embedding (Su et al., arXiv 2104.09864), over all or the first part of a head. B
-// batch, T tokens of a sequence, H heads, d width of a head, r <= d the part of it that turns.
+// batch, T tokens of a sequence, H heads, d width of a head, r <= d the width of its rotated part.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 namespace twofour::model {
 
-/// How the angles of a model for longer contexts differ. kLlama3: of LLaMA 3.1, long wavelengths
-/// divided by `factor`, short ones kept, those between blended. kLinear: all divided (Chen et al.,
-/// arXiv 2306.15595).
+/// The changes of the angles for longer contexts. kLlama3, of LLaMA 3.1: long wavelengths are
+/// divided by `factor`, short ones kept, those between blended. kLinear: all are divided (Chen et
+/// al., arXiv 2306.15595).
 struct RopeScaling {
   enum class Kind { kNone, kLinear, kLlama3 };
   Kind kind = Kind::kNone;
@@ -36,11 +36,11 @@ struct Rotation {
   at::Tensor cosine, sine;
 };
 
-/// Those of `tokens` positions from `first` on, for frequencies [r / 2] in float32.
+/// Those of `tokens` positions from `first`, for frequencies [r / 2] in float32.
 Rotation rotation_of(const at::Tensor& frequencies, int64_t first, int64_t tokens,
                      at::ScalarType dtype);
 
-/// Turns the pairs (i, i + r / 2) of x [B, H, T, d] by their angles; what lies behind r stays.
+/// Rotates the pairs (i, i + r / 2) of x [B, H, T, d] by their angles; values after r stay.
 at::Tensor rotate(const at::Tensor& x, const Rotation& by);
 
 }  // namespace twofour::model

@@ -4,14 +4,14 @@
 
 namespace twofour::model {
 
-/// What the configuration of every architecture says.
+/// The common part of all configurations.
 struct Sizes {
   int64_t vocabulary = 0;
   int64_t context = 0;  ///< largest number of tokens of a sequence
   int64_t width = 0;
   int64_t layers = 0;
   int64_t heads = 0;            ///< of the queries
-  int64_t key_value_heads = 0;  ///< fewer where several heads share their keys and values
+  int64_t key_value_heads = 0;  ///< fewer if several heads share keys and values
   int64_t head_width = 0;
   int64_t feed_forward = 0;
   bool is_tied = false;  ///< the output matrix is the token embedding
@@ -19,7 +19,7 @@ struct Sizes {
   bool operator==(const Sizes&) const = default;
 };
 
-/// Those of a configuration, which may leave out what follows from others.
+/// The sizes of a configuration, with omitted ones derived from others.
 template <class Config>
 Sizes sizes_from(const Config& config) {
   Sizes sizes;
@@ -39,7 +39,7 @@ Sizes sizes_from(const Config& config) {
   return sizes;
 }
 
-/// The other way round.
+/// The inverse.
 template <class Config>
 void set_sizes(Config& config, const Sizes& sizes) {
   config.vocabulary = sizes.vocabulary;
@@ -55,15 +55,15 @@ void set_sizes(Config& config, const Sizes& sizes) {
   if constexpr (requires { config.tied; }) config.tied = sizes.is_tied;
 }
 
-/// What gated feed-forward layers have where GPT-2's have 4 · width, for equal parameters: two
+/// The feed-forward width of gated layers, for as many parameters as GPT-2's with 4 · width: two
 /// thirds of that (Shazeer, arXiv 2002.05202, section 3), rounded up to a multiple of 16.
 constexpr int64_t gated_feed_forward_width(int64_t width) { return (8 * width + 47) / 48 * 16; }
 
-/// Throws Error (usage) naming a size that is not positive, and heads that key-value heads do not
-/// divide.
+/// Throws Error (usage) for a size that is not positive, and for heads that are no multiple of the
+/// key-value heads.
 void check_sizes(const Sizes& sizes);
 
-/// The same, and for a width that the heads do not divide.
+/// The same, and for a width that is no multiple of the heads.
 void check_sizes_of_whole_heads(const Sizes& sizes);
 
 }  // namespace twofour::model

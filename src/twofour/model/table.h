@@ -4,7 +4,7 @@
 
 namespace twofour::model {
 
-/// A matrix that is no linear layer's weight: a token or position embedding, the output matrix.
+/// A matrix outside the linear layers: a token or position embedding, the output matrix.
 struct Table {
   at::Tensor weight;  ///< the parameter: float32 when training
   /// Its copy in the compute dtype, made once per optimiser step. Undefined: `weight` is used.

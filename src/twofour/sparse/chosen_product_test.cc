@@ -25,7 +25,7 @@ struct LayerOperands {
         dz(at::randn({tokens, out}).to(dtype)) {}
 };
 
-// As a checkpoint's choice would.
+// Sets a choice, as a checkpoint does.
 void take(const ProductShape& shape, const char* implementation) {
   tensor::use_choices(
       {{tensor::machine_key(), {{tensor::describe(shape), {{"run", implementation}}}}}});

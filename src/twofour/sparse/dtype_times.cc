@@ -12,8 +12,7 @@ using tensor::Product;
 constexpr int64_t kTokens = 512, kIn = 768, kOut = 3072;
 constexpr double kClearly = 0.9;
 
-// A random weight that keeps entries of every row and column where row + column is odd: 2:4 along
-// both sides.
+// A random weight with the entries where row + column is odd: 2:4 along both sides.
 at::Tensor checkered_weight(at::ScalarType dtype) {
   at::Tensor weight = at::randn({kOut, kIn});
   for (const int64_t parity : {0, 1}) {
@@ -31,7 +30,7 @@ class Layer {
         dz_(at::randn({kTokens, kOut}).to(dtype)),
         gradient_(at::zeros({kOut, kIn})) {}
 
-  // Nothing where a product was not measured.
+  // nullopt if a product was not measured.
   std::optional<double> dense_ms() {
     forward_product(x_, weight_, {});
     input_gradient_product(dz_, weight_);

@@ -12,7 +12,7 @@ namespace {
 
 using tensor::Product;
 
-// Says what a product of the layer takes, as a checkpoint would.
+// Sets the time of a product of the layer, as a checkpoint does.
 void take(Product product, at::ScalarType dtype, double ms, bool in_training = false) {
   const tensor::ProductShape shape{product, 512, 768, 3072, dtype, in_training};
   tensor::use_choices(

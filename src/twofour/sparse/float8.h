@@ -1,5 +1,5 @@
-// Simulated FP8 products of a linear layer (S-STE, arXiv 2409.09099, section 5.3): both operands of
-// the forward product are rounded to E4M3, those of both backward products to E5M2, each tensor
+// Simulated FP8 products of a linear layer (S-STE, arXiv 2409.09099, section 5.3). Both operands of
+// the forward product are rounded to E4M3, those of both backward products to E5M2. Each tensor is
 // scaled by largest / amax of its current values; the result is divided by both scales.
 #pragma once
 
@@ -11,15 +11,15 @@
 
 namespace twofour::sparse {
 
-/// What stands for a tensor in an FP8 product: the values that FP8 holds, in the tensor's own dtype
-/// (exact in float32 and bfloat16), and their scale.
+/// A tensor in an FP8 product: its values rounded to FP8, in the tensor's own dtype (exact in
+/// float32 and bfloat16), and their scale.
 struct Float8Tensor {
   at::Tensor values;
   double scale = 1.0;
 };
 Float8Tensor to_float8(const at::Tensor& x, kernels::Float8 format);
 
-/// W̃ rounded for both directions, made when first needed and again after changed().
+/// W̃ rounded for both directions, computed when first needed and again after changed().
 class Float8Weight : public torch::CustomClassHolder {
  public:
   void changed() { forward_ = backward_ = {}; }
@@ -30,8 +30,8 @@ class Float8Weight : public torch::CustomClassHolder {
   Float8Tensor forward_, backward_;
 };
 
-/// z = x W̃ᵀ + b, dx = dz W̃, gradient += estimate(dz)ᵀ x, as linear24.h's products. `stream`: MVUE
-/// of dz before it is rounded; null: dz itself.
+/// z = x W̃ᵀ + b, dx = dz W̃, gradient += estimate(dz)ᵀ x, as the products of linear24.h. `stream`:
+/// MVUE of dz before its rounding; null: dz itself.
 at::Tensor forward_product_float8(const at::Tensor& x, const at::Tensor& weight,
                                   const at::Tensor& bias, Float8Weight& rounded,
                                   Weight24* weight24);

@@ -51,7 +51,7 @@ Linear soft_layer(const at::Tensor& master, at::ScalarType dtype, bool on_24_ker
   return layer;
 }
 
-// x as FP8 holds it.
+// x rounded to FP8.
 at::Tensor rounded(const at::Tensor& x, Float8 format) {
   const Float8Tensor it = to_float8(x, format);
   return it.values.to(at::kDouble).div(it.scale);
@@ -71,7 +71,7 @@ TEST(Float8Linear, equals_the_golden_values_on_dense_and_2_4_kernels) {
   }
 }
 
-// The golden values of the native layer bound what FP8 may change: 2^-4 or 2^-3 an operand.
+// The golden values of the native layer bound the error of FP8: 2^-4 or 2^-3 per operand.
 TEST(Float8Linear, is_near_the_native_golden_values_and_keeps_the_bias_exact) {
   const tensor::Golden golden("s_ste_linear");
   Linear layer = soft_layer(golden["weight"], at::kFloat, true);
@@ -121,7 +121,7 @@ TEST(Float8Linear, zeros_give_zeros_and_the_bias) {
   }
 }
 
-// 448 / amax is no float any more: the product is 0 or tiny, and never NaN.
+// 448 / amax exceeds float, so the product is 0 or tiny, and never NaN.
 TEST(Float8Linear, tiny_operands_do_not_become_nan) {
   for (const double size : {1e-30, 1e-36, 1e-38, 1e-42}) {
     const Linear layer = soft_layer(at::randn({8, 8}), at::kFloat, false);

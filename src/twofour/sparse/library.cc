@@ -1,4 +1,4 @@
-// The schemas of torch.ops.twofour.*; operators.h is their manual.
+// The schemas of torch.ops.twofour.*; operators.h documents them.
 #include <torch/custom_class.h>
 #include <torch/library.h>
 
@@ -11,7 +11,7 @@ namespace twofour::sparse::operators {
 namespace {
 
 using Handle = c10::intrusive_ptr<PreparedWeight>;
-using Values = std::tuple<at::Tensor, at::Tensor>;  // of a weight, as pack24 stores it
+using Values = std::tuple<at::Tensor, at::Tensor>;  // of a weight, in pack24's form
 
 void define_prepared_weight(torch::Library& library) {
   library.class_<PreparedWeight>("Weight24")

@@ -27,7 +27,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
-// The weight is an argument only so that the graph is recorded: its gradient is added in place.
+// The weight is an argument to record the graph; its gradient is added in place.
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static Variable forward(AutogradContext* context, const Variable& x, const Variable& weight,
                           const Linear& layer) {
@@ -86,18 +86,18 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 };
 
 ProductShape product_shape_of(Product product, int64_t tokens, const at::Tensor& weight,
-                      at::ScalarType dtype) {
+                              at::ScalarType dtype) {
   return {product, tokens, weight.size(1), weight.size(0), dtype};
 }
 
 ProductShape product_shape_of(Product product, int64_t tokens, const at::Tensor& weight,
-                      const Weight24& weight24) {
+                              const Weight24& weight24) {
   ProductShape shape = product_shape_of(product, tokens, weight, weight.scalar_type());
   shape.in_training = weight24.in_training();
   return shape;
 }
 
-// What choose() times: with W̃ prepared, and checked, anew each time where a product does so.
+// The functions that choose() times. Each run prepares W̃, and checks it, if a product does so.
 template <class Run>
 std::vector<Candidate> candidates_of(const std::vector<Implementation>& can, const Run& run,
                                      Weight24& weight24, const at::Tensor& weight) {
@@ -112,7 +112,7 @@ std::vector<Candidate> candidates_of(const std::vector<Implementation>& can, con
   return candidates;
 }
 
-// Estimates of one shape follow each other, layer by layer, step by step: their memory stays.
+// Estimates of the same shape recur, in each layer and step, so their memory is kept.
 kernels::Panel24& scratch_panel(at::ScalarType dtype, int64_t rows, int64_t columns) {
   constexpr size_t kMost = 4;  // shapes
   using Key = std::tuple<kernels::PanelKind, int64_t, int64_t>;
@@ -146,8 +146,8 @@ bool packed_pays(const Linear& layer) {
     return {{Implementation::kDense, [&] { multiply_few_dense(weight, x, layer.bias); }},
             {Implementation::kFew, [&] { multiply_few(packed, x, layer.bias); }}};
   };
-  return !tensor::is_dense(
-      tensor::choose(product_shape_of(Product::kForward, 1, weight, weight.scalar_type()), candidates));
+  return !tensor::is_dense(tensor::choose(
+      product_shape_of(Product::kForward, 1, weight, weight.scalar_type()), candidates));
 }
 
 void keep_packed(Linear& layer) {
@@ -242,7 +242,8 @@ void add_estimated_weight_gradient(const at::Tensor& dz, const at::Tensor& x,
     add(Implementation::kPanel);
     return all;
   };
-  const auto shape = product_shape_of(Product::kWeightGradient, x.size(0), gradient, dz.scalar_type());
+  const auto shape =
+      product_shape_of(Product::kWeightGradient, x.size(0), gradient, dz.scalar_type());
   run(tensor::choose(shape, candidates), gradient);
 }
 

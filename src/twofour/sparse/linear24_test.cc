@@ -73,8 +73,7 @@ TEST(Linear24, bfloat16_products_add_to_float32_gradients) {
   EXPECT_EQ(x.grad().scalar_type(), at::kBFloat16);
 }
 
-// W̃ 2:4 along both sides: an entry stays where row + column is odd, which keeps two of every
-// four in rows and in columns.
+// W̃ 2:4 along both sides: entries with odd row + column, two of every four in rows and columns.
 at::Tensor checkered(at::Tensor weight) {
   auto rows = weight.accessor<float, 2>();
   for (int64_t r = 0; r < rows.size(0); ++r) {
@@ -84,7 +83,7 @@ at::Tensor checkered(at::Tensor weight) {
 }
 
 TEST(Linear24, sparse_kernels_give_the_products_of_the_dense_ones) {
-  setenv("TWOFOUR_TUNE", "off", 1);  // 2:4 kernels whether they pay or not
+  setenv("TWOFOUR_TUNE", "off", 1);  // 2:4 kernels even if they are slower
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
     for (const int64_t tokens : {1, 30, 70}) {
       Linear layer = random_layer(24, 40);

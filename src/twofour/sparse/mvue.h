@@ -9,7 +9,7 @@ namespace twofour::sparse {
 
 /// dz [tokens, features] with at most two entries kept of every four consecutive tokens of a
 /// feature, scaled so that the expectation is dz. float32, bfloat16 or float16, contiguous. The
-/// numbers depend on `stream` and the position only: not on threads, nor on how often it is called.
+/// random numbers only depend on `stream` and the position, not on threads or earlier calls.
 at::Tensor mvue24(const at::Tensor& dz, const RandomStream& stream);
 
 }  // namespace twofour::sparse

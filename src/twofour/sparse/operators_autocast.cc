@@ -1,5 +1,5 @@
-// The operators under torch.autocast: products take its dtype, as F.linear does. The others run in
-// the dtype of their arguments.
+// The operators under torch.autocast: products use its dtype, like F.linear. The others run in the
+// dtype of their arguments.
 #include <ATen/core/Tensor.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 #include <torch/library.h>
@@ -7,7 +7,7 @@
 #include "twofour/sparse/operators.h"
 #include "twofour/sparse/operators_dispatch.h"
 
-// Of ATen/autocast_mode.h, which includes every operator that there is.
+// From ATen/autocast_mode.h, which includes every operator.
 namespace at::autocast {
 TORCH_API at::ScalarType get_autocast_dtype(at::DeviceType device_type);
 TORCH_API at::Tensor cached_cast(at::ScalarType to_type, const at::Tensor& arg,
@@ -29,10 +29,10 @@ OptionalTensor cast_to(at::ScalarType dtype, const OptionalTensor& operand,
   return cast_to(dtype, *operand, device);
 }
 
-// The products on one kind of device, whose autocast key is kKey.
+// The products on one kind of device, with autocast key kKey.
 template <c10::DeviceType kDevice, c10::DispatchKey kKey>
 struct Products {
-  // What is called meanwhile finds autocast done.
+  // Excludes autocast in inner calls.
   struct Done {
     c10::impl::ExcludeDispatchKeyGuard guard{kKey};
   };
@@ -81,7 +81,7 @@ struct Products {
   }
 };
 
-// A prepared weight keeps its dtype: what is multiplied with it takes that.
+// A prepared weight keeps its dtype, so its operands are converted to it.
 at::Tensor autocast_linear24_prepared(const at::Tensor& x,
                                       const c10::intrusive_ptr<PreparedWeight>& weight,
                                       const OptionalTensor& bias) {

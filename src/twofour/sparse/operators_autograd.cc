@@ -1,5 +1,5 @@
-// Gradients of the operators. A backward pass calls operators again, through the dispatcher, so
-// that it runs on every device and torch.compile can trace it.
+// Gradients of the operators. A backward pass calls operators through the dispatcher, so it runs on
+// every device and torch.compile can trace it.
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/sum.h>
@@ -35,8 +35,8 @@ struct ApplyMask : torch::autograd::Function<ApplyMask> {
   }
 };
 
-// W ⊙ M whose gradient goes to W straight through. A node of the graph of its own: a product that
-// saves its result is differentiated with respect to W as well.
+// W ⊙ M with a straight-through gradient to W. It is a separate graph node, so that products which
+// save its result are also differentiated with respect to W.
 struct StraightThrough : torch::autograd::Function<StraightThrough> {
   static at::Tensor forward(AutogradContext*, const at::Tensor& weight, const at::Tensor& mask) {
     at::AutoDispatchBelowADInplaceOrView guard;
@@ -62,7 +62,7 @@ struct SoftThreshold : torch::autograd::Function<SoftThreshold> {
   }
 };
 
-// Where MVUE's numbers come from.
+// The source of MVUE's random numbers.
 struct Draws {
   bool exact;
   int64_t seed;
@@ -84,7 +84,7 @@ struct Draws {
   }
 };
 
-// x [.., width] as [tokens, width], where there may be no tokens or a width of 0.
+// x [.., width] as [tokens, width]; there may be no tokens or a width of 0.
 at::Tensor as_matrix(const at::Tensor& x) {
   c10::SymInt tokens = 1;
   for (int64_t i = 0; i + 1 < x.dim(); ++i) tokens *= x.sym_size(i);
@@ -136,7 +136,7 @@ struct Linear24 : torch::autograd::Function<Linear24> {
   }
 };
 
-// For the gradient of x alone: the weight is its owner's.
+// Only the gradient of x: the weight belongs to its owner.
 struct LinearPrepared : torch::autograd::Function<LinearPrepared> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
                             const c10::intrusive_ptr<PreparedWeight>& weight,

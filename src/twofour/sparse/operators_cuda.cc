@@ -1,5 +1,5 @@
 // The operators on CUDA tensors, through kernels/cuda/cuda.h. Compiled only with TWOFOUR_CUDA, and
-// not yet run: see there. No header of CUDA is needed: streams and devices come through c10.
+// not yet run: see there. Needs no CUDA header, because streams and devices come through c10.
 #include "twofour/sparse/operators_cuda.h"
 
 #include <ATen/ops/empty.h>
@@ -25,7 +25,7 @@ uint8_t* mutable_device_bytes_of(const at::Tensor& mask) {
   return static_cast<uint8_t*>(mask.mutable_data_ptr());
 }
 
-// The tensor's device is current while it lives.
+// Makes the tensor's device current during its lifetime.
 struct OnDevice {
   explicit OnDevice(const at::Tensor& tensor)
       : guard(tensor.device()),
@@ -66,8 +66,9 @@ at::Tensor apply_mask(const at::Tensor& weight, const at::Tensor& mask) {
   const at::Tensor kept = mask.contiguous();
   tensor::with_type(weight.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
-    kernels::cuda::apply_mask<T>(in.data<T>(), in.rows, in.columns, in.stride, device_bytes_of(kept),
-                                 static_cast<T*>(out.mutable_data_ptr()), device.stream);
+    kernels::cuda::apply_mask<T>(in.data<T>(), in.rows, in.columns, in.stride,
+                                 device_bytes_of(kept), static_cast<T*>(out.mutable_data_ptr()),
+                                 device.stream);
   });
   return out;
 }
@@ -86,7 +87,8 @@ at::Tensor pack_mask(const at::Tensor& mask) {
   const OnDevice device(mask);
   at::Tensor bits = shapes::pack_mask(mask);
   const at::Tensor kept = mask.contiguous();
-  kernels::cuda::pack_mask(device_bytes_of(kept), kept.numel(), mutable_device_bytes_of(bits), device.stream);
+  kernels::cuda::pack_mask(device_bytes_of(kept), kept.numel(), mutable_device_bytes_of(bits),
+                           device.stream);
   return bits;
 }
 
@@ -94,7 +96,8 @@ at::Tensor unpack_mask(const at::Tensor& bits, c10::SymIntArrayRef shape) {
   const OnDevice device(bits);
   at::Tensor mask = shapes::unpack_mask(bits, shape);
   const at::Tensor packed = bits.contiguous();
-  kernels::cuda::unpack_mask(device_bytes_of(packed), mask.numel(), mutable_device_bytes_of(mask), device.stream);
+  kernels::cuda::unpack_mask(device_bytes_of(packed), mask.numel(), mutable_device_bytes_of(mask),
+                             device.stream);
   return mask;
 }
 
@@ -111,7 +114,8 @@ std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, do
         static_cast<T*>(values.mutable_data_ptr()), bits.mutable_data_ptr<uint8_t>(),
         counts.mutable_data_ptr<int64_t>(), device.stream);
   });
-  kernels::cuda::unpack_mask(device_bytes_of(bits), out.numel(), mutable_device_bytes_of(mask), device.stream);
+  kernels::cuda::unpack_mask(device_bytes_of(bits), out.numel(), mutable_device_bytes_of(mask),
+                             device.stream);
   return {out, mask};
 }
 
@@ -205,8 +209,8 @@ at::Tensor unpack24(const at::Tensor& values, const at::Tensor& positions) {
   const at::Tensor kept = values.contiguous(), places = positions.contiguous();
   tensor::with_type(values.scalar_type(), [&](auto* type) {
     using T = tensor::Pointee<decltype(type)>;
-    kernels::cuda::unpack24<T>(static_cast<const T*>(kept.const_data_ptr()), device_bytes_of(places),
-                               weight.size(0), weight.size(1),
+    kernels::cuda::unpack24<T>(static_cast<const T*>(kept.const_data_ptr()),
+                               device_bytes_of(places), weight.size(0), weight.size(1),
                                static_cast<T*>(weight.mutable_data_ptr()), weight.stride(0),
                                device.stream);
   });

@@ -1,4 +1,4 @@
-// The operators of operators.h on CUDA tensors that other operators there are made of.
+// Operators of operators.h on CUDA tensors that other operators there use.
 #pragma once
 
 #include <ATen/core/Tensor.h>

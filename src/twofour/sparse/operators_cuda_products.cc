@@ -18,11 +18,11 @@
 namespace twofour::sparse::operators::on_cuda {
 namespace {
 
-// What the tensor cores' 2:4 products need of a 16-bit weight [rows, columns], and of the number of
-// tokens.
+// The requirements of the tensor cores' 2:4 products on a 16-bit weight [rows, columns] and on the
+// number of tokens.
 constexpr int64_t kRowMultiple = 32, kColumnMultiple = 64, kTokenMultiple = 8;
 
-// Whether libtorch was built with cuSPARSELt, which ATen tells only by an error.
+// Whether libtorch was built with cuSPARSELt, which ATen only shows by an error.
 bool has_cusparselt(const at::Tensor& like) {
   static const bool has = [&] {
     try {
@@ -40,8 +40,8 @@ bool suits_tensor_cores(const at::Tensor& weight) {
          weight.size(1) % kColumnMultiple == 0;
 }
 
-// x [tokens, in] Wᵀ + bias of a 2:4 weight [out, in]; a dense product for a dtype or shape that the
-// tensor cores' sparse ones do not take.
+// x [tokens, in] Wᵀ + bias of a 2:4 weight [out, in]. For dtypes or shapes that the tensor cores'
+// sparse products do not support, the product is dense.
 at::Tensor product(const at::Tensor& x, const at::Tensor& weight,
                    const std::optional<at::Tensor>& bias) {
   const int64_t tokens = x.size(0);

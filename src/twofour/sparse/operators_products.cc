@@ -16,7 +16,7 @@
 namespace twofour::sparse::operators {
 namespace {
 
-// x [.., in] as [tokens, in] with rows without gaps.
+// x [.., in] as [tokens, in] with contiguous rows.
 at::Tensor matrix_of(const at::Tensor& x) {
   const at::Tensor matrix = x.dim() == 2 ? x : x.reshape({x.numel() / x.size(-1), x.size(-1)});
   return matrix.stride(1) == 1 ? matrix : matrix.contiguous();
@@ -26,12 +26,12 @@ at::Tensor without_gaps(const std::optional<at::Tensor>& bias) {
   return bias && bias->defined() ? bias->detach().contiguous() : at::Tensor();
 }
 
-// With rows of zeros up to a multiple of 4: what MVUE's last group counts as.
+// Padded with rows of zeros to a multiple of 4, as in MVUE's last group.
 at::Tensor with_whole_groups(const at::Tensor& matrix) {
   return at::constant_pad_nd(matrix, {0, 0, 0, 3 - (matrix.size(0) + 3) % 4});
 }
 
-// Of contiguous arrays, which must outlive the view.
+// For contiguous arrays, which must outlive the view.
 template <class T>
 kernels::Packed24View<T> packed_view(const at::Tensor& values, const at::Tensor& positions) {
   return {values.size(0), 2 * values.size(1), static_cast<const T*>(values.const_data_ptr()),

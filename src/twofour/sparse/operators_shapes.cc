@@ -11,7 +11,7 @@
 namespace twofour::sparse::operators {
 namespace {
 
-// For a message; a symbolic size becomes the number that it stands for.
+// For messages: a symbolic size becomes its number.
 int64_t number(const c10::SymInt& value) { return value.guard_int(__FILE__, __LINE__); }
 
 std::string shape_of(const at::Tensor& tensor) {

@@ -1,6 +1,6 @@
-// What the implementations of an operator share, whatever the device: the checks of its arguments
-// and its results without content. As such they are the operators' Meta kernels, by which
-// torch.compile learns shapes; sizes may be symbolic.
+// The common part of an operator's implementations for all devices: the checks of its arguments and
+// its uninitialised results. These are also the operators' Meta kernels, from which torch.compile
+// learns shapes; sizes may be symbolic.
 #pragma once
 
 #include <optional>
@@ -43,31 +43,31 @@ at::Tensor linear24_prepared(const at::Tensor& x, const c10::intrusive_ptr<Prepa
 
 }  // namespace shapes
 
-/// Throws Error unless `tensor`, called `what`, is float32, bfloat16 or float16.
+/// Throws Error unless `tensor`, named `what`, is float32, bfloat16 or float16.
 void check_floating(const char* what, const at::Tensor& tensor);
 
 /// Throws Error unless `mask` is bool or uint8.
 void check_mask(const at::Tensor& mask);
 
-/// Throws Error unless the two masks have one shape and device.
+/// Throws Error unless both masks have the same shape and device.
 void check_masks(const at::Tensor& mask, const at::Tensor& other);
 
 /// Throws Error unless weight's last dimension is a multiple of `group`.
 void check_groups(const at::Tensor& weight, int64_t group);
 
-/// Throws Error for another name than "e4m3" or "e5m2".
+/// Throws Error unless the name is "e4m3" or "e5m2".
 kernels::Float8 float8_named(std::string_view format);
 
 /// Throws Error if a number does not fit the stream.
 RandomStream stream_of(int64_t seed, const c10::SymInt& step, const c10::SymInt& micro_batch,
                        int64_t tensor);
 
-/// A tensor of any number of dimensions as rows along its last one, which the kernels read in place
-/// where the strides allow it.
+/// A tensor of any number of dimensions as rows along its last one. The kernels read it in place if
+/// the strides allow it.
 struct Rows {
   explicit Rows(const at::Tensor& tensor);
 
-  at::Tensor tensor;  ///< what `data` points into
+  at::Tensor tensor;  ///< owns the memory of `data`
   int64_t rows = 0, columns = 0, stride = 0;
 
   template <class T>

@@ -23,7 +23,7 @@ int64_t violations_in(const T* values, int64_t first, int64_t last) {
   return violations;
 }
 
-// The weight as the loops take it: contiguous, of a type that kernels know.
+// The weight in the form of the loops: contiguous, of a type of the kernels.
 at::Tensor readable(const at::Tensor& weight) {
   const at::ScalarType dtype = weight.scalar_type();
   const bool is_known = dtype == at::kFloat || dtype == at::kBFloat16 || dtype == at::kHalf;

@@ -10,7 +10,7 @@
 namespace twofour::sparse {
 namespace {
 
-// Of the values_ of all weights: held only to copy or replace two pointers.
+// For the values_ of all weights. It is only held to copy or replace two pointers.
 ForkMutex& values_mutex = *new ForkMutex;
 
 }  // namespace
@@ -29,7 +29,7 @@ at::Tensor PreparedWeight::multiply(const at::Tensor& x, const at::Tensor& bias)
   const Values current = values();
   const auto forms = c10::make_intrusive<Weight24>(*current.forms);
   at::Tensor product = forward_product(x, current.dense, bias, forms.get());
-  // Where more than one is new, the shape was measured: the next call makes the one that it needs.
+  // Several new forms mean that the shape was measured. The next call makes the one that it needs.
   if (forms->count() == current.forms->count() + 1) keep(current, forms);
   return product;
 }

@@ -1,5 +1,5 @@
-// A 2:4 weight that its owner prepares once and multiplies with many times: in Python
-// torch.classes.twofour.Weight24.
+// A 2:4 weight that its owner prepares once for many products: torch.classes.twofour.Weight24 in
+// Python.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,27 +9,27 @@
 
 namespace twofour::sparse {
 
-/// A copy of weight [out, in], float32, bfloat16 or float16 on the CPU, and the forms of it that
-/// products read, each made when one first needs it. What becomes of the tensor that it was made
-/// from does not matter: only update() changes it. Several threads may use one at once, and a child
-/// that is forked meanwhile; no lock is held while anything is computed.
+/// A copy of weight [out, in], float32, bfloat16 or float16 on the CPU, and its forms for products,
+/// each made when first needed. Changes of the original tensor have no effect; only update() does.
+/// Several threads may use one at the same time, and so may a forked child; no lock is held during
+/// computation.
 class PreparedWeight : public torch::CustomClassHolder {
  public:
-  /// Throws Error where weight is not 2:4 along its rows, naming the place.
+  /// Throws Error, with the place, if weight is not 2:4 along its rows.
   explicit PreparedWeight(const at::Tensor& weight);
 
-  /// Takes another weight's values; its shape and dtype may be others too. After an error
-  /// everything is as before. A product that runs meanwhile is of the one or of the other.
+  /// Replaces the values; shape and dtype may change too. After an error nothing has changed. A
+  /// concurrent product uses either the old or the new values.
   void update(const at::Tensor& weight);
 
-  /// The weight [out, in]. Not to be written to: it is what products read.
+  /// The weight [out, in]. Products read it, so it must not be written to.
   at::Tensor dense() const;
 
-  /// x [tokens, in], of its dtype, times the weight transposed, plus bias [out] or an undefined
-  /// one, on 2:4 kernels or dense ones as in linear24.h.
+  /// x [tokens, in], of its dtype, times the weight transposed, plus bias [out] or undefined, on
+  /// 2:4 kernels or dense ones as in linear24.h.
   at::Tensor multiply(const at::Tensor& x, const at::Tensor& bias) const;
 
-  /// The number of forms that are kept.
+  /// The number of kept forms.
   int count() const;
 
  private:
@@ -41,7 +41,7 @@ class PreparedWeight : public torch::CustomClassHolder {
   Values values() const;
   void keep(const Values& of, c10::intrusive_ptr<const Weight24> forms) const;
 
-  mutable Values values_;  // read and written in turn; what it points to does not change
+  mutable Values values_;  // accessed under a lock; the objects it points to do not change
 };
 
 }  // namespace twofour::sparse

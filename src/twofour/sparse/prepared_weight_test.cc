@@ -107,7 +107,7 @@ TEST(PreparedWeight, can_be_used_in_a_child_whose_parent_multiplies_with_it) {
   for (int i = 0; i < 10; ++i) {
     const pid_t child = fork();
     if (child == 0) {
-      alarm(20);  // ends a child that waits for ever
+      alarm(20);  // ends a child that hangs
       set_thread_count(1);
       prepared.multiply(x, {});
       _exit(0);

@@ -23,7 +23,7 @@ void check_operand(const char* what, int64_t is, int64_t expected) {
   if (is != expected) fail("{} is {}, but the 2:4 matrix needs {}", what, is, expected);
 }
 
-// Of the product y [tokens, rows]; null if there is none.
+// For the product y [tokens, rows]; null if there is none.
 template <class T>
 const T* bias_of(const at::Tensor& bias, const at::Tensor& y) {
   if (!bias.defined()) return nullptr;

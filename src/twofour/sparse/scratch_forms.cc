@@ -18,8 +18,8 @@ struct KeptForms {
   std::unique_ptr<Weight24> forms;
 };
 
-// The last that were given back first, and what guards the list: nothing is computed or freed while
-// it is held. Never destroyed: a thread may still run at exit.
+// The most recently returned forms, and the lock of the list, which is never held during
+// computation or deallocation. Never destroyed, because a thread may still run at exit.
 std::list<KeptForms>& scratch_pool = *new std::list<KeptForms>;
 ForkMutex& pool_mutex = *new ForkMutex;
 

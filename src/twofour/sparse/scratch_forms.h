@@ -1,4 +1,4 @@
-// Memory for the forms of weights that are prepared for one product only.
+// Memory for weight forms that are prepared for a single product.
 #pragma once
 
 #include <memory>
@@ -10,9 +10,9 @@
 
 namespace twofour::sparse {
 
-/// The forms of a weight of weight's shape and dtype, none made yet, in memory that products of
-/// that shape had before: that of the last four shapes is kept, because the system takes as long to
-/// give new pages as packing takes. Several threads may have some at once.
+/// Empty forms of a weight with weight's shape and dtype, in memory of earlier products of that
+/// shape. The memory of the last four shapes is kept, because the system needs as long for new
+/// pages as packing does. Several threads may have some at the same time.
 class ScratchForms {
  public:
   ScratchForms(const at::Tensor& weight, Along along);
@@ -24,7 +24,7 @@ class ScratchForms {
   Weight24* get() const { return forms_.get(); }
 
  private:
-  std::tuple<at::ScalarType, int64_t, int64_t, Along> key_;  // what memory fits
+  std::tuple<at::ScalarType, int64_t, int64_t, Along> key_;  // the shapes that the memory fits
   std::unique_ptr<Weight24> forms_;
 };
 

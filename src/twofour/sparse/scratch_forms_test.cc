@@ -16,7 +16,7 @@ at::Tensor weight_of(double value, int64_t rows, int64_t columns) {
   return weight;
 }
 
-// What takes freed memory of a panel's size meanwhile, so that a new panel lies elsewhere.
+// Occupies freed memory of a panel's size, so that a new panel has another address.
 std::vector<kernels::Buffer<std::byte>> others;
 
 const void* panel_of(const at::Tensor& weight) {

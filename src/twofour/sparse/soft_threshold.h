@@ -7,8 +7,8 @@
 
 namespace twofour::sparse {
 
-/// β = <W, S(W)> / <S(W), S(W)> of weight [out, in] (float32, rows without gaps): the scale that
-/// makes β S(W) the best approximation of W. 1 where S(W) is zero everywhere.
+/// β = <W, S(W)> / <S(W), S(W)> of weight [out, in] (float32, contiguous rows): the scale with
+/// which β S(W) best approximates W. 1 if S(W) is zero everywhere.
 double soft_threshold_scale(const at::Tensor& weight);
 
 /// out = scale · S(weight), rounded to out's dtype (float32, bfloat16 or float16), of weight [out,

@@ -6,13 +6,13 @@
 namespace twofour::sparse {
 namespace {
 
-// Memory of the right kind and size; what is there is used again, unless a copy reads it.
+// Memory of the right kind and size. Existing memory is used again, unless a copy reads it.
 kernels::Panel24& fit(std::shared_ptr<kernels::Panel24>& panel, at::ScalarType dtype, int64_t rows,
                       int64_t columns) {
   const bool fits = panel && panel.use_count() == 1 && panel->kind() == panel_kind(dtype) &&
                     panel->rows() == rows && panel->columns() == columns;
   if (!fits) {
-    panel.reset();  // before there are two
+    panel.reset();  // before the second one is allocated
     panel = std::make_shared<kernels::Panel24>(empty_panel(dtype, rows, columns));
   }
   return *panel;

@@ -1,11 +1,11 @@
-// Gradients: one float32 buffer a parameter, that every backward pass adds to in place.
+// Gradients: each parameter has one float32 buffer, to which backward passes add in place.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 namespace twofour::tensor {
 
-/// weight.grad(), made as zeros if it does not exist yet (float32, the weight's shape).
+/// weight.grad(), created as zeros if it does not exist (float32, the weight's shape).
 at::Tensor& gradient_of(const at::Tensor& weight);
 
 /// gradient += addend; both contiguous and of one shape; gradient float32, addend float32,

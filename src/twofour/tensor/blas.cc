@@ -10,14 +10,14 @@
 namespace twofour::tensor {
 namespace {
 
-// All functions here have this form; a and b are of the input's type.
+// All functions here have this form; a and b have the input's type.
 using Gemm = void (*)(int order, int transpose_a, int transpose_b, int m, int n, int k, float alpha,
                       const void* a, int stride_a, const void* b, int stride_b, float beta,
                       float* c, int stride_c);
 
 constexpr int kRowMajor = 101, kAsIs = 111, kTransposed = 112;
 
-// A matrix as BLAS takes it.
+// A matrix in the form of BLAS.
 struct Operand {
   int transpose, stride;
   const void* data;
@@ -55,9 +55,9 @@ const Blas* Blas::mkl() {
   static const Blas kBlas = [] {
     Blas blas;
     blas.name_ = "mkl";
-    blas.has_own_threads_ = true;  // the OpenMP runtime's, as ours
-    // Python loads libtorch for itself alone, so that its symbols are not the process'. Null, where
-    // libtorch is linked into the program, stands for those.
+    blas.has_own_threads_ = true;  // of the OpenMP runtime, which is also ours
+    // Python loads libtorch without adding its symbols to the process. If libtorch is linked into
+    // the program, null stands for the program's symbols.
     void* library = dlopen("libtorch_cpu.so", RTLD_NOW | RTLD_NOLOAD);
     blas.bfloat16_ = dlsym(library, "cblas_gemm_bf16bf16f32");
     blas.float16_ = dlsym(library, "cblas_gemm_f16f16f32");

@@ -1,4 +1,4 @@
-// Dense products of BLAS libraries that are asked for at run time: nothing here is linked.
+// Dense products of BLAS libraries that are loaded at run time; none is linked.
 #pragma once
 
 #include <string>
@@ -10,12 +10,12 @@ namespace twofour::tensor {
 /// One library's C interface.
 class Blas {
  public:
-  /// OpenBLAS, by the name libopenblas.so.0; null where it is not installed. It computes on the
-  /// threads of base/parallel: a second pool, spinning, would disturb whatever runs next.
+  /// OpenBLAS, as libopenblas.so.0; null if it is not installed. It uses the threads of
+  /// base/parallel, because a second, spinning pool would disturb the next computation.
   static const Blas* openblas();
 
-  /// The MKL that libtorch holds, with the 16-bit products that ATen does not use; null where
-  /// libtorch was built with another library.
+  /// The MKL inside libtorch, with the 16-bit products that ATen does not use; null if libtorch was
+  /// built with another library.
   static const Blas* mkl();
 
   const std::string& name() const { return name_; }
@@ -23,8 +23,8 @@ class Blas {
   /// Whether multiply() takes matrices of that dtype.
   bool takes(at::ScalarType dtype) const { return function_of(dtype) != nullptr; }
 
-  /// c [m, n] (float32, contiguous rows) = a [m, k] b [k, n] + beta c; each of a and b has
-  /// contiguous rows or contiguous columns.
+  /// c [m, n] (float32, contiguous rows) = a [m, k] b [k, n] + beta c. a and b each have contiguous
+  /// rows or contiguous columns.
   void multiply(const at::Tensor& a, const at::Tensor& b, float beta, const at::Tensor& c) const;
 
  private:

@@ -36,11 +36,11 @@ Tuning tuning() {
   fail_usage("TWOFOUR_TUNE is \"{}\": choose off, on or refresh", printable(wanted));
 }
 
-// So many processes measure a choice that is disturbed each time: what always runs beside belongs
-// to the machine.
+// The most processes that measure a choice again after a disturbance. A load that is always present
+// is part of the machine.
 constexpr int kMostAttempts = 5;
 
-constexpr double kHopeless = 2;  // times the fastest's time: not measured again
+constexpr double kHopeless = 2;  // times the fastest time: not measured again
 
 constexpr std::array kImplementations = {Implementation::kDense, Implementation::kOneDnn,
                                          Implementation::kMkl,   Implementation::kFloat32,
@@ -61,7 +61,7 @@ int64_t rounded(int64_t tokens) {
   }
 }
 
-// Nothing for what is no choice.
+// nullopt for invalid entries.
 std::optional<Choice> choice_of(const Json& entry) {
   try {
     const auto implementation = implementation_named(entry.at("run").get<std::string>());
@@ -81,7 +81,7 @@ Json entry_of(const Choice& choice) {
   return entry;
 }
 
-// The file's content: an empty object where there is none, nothing where it is damaged.
+// The file's content: an empty object if it is absent, nullopt if it is damaged.
 std::optional<Json> read_choices(const std::filesystem::path& file) {
   std::error_code error;
   if (file.empty() || !std::filesystem::exists(file, error)) return Json::object();
@@ -95,7 +95,7 @@ std::optional<Json> read_choices(const std::filesystem::path& file) {
 
 Json read_or_warn(const std::filesystem::path& file) {
   if (auto content = read_choices(file)) return *content;
-  spdlog::warn("\"{}\" is damaged: measuring anew which products are fastest", file.string());
+  spdlog::warn("\"{}\" is damaged: measuring the products again", file.string());
   return Json::object();
 }
 
@@ -103,7 +103,7 @@ bool counts_preparing(const ProductShape& shape) {
   return shape.in_training && shape.product != Product::kWeightGradient;
 }
 
-// The same, and the shape, as numbers: what a product looks up every time.
+// A shape and its conditions as numbers, for the look-up of every product.
 using QuickKey = std::array<int64_t, 8>;
 
 QuickKey quick_key(const ProductShape& shape) {
@@ -137,13 +137,13 @@ class Choices {
     return is_final ? kept : std::nullopt;
   }
 
-  // How many processes have measured it so far without a good result.
+  // The number of processes that measured it without a good result.
   int attempts(const ProductShape& shape) {
     const auto kept = find_in_file(describe(shape));
     return kept ? kept->disturbed : 0;
   }
 
-  // What an earlier process has measured, well or not.
+  // The measurement of an earlier process, disturbed or not.
   std::optional<Choice> find_in_file(const std::string& key) {
     if (!read_) file_ = read_or_warn(choices_file());
     read_ = true;
@@ -152,7 +152,7 @@ class Choices {
     return choice_of((*machine)[key]);
   }
 
-  // Keeps a choice for this process; a measured one also for later ones.
+  // Keeps a choice for this process, and a measured one also for later processes.
   void keep(const ProductShape& shape, const Choice& choice, bool measured) {
     const bool is_new = made_.try_emplace({machine_key(), describe(shape)}, choice).second;
     quick_[quick_key(shape)] = choice.implementation;
@@ -168,7 +168,7 @@ class Choices {
     writable_ = true;
   }
 
-  // A choice of another process, which replaces this one's.
+  // Replaces this process's choice by another's.
   void take_over(const std::string& machine, const std::string& shape, const Choice& choice) {
     made_.erase({machine, shape});
     taken_over_.insert_or_assign({machine, shape}, choice);
@@ -180,7 +180,7 @@ class Choices {
   const ByName& taken_over() const { return taken_over_; }
 
  private:
-  // Others may have written meanwhile: their entries stay.
+  // Keeps the entries that other processes wrote since.
   void write(const ProductShape& shape, const Choice& choice) {
     const std::filesystem::path path = choices_file();
     if (path.empty() || !writable_) return;
@@ -196,7 +196,7 @@ class Choices {
   }
 
   ByName made_, taken_over_;
-  std::map<QuickKey, Implementation> quick_;  // a part of made_
+  std::map<QuickKey, Implementation> quick_;  // a subset of made_
   Json file_;
   bool read_ = false, writable_ = true;
 };
@@ -204,7 +204,7 @@ class Choices {
 // Never held while a product runs.
 ForkMutex& choices_mutex = *new ForkMutex;
 
-// Measurements take turns: two at once would disturb each other.
+// Only one measurement at a time, because two would disturb each other.
 std::atomic<int> measuring = 0;
 
 Choices& choices() {
@@ -242,7 +242,7 @@ Choice measure(const std::vector<Candidate>& candidates) {
   return choice;
 }
 
-// What was chosen before, in this process or another.
+// An earlier choice, of this process or another.
 std::optional<Implementation> known_choice(const ProductShape& shape) {
   const std::lock_guard lock(choices_mutex);
   if (const auto quick = choices().find_quickly(shape)) return *quick;
@@ -293,14 +293,14 @@ Implementation choose(const ProductShape& shape,
                       const std::function<std::vector<Candidate>()>& candidates) {
   if (const auto known = known_choice(shape)) return *known;
   const Turn turn(measuring);
-  if (const auto known = known_choice(shape)) return *known;  // measured meanwhile
+  if (const auto known = known_choice(shape)) return *known;  // measured in the meantime
   const std::vector<Candidate> all = candidates();
   const bool off = tuning() == Tuning::kOff;
   Choice choice = off ? Choice{all.back().implementation} : measure(all);
   const std::lock_guard lock(choices_mutex);
   if (choice.disturbed > 0) {
     choice.disturbed += choices().attempts(shape);
-    spdlog::debug("measured beside other work, not for good: {}", describe(shape));
+    spdlog::debug("measured under disturbance, not final: {}", describe(shape));
   }
   choices().keep(shape, choice, /*measured=*/!off);
   return choice.implementation;

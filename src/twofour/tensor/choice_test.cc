@@ -13,8 +13,8 @@
 namespace twofour::tensor {
 namespace {
 
-// Products whose implementations take as long as the test says, by a clock that only they move.
-// Shapes tell tests apart, since choices live as long as the process.
+// Products with implementations that take the time that the test sets, by a clock that only they
+// advance. Each test has its own shapes, because choices live as long as the process.
 class ChoiceTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -51,7 +51,7 @@ class ChoiceTest : public ::testing::Test {
     };
   }
 
-  static constexpr double kShort = 0x1p-10, kLong = 0x1p-8;  // whose sums are exact
+  static constexpr double kShort = 0x1p-10, kLong = 0x1p-8;  // their sums are exact
   testing::TemporaryFolder folder_;
   double seconds_ = 0;
   int64_t preemptions_ = 0;
@@ -67,7 +67,7 @@ TEST_F(ChoiceTest, of_a_weight_that_changes_every_step_is_another_choice) {
   EXPECT_EQ(run(training, kShort, kLong), Implementation::kDense);
   EXPECT_EQ(choice_made(shape(161))->implementation, Implementation::kPanel);
   EXPECT_EQ(describe(training), describe(shape(161)) + ", in training");
-  training.product = Product::kWeightGradient;  // reads no weight
+  training.product = Product::kWeightGradient;  // it reads no weight
   EXPECT_EQ(describe(training).find("in training"), std::string::npos);
 }
 
@@ -129,7 +129,7 @@ TEST_F(ChoiceTest, of_a_checkpoint_are_taken_over_instead_of_measured) {
   EXPECT_EQ(asked_, 1);
 }
 
-// Keeps what a file holds for a shape when others run beside, or nothing does.
+// Tests a shape's entry in the file, with and without disturbance by other work.
 class DisturbedChoiceTest : public ChoiceTest {
  protected:
   void SetUp() override {
@@ -143,13 +143,13 @@ class DisturbedChoiceTest : public ChoiceTest {
     return nlohmann::json::parse(read_file(choices_file())).begin().value().at(key(in));
   }
 
-  // Chooses the panel.
+  // The panel is faster.
   void measure(int64_t in, bool is_disturbed) {
     is_disturbed_ = is_disturbed;
     run(in, kLong, kShort);
   }
 
-  // What another process finds in the file.
+  // Writes the file that another process finds.
   void pretend(int64_t in, int disturbed) {
     auto content = nlohmann::json::object();
     content[machine_key()][key(in)] = {

@@ -13,9 +13,8 @@
 namespace twofour::tensor {
 namespace {
 
-constexpr int64_t kLeastWork = int64_t{1}
-                               << 20;  // multiply-adds of a product that is worth a choice
-constexpr int64_t kTimedWork = int64_t{1} << 29;  // of one that is timed, at most about
+constexpr int64_t kLeastWork = int64_t{1} << 20;  // fewer multiply-adds need no choice
+constexpr int64_t kTimedWork = int64_t{1} << 29;  // largest timed product, approximately
 constexpr int64_t kTimedTokens = 512, kLeastTimedRows = 512;
 
 std::optional<MixedMeans> mixed_means(Implementation how) {
@@ -28,8 +27,7 @@ bool is_worth_a_choice(const at::Tensor& x, int64_t tokens, int64_t in, int64_t 
   return x.is_cpu() && tokens > 1 && tokens * in * out >= kLeastWork;
 }
 
-// As much of a product as is timed: the time of a token and of a row hardly depends on how many
-// there are.
+// The timed part of a product. The time per token and per row hardly depends on their number.
 struct TimedPart {
   TimedPart(int64_t all_tokens, int64_t in, int64_t out)
       : tokens(std::min(all_tokens, kTimedTokens)),

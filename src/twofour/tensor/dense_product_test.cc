@@ -32,12 +32,12 @@ struct Operands {
   static at::Tensor wide(const at::Tensor& tensor) { return tensor.to(at::kDouble); }
 };
 
-// Half a unit in the last place of the largest, and the sums' own error.
+// Half a unit in the last place of the largest value, plus the error of the sums.
 double rounding_of(at::ScalarType dtype) {
   return dtype == at::kBFloat16 ? 0x1p-8 : dtype == at::kHalf ? 0x1p-11 : 5e-6;
 }
 
-// The last two are several blocks of a mixed product: of tokens, and of rows of the weight.
+// The last two need several blocks of a mixed product: of tokens, and of rows of the weight.
 const std::vector<std::array<int64_t, 3>> kShapes = {
     {33, 40, 24}, {5, 8, 1}, {1030, 8, 12}, {3, 8, 4100}};
 

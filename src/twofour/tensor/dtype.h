@@ -6,10 +6,10 @@
 
 namespace twofour::tensor {
 
-/// The dtype that --dtype names: float32, bfloat16 or float16. Throws Error (usage) otherwise.
+/// The dtype named by --dtype: float32, bfloat16 or float16. Throws Error (usage) otherwise.
 at::ScalarType dtype_named(const std::string& name);
 
-/// The name back: float64, float32, bfloat16 or float16, as transformers' config.json has it too.
+/// The inverse: float64, float32, bfloat16 or float16, as in transformers' config.json.
 const char* dtype_name(at::ScalarType dtype);
 
 }  // namespace twofour::tensor

@@ -1,4 +1,4 @@
-// From a tensor's dtype to the kernels' type.
+// Maps a tensor's dtype to the kernels' type.
 #pragma once
 
 #include <type_traits>

@@ -13,7 +13,7 @@
 namespace twofour::tensor {
 namespace {
 
-// Raised when kernels become faster: choices measured before no longer count.
+// Increase it when kernels become faster, because it invalidates earlier choices.
 constexpr int kKernelRevision = 8;
 
 std::string cpu_name() {
@@ -27,7 +27,7 @@ std::string cpu_name() {
   return family.empty() ? "unknown CPU" : family.substr(1);
 }
 
-// What the libraries read as well, each but once.
+// Variables that the libraries also read only once.
 std::string library_settings() {
   std::string settings;
   for (const char* name :

@@ -11,9 +11,9 @@
 namespace twofour::tensor {
 namespace {
 
-constexpr int64_t kTokens = 1024;               // of a block
-constexpr int64_t kEntries = int64_t{1} << 22;  // of a block of a weight or of sums, at most
-constexpr int64_t kLeastRows = 64;              // of a block of a weight
+constexpr int64_t kTokens = 1024;               // per block
+constexpr int64_t kEntries = int64_t{1} << 22;  // largest block of a weight or of sums
+constexpr int64_t kLeastRows = 64;              // smallest block of a weight
 
 // Calls fn(first, count) for blocks that cover [0, size).
 template <class Fn>
@@ -28,11 +28,11 @@ int64_t rows_of_block(const at::Tensor& weight) {
 
 class Multiplier {
  public:
-  // Without MKL, kMkl converts: a choice may come from a process that had it.
+  // Without MKL, kMkl converts, because the choice may come from a process with MKL.
   Multiplier(MixedMeans means, at::ScalarType dtype)
       : mkl_(means == MixedMeans::kMkl && can_multiply(means, dtype) ? Blas::mkl() : nullptr) {}
 
-  // A part of an operand as multiply() takes it.
+  // A part of an operand in the form of multiply().
   at::Tensor operand(const at::Tensor& part) const {
     if (!mkl_) return part.to(at::kFloat);
     return part.stride(0) == 1 || part.stride(1) == 1 ? part : part.contiguous();

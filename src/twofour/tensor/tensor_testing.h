@@ -1,4 +1,4 @@
-// What the tests of tensors share.
+// Shared by the tests of tensors.
 #pragma once
 
 #include <map>

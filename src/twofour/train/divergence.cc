@@ -12,7 +12,7 @@ DivergenceWatch::DivergenceWatch(double factor)
 
 void DivergenceWatch::record(double norm) {
   constexpr double kMemory = 100;  // steps
-  constexpr double kFirst = 10;    // norms that are believed whatever they are
+  constexpr double kFirst = 10;    // norms that are always accepted
   double* state = state_.mutable_data_ptr<double>();
   const double log = std::log(std::max(norm, 1e-30));
   if (factor_ > 0 && state[1] >= kFirst && log > state[0] + std::log(factor_)) {

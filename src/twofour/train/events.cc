@@ -11,7 +11,7 @@
 namespace twofour::train {
 namespace {
 
-// Protocol buffers' wire format: a key is the field's number and one of these types.
+// Protocol buffers' wire format: a key combines the field's number with one of these types.
 enum WireType : uint32_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
 class Message {
@@ -45,7 +45,7 @@ class Message {
   std::string text_;
 };
 
-// The numbers of tensorflow.Event's and tensorflow.Summary's fields.
+// The field numbers of tensorflow.Event and tensorflow.Summary.
 enum EventField : uint32_t {
   kWallTime = 1,
   kStep = 2,
@@ -99,8 +99,8 @@ EventWriter::EventWriter(const std::filesystem::path& folder, int64_t first_step
   version.number(kWallTime, now);
   version.bytes(kFileVersion, "brain.Event:2");
   write_record(version.text());
-  // Of several such marks in a folder every one but the first makes TensorBoard forget what is
-  // written for its step and later ones.
+  // With several such marks in a folder, each one but the first makes TensorBoard drop the points
+  // of its step and later ones.
   Message session, start;
   session.varint(kStatus, kSessionStart);
   start.number(kWallTime, now);

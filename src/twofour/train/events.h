@@ -9,17 +9,16 @@
 
 namespace twofour::train {
 
-/// Writes one new file events.out.tfevents.… into `folder`; a resumed run adds another, as
-/// TensorBoard expects, which then forgets the points of later steps in older files. Throws Error
-/// when it cannot be written.
+/// Writes one new file events.out.tfevents.… into `folder`. A resumed run adds another; TensorBoard
+/// then drops the points of later steps in older files. Throws Error if it cannot be written.
 class EventWriter {
  public:
-  /// `first_step`: the steps that were done before, 0 for a new run.
+  /// `first_step`: the number of earlier steps, 0 for a new run.
   EventWriter(const std::filesystem::path& folder, int64_t first_step);
 
-  /// One point of the curve `tag`. `wall_time` in seconds since 1970.
+  /// Adds a point to the curve `tag`. `wall_time` in seconds since 1970.
   void scalar(std::string_view tag, int64_t step, double value, double wall_time);
-  /// One text of the sequence `tag`, UTF-8.
+  /// Adds a UTF-8 text to the sequence `tag`.
   void text(std::string_view tag, int64_t step, std::string_view value, double wall_time);
   void flush();
 

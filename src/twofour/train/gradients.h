@@ -8,14 +8,14 @@
 
 namespace twofour::train {
 
-/// The float32 gradients of all parameters in one piece of memory, so that processes add them up
-/// in one go. Each parameter's .grad() is a view of it.
+/// The float32 gradients of all parameters in one buffer, so that processes sum them in one
+/// operation. Each parameter's .grad() is a view of it.
 class FlatGradients {
  public:
-  /// All zero. `parameters` keep their views as long as they live.
+  /// All zero. The views live as long as `parameters`.
   explicit FlatGradients(const std::vector<std::pair<std::string, at::Tensor>>& parameters);
 
-  at::Tensor& values() { return values_; }  ///< one dimension; zeros lie between the views
+  at::Tensor& values() { return values_; }  ///< one-dimensional, with zeros between the views
   void clear() { values_.zero_(); }
 
  private:

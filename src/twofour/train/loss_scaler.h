@@ -8,25 +8,25 @@
 
 namespace twofour::train {
 
-/// The factor by which the loss's gradient is multiplied, so that float16 gradients do not vanish:
-/// doubled after `growth_interval` steps in a row that were finite, halved after one that was not.
+/// The factor for the loss's gradient, so that float16 gradients do not vanish. It doubles after
+/// `growth_interval` consecutive finite steps and halves after one that is not.
 class LossScaler {
  public:
-  /// `initial` 0: off, the scale is 1 for good.
+  /// `initial` 0: off; the scale is always 1.
   LossScaler(double initial, int64_t growth_interval);
 
   bool is_on() const { return is_on_; }
-  /// Begins again with the initial scale.
+  /// Resets to the initial scale.
   void restart();
   double scale() const;
 
-  /// What the last step's gradients were. An overflow means that the step is skipped.
+  /// Whether the last step's gradients were finite. If not, the step is skipped.
   void update(bool has_overflown);
 
-  /// Below 2^-10, an overflow is no matter of scale any more: the run diverges.
+  /// Below 2^-10 a smaller scale cannot help: the run diverges.
   bool is_exhausted() const;
 
-  /// [scale, finite steps in a row], float64; shares memory.
+  /// [scale, consecutive finite steps], float64; shares memory.
   const at::Tensor& state() const { return state_; }
 
  private:

@@ -72,7 +72,7 @@ Axis choice_axis(std::string name, std::string help, E Method::*field, const Nam
 template <class Number>
 Axis number_axis(std::string name, std::string help, Number Method::*field,
                  double below = std::numeric_limits<double>::infinity()) {
-  // Of every number, in words.
+  // The text of any number.
   const std::string range =
       std::isfinite(below) ? fmt::format("0 or more, below {}", below) : "0 or more";
   return {name,
@@ -90,7 +90,7 @@ Axis number_axis(std::string name, std::string help, Number Method::*field,
           range};
 }
 
-// AdamW's β2 is an axis because a method may need another than the rest of the run asks for.
+// AdamW's β2 is an axis because a method may need its own.
 Axis beta2_axis() {
   Axis axis = number_axis("beta2", "AdamW's second moment averages over 1 / (1 - β2) steps",
                           &Method::beta2, 1.0);
@@ -158,24 +158,25 @@ const std::vector<Axis>& axes() {
       choice_axis("forward-weight", "weight of the products", &Method::forward_weight,
                   kForwardWeights),
       choice_axis("weight-gradient", "estimator of dW", &Method::weight_gradient, kWeightGradients),
-      choice_axis("precision", "of the chosen layers' products", &Method::precision, kPrecisions),
+      choice_axis("precision", "precision of the chosen layers' products", &Method::precision,
+                  kPrecisions),
       number_axis("decay", "λ on pruned weights", &Method::decay),
       choice_axis("decay-on", "where λ acts", &Method::decay_on, kDecayOn),
-      number_axis("mask-interval", "steps between mask searches, 0 = masks of the start stay",
+      number_axis("mask-interval", "steps between mask searches; 0 = keep the first masks",
                   &Method::mask_interval),
       number_axis("dense-start", "dense steps at the start: a share below 1, else a number",
                   &Method::dense_start),
       number_axis("dense-end", "dense steps at the end: a share below 1, else a number",
                   &Method::dense_end),
-      choice_axis("switch", "what ends the dense start", &Method::switch_rule, kSwitchRules),
+      choice_axis("switch", "rule that ends the dense start", &Method::switch_rule, kSwitchRules),
       number_axis("switch-threshold", "AutoSwitch: mean change of the second moment",
                   &Method::switch_threshold),
-      number_axis("switch-earliest", "AutoSwitch: share of the steps", &Method::switch_earliest),
-      number_axis("switch-latest", "AutoSwitch: share of the steps", &Method::switch_latest),
-      choice_axis("second-moment", "AdamW's, after the dense start", &Method::second_moment,
-                  kSecondMoments),
-      choice_axis("freeze", "weights whose second moment a freeze concerns", &Method::freeze,
-                  kFreeze),
+      number_axis("switch-earliest", "AutoSwitch: earliest share of the steps",
+                  &Method::switch_earliest),
+      number_axis("switch-latest", "AutoSwitch: latest share of the steps", &Method::switch_latest),
+      choice_axis("second-moment", "AdamW's second moment after the dense start",
+                  &Method::second_moment, kSecondMoments),
+      choice_axis("freeze", "weights whose second moment freezes", &Method::freeze, kFreeze),
       beta2_axis(),
       choice_axis("watch-masks", "masks of a dense run to watch", &Method::watched_masks,
                   kWatchedMasks),
@@ -189,15 +190,15 @@ const std::vector<Axis>& axes() {
 }
 
 int64_t dense_steps(double share_or_steps, int64_t steps) {
-  constexpr double kMost = 1e15;  // beyond, their sums would no longer be exact
+  constexpr double kMost = 1e15;  // above it, their sums would not be exact
   return std::llround(share_or_steps < 1 ? share_or_steps * static_cast<double>(steps)
                                          : std::min(share_or_steps, kMost));
 }
 
 namespace {
 
-// A value that something else would have to be on for. Values that are the default cannot be told
-// from ones that were not given.
+// Refuses values that need another option. Defaults pass, because they look like values that were
+// not given.
 void check_has_use(const Method& method) {
   const Method unset;
   if (!method.has_auto_switch()) {
@@ -235,8 +236,9 @@ void check_dense_phases(const Method& method, int64_t steps) {
   const int64_t start = dense_steps(method.dense_start, steps);
   const int64_t end = dense_steps(method.dense_end, steps);
   if (is_auto && start > 0) {
-    fail_usage("--dense-start and --switch {} both say when the dense start ends: give one of them",
-               method.switch_rule == SwitchRule::kArithmetic ? "arithmetic" : "geometric");
+    fail_usage(
+        "--dense-start and --switch {} both set the end of the dense start: give one of them",
+        method.switch_rule == SwitchRule::kArithmetic ? "arithmetic" : "geometric");
   }
   if (is_auto && !(method.switch_earliest <= method.switch_latest && method.switch_latest < 1)) {
     fail_usage("--switch-earliest {} and --switch-latest {} must be shares of the steps in order",

@@ -24,7 +24,7 @@ void set(Method& method, const std::string& name, const std::string& value) {
   ADD_FAILURE() << "no axis " << name;
 }
 
-// The preset `name` with some values changed.
+// The preset `name` with changed values.
 Method changed(const std::string& name, const Values& values) {
   Method method = method_named(name);
   for (const auto& [axis, value] : values) set(method, axis, value);
@@ -54,7 +54,7 @@ TEST(Methods, an_unknown_name_lists_the_known_ones) {
                     "choose one of dense, half, ste, sr-ste, step, fst, s-ste");
 }
 
-// Every value that the help names, and some numbers.
+// Every value in the help, and some numbers.
 std::vector<std::string> examples_of(const Axis& axis) {
   Method method;
   std::vector<std::string> examples;
@@ -101,7 +101,7 @@ TEST(Axes, every_value_is_read_back_as_it_was_set) {
 
 TEST(Axes, a_bad_value_is_refused_and_changes_nothing) {
   for (const Axis& axis : axes()) {
-    if (axis.name == "sparse-layers") continue;  // read where the layers are known
+    if (axis.name == "sparse-layers") continue;  // read when the layers are known
     for (const char* bad : {"", " ", "x", "1x", " 1", "1 ", "-1", "nan", "inf", "1e999", "0x1",
                             "1,5", "dense ", "Dense", "exact,mvue"}) {
       Method method = method_named("fst");

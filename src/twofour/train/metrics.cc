@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// A killed run may have left half a line: what follows must start on its own.
+// A killed run may have left an incomplete line, so the next text starts a new one.
 void end_last_line(const std::filesystem::path& path) {
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary | std::ios::ate);
   if (!file || file.tellg() == std::streampos(0)) return;
@@ -74,7 +74,7 @@ void Metrics::record_step(const StepMetrics& metrics) {
   print_step(metrics);
 }
 
-// log.jsonl is the record: a terminal that is gone must not cost a run what it has learnt.
+// log.jsonl is the record, so a closed terminal must not end a run.
 void Metrics::print(const std::string& line) {
   if (quiet_) return;
   ProgressBar::clear_line();
@@ -129,7 +129,7 @@ void Metrics::record_sample(int64_t step, const std::string& prompt,
                      {"time", time},
                      {"prompt", prompt},
                      {"continuation", continuation}};
-  // A character may be cut where the tokens end.
+  // The last token may end inside a character.
   write_line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
   const auto replaced =
       Json::parse(Json(prompt + continuation).dump(-1, ' ', false, Json::error_handler_t::replace));

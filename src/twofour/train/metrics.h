@@ -1,5 +1,5 @@
-// What a run tells while it trains: lines on stdout, RUN/log.jsonl, TensorBoard events and the
-// progress bar, all from the same records.
+// The output of a run during training, all from the same records: lines on stdout, RUN/log.jsonl,
+// TensorBoard events and the progress bar.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +16,14 @@
 
 namespace twofour::train {
 
-/// One value of a step, for all of the outputs.
+/// One value of a step, for all outputs.
 struct Metric {
   std::string name;             ///< in log.jsonl
-  std::optional<double> value;  ///< none: null there, and nowhere else
-  std::string tag = {};         ///< in TensorBoard; empty: not there
-  std::string shown = {};       ///< on stdout, as "grad norm 0.512"; empty: not there
-  std::string group = {};       ///< the object of log.jsonl that it is in; empty: the line's
-  std::string text = {};        ///< in place of a value
+  std::optional<double> value;  ///< none: null there, and absent elsewhere
+  std::string tag = {};         ///< in TensorBoard; empty: absent
+  std::string shown = {};       ///< on stdout, as "grad norm 0.512"; empty: absent
+  std::string group = {};       ///< its object in log.jsonl; empty: the line itself
+  std::string text = {};        ///< replaces the value
 };
 
 struct StepMetrics {
@@ -41,22 +41,22 @@ struct RunDescription {
   int threads = 0;
 };
 
-/// Throws Error when a line cannot be written (a full disk): a run must not go on unrecorded.
+/// Throws Error if a line cannot be written (a full disk), because a run must be recorded.
 class Metrics {
  public:
-  /// Appends to what an earlier part of the run wrote.
+  /// Appends to the output of earlier parts of the run.
   Metrics(const std::filesystem::path& run, const RunDescription& description, bool quiet);
 
   void record_step(const StepMetrics& metrics);
   void record_validation(int64_t step, double loss);
-  /// An option that changed where the run was resumed.
+  /// Records an option that changed when the run was resumed.
   void record_change(int64_t step, const Change& change);
   void record_sample(int64_t step, const std::string& prompt, const std::string& continuation);
   void record_end(int64_t step, double seconds);
   void update_progress(int64_t step, double loss, double tokens_per_second);
 
-  /// Why the last line for stdout could not be written, as "Broken pipe" (nobody reads it any
-  /// more); empty where all could.
+  /// The reason why the last line for stdout could not be written, as "Broken pipe" (no reader is
+  /// left); empty if all were written.
   const std::string& output_error() const { return output_error_; }
 
  private:

@@ -81,7 +81,7 @@ double AdamW::step(double learning_rate, double loss_scale,
   const double norm = gradient_norm() / loss_scale;
   if (!std::isfinite(norm)) return norm;
   ++counters_.mutable_data_ptr<int64_t>()[0];
-  constexpr double kEpsilon = 1e-6;  // of torch.nn.utils.clip_grad_norm_
+  constexpr double kEpsilon = 1e-6;  // as in torch.nn.utils.clip_grad_norm_
   const double excess = options_.clip > 0 ? std::max(1.0, (norm + kEpsilon) / options_.clip) : 1.0;
   const double divisor = loss_scale * excess;
   if (before_update) before_update(divisor);
@@ -99,7 +99,7 @@ double AdamW::step(double learning_rate, double loss_scale,
 }
 
 void AdamW::update(Group& group, double learning_rate, double divisor) {
-  // The fused update divides the gradient by this, so that clipping costs no pass of its own.
+  // The fused update divides the gradient by this, so clipping needs no separate pass.
   std::optional<at::Tensor> scale;
   if (divisor != 1.0) scale = at::scalar_tensor(divisor, at::kFloat);
   for (at::Tensor& count : group.steps) count.fill_(static_cast<double>(steps_taken()));

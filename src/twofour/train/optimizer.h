@@ -13,58 +13,57 @@
 
 namespace twofour::train {
 
-/// How the parameters of a group are updated.
+/// The update of a group's parameters.
 struct ParameterGroup {
-  /// A regular expression (ECMAScript) that the names of the group's parameters contain.
+  /// A regular expression (ECMAScript), found in the names of the group's parameters.
   std::string pattern;
-  int64_t least_dimensions = 0;  ///< of its parameters
+  int64_t least_dimensions = 0;  ///< of the group's parameters
   double learning_rate_factor = 1.0;
   double weight_decay = 0.0;
 };
 
-/// The groups of pre-training: decay on parameters of two dimensions or more.
+/// The groups for pre-training: decay on parameters with two or more dimensions.
 std::vector<ParameterGroup> decay_on_matrices(double weight_decay);
 
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
   double clip = 1.0;  ///< 0 = none
-  /// A parameter belongs to the first group that it fits, and must fit one.
+  /// A parameter belongs to the first group that it matches, and must match one.
   std::vector<ParameterGroup> groups = decay_on_matrices(0.1);
 };
 
-/// Works on the parameters' own float32 memory and on .grad(), which it clears after a step.
+/// Updates the parameters' float32 memory in place from .grad(), which it clears after a step.
 class AdamW {
  public:
-  /// `freezes`: whether freeze_second_moment() concerns the parameter of that name; empty = all.
-  /// Throws Error for a parameter that fits no group.
+  /// `freezes`: whether freeze_second_moment() applies to the named parameter; empty = to all.
+  /// Throws Error for a parameter without a group.
   AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const AdamWOptions& options,
         const std::function<bool(const std::string& name)>& freezes = {});
 
   /// One update. The gradients are `loss_scale` times too large. Returns their true norm before
-  /// clipping; when that is not finite, nothing is updated.
+  /// clipping; if it is not finite, nothing is updated.
   ///
-  /// `before_update(divisor)` is called between clipping and the update, if there is one: the
-  /// gradient that AdamW is going to see is .grad() / divisor (unscaling and clipping in one), so
-  /// that what is added to the clipped gradient is to be multiplied by it.
+  /// `before_update(divisor)`, if set, is called between clipping and the update. AdamW's gradient
+  /// is .grad() / divisor (unscaling and clipping in one), so terms for the clipped gradient must
+  /// be multiplied by `divisor`.
   double step(double learning_rate, double loss_scale = 1.0,
               const std::function<void(double divisor)>& before_update = {});
 
   void clear_gradients();
 
-  /// How much the next update would change the second moment; for use in `before_update`.
+  /// The change of the second moment in the next update; for use in `before_update`.
   SecondMomentChange second_moment_change(double divisor) const;
 
-  /// From now on the second moment stays as it is, bias correction included, where it was said
-  /// that it can freeze (STEP, arXiv 2302.01172, algorithm 1): w -= learning rate · m̂ / (sqrt(v̂*) +
-  /// epsilon).
+  /// Fixes the second moments that can freeze, bias correction included (STEP, arXiv 2302.01172,
+  /// algorithm 1): w -= learning rate · m̂ / (sqrt(v̂*) + epsilon).
   void freeze_second_moment();
   bool has_frozen_second_moment() const { return frozen_at() >= 0; }
 
-  /// Everything that the next step depends on: "exp_avg.NAME", "exp_avg_sq.NAME", "counters". The
-  /// tensors share memory with the optimiser: filling them restores it.
+  /// The state that the next step depends on: "exp_avg.NAME", "exp_avg_sq.NAME", "counters". The
+  /// tensors share memory with the optimiser, so filling them restores it.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
-  /// Updates so far; skipped ones do not count.
+  /// The number of updates, without skipped ones.
   int64_t steps_taken() const;
 
  private:
@@ -80,8 +79,8 @@ class AdamW {
   void update_with_frozen_moment(Group& group, double learning_rate, double divisor);
 
   AdamWOptions options_;
-  std::vector<Group> groups_;  // those of the options; then the same for what never freezes
-  at::Tensor counters_;        // int64: steps taken, those of them before the freeze (-1: none)
+  std::vector<Group> groups_;  // those of the options; then copies for parameters that never freeze
+  at::Tensor counters_;        // int64: steps taken, and those before the freeze (-1: none)
 };
 
 }  // namespace twofour::train

@@ -71,7 +71,7 @@ TEST(AdamW, groups_differ_in_learning_rate_and_decay) {
   tensor::gradient_of(slow).fill_(1.0);
   tensor::gradient_of(fast).fill_(1.0);
   optimizer.step(0.01);
-  // The first step of Adam is the learning rate.
+  // Adam's first step equals the learning rate.
   EXPECT_NEAR(slow[0][0].item<double>(), 1.0 - 0.01 * 0.5 - 0.01, 1e-6);
   EXPECT_NEAR(fast[0][0].item<double>(), 1.0 - 0.1, 1e-6);
   options.groups.pop_back();
@@ -97,7 +97,7 @@ TEST(AdamW, a_gradient_that_is_not_finite_updates_nothing) {
 }
 
 TEST(AdamW, clips_the_norm_over_all_parameters) {
-  // Adam does not see the scale of its first gradient, so the clipped moments are looked at.
+  // Adam ignores the scale of its first gradient, so this compares the clipped moments.
   const at::Tensor a = at::full({1}, 0.0), b = at::full({1}, 0.0);
   AdamW optimizer({{"a", a}, {"b", b}}, adamw_options(0.9, 0.95, 1e-8, 0.0, 1.0));
   tensor::add_to_gradient(a, at::full({1}, 3.0));
@@ -108,7 +108,7 @@ TEST(AdamW, clips_the_norm_over_all_parameters) {
   EXPECT_EQ(a.grad().item<double>(), 0.0) << "a step leaves the gradients cleared";
 }
 
-// All that a step of each gradient leaves, the second moment frozen half way if so.
+// The states after each gradient's step; with a freeze of the second moment half way if asked.
 std::vector<at::Tensor> run_of(const std::vector<at::Tensor>& gradients, double scale, double clip,
                                bool freezes) {
   at::Tensor weight = gradients[0].clone();
@@ -225,7 +225,7 @@ TEST(AdamW, freezes_the_named_parameters_only) {
   EXPECT_FALSE(frozen.equal(adapting));
 }
 
-// Of a constant gradient the second moment no longer changes: freezing it must not show.
+// With a constant gradient the second moment is constant, so freezing it changes nothing.
 TEST(AdamW, goes_on_evenly_where_the_second_moment_freezes) {
   at::Tensor weight = at::randn({9, 7}), other = weight.clone();
   const at::Tensor gradient = at::randn({9, 7});

@@ -9,7 +9,7 @@
 namespace twofour::train {
 namespace {
 
-constexpr double kMostChanges = 1e6;  // that are averaged; no run's β2 asks for more
+constexpr double kMostChanges = 1e6;  // averaged at most; no run's β2 needs more
 
 }  // namespace
 
@@ -23,7 +23,8 @@ Phases::Phases(const Method& method, int64_t steps)
   const bool is_auto = method.has_auto_switch();
   const int64_t start = is_auto ? -1 : dense_steps(method.dense_start, steps);
   sparse_from_ = at::full({}, start, at::kLong);
-  changes_ = at::zeros({is_auto ? window_ : 0}, at::kDouble);  // as long for any number of steps
+  changes_ = at::zeros({is_auto ? window_ : 0}, at::kDouble);  // its size is independent of the
+                                                               // number of steps
   window_ = std::min(window_, std::max<int64_t>(1, latest_));
   recorded_ = at::zeros({}, at::kLong);
 }

@@ -1,5 +1,5 @@
-// Which steps of a run are sparse. A step's phase is a function of its number and of what
-// AutoSwitch has recorded, never of an event that a resumed run could miss.
+// The phase of each step of a run, dense or sparse. It only depends on the step's number and
+// AutoSwitch's records, not on an event that a resumed run could miss.
 #pragma once
 
 #include <cstdint>
@@ -17,13 +17,13 @@ namespace twofour::train {
 struct SecondMomentChange {
   double arithmetic = 0;  ///< over all entries
   double geometric =
-      0;  ///< over those that changed (a token that never occurs has no logarithm), else 0
+      0;  ///< over entries that changed (a token that never occurs has no logarithm), else 0
 };
 
-/// Steps count from 0. With a fixed dense start the sparse steps are [start, steps - end); with
+/// Steps count from 0. With a fixed dense start the sparse steps are [start, steps - end). With
 /// AutoSwitch (STEP, arXiv 2302.01172, section 5) the start is the first step before which the
-/// change of v, averaged over the last 1 / (1 - β2) steps, was under the threshold, within the
-/// bounds that the method sets.
+/// change of v, averaged over the last 1 / (1 - β2) steps, was below the threshold, within the
+/// method's bounds.
 class Phases {
  public:
   Phases(const Method& method, int64_t steps);
@@ -34,14 +34,14 @@ class Phases {
   /// The first sparse step; -1 while AutoSwitch has not decided.
   int64_t sparse_from() const;
 
-  /// Whether AutoSwitch wants the second moment's change of `step`.
+  /// Whether AutoSwitch needs the second moment's change of `step`.
   bool watches(int64_t step) const;
 
-  /// Takes it, once a step, and decides whether step + 1 is sparse. Without a change (a skipped
-  /// step) only the latest step that the bounds allow is looked at.
+  /// Records the change, once per step, and decides whether step + 1 is sparse. Without a change (a
+  /// skipped step) only the latest step within the bounds is checked.
   void record(int64_t step, const SecondMomentChange* change);
 
-  /// What a checkpoint holds; shares memory, so that filling the tensors restores it. Empty with a
+  /// The tensors of a checkpoint. They share memory, so filling them restores it. Empty with a
   /// fixed start.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
@@ -50,7 +50,7 @@ class Phases {
   int64_t earliest_, latest_, window_, dense_again_;
   at::Tensor sparse_from_;  // int64 scalar
   at::Tensor changes_;      // [window] float64, a ring
-  at::Tensor recorded_;     // int64 scalar: how many changes were ever recorded
+  at::Tensor recorded_;     // int64 scalar: number of changes recorded so far
 };
 
 }  // namespace twofour::train

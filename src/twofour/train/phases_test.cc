@@ -53,8 +53,7 @@ Method auto_switch(SwitchRule rule, double threshold) {
   return method;
 }
 
-// One step as Stepper takes it: the change counts for the rule, the other mean would decide
-// otherwise.
+// One step, as in Stepper: the rule uses `change`; the other mean would decide differently.
 void take(Phases& phases, int64_t step, const std::optional<double>& change, SwitchRule rule) {
   if (!phases.watches(step)) return;
   SecondMomentChange both;
@@ -78,7 +77,7 @@ int64_t decision(const Changes& changes, SwitchRule rule, double threshold) {
   return phases.sparse_from();
 }
 
-// The rule as the header says it; exact for changes that are small whole numbers.
+// The rule of the header; exact for changes that are small whole numbers.
 int64_t expected_decision(const Changes& changes, double threshold) {
   std::vector<double> recorded;
   for (int64_t done = 1; done <= kSteps; ++done) {

@@ -11,7 +11,7 @@
 namespace twofour::train {
 namespace {
 
-// The λ of FST's masked decay was chosen for each size.
+// FST's paper has a λ of masked decay for each size.
 struct Size {
   std::string_view model;
   const char* fst_decay;
@@ -32,7 +32,7 @@ Recipe recipe_named(std::string_view name) {
                        {"dtype", "float16"},
                        {"context", "1024"},
                        {"batch", "8"},
-                       {"accumulate", "64"},  // 512 sequences of 1024 tokens a step
+                       {"accumulate", "64"},  // 512 sequences of 1024 tokens per step
                        {"steps", "300000"},
                        {"warmup", "3000"},
                        {"lr", "1.5e-4"},

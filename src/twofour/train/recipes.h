@@ -9,11 +9,11 @@
 
 namespace twofour::train {
 
-/// The flags of `twofour train` (long names) that make a run, with their values.
+/// The flags of `twofour train` (long names) for a run, with their values.
 using Recipe = std::vector<std::pair<std::string, std::string>>;
 
 /// "MODEL-METHOD" for the four GPT-2 sizes and every method: gpt2-124m-fst. Throws Error (usage)
-/// that says what there is.
+/// with the known names.
 Recipe recipe_named(std::string_view name);
 
 }  // namespace twofour::train

@@ -21,7 +21,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using checkpoint::NamedTensors;
 
-// Copies each stored tensor into the live one of its name: both sides must hold the same names.
+// Copies each stored tensor into the live one of the same name. Both sides need the same names.
 void restore(const NamedTensors& live, const NamedTensors& stored, const std::string& file) {
   const at::NoGradGuard no_gradients;
   std::unordered_map<std::string, at::Tensor> by_name(stored.begin(), stored.end());
@@ -39,7 +39,7 @@ void restore(const NamedTensors& live, const NamedTensors& stored, const std::st
   }
 }
 
-// An axis' number is kept as its text.
+// A number of an axis is kept as text.
 std::string as_text(const Json& value) {
   return value.is_string() ? value.get<std::string>() : value.dump();
 }
@@ -48,7 +48,7 @@ std::vector<Change> changes_between(const Json& then, const Json& now) {
   std::vector<Change> changes;
   for (const auto& [key, value] : now.items()) {
     Json stored = then.contains(key) ? then[key] : Json();
-    if (stored.is_null() && key == "freeze") stored = "all";  // before there was a choice
+    if (stored.is_null() && key == "freeze") stored = "all";  // older checkpoints have no choice
     if (stored.is_null() && key == "architecture") continue;
     if (as_text(stored) != as_text(value)) changes.push_back({key, stored, value});
   }
@@ -74,7 +74,7 @@ void check_changes(const RunOptions& options, int64_t steps, const Resumed& resu
   }
 }
 
-// The step of the checkpoint that is asked for.
+// The step of the requested checkpoint.
 int64_t step_to_resume(const RunOptions& options) {
   const std::vector<int64_t> steps = checkpoint::checkpoint_steps(options.out);
   if (steps.empty()) {
@@ -89,14 +89,15 @@ int64_t step_to_resume(const RunOptions& options) {
   return *options.resume_from;
 }
 
-// A run's bits depend on its number of threads, so that it goes on with those that it has had.
+// A run's bits depend on its number of threads, so a resumed run uses the same number.
 void use_threads(const RunOptions& options, int threads) {
   const auto most = static_cast<int>(std::thread::hardware_concurrency());
   if (!options.keeps_threads && threads > 0 && threads <= most) set_thread_count(threads);
   if (threads == thread_count()) return;
-  spdlog::warn("the number of threads was {} and is now {}: the run goes on, but not bit for bit{}",
-               threads, thread_count(),
-               options.keeps_threads ? "" : fmt::format(" (--threads {} would)", threads));
+  spdlog::warn(
+      "the number of threads was {} and is now {}: the run continues, but not bit for bit{}",
+      threads, thread_count(),
+      options.keeps_threads ? "" : fmt::format(" (--threads {} would)", threads));
 }
 
 }  // namespace
@@ -135,7 +136,7 @@ Json fingerprint(const TrainOptions& options, const text::TokenFile& data) {
       checkpoint::config_json(options.model.config, options.model.special, at::kFloat);
   for (const Axis& axis : axes()) values[axis.name] = axis.get(options.model.method);
   if (options.model.method.second_moment == SecondMoment::kAdapt)
-    values.erase("freeze");  // without use
+    values.erase("freeze");  // it has no effect
   values["number of training tokens"] = data.size();
   values["training data (content hash)"] = data.content_hash();
   return values;

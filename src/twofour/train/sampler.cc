@@ -10,8 +10,8 @@ namespace {
 
 constexpr double kTemperature = 0.8;
 
-// The same tensors without the 2:4 kernels, which would have to choose for products of one token:
-// what was chosen is part of a checkpoint.
+// The same tensors without 2:4 kernels: these would choose implementations for products of one
+// token, and choices are part of a checkpoint.
 model::Model reader_of(const model::Model& model) {
   model::Model reader = model;
   reader.visit_linears(

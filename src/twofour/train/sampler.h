@@ -1,4 +1,4 @@
-// What a model under training writes, for whoever watches the run.
+// Samples of a model during training, for a person who watches the run.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@ namespace twofour::train {
 
 class Sampler {
  public:
-  /// Reads the tokenizer beside the data. Throws Error where there is none, and for a prompt that
-  /// fills the context.
+  /// Reads the tokenizer beside the data. Throws Error if it is missing or the prompt fills the
+  /// context.
   explicit Sampler(const TrainOptions& options);
 
-  /// How `model` continues the prompt with its forward weights of now, after `step` steps: a pure
-  /// function of them, the seed and the step. Changes nothing that training depends on.
+  /// The continuation of the prompt with the current forward weights, after `step` steps. It only
+  /// depends on them, the seed and the step, and does not affect training.
   std::string continuation(const model::Model& model, int64_t step) const;
 
  private:

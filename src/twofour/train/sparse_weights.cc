@@ -82,7 +82,7 @@ void SparseWeights::choose_layers(const std::vector<std::pair<std::string, at::T
   }
 }
 
-// Whether the 2:4 kernels can take the layer's given mask.
+// Whether the 2:4 kernels can use the layer's given mask.
 bool SparseWeights::keeps_two_of_four(const Layer& layer) {
   const at::Tensor& weight = layer.linear->weight;
   if (weight.size(1) % 4 != 0) return false;
@@ -187,7 +187,7 @@ void SparseWeights::make(Layer& layer, bool is_search_due) {
     if (is_copied) layer.forward.copy_(linear.weight);
     linear.forward_weight = is_copied ? layer.forward : at::Tensor();
   }
-  // A dense phase of a sparse method is plain training: only its precision stays.
+  // A dense phase of a sparse method is plain training in the compute dtype.
   const bool is_plain = method_.is_sparse() && !is_sparse_now();
   linear.weight_gradient = is_plain ? WeightGradient::kExact : method_.weight_gradient;
   linear.weight24 = is_sparse_now() ? layer.weight24 : nullptr;

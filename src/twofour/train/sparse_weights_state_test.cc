@@ -1,5 +1,4 @@
-// What SparseWeights carries from step to step: masks that a resumed run goes on with, their
-// decay, and their flips.
+// The state of SparseWeights between steps: masks for a resumed run, their decay, and their flips.
 #include <cmath>
 
 #include <gtest/gtest.h>
@@ -96,7 +95,7 @@ TEST(SparseWeights, decay_is_of_the_masked_layers_only) {
   });
 }
 
-// In one group the smallest magnitude becomes the largest: two entries of all change.
+// In one group the smallest magnitude becomes the largest, which changes two of all entries.
 void flip_one_group(at::Tensor& weight) {
   float* group = weight.mutable_data_ptr<float>();
   int smallest = 0;
@@ -144,7 +143,7 @@ TEST(SparseWeights, the_layers_flip_rates_average_to_the_model_s) {
   for (const char* name : {"ste", "fst", "s-ste"}) {
     Method method = method_named(name);
     method.mask_interval = 1;
-    method.layers = ".";  // of layers of several sizes
+    method.layers = ".";  // layers of several sizes
     SparseModel it(method);
     it.weights.prepare(0, true);
     it.move(0.02);

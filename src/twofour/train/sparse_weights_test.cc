@@ -68,7 +68,7 @@ TEST(SparseWeights, are_their_definition_in_every_dtype_and_step) {
   }
 }
 
-// So that the loss of a run that has diverged shows it.
+// The loss of a diverged run must show it.
 TEST(SparseWeights, keep_a_nan_of_the_master_and_are_2_4_all_the_same) {
   for (const at::ScalarType dtype : kDtypes) {
     for (const auto kind :
@@ -185,7 +185,7 @@ TEST(SparseWeights, the_saved_model_holds_the_forward_weights_in_float32) {
     for (const char* name : {"ste", "fst", "s-ste"}) {
       SparseModel it(method_named(name), dtype);
       it.move(0.02);
-      it.weights.prepare(1, true);  // of fst's masks, those of the start
+      it.weights.prepare(1, true);  // fst's masks, from the start
       const at::Tensor before = it.master().clone(), used = it.used().clone();
       it.weights.replace_masters();
       EXPECT_EQ(it.master().scalar_type(), at::kFloat);

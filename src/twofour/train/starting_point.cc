@@ -38,7 +38,7 @@ std::vector<std::pair<std::string, at::Tensor>> masks_of_zeros(model::Model& mod
 std::vector<std::pair<std::string, at::Tensor>> masks_of_run(const fs::path& run) {
   constexpr std::string_view kSuffix = ".mask";
   const auto step = checkpoint::latest_checkpoint(run);
-  if (!step) return {};  // which ends in load_run's message
+  if (!step) return {};  // load_run then reports it
   std::vector<std::pair<std::string, at::Tensor>> masks;
   for (const auto& [file, tensors] : checkpoint::load_checkpoint(run, *step).files) {
     for (const auto& [name, tensor] : tensors) {

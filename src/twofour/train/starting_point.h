@@ -1,5 +1,5 @@
-// What a run begins from: drawn weights or a folder's, given masks, and the model that is
-// distilled.
+// The starting point of a run: drawn weights or a folder's, given masks, and the distillation
+// teacher.
 #pragma once
 
 #include <memory>
@@ -14,23 +14,22 @@
 
 namespace twofour::train {
 
-/// The model that a run begins with, in float32; without values for a run that is resumed. Throws
-/// Error as ModelFolder does.
+/// The run's initial model in float32; without values for a resumed run. Throws Error as
+/// ModelFolder does.
 model::Model initial_model(const TrainOptions& options);
 
-/// The masks that stay, by their weights' names; none unless the method has given ones. Of a run
-/// that is resumed, its newest checkpoint's. Of a folder without masks.safetensors, the entries
-/// that are not zero of every linear layer at least a tenth of whose entries are. Throws Error
-/// (usage) where there is no mask to be found.
+/// The fixed masks by weight name; none unless the method uses given ones. A resumed run has those
+/// of its newest checkpoint. For a folder without masks.safetensors, they are the nonzero entries
+/// of every linear layer with at least a tenth of zeros. Throws Error (usage) if there is no mask.
 std::vector<std::pair<std::string, at::Tensor>> given_masks(const TrainOptions& options,
                                                             model::Model& model);
 
-/// The model to distil, in the compute dtype; none without one. Throws Error (usage) where it has
-/// another vocabulary or a context below `context`.
+/// The teacher in the compute dtype; none if unset. Throws Error (usage) if its vocabulary differs
+/// or its context is below `context`.
 std::optional<model::Model> teacher_model(const ModelOptions& options, int64_t context);
 
-/// Throws Error (usage) when the data was encoded with another tokenizer than that of `folder`, as
-/// far as both are known.
+/// Throws Error (usage) if the data was encoded with another tokenizer than that of `folder`, if
+/// both are known.
 void check_tokenizer(const std::filesystem::path& folder, const text::TokenFile& data);
 
 }  // namespace twofour::train

@@ -36,7 +36,7 @@ AdamWOptions optimizer_options(const TrainOptions& options) {
           .groups = decay_on_matrices(options.optimizer.weight_decay)};
 }
 
-// Whether the second moment of the weight of that name freezes when one does; none = all do.
+// Whether the named weight's second moment freezes with the others; none = all do.
 std::function<bool(const std::string&)> freezes(const Method& method,
                                                 const SparseWeights& weights) {
   if (method.second_moment == SecondMoment::kAdapt || method.freeze == Freeze::kAll) return {};
@@ -103,7 +103,7 @@ double Stepper::accumulate_gradients(int64_t step) {
   std::vector<int64_t> inputs(static_cast<size_t>(tokens)), targets(inputs);
   double loss = 0.0;
   for (int64_t micro = 0; micro < accumulate; ++micro) {
-    // The micro-batches of all ranks, in turns.
+    // The ranks take micro-batches in turn.
     const int64_t own = micro * ranks_.size() + ranks_.rank();
     batches_.read((step * accumulate * ranks_.size() + own) * batch, inputs, targets);
     const at::Tensor ids =
@@ -122,8 +122,8 @@ double Stepper::accumulate_gradients(int64_t step) {
   return mean_over_ranks(loss / static_cast<double>(accumulate));
 }
 
-// Returns the gradient's norm; where it is not finite, nothing has changed. `change`: that of the
-// second moment, where it is wanted.
+// Returns the gradient's norm; if it is not finite, nothing has changed. `change` receives the
+// second moment's change, if not null.
 double Stepper::update(double learning_rate, SecondMomentChange* change) {
   const PartTimer timer(Part::kOptimizer);
   const double norm = optimizer_.step(learning_rate, scaler_.scale(), [&](double divisor) {
@@ -156,7 +156,7 @@ StepResult Stepper::take(int64_t step) {
   }
   check_divergence(step, result);
   const bool is_next_sparse = is_sparse(step + 1);
-  // A dense start of skipped steps alone leaves nothing to freeze yet.
+  // After a dense start of only skipped steps there is nothing to freeze.
   const bool freezes = options_.model.method.second_moment == SecondMoment::kFreeze &&
                        is_next_sparse && optimizer_.steps_taken() > 0;
   if (freezes && !optimizer_.has_frozen_second_moment()) optimizer_.freeze_second_moment();
@@ -167,7 +167,7 @@ StepResult Stepper::take(int64_t step) {
 void Stepper::check_divergence(int64_t step, const StepResult& result) const {
   std::string what;
   if (result.was_skipped && (!scaler_.is_on() || scaler_.is_exhausted())) {
-    // Without the sign of NaN, which says nothing.
+    // Drops the sign of NaN, which has no meaning.
     what = std::isfinite(result.loss)
                ? fmt::format("the gradient is {}", std::fabs(result.gradient_norm))
                : fmt::format("the loss is {}", std::fabs(result.loss));

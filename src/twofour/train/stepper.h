@@ -1,4 +1,4 @@
-// One step of training and everything that it changes.
+// A training step and all state that it changes.
 #pragma once
 
 #include <cstdint>
@@ -25,37 +25,37 @@ struct StepResult {
   double gradient_norm = 0;  ///< before clipping
   double learning_rate = 0;
   bool is_sparse = false;
-  bool was_skipped = false;  ///< the scaled gradients overflowed: nothing but the scale changed
+  bool was_skipped = false;  ///< the scaled gradients overflowed, and only the scale changed
 };
 
 class Stepper {
  public:
-  /// `options`, `data` and `ranks` must outlive this. Each rank takes its share of the sequences of
-  /// a step, which are size times as many as the options say. Throws Error (usage) for options that
-  /// make no sense.
+  /// `options`, `data` and `ranks` must outlive this. Each rank takes its share of a step's
+  /// sequences, whose number is the options' times the number of ranks. Throws Error (usage) for
+  /// invalid options.
   Stepper(const TrainOptions& options, const text::TokenFile& data, tensor::Ranks& ranks);
 
-  /// The start of a run, instead of filling the tensors of state().
+  /// Starts a run; otherwise, fill the tensors of state().
   void initialise() { weights_.initialise(); }
 
-  /// After state() was filled from a checkpoint: what options that have changed since then ask for.
+  /// Call it after state() was filled from a checkpoint: applies options that changed since then.
   /// Throws Error (usage) for a change that the state does not allow.
   void take_over(const std::vector<Change>& changes);
 
-  /// Makes the forward weights of `step`. Before the first step of a process.
+  /// Makes the forward weights of `step`. Call it before a process's first step.
   void prepare(int64_t step);
 
-  /// Trains on the batches of `step` (0, 1, …) and prepares the next one. Throws Error when the run
+  /// Trains on the batches of `step` (0, 1, …) and prepares the next one. Throws Error if the run
   /// diverges: the loss or the gradient is not finite, the loss scale is exhausted, or the norm
   /// explodes. The weights of the last step without such signs are then unchanged or in the last
   /// checkpoint.
   StepResult take(int64_t step);
 
-  /// False while the gradient's norm is suspicious or the last step was skipped: what is saved now
-  /// may be no good any more.
+  /// False if the gradient's norm is suspicious or the last step was skipped: a checkpoint from now
+  /// may be unusable.
   bool is_worth_saving() const { return !divergence_.is_suspicious() && !was_skipped_; }
 
-  /// Everything that the next step depends on, as the files of a checkpoint.
+  /// All state that the next step depends on, as the files of a checkpoint.
   StateFiles state();
 
   double loss_scale() const { return scaler_.scale(); }

@@ -15,7 +15,7 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// Tokens that hide no structure; with the same ids in every window if so.
+// Tokens without structure; if `repeats`, with the same ids in every window.
 text::TokenFile tokens_in(const testing::TemporaryFolder& folder, bool repeats) {
   const int64_t windows = 40, context = small_sizes().context;
   return token_file(folder, windows * context + 1, [&](size_t i) {
@@ -31,7 +31,7 @@ struct SmallRun {
         ranks(tensor::single_rank()),
         stepper(options, data, *ranks) {
     options.run.out = folder / "run";
-    set_thread_count(1);  // two that compete with other tests wait for each other most of the time
+    set_thread_count(1);  // two would mostly wait for each other beside other tests
     stepper.initialise();
     stepper.prepare(0);
   }
@@ -55,12 +55,12 @@ struct SmallRun {
 
 constexpr char kScale[] = "schedule.safetensors/loss_scale";
 
-// What AdamW saw last, where β1 is 0, by the name of a weight.
+// AdamW's last gradient with β1 = 0, by weight name.
 at::Tensor gradient_of(const Snapshot& state, const std::string& weight) {
   return tensor_of(state, "optimizer.safetensors/exp_avg.transformer.h.0." + weight);
 }
 
-// A run whose weights never change, so that its gradients can be compared.
+// A run with constant weights, so that its gradients can be compared.
 TrainOptions still_run(const Method& method) {
   TrainOptions options = small_run(method);
   options.optimizer.learning_rate = options.optimizer.min_learning_rate = 0;
@@ -95,7 +95,7 @@ TEST(Stepper, a_skipped_step_only_halves_the_loss_scale) {
   }
 }
 
-// The phase is a matter of the step's number: skipped steps do not move it.
+// The phase depends on the step's number: skipped steps do not delay it.
 TEST(Stepper, phases_change_at_their_step_even_where_steps_are_skipped) {
   Method method = method_named("fst");
   method.dense_start = 3;
@@ -182,7 +182,7 @@ TEST(Stepper, mvue_draws_other_numbers_for_each_micro_batch_and_step) {
     single.stepper.take(1);
     const Snapshot second = single.state();
     for (const char* weight : {"mlp.c_fc.weight", "mlp.c_proj.weight", "attn.c_attn.weight"}) {
-      // Equal data: only the numbers can differ.
+      // With equal data, only the random numbers can differ.
       const bool differs = is_mvue && std::string(weight).starts_with("mlp");
       const at::Tensor one = gradient_of(first, weight);
       const at::Tensor other = gradient_of(both, weight).mul(2).sub(one);  // second micro-batch

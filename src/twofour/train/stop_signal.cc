@@ -23,7 +23,7 @@ struct sigaction before[kSignals];
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int64_t>::is_always_lock_free,
               "a signal handler must not wait");
 
-// What a signal handler may do: no allocation, no stdio.
+// A signal handler must not allocate or use stdio.
 class Line {
  public:
   Line& operator<<(std::string_view text) {
@@ -38,7 +38,7 @@ class Line {
     return *this;
   }
   void write_to_stderr() const {
-    if (write(STDERR_FILENO, text_, size_) < 0) return;  // there is nobody left to tell
+    if (write(STDERR_FILENO, text_, size_) < 0) return;  // nobody can be told
   }
 
  private:
@@ -58,10 +58,10 @@ void on_stop(int signal) {
     if (step > 0) {
       line << "the steps after step " << step << ", which the last checkpoint holds, are lost\n";
     } else {
-      line << "there is no checkpoint yet, so that all steps are lost\n";
+      line << "there is no checkpoint yet, so all steps are lost\n";
     }
     std::signal(signal, SIG_DFL);
-    raise(signal);  // comes when this handler returns
+    raise(signal);  // delivered when this handler returns
   }
   line.write_to_stderr();
   errno = error;

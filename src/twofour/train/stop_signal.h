@@ -4,10 +4,10 @@
 
 namespace twofour::train {
 
-/// While it lives, the first SIGINT, SIGTERM or SIGHUP only raises a flag, which a line on stderr
-/// says, so that the running step can end with a checkpoint; a second one ends the process at once
-/// and says what is lost. A signal that was ignored before stays so (nohup). A write to a pipe that
-/// nobody reads any more fails instead of ending the process (SIGPIPE).
+/// While it lives, the first SIGINT, SIGTERM or SIGHUP only sets a flag and prints a line on
+/// stderr, so that the running step can end with a checkpoint. A second one ends the process at
+/// once and reports the lost steps. Signals that were ignored before stay ignored (nohup). A write
+/// to a pipe without a reader fails instead of ending the process (SIGPIPE).
 class StopSignal {
  public:
   StopSignal();

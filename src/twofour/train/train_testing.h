@@ -1,4 +1,4 @@
-// What the tests of training share: a small model, a small run, and states to compare.
+// Shared by the tests of training: a small model, a small run, and comparable states.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ inline model::Model small_model(uint64_t seed = 1) {
 constexpr char kFirstLayer[] = "transformer.h.0.mlp.c_fc.weight";
 constexpr char kLaterLayer[] = "transformer.h.1.mlp.c_fc.weight";
 
-/// A token file of `tokens` ids below 19, id(i) the one at place i.
+/// A token file of `tokens` ids below 19; id(i) is the id at position i.
 template <class Fn>
 text::TokenFile token_file(const testing::TemporaryFolder& folder, int64_t tokens, Fn&& id) {
   std::vector<int32_t> ids(static_cast<size_t>(tokens));
@@ -78,7 +78,7 @@ inline Snapshot snapshot(const StateFiles& files) {
   return copies;
 }
 
-/// Fills the tensors of `files`, as resuming does.
+/// Fills the tensors of `files`, as on resume.
 inline void restore(const Snapshot& saved, const StateFiles& files) {
   size_t next = 0;
   for (const auto& [file, tensors] : files) {
@@ -120,13 +120,13 @@ struct SparseModel {
       : model(small_model()), weights(model, method, dtype, 1) {
     weights.initialise();
   }
-  /// Of the first feed-forward layer, the first that is sparse.
+  /// The first feed-forward layer, the first one that is sparse.
   model::Linear& layer() { return model::linear_named(model, kFirstLayer); }
   at::Tensor& master() { return layer().weight; }
   at::Tensor used() {
     return layer().forward_weight.defined() ? layer().forward_weight : layer().weight;
   }
-  /// Every feed-forward master moves by about `size`.
+  /// Changes every feed-forward master by about `size`.
   void move(double size) {
     model.visit_linears([&](const std::string& name, model::Linear& layer) {
       if (name.find(".mlp.") != std::string::npos) {

@@ -127,8 +127,8 @@ Resumed Trainer::start(const std::string& config) {
     if (const auto aside = checkpoint::set_aside_after(options_.run.out, resumed.step)) {
       spdlog::info("newer checkpoints are now in \"{}\"", aside->string());
     }
-    write_file(kept, config);  // with what has changed
-    spdlog::info("going on after step {} of {}", resumed.step, options_.optimizer.steps);
+    write_file(kept, config);  // with the changed options
+    spdlog::info("continuing after step {} of {}", resumed.step, options_.optimizer.steps);
     for (const Change& change : resumed.changes) {
       spdlog::info("from here on {} is {} (was {})", change.option, change.after.dump(),
                    change.before.dump());
@@ -136,7 +136,7 @@ Resumed Trainer::start(const std::string& config) {
     return resumed;
   }
   if (checkpoint::latest_checkpoint(options_.run.out)) {
-    fail("\"{}\" already holds a run: go on with --resume, or choose another --out",
+    fail("\"{}\" already holds a run: continue with --resume, or choose another --out",
          options_.run.out.string());
   }
   make_folder(options_.run.out / "checkpoints");
@@ -189,7 +189,7 @@ std::optional<double> Trainer::validate() {
   return validation_loss(stepper_.model(), *validation_data_, windows, ranks_);
 }
 
-// The data's, or the one that came with the initial weights; empty without any.
+// The data's tokenizer, or the one of the initial weights; empty if neither exists.
 fs::path Trainer::tokenizer_folder() const {
   const fs::path of_data = options_.data.folder / "tokenizer";
   if (fs::is_directory(of_data)) return of_data;
@@ -198,7 +198,7 @@ fs::path Trainer::tokenizer_folder() const {
   return fs::is_directory(kept) ? kept : fs::path();
 }
 
-// Beside the checkpoints, so that what they hold can be sampled while the run goes on.
+// Saved beside the checkpoints, so that they can be sampled while the run continues.
 void Trainer::keep_tokenizer() const {
   const fs::path from = tokenizer_folder(), to = options_.run.out / "tokenizer";
   if (from.empty() || fs::exists(to)) return;
@@ -212,7 +212,7 @@ void Trainer::sample_if_due(int64_t steps_done, Metrics& metrics) {
   std::string continuation;
   try {
     continuation = sampler_->continuation(stepper_.model(), steps_done);
-  } catch (const Error& error) {  // weights that are no numbers: the run itself will say so
+  } catch (const Error& error) {  // NaN weights, which the run itself reports
     spdlog::warn("no sample after step {}: {}", steps_done, error.what());
     return;
   }
@@ -221,12 +221,12 @@ void Trainer::sample_if_due(int64_t steps_done, Metrics& metrics) {
 
 void Trainer::fail_stopped(int64_t steps_done, const Metrics& metrics) const {
   const std::string after =
-      fmt::format("after step {} of {}, with a checkpoint: go on with --resume", steps_done,
+      fmt::format("after step {} of {}, with a checkpoint: continue with --resume", steps_done,
                   options_.optimizer.steps);
   if (!metrics.output_error().empty()) {
     fail("the standard output cannot be written ({}): stopped {}", metrics.output_error(), after);
   }
-  fail("stopped as asked {}", after);
+  fail("stopped on request {}", after);
 }
 
 void Trainer::finish() {
@@ -239,8 +239,8 @@ void Trainer::finish() {
   checkpoint::save_model(options_.run.out / "model", stepper_.model(), options);
 }
 
-// A checkpoint that is due in a suspicious moment waits for the next step that is not: a run that
-// diverges must not push out the last good one.
+// A checkpoint due at a suspicious step waits for the next normal one, because a diverging run must
+// not replace the last good checkpoint.
 void Trainer::save_if_due(int64_t steps_done, bool stops) {
   const bool ends = stops || steps_done == last_step();
   is_checkpoint_due_ |= is_due(options_.run.checkpoint_every, steps_done);
@@ -257,7 +257,9 @@ void Trainer::do_what_is_due(int64_t steps_done, Metrics& metrics, TrainSummary&
   const bool is_wanted = !StopSignal::requested() && metrics.output_error().empty();
   const bool stops = !is_wanted && steps_done < last_step();
   const bool ends = stops || steps_done == last_step();
-  if (ends) save_if_due(steps_done, stops);  // first: a second signal must not cost the steps
+  if (ends)
+    save_if_due(steps_done, stops);  // first, because a second signal must not lose the
+                                     // steps
   if (is_due(options_.run.validate_every, steps_done)) {
     summary.validation_loss = validate();
     if (summary.validation_loss) metrics.record_validation(steps_done, *summary.validation_loss);
@@ -283,7 +285,7 @@ TrainSummary Trainer::run(const std::string& config) {
   int64_t last_recorded_step = first_step;
   for (int64_t step = first_step; step < last_step(); ++step) {
     if (step == first_step && StopSignal::requested()) {
-      fail("stopped as asked before step {}", step + 1);
+      fail("stopped on request before step {}", step + 1);
     }
     const StepResult result = stepper_.take(step);
     const int64_t done = step + 1;
@@ -297,7 +299,7 @@ TrainSummary Trainer::run(const std::string& config) {
       last_record = Clock::now();
       last_recorded_step = done;
     }
-    const auto pause = Clock::now();  // what follows is no part of the training speed
+    const auto pause = Clock::now();  // the rest does not count as training time
     do_what_is_due(done, metrics, summary);
     last_record += Clock::now() - pause;
   }

@@ -15,7 +15,7 @@
 namespace twofour::train {
 namespace {
 
-// Runs the first `stop_after` steps in OUT/name, or what is left of them.
+// Runs the first `stop_after` steps in OUT/name, or the rest of them.
 report::RunLog run_probe(TrainOptions options, const std::string& name, const std::string& config) {
   options.run.out /= name;
   const auto done = checkpoint::latest_checkpoint(options.run.out);
@@ -25,14 +25,14 @@ report::RunLog run_probe(TrainOptions options, const std::string& name, const st
   }
   options.run.resume = done.has_value();
   options.run.quiet = true;
-  options.run.may_change = false;  // a probe made with other options is no probe of these
+  options.run.may_change = false;  // all probes must have the same options
   options.run.sample_every = 0;
   options.run.sample_prompt.clear();
   train(options, config);
   return report::read_run(options.run.out);
 }
 
-// Over the second half of a probe.
+// The mean over the second half of a probe.
 double mean_of(const report::RunLog& run, const std::string& curve, const TrainOptions& options) {
   const int64_t first_step = options.run.stop_after / 2 + 1;
   double sum = 0.0;
@@ -52,7 +52,7 @@ double mean_of(const report::RunLog& run, const std::string& curve, const TrainO
   return sum / static_cast<double>(count);
 }
 
-// A dense run that watches the masks which `options` would use.
+// A dense run that watches the masks of `options`.
 TrainOptions watching_dense(TrainOptions options) {
   const Method sparse = options.model.method;
   options.model.method = method_named("dense");
@@ -97,7 +97,7 @@ TrainOptions decay_probe_options(TrainOptions options, int64_t probe_steps) {
 std::vector<DecayProbe> bracket_decay(double first, int64_t most_runs,
                                       const std::function<DecayProbe(double)>& measure) {
   std::vector<DecayProbe> probes;
-  double decay = first, low = 0, high = 0;  // λ with too high and too low a ratio; 0 = none yet
+  double decay = first, low = 0, high = 0;  // λ with too high and too low a ratio; 0 = none so far
   while (static_cast<int64_t>(probes.size()) < most_runs) {
     const DecayProbe& probe = probes.emplace_back(measure(decay));
     if (probe.is_healthy()) break;

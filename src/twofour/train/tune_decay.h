@@ -1,5 +1,5 @@
-// The λ of masked decay by short runs (FST, arXiv 2404.01847, section 4.3): the flip rate of the
-// sparse run, divided by that of a dense run whose masks are only watched, must lie in
+// Finds the λ of masked decay by short runs (FST, arXiv 2404.01847, section 4.3). The flip rate of
+// the sparse run, divided by that of a dense run that only watches its masks, must lie in
 // [kLowestFlipRatio, kHighestFlipRatio].
 #pragma once
 
@@ -14,7 +14,7 @@ namespace twofour::train {
 
 constexpr double kLowestFlipRatio = 0.60, kHighestFlipRatio = 0.95;
 
-/// A short run with one λ; means over the second half of its steps.
+/// A short run with one λ; its values are means over the second half of its steps.
 struct DecayProbe {
   double decay, flip_rate;
   double ratio;  ///< flip_rate divided by the dense run's
@@ -24,22 +24,21 @@ struct DecayProbe {
 
 struct DecaySearch {
   double dense_flip_rate = 0, dense_loss = 0;
-  std::vector<DecayProbe> probes;  ///< in the order in which they ran; at least one
+  std::vector<DecayProbe> probes;  ///< in the order of the runs; at least one
   /// Whether the last probe's λ is the result.
   bool has_found() const { return !probes.empty() && probes.back().is_healthy(); }
 };
 
-/// `options` as a probe has them: `probe_steps` steps (0: one and a half warm-ups, at least a
-/// twentieth of the run and four mask intervals), all of them logged, no validation. Throws Error
-/// (usage) for a method without masked decay, for masks that cannot flip, and for fewer than four
-/// mask intervals.
+/// `options` for a probe: `probe_steps` steps (0: one and a half warm-ups, at least a twentieth of
+/// the run and four mask intervals), all logged, no validation. Throws Error (usage) for a method
+/// without masked decay, for masks that cannot flip, and for fewer than four mask intervals.
 TrainOptions decay_probe_options(TrainOptions options, int64_t probe_steps);
 
 /// Runs the dense probe in OUT/dense and at most `most_runs` sparse ones in OUT/decay-λ, beginning
-/// with the method's own λ. `probes` is what decay_probe_options gave; `config`, without a decay,
-/// is kept beside each probe. What an earlier search has done in OUT counts and is not repeated.
-/// Throws Error when OUT holds longer probes or another process is at work there, when no mask of
-/// the dense run flips, and for all that train() throws.
+/// with the method's own λ. `probes` comes from decay_probe_options; `config`, without a decay, is
+/// kept beside each probe. Results of an earlier search in OUT are used again. Throws Error if OUT
+/// holds longer probes or is in use by another process, if no mask of the dense run flips, and for
+/// all errors of train().
 DecaySearch search_decay(const TrainOptions& probes, const std::string& config, int64_t most_runs);
 
 /// The search without the runs: from `first` by factors of four until two λ have ratios on both

@@ -7,7 +7,7 @@
 namespace twofour::train {
 namespace {
 
-// Flips become rarer as λ grows: twice as rare at `half`.
+// The flip rate falls as λ grows, to a half at `half`.
 std::vector<double> decays_tried(double first, double half, int64_t most_runs) {
   std::vector<double> tried;
   const auto probes = bracket_decay(first, most_runs, [&](double decay) -> DecayProbe {
@@ -32,7 +32,7 @@ TEST(BracketDecay, goes_by_factors_of_four_to_the_other_side) {
 }
 
 TEST(BracketDecay, goes_by_the_geometric_mean_between_two_sides) {
-  // Healthy only near 2: ratio 1 below, 0 above.
+  // Healthy only near 2: the ratio is 1 below and 0 above.
   std::vector<double> tried;
   bracket_decay(1, 8, [&](double decay) -> DecayProbe {
     tried.push_back(decay);

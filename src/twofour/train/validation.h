@@ -9,13 +9,13 @@
 namespace twofour::train {
 
 struct ValidationWindows {
-  int64_t count = 0;    ///< at most so many
-  int64_t context = 0;  ///< tokens of each
-  int64_t batch = 0;    ///< at a time
+  int64_t count = 0;    ///< largest number of windows
+  int64_t context = 0;  ///< tokens per window
+  int64_t batch = 0;    ///< windows at a time
 };
 
-/// The mean next-token negative log likelihood (nats) over windows that are spread evenly over
-/// `data`; the ranks share them. The same windows every time. A file shorter than one window is one
+/// The mean next-token negative log likelihood (nats) over windows spread evenly over `data` and
+/// shared by the ranks. The windows are the same each time. A file shorter than one window is one
 /// shorter window.
 double validation_loss(const model::Model& model, const text::TokenFile& data,
                        const ValidationWindows& windows, tensor::Ranks& ranks);

@@ -28,7 +28,7 @@ kernels::Buffer<T> random_values(size_t count) {
   const size_t first = std::min(count, kPeriod);
   for (size_t i = 0; i < first; ++i) {
     const auto words = stream(static_cast<uint32_t>(i));
-    // The sum of four uniform numbers: near enough to a Gaussian.
+    // The sum of four uniform numbers approximates a Gaussian.
     float sum = -2.0f;
     for (int k = 0; k < 4; ++k) sum += uniform_from_bits(words[k]);
     kernels::store(sum, values[i]);
@@ -48,8 +48,8 @@ uint64_t stream_read(const void* data, size_t bytes) {
   std::atomic<uint64_t> total = 0;
   const auto count = static_cast<int64_t>(bytes / 64);
   parallel_for(0, count, /*grain=*/64, [&](int64_t first, int64_t last) {
-    // Several places at once, as a product reads several rows: one alone keeps too few lines on
-    // their way to reach what the memory can give.
+    // Reads from several places at once, as a product reads several rows. One stream keeps too few
+    // lines in flight to reach the memory's bandwidth.
     constexpr int64_t kPlaces = 4;
     const int64_t each = (last - first + kPlaces - 1) / kPlaces;
     uint64_t sums[8] = {};
@@ -67,7 +67,7 @@ uint64_t stream_read(const void* data, size_t bytes) {
 void add_bandwidth_options(CLI::App& command, const char* columns_name, const char* columns_help,
                            BandwidthOptions& options) {
   add_size(command, "--megabytes", options.megabytes,
-           "what the copy reads and writes together: more than the caches hold");
+           "megabytes that the copy reads and writes, more than the caches hold");
   add_size(command, columns_name, options.columns, columns_help);
   add_bench_options(command, options);
 }

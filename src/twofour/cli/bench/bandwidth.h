@@ -1,4 +1,4 @@
-// Kernels that should run at the speed of memory, against a copy of as many bytes in the same run.
+// Compares kernels that should be memory-bound with a copy of as many bytes in the same run.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,7 @@
 
 namespace twofour::cli {
 
-/// The options of a benchmark against memory, of matrices of `columns`.
+/// The options of a memory benchmark on matrices with `columns`.
 struct BandwidthOptions : BenchOptions {
   BandwidthOptions() { rounds = 7; }
   int64_t megabytes = 600, columns = 4096;
@@ -25,20 +25,20 @@ struct BandwidthOptions : BenchOptions {
 void add_bandwidth_options(CLI::App& command, const char* columns_name, const char* columns_help,
                            BandwidthOptions& options);
 
-/// Random values of a type of the kernels, repeated after 2^20 entries: enough for any branch
-/// predictor, and made fast.
+/// Random values of a type of the kernels, repeated after 2^20 entries: fast to make, and too many
+/// for any branch predictor.
 template <class T>
 kernels::Buffer<T> random_values(size_t count);
 
-/// The sum of all 8-byte words: a plain read of memory on every thread.
+/// The sum of all 8-byte words: a plain read of memory on all threads.
 uint64_t stream_read(const void* data, size_t bytes);
 
 class BandwidthTable {
  public:
-  /// The copy reads and writes `bytes` together: choose more than the caches hold.
+  /// The copy reads and writes `bytes` together. Choose more than the caches hold.
   explicit BandwidthTable(size_t bytes);
 
-  /// `bytes`: what the kernel reads and writes, each entry once.
+  /// `bytes`: the bytes that the kernel reads and writes, each entry once.
   void add(const std::string& name, double bytes, std::function<void()> run);
 
   /// {copy_gb_per_s, kernels: {NAME: {ms, gb_per_s, share}}}, `share` of the copy's bandwidth.
@@ -54,7 +54,7 @@ class BandwidthTable {
   std::vector<Row> rows_;
 };
 
-/// The table in text, with a line for each kernel below 0.7 of the copy.
+/// The table as text, with a line for each kernel below 0.7 of the copy.
 void print_bandwidth(const nlohmann::ordered_json& report);
 
 }  // namespace twofour::cli

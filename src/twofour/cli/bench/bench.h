@@ -1,5 +1,5 @@
-// What the benchmarks share. Each times 2:4 against its best alternative in one run, prints ratios
-// (above 1: 2:4 is faster), and with --json one object, the only thing on the standard output.
+// Shared code of the benchmarks. Each times 2:4 against its best alternative in one run and prints
+// ratios (above 1: 2:4 is faster). With --json, the standard output is one object.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ namespace twofour::cli {
 
 using Json = nlohmann::ordered_json;
 
-// One function a file: adds `bench NAME`.
+// One function per file: adds `bench NAME`.
 void add_bench_linear(CLI::App& bench);
 void add_bench_block(CLI::App& bench);
 void add_bench_mask(CLI::App& bench);
@@ -41,7 +41,7 @@ void add_bench_options(CLI::App& command, BenchOptions& options);
 CLI::Option* add_size(CLI::App& command, const char* name, int64_t& value, const char* help,
                       double most = kLargestSize);
 
-/// Declares --model: the published model whose feed-forward layers are meant.
+/// Declares --model: the published model whose feed-forward layers are timed.
 CLI::Option* add_bench_model(CLI::App& command, std::string& model, const char* help);
 
 /// The feed-forward layers of such a model: [feed_forward, width] and back.
@@ -50,15 +50,15 @@ struct FeedForward {
 };
 FeedForward feed_forward_of(const std::string& model);
 
-/// CPU, threads, instruction set and dtype: how every report begins.
+/// CPU, threads, instruction set and dtype: the beginning of every report.
 Json report_head(const BenchOptions& options);
 void print_head(const Json& report);
 
-/// Throws Error (usage) where `value` of option `name` cannot be divided into groups of four.
+/// Throws Error (usage) if `value` of option `name` is not a multiple of four.
 void check_groups(const char* name, int64_t value);
 
-/// A random weight [out, in] that is 2:4 along its rows, as the soft threshold makes it, and one
-/// that is 2:4 along its columns too, as a transposable mask makes it (`out` a multiple of 4).
+/// Two random weights [out, in]. One is 2:4 along its rows, made by the soft threshold. The other
+/// is also 2:4 along its columns, made by a transposable mask (`out` a multiple of 4).
 at::Tensor weight24_along_rows(int64_t out, int64_t in, at::ScalarType dtype);
 at::Tensor weight24_along_both_sides(int64_t out, int64_t in, at::ScalarType dtype);
 

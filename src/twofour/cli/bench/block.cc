@@ -1,5 +1,5 @@
-// bench block: forward and backward of a feed-forward block, with everything that 2:4 costs counted
-// in: masks and their decay, packing and the estimates of the gradients.
+// bench block: forward and backward of a feed-forward block with all costs of 2:4: masks and their
+// decay, packing, and the estimates of the gradients.
 #include <map>
 #include <memory>
 
@@ -85,7 +85,7 @@ Implementation chosen(Product product, const Run& run, const sparse::Linear& lin
   return choice ? choice->implementation : Implementation::kDense;
 }
 
-// What the chosen kernels read is made again in every step.
+// Training prepares the operands of the chosen kernels anew in every step.
 void pack(const Run& run) {
   for (const BlockLayer& layer : run.block.layers) {
     const sparse::Linear& linear = layer.linear;
@@ -132,7 +132,7 @@ void add_bias_gradients(Run& run) {
   }
 }
 
-// The parts of a step, each alone: `NAME PART` in the race.
+// Each part of a step as a separate piece of the race, `NAME PART`.
 void add_parts(Race& race, Run& run, std::vector<kernels::Panel24>& estimates) {
   const auto add = [&](const char* part, auto work) {
     race.add(run.name + " " + part, [work] {
@@ -187,7 +187,7 @@ Json report_of(const Race& race, const Run& run) {
     sum += ms("decay");
   }
   double total = 1e3 * race.seconds(run.name);
-  parts["rest"] = total - sum;  // what stands in no list: autograd's own work, and noise
+  parts["rest"] = total - sum;  // autograd's own work, and noise
   if (run.block.method != BlockMethod::kDense) parts["mvue_of_weight_gradient"] = ms("mvue");
   if (run.block.method == BlockMethod::kFst) {
     const double search =
@@ -273,7 +273,7 @@ void print_block(const Json& report) {
 
 void add_bench_block(CLI::App& bench) {
   CLI::App& command = *bench.add_subcommand(
-      "block", "forward and backward of a feed-forward block, all that 2:4 costs counted in");
+      "block", "forward and backward of a feed-forward block, including all costs of 2:4");
   auto options = std::make_shared<BlockBenchOptions>();
   add_size(command, "--tokens", options->tokens, "rows of x");
   CLI::Option* width = add_size(command, "--width", options->width, "a multiple of 4");
@@ -299,8 +299,9 @@ void add_bench_block(CLI::App& bench) {
     if (options->activation.empty()) {
       options->activation = options->model.starts_with("llama") ? "swiglu" : "gelu";
     }
-    const Json report = measure_block(*options, options->activation == "gelu" ? BlockActivation::kGelu
-                                                                        : BlockActivation::kSwiglu);
+    const Json report =
+        measure_block(*options, options->activation == "gelu" ? BlockActivation::kGelu
+                                                              : BlockActivation::kSwiglu);
     if (options->json) {
       print_output("{}\n", report.dump());
     } else {

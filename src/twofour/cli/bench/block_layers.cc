@@ -37,7 +37,7 @@ BlockLayer make_layer(BlockMethod method, int64_t out, int64_t in, bool has_bias
     layer.mask = at::zeros({(out * in + 7) / 8}, at::TensorOptions().dtype(at::kByte));
     if (!is_fst) layer.scale = sparse::soft_threshold_scale(linear.weight);
   }
-  // In float32 the master itself is multiplied where it is dense.
+  // A dense float32 layer multiplies the master itself.
   if (method != BlockMethod::kDense || dtype != at::kFloat) {
     linear.forward_weight = at::empty({out, in}, at::TensorOptions().dtype(dtype));
   }

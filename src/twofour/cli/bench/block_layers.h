@@ -1,5 +1,5 @@
-// A feed-forward block as training runs it: sparse::linear with the forward weights and masks that
-// train/sparse_weights.cc makes from float32 masters once a step.
+// A feed-forward block as in training: sparse::linear with the forward weights and masks that
+// train/sparse_weights.cc makes from float32 masters once per step.
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ enum class BlockMethod { kDense, kSSte, kFst };
 
 struct BlockLayer {
   sparse::Linear linear;
-  at::Tensor mask;   ///< bits, as sparse/masks.h has them; undefined for kDense
+  at::Tensor mask;   ///< bits (sparse/masks.h); undefined for kDense
   double scale = 1;  ///< kSSte: β
 };
 
@@ -32,14 +32,14 @@ struct Block {
   Block(BlockMethod method, BlockActivation activation, int64_t width, int64_t feed_forward,
         at::ScalarType dtype);
 
-  /// What follows an optimiser step: W̃ of every layer, and biases in its dtype; panels are made
+  /// The work after an optimiser step: W̃ of every layer, and biases in its dtype. Panels are made
   /// when next needed.
   void refresh();
 
-  /// FST, once in 40 steps: the transposable masks of the masters.
+  /// FST, every 40 steps: the transposable masks of the masters.
   void search_masks();
 
-  /// FST, after every backward pass: the decay of what the masks drop, added to the gradients.
+  /// FST, after every backward pass: adds the decay of the masked-out weights to the gradients.
   void decay_gradients();
 
   at::Tensor forward(const at::Tensor& x) const;

@@ -30,9 +30,8 @@ std::string cpu_name() {
 }  // namespace
 
 void add_bench_options(CLI::App& command, BenchOptions& options) {
-  add_dtype(command, "--dtype", options.dtype, "of weights and activations");
-  add_size(command, "--rounds", options.rounds,
-           "every piece runs at least so often, the fastest counts");
+  add_dtype(command, "--dtype", options.dtype, "dtype of weights and activations");
+  add_size(command, "--rounds", options.rounds, "minimum number of rounds; the fastest counts");
   add_threads_option(command);
   command.add_flag("--json", options.json, "print one JSON object");
 }

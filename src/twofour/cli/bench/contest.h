@@ -1,4 +1,4 @@
-// One product, dense against 2:4: what each implementation took in the same run.
+// Compares the times of a product's dense and 2:4 implementations in one run.
 #pragma once
 
 #include <functional>
@@ -12,8 +12,8 @@
 
 namespace twofour::cli {
 
-/// At least `rounds` of a race, more of one whose pieces are short: another process that takes a
-/// core for some milliseconds must not decide.
+/// The rounds of a race: at least `rounds`, and more for short pieces, so that another process that
+/// takes a core for milliseconds does not decide it.
 void run_race(Race& race, int64_t rounds);
 
 class Contest {
@@ -23,15 +23,15 @@ class Contest {
   /// Another way to compute the product on 2:4 kernels.
   void add_sparse(const std::string& name, std::function<void()> run);
 
-  /// What a layer runs after tensor::choose.
+  /// The implementation that tensor::choose selects for a layer.
   void add_chosen(std::function<void()> run);
 
-  /// A part of a 2:4 way, timed for itself: its time is in the report as NAME_ms.
+  /// Times a part of a 2:4 way separately; the report has it as NAME_ms.
   void add_part(const std::string& name, std::function<void()> run);
 
-  /// Runs all of them in turn and reports, times in ms:
+  /// Runs all of them in turn and reports, with times in ms:
   ///   dense {NAME: ms}, left_out {NAME: why}, fastest_dense, dense_ms
-  ///   sparse {NAME: ms}, fastest_sparse, sparse_ms, ratio    null where no 2:4 kernel can
+  ///   sparse {NAME: ms}, fastest_sparse, sparse_ms, ratio    null if no 2:4 kernel can
   ///   chosen_ms, chosen_ratio                                dense_ms / chosen_ms
   nlohmann::ordered_json run(int64_t rounds);
 

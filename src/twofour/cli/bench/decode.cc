@@ -1,4 +1,4 @@
-// bench decode: products of one or few tokens with weights that no cache holds.
+// bench decode: products of one or few tokens with weights that exceed the caches.
 #include <memory>
 
 #include <fmt/format.h>
@@ -24,7 +24,7 @@ struct DecodeBenchOptions : BenchOptions {
   std::string model;
 };
 
-// Weights of one shape, enough of them that each has left the caches when its turn comes again.
+// Weights of one shape, enough that each has left the caches before it is used again.
 struct Weights {
   std::vector<at::Tensor> dense;
   std::vector<sparse::Packed> packed;
@@ -35,7 +35,7 @@ Weights make_weights(const DecodeBenchOptions& options, at::ScalarType dtype) {
   Weights weights;
   const at::Tensor first = weight24_along_rows(options.out, options.in, dtype);
   const double wanted = static_cast<double>(options.megabytes << 20);
-  // What is read per pass is the packed form too: it must not fit either.
+  // The packed form is read in each pass, so it must exceed the caches too.
   while (weights.packed_bytes < wanted) {
     weights.dense.push_back(first.clone());
     sparse::Packed& packed = weights.packed.emplace_back();
@@ -57,7 +57,7 @@ at::Tensor rowwise_product(const at::Tensor& x, const at::Tensor& weight) {
   return y;
 }
 
-// Every piece multiplies x with each weight in turn.
+// Each piece multiplies x with every weight in turn.
 Race make_race(const Weights& weights, const at::Tensor& x, Json& left_out,
                std::vector<std::string>& dense_names) {
   Race race;
@@ -151,7 +151,7 @@ void print_decode(const Json& report) {
 
 void add_bench_decode(CLI::App& bench) {
   CLI::App& command = *bench.add_subcommand(
-      "decode", "one or few tokens, bound by reading the weights: against dense and row-wise dots");
+      "decode", "products of one or few tokens against dense and row-wise ones");
   auto options = std::make_shared<DecodeBenchOptions>();
   options->rounds = 7;
   add_size(command, "--tokens", options->tokens, "rows of x", 64);
@@ -162,7 +162,7 @@ void add_bench_decode(CLI::App& bench) {
       ->excludes(in)
       ->excludes(out);
   add_size(command, "--megabytes", options->megabytes,
-           "packed weights that take turns: more than the caches hold");
+           "megabytes of packed weights, used in turn, more than the caches hold");
   add_bench_options(command, *options);
   set_example(command, "twofour bench decode --model llama2-7b");
   on_run(command, [options] {

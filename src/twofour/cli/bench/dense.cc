@@ -36,12 +36,12 @@ double largest_magnitude(const at::Tensor& tensor) {
 // Tries each implementation once.
 class Collector {
  public:
-  /// `prepare` runs before a result that is to equal `expected` is computed.
+  /// `prepare` runs before each result that must equal `expected`.
   explicit Collector(
       at::Tensor expected, std::function<void()> prepare = [] {})
       : expected_(std::move(expected)), prepare_(std::move(prepare)) {}
 
-  /// `make` gives what will be timed; what it does itself is free.
+  /// `make` returns the function to time. Its own work is not timed.
   void add(const char* name, const std::function<std::function<at::Tensor()>()>& make) {
     try {
       std::function<at::Tensor()> run = make();
@@ -74,7 +74,7 @@ bool agrees(const at::Tensor& result, const at::Tensor& expected) {
   const double tolerance = expected.scalar_type() == at::kFloat      ? 1e-4
                            : expected.scalar_type() == at::kBFloat16 ? 2e-2
                                                                      : 5e-3;
-  // The error grows with the terms of a sum, not with the sum.
+  // The error grows with the number of terms, not with the sum.
   const at::Tensor difference = result.to(at::kFloat).sub(expected.to(at::kFloat));
   return largest_magnitude(difference) <= tolerance * largest_magnitude(expected);
 }

@@ -14,8 +14,8 @@ std::string tuning() {
   return value ? value : "on";
 }
 
-// Whether `file`, as choices_made() is built, holds what was chosen for the shape: what was
-// measured anew has other times.
+// Whether `file`, built like choices_made(), holds this choice for the shape. A new measurement
+// would have other times.
 bool holds(const nlohmann::json& file, const std::string& shape) {
   const nlohmann::json made = tensor::choices_made();
   for (const auto& [machine, entries] : made.items()) {

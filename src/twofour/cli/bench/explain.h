@@ -1,4 +1,4 @@
-// What tensor::choose decided for a product, and what it knew.
+// The decision of tensor::choose for a product, and its reasons.
 #pragma once
 
 #include <string>
@@ -9,21 +9,21 @@
 
 namespace twofour::cli {
 
-/// Made before the first product runs: it remembers what the file of choices held then.
+/// Construct it before the first product runs, because it remembers the file of choices.
 class Explainer {
  public:
   Explainer();
 
-  /// Of a product that has run: {shape, run, dense_ms, sparse_ms, source, tune, file}; `source` is
-  /// "measured", "file", "off" (TWOFOUR_TUNE=off), or "only dense" where no 2:4 kernel can compute
-  /// the product.
+  /// For a product that has run: {shape, run, dense_ms, sparse_ms, source, tune, file}. `source` is
+  /// "measured", "file", "off" (TWOFOUR_TUNE=off), or "only dense" if no 2:4 kernel can compute the
+  /// product.
   nlohmann::ordered_json explain(const tensor::ProductShape& shape) const;
 
  private:
   nlohmann::json before_;
 };
 
-/// The same in one sentence.
+/// The same as a sentence.
 std::string explanation_of(const nlohmann::ordered_json& choice);
 
 }  // namespace twofour::cli

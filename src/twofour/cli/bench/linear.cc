@@ -29,7 +29,7 @@ struct LinearBenchOptions : BenchOptions {
   bool explain = false;
 };
 
-// A layer and what its three products read.
+// A layer and the operands of its three products.
 struct Layer {
   at::Tensor rows, both;  // W̃ 2:4 along rows, and along both sides
   at::Tensor bias, x, dz, gradient;
@@ -100,7 +100,7 @@ Json measure_weight_gradient(const Layer& layer, int64_t rounds) {
   return contest.run(rounds);
 }
 
-// What packing costs where every product is preceded by it: one micro-batch a step.
+// The cost of packing before every product, as with one micro-batch per step.
 Json measure_packing(const Layer& layer, const Json& products, int64_t rounds) {
   const auto fresh = [&](sparse::Weight24& weight24, auto pack) {
     return [&weight24, pack] {
@@ -131,7 +131,7 @@ Json measure_packing(const Layer& layer, const Json& products, int64_t rounds) {
   return report;
 }
 
-// The products with a weight that changes every step, whose choice counts preparing it.
+// The products with a weight that changes every step. Their choice includes its preparation.
 void choose_for_training(const Layer& layer) {
   sparse::Weight24 rows24(Along::kRows, /*in_training=*/true);
   sparse::Weight24 both24(Along::kBothSides, /*in_training=*/true);
@@ -254,10 +254,10 @@ void add_bench_linear(CLI::App& bench) {
       ->excludes(in)
       ->excludes(out);
   add_choice(command, "--layer", options->layer, {"up", "down"},
-             "which of --model: up (width to feed-forward) or down");
+             "layer of --model: up (width to feed-forward) or down");
   command.add_flag(
       "--explain", options->explain,
-      "say for each product what runs, with a weight that stays and in training, and why");
+      "explain which implementation runs each product, for a constant weight and in training");
   add_bench_options(command, *options);
   set_example(command, "twofour bench linear --in 4096 --out 11008 --dtype bfloat16");
   on_run(command, [options] {

@@ -26,7 +26,7 @@
 namespace twofour::cli {
 namespace {
 
-// What the kernels read and write; the weight and its like are about half of --megabytes.
+// The operands and results of the kernels. The weight and its like are about half of --megabytes.
 template <class T>
 struct Matrices {
   Matrices(int64_t row_count, int64_t column_count)
@@ -56,7 +56,7 @@ struct Matrices {
   kernels::Packed24<T> packed;
 };
 
-// The operators of Python, whose masks are a byte an entry.
+// The operators for Python, with one byte per mask entry.
 template <class T>
 void add_operators(BandwidthTable& table, Matrices<T>& m) {
   const double entries = static_cast<double>(m.count), weight = entries * sizeof(T);
@@ -85,7 +85,7 @@ void add_operators(BandwidthTable& table, Matrices<T>& m) {
   });
 }
 
-// What a step of training runs on float32 masters, W̃ in the dtype and masks of bits.
+// The kernels of a training step: float32 masters, W̃ in the dtype, and masks of bits.
 template <class T>
 void add_training_kernels(BandwidthTable& table, Matrices<T>& m, at::ScalarType dtype) {
   const double entries = static_cast<double>(m.count), weight = entries * sizeof(T);
@@ -95,7 +95,7 @@ void add_training_kernels(BandwidthTable& table, Matrices<T>& m, at::ScalarType 
   const at::Tensor master = tensor(m.master.data(), at::kFloat);
   at::Tensor out = tensor(m.out.data(), dtype), gradient = tensor(m.gradient.data(), at::kFloat);
   at::Tensor bits = at::from_blob(m.bits.data(), {static_cast<int64_t>(m.bits.size())}, at::kByte);
-  // The bits of a mask are compared with and replaced.
+  // The old mask bits are compared, then replaced.
   table.add("soft threshold", 4 * entries + weight + entries / 4,
             [=]() mutable { sparse::soft_threshold24(master, 1.5, out, bits); });
   table.add("beta", 4 * entries, [=] { sparse::soft_threshold_scale(master); });
@@ -116,7 +116,7 @@ void add_training_kernels(BandwidthTable& table, Matrices<T>& m, at::ScalarType 
   }
 }
 
-// The 90 patterns with two of every row and column as the kernels of a convolution.
+// The 90 patterns with two entries in every row and column, as convolution kernels.
 at::Tensor transposable_patterns() {
   constexpr int kRows[] = {0b0011, 0b0101, 0b0110, 0b1001, 0b1010, 0b1100};
   at::Tensor patterns = at::zeros({90, 1, 4, 4});
@@ -135,8 +135,8 @@ at::Tensor transposable_patterns() {
   return patterns;
 }
 
-// The published search (arXiv 2404.01847, section 4.1) against the kernel on one float32 matrix,
-// small enough that the 90 sums of a block fit in memory in one piece.
+// The published search (arXiv 2404.01847, section 4.1) against the kernel, on a float32 matrix
+// small enough that the 90 sums of each block fit in memory.
 Json measure_search(const BandwidthOptions& options) {
   const int64_t rows = 1024, columns = std::min<int64_t>(options.columns / 4 * 4, 4096);
   const at::Tensor weight = at::randn({rows, columns}), patterns = transposable_patterns();

@@ -23,13 +23,14 @@ struct Gpt2 final : NetworkOf<Gpt2, Gpt2Config, Gpt2Block> {
   Table wpe;  ///< position embedding [context, D]
   LayerNorm ln_f;
 
-  /// Parameters with the right shapes and no values; the blocks' are undefined.
+  /// Parameters with shapes and no values; the blocks' are undefined.
   Gpt2(const Gpt2Config& config, const at::TensorOptions& options);
 
   void list_before(Listing& listing) override;
   void list_block(size_t i, Listing& listing) override;
   void list_after(Listing& listing) override;
-  /// The two projections into the residual stream begin smaller by 1 / sqrt(2 layers).
+  /// The two projections into the residual stream start with a deviation smaller by 1 / sqrt(2
+  /// layers).
   double initial_deviation(const std::string& name) const override;
 
   at::Tensor embed(const at::Tensor& ids, int64_t first_position) const override;

@@ -6,7 +6,7 @@
 namespace twofour::model {
 namespace {
 
-// GPT-2's fields have a general name too, which goes first.
+// GPT-2's fields also have a general name, which takes precedence.
 std::string name_of(ConfigReader& reader, const char* own, const char* general) {
   reader.any(own);
   return reader.has(general) ? general : own;

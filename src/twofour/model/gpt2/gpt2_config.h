@@ -10,7 +10,7 @@
 
 namespace twofour::model {
 
-/// `feed_forward` is 4 · width in the published models and half of that for method half.
+/// `feed_forward` is 4 · width in the published models and half of it for method half.
 struct Gpt2Config {
   int64_t vocabulary = 50257;
   int64_t context = 1024;  ///< largest number of tokens of a sequence
@@ -22,12 +22,12 @@ struct Gpt2Config {
 
   std::string model_type() const { return "gpt2"; }
   static int64_t usual_feed_forward(int64_t w) { return 4 * w; }
-  /// Throws Error (usage) for sizes that no model can have, naming the two that disagree.
+  /// Throws Error (usage) for impossible sizes, naming the two that disagree.
   void check() const;
   bool operator==(const Gpt2Config&) const = default;
 };
 
-/// Of config.json, and the fields that describe it there.
+/// Reads config.json, and writes its fields.
 Gpt2Config read_gpt2(ConfigReader& reader);
 nlohmann::ordered_json config_json(const Gpt2Config& config);
 

@@ -22,9 +22,9 @@ struct GptNeoXBlock {
 struct GptNeoX final : NetworkOf<GptNeoX, GptNeoXConfig, GptNeoXBlock> {
   Table embed_in;  ///< [V, D]
   LayerNorm final_layer_norm;
-  Table embed_out;  ///< [V, D]; undefined where it is tied
+  Table embed_out;  ///< [V, D]; undefined if tied
 
-  /// Parameters with the right shapes and no values; the blocks' are undefined.
+  /// Parameters with shapes and no values; the blocks' are undefined.
   GptNeoX(const GptNeoXConfig& config, const at::TensorOptions& options);
 
   void list_before(Listing& listing) override;

@@ -24,9 +24,9 @@ struct LlamaBlock {
 struct Llama final : NetworkOf<Llama, LlamaConfig, LlamaBlock> {
   Table embed_tokens;  ///< [V, D]
   at::Tensor norm;     ///< [D]
-  Table lm_head;       ///< [V, D]; undefined where it is tied
+  Table lm_head;       ///< [V, D]; undefined if tied
 
-  /// Parameters with the right shapes and no values; the blocks' are undefined.
+  /// Parameters with shapes and no values; the blocks' are undefined.
   Llama(const LlamaConfig& config, const at::TensorOptions& options);
 
   void list_before(Listing& listing) override;

@@ -8,10 +8,10 @@
 namespace twofour::model {
 namespace {
 
-// What an absent field stands for in transformers.
+// transformers' values for absent fields.
 struct LlamaDefaults {
   int64_t vocabulary, context, feed_forward;
-  std::optional<int64_t> key_value_heads;  ///< none: as many as heads, which null means everywhere
+  std::optional<int64_t> key_value_heads;  ///< none: as many as heads, which null always means
 };
 
 LlamaDefaults llama_defaults(const std::string& family) {
@@ -55,8 +55,8 @@ void read_biases(ConfigReader& reader, LlamaConfig& config) {
   config.feed_forward_bias = reader.flag("mlp_bias", false);
 }
 
-// The window that some layer has; null for none. transformers takes an absent one, but not null,
-// as 4096; LLaMA has none unless it is said.
+// The sliding window of any layer; null if none. transformers replaces an absent one, but not null,
+// by 4096; LLaMA only has an explicit one.
 nlohmann::json window_of(ConfigReader& reader, const LlamaConfig& config) {
   if (config.family == "llama") {
     const nlohmann::json window = reader.any("sliding_window");

@@ -12,7 +12,7 @@
 namespace twofour::model {
 
 struct LlamaConfig {
-  /// Hugging Face's model_type: llama, mistral or qwen2. It changes nothing but config.json.
+  /// Hugging Face's model_type: llama, mistral or qwen2. It only affects config.json.
   std::string family = "llama";
   int64_t vocabulary = 32000;
   int64_t context = 2048;  ///< largest number of tokens of a sequence
@@ -31,12 +31,12 @@ struct LlamaConfig {
 
   std::string model_type() const { return family; }
   static int64_t usual_feed_forward(int64_t w) { return gated_feed_forward_width(w); }
-  /// Throws Error (usage) for sizes that no model can have, naming the two that disagree.
+  /// Throws Error (usage) for impossible sizes, naming the two that disagree.
   void check() const;
   bool operator==(const LlamaConfig&) const = default;
 };
 
-/// Of config.json, whose model_type is `family`, and the fields that describe it there.
+/// Reads config.json with model_type `family`, and writes its fields.
 LlamaConfig read_llama(ConfigReader& reader, const std::string& family);
 nlohmann::ordered_json config_json(const LlamaConfig& config);
 

@@ -10,7 +10,7 @@ namespace twofour::model {
 namespace {
 
 at::Tensor opt_attention(const OptBlock& block, const at::Tensor& x, int64_t heads,
-                          const Pass& pass) {
+                         const Pass& pass) {
   const auto heads_of = [&](const Linear& layer) {
     return pass.split_heads(pass.linear(x, layer), heads);
   };
@@ -107,7 +107,7 @@ at::Tensor Opt::finish(const at::Tensor& x) const {
   return config.has_projections() ? sparse::linear(normed, project_out) : normed;
 }
 
-// The decode step has norms first and one width: the 350M model runs on tensors.
+// The decode step needs norms first and a single width, so the 350M model runs on tensors.
 DecodePlan Opt::decode_plan() const {
   DecodePlan plan = plan_for(sizes());
   if (!config.has_last_norm || config.has_projections()) return plan;

@@ -21,12 +21,12 @@ struct OptBlock {
 struct Opt final : NetworkOf<Opt, OptConfig, OptBlock> {
   Table embed_tokens;     ///< [V, E]
   Table embed_positions;  ///< [context + 2, D]
-  Linear project_in;      ///< [D, E]; undefined where E = D
-  LayerNorm last_norm;    ///< undefined without one
-  Linear project_out;     ///< [E, D]; undefined where E = D
-  Table lm_head;          ///< [V, E]; undefined where it is tied
+  Linear project_in;      ///< [D, E]; undefined if E = D
+  LayerNorm last_norm;    ///< may be undefined
+  Linear project_out;     ///< [E, D]; undefined if E = D
+  Table lm_head;          ///< [V, E]; undefined if tied
 
-  /// Parameters with the right shapes and no values; the blocks' are undefined.
+  /// Parameters with shapes and no values; the blocks' are undefined.
   Opt(const OptConfig& config, const at::TensorOptions& options);
 
   void list_before(Listing& listing) override;

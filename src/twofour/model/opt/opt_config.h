@@ -17,8 +17,8 @@ struct OptConfig {
   int64_t layers = 12;
   int64_t heads = 12;
   int64_t feed_forward = 3072;
-  int64_t embedding_width = 768;  ///< another than `width`: projected to it and back (350M)
-  bool has_norms_first = true;    ///< else behind each residual sum (350M)
+  int64_t embedding_width = 768;  ///< if not `width`: projected to it and back (350M)
+  bool has_norms_first = true;    ///< else after each residual sum (350M)
   bool has_last_norm = true;      ///< only with norms first
   bool has_biases = true;
   bool tied = true;  ///< the output matrix is the token embedding
@@ -30,12 +30,12 @@ struct OptConfig {
   bool has_projections() const { return embedding_width != width; }
   std::string model_type() const { return "opt"; }
   static int64_t usual_feed_forward(int64_t w) { return 4 * w; }
-  /// Throws Error (usage) for sizes that no model can have, naming the two that disagree.
+  /// Throws Error (usage) for impossible sizes, naming the two that disagree.
   void check() const;
   bool operator==(const OptConfig&) const = default;
 };
 
-/// Of config.json, and the fields that describe it there.
+/// Reads config.json, and writes its fields.
 OptConfig read_opt(ConfigReader& reader);
 nlohmann::ordered_json config_json(const OptConfig& config);
 

@@ -24,9 +24,9 @@ struct Qwen3Block {
 struct Qwen3 final : NetworkOf<Qwen3, Qwen3Config, Qwen3Block> {
   Table embed_tokens;  ///< [V, D]
   at::Tensor norm;     ///< [D]
-  Table lm_head;       ///< [V, D]; undefined where it is tied
+  Table lm_head;       ///< [V, D]; undefined if tied
 
-  /// Parameters with the right shapes and no values; the blocks' are undefined.
+  /// Parameters with shapes and no values; the blocks' are undefined.
   Qwen3(const Qwen3Config& config, const at::TensorOptions& options);
 
   void list_before(Listing& listing) override;

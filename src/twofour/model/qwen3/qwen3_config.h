@@ -18,7 +18,7 @@ struct Qwen3Config {
   int64_t layers = 32;
   int64_t heads = 32;
   int64_t key_value_heads = 32;
-  int64_t head_width = 128;  ///< heads · head_width need not be width
+  int64_t head_width = 128;  ///< heads · head_width may differ from width
   int64_t feed_forward = 22016;
   double rms_norm_epsilon = 1e-6;
   Rope rope;
@@ -27,12 +27,12 @@ struct Qwen3Config {
 
   std::string model_type() const { return "qwen3"; }
   static int64_t usual_feed_forward(int64_t w) { return gated_feed_forward_width(w); }
-  /// Throws Error (usage) for sizes that no model can have, naming the two that disagree.
+  /// Throws Error (usage) for impossible sizes, naming the two that disagree.
   void check() const;
   bool operator==(const Qwen3Config&) const = default;
 };
 
-/// Of config.json, and the fields that describe it there.
+/// Reads config.json, and writes its fields.
 Qwen3Config read_qwen3(ConfigReader& reader);
 nlohmann::ordered_json config_json(const Qwen3Config& config);
 
