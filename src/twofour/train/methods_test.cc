@@ -145,9 +145,9 @@ TEST(CheckMethod, refuses_what_needs_sparse_weights_with_the_reason) {
 
 TEST(CheckMethod, refuses_phases_that_contradict_each_other_or_leave_no_sparse_step) {
   EXPECT_THAT_ERROR(check("step", {{"dense-start", "5"}}),
-                    "--dense-start and --switch arithmetic both say");
+                    "--dense-start and --switch arithmetic both set");
   EXPECT_THAT_ERROR(check("ste", {{"dense-start", "0.2"}, {"switch", "geometric"}}),
-                    "--dense-start and --switch geometric both say");
+                    "--dense-start and --switch geometric both set");
   EXPECT_THAT_ERROR(check("step", {{"switch-earliest", "0.6"}}),
                     "--switch-earliest 0.6 and --switch-latest 0.5 must be shares");
   EXPECT_THAT_ERROR(check("step", {{"switch-latest", "1"}}),

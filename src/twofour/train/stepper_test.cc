@@ -269,5 +269,31 @@ TEST(Stepper, says_why_a_run_diverges_and_what_to_try) {
   EXPECT_EQ(changed, Names{"model.safetensors/transformer.wte.weight"}) << "NaN equals nothing";
 }
 
+// One of two ranks, of which the other has the same values.
+class Twin final : public tensor::Ranks {
+ public:
+  int64_t rank() const override { return 0; }
+  int64_t size() const override { return 2; }
+  void sum(at::Tensor& values) override { values.mul_(2); }
+  void broadcast(at::Tensor&, int64_t) override {}
+  std::vector<at::Tensor> gather(const at::Tensor& values) override { return {values, values}; }
+  void barrier() override {}
+};
+
+TEST(Stepper, two_ranks_with_equal_windows_step_as_one) {
+  const TrainOptions options = small_run(method_named("dense"));
+  SmallRun alone(options, /*repeats=*/true);
+  Twin twin;
+  Stepper together(alone.options, alone.data, twin);
+  together.initialise();
+  together.prepare(0);
+  for (int64_t step = 0; step < 3; ++step) {
+    const StepResult one = alone.stepper.take(step), two = together.take(step);
+    EXPECT_EQ(one.loss, two.loss);
+    EXPECT_EQ(one.gradient_norm, two.gradient_norm);
+  }
+  EXPECT_TRUE(differences(alone.state(), snapshot(together.state())).empty());
+}
+
 }  // namespace
 }  // namespace twofour::train
