@@ -159,7 +159,8 @@ std::string class_with_property(std::string_view written, bool negated) {
   check_is_fixed(name, written);
   const char* open = negated ? "[^" : "[";
   if (name == "posixpunct") {
-    return fmt::format("{}{}{}]", open, class_with_property("P", false), class_with_property("S", false));
+    return fmt::format("{}{}{}]", open, class_with_property("P", false),
+                       class_with_property("S", false));
   }
   const auto belongs = new_members(name);
   if (!belongs) return fmt::format("{}\\p{{{}}}]", open, written);

@@ -9,7 +9,7 @@ namespace twofour::model {
 namespace {
 
 at::Tensor gpt_neox_attention(const GptNeoXBlock& block, const at::Tensor& x, int64_t heads,
-                          const Pass& pass) {
+                              const Pass& pass) {
   const at::Tensor heads_of_all = pass.split_heads(pass.linear(x, block.query_key_value), heads);
   const std::vector<at::Tensor> qkv = heads_of_all.chunk(3, 3);
   const at::Tensor mixed =

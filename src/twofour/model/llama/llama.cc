@@ -8,7 +8,7 @@ namespace twofour::model {
 namespace {
 
 at::Tensor llama_attention(const LlamaBlock& block, const at::Tensor& x, const LlamaConfig& config,
-                          const Pass& pass) {
+                           const Pass& pass) {
   const auto heads_of = [&](const Linear& layer, int64_t heads) {
     return pass.split_heads(pass.linear(x, layer), heads);
   };

@@ -8,7 +8,7 @@ namespace twofour::model {
 namespace {
 
 at::Tensor qwen3_attention(const Qwen3Block& block, const at::Tensor& x, const Qwen3Config& config,
-                          const Pass& pass) {
+                           const Pass& pass) {
   const auto heads_of = [&](const Linear& layer, int64_t heads) {
     return pass.split_heads(pass.linear(x, layer), heads);
   };
