@@ -18,7 +18,7 @@ constexpr int64_t kFewTokens = 64;
 /// apart. Designed for 1 to kFewTokens tokens, correct for any number. y must not overlap x and is
 /// the same for any thread count. Instruction sets differ in the order of sums; those with a
 /// bfloat16 dot product treat subnormal bfloat16 as 0. The set and the number of tokens determine
-/// if an infinity or NaN of x reaches y through an entry that A does not keep.
+/// whether an infinity or NaN of x reaches y through an entry that A does not keep.
 template <class T>
 void multiply_few(const std::type_identity_t<Packed24View<T>>& a, const T* x, int64_t tokens,
                   int64_t x_stride, T* y, int64_t y_stride,
