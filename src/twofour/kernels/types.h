@@ -51,7 +51,7 @@ TWOFOUR_HOST_DEVICE float to_float(float16 value) {
   return float_from_bits(sign | (rest < 0x0400u ? small : normal));
 }
 
-/// Rounds to nearest, ties to even; from 65520 on to infinity; a NaN stays a (quiet) NaN.
+/// Rounds to nearest, ties to even; beyond 65504 (from 65520 on) to infinity; a NaN stays quiet.
 TWOFOUR_HOST_DEVICE void store(float value, float16& out) {
   const uint32_t bits = bits_of(value), sign = bits >> 16 & 0x8000u, rest = bits & 0x7fffffffu;
   // Adding 0.5 aligns the last place of a subnormal half with the last place of the sum.

@@ -94,7 +94,7 @@ struct Avx2 {
     multiply_block<T, kRows, kTokens>(a, row, x, x_stride, sums);
   }
 
-  // Of every four groups, 0, 2, 1, 3.
+  // Orders every four groups as 0, 2, 1, 3.
   static void arrange(float* row, int64_t first, int64_t last) {
     for (int64_t k = first; k < last; k += 16) {
       const __m128 second = _mm_loadu_ps(row + k + 4);

@@ -37,8 +37,8 @@ struct Shape {
   int64_t most_tiles = std::max<int64_t>(1, kExpandedBytes / step_bytes);
   int64_t blocks = (column_tiles + most_tiles - 1) / most_tiles;
   int64_t block_tiles = (column_tiles + blocks - 1) / blocks;
-  // Pairs of row tiles at a time. If a chunk of x fits in the second-level cache, few, so that few
-  // sums share it. If x comes from further away, many, so that each pass of x does more work.
+  // Pairs of row tiles at a time. They are few if a chunk of x fits in the second-level cache,
+  // which sums share, else many, so that each pass of x does more work.
   int64_t rows = kTokenPairs * column_tiles * step_bytes <= kResidentBytes ? 4 : 32;
 };
 
