@@ -1,5 +1,5 @@
-// Memory of kernels: aligned to cache lines, not initialised, and on huge pages when it is large,
-// which makes reading it once about a quarter faster than on pages of 4 KiB.
+// Memory for kernels: aligned to cache lines, uninitialised, and on huge pages if large, which
+// makes reading it once about a quarter faster than with pages of 4 KiB.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace twofour::kernels {
 
-/// At least `bytes` bytes aligned to 64, to be given back to std::free. Throws std::bad_alloc.
+/// At least `bytes` bytes aligned to 64; free with std::free. Throws std::bad_alloc.
 void* allocate_aligned(size_t bytes);
 
 /// An array of a trivial type.
@@ -34,7 +34,7 @@ class Buffer {
     return *this;
   }
 
-  /// The content is undefined afterwards. Memory is kept as long as it is large enough.
+  /// The content is undefined afterwards. Memory is reused if it is large enough.
   void resize(size_t size) {
     if (size > capacity_) {
       memory_.reset();

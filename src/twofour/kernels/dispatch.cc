@@ -19,7 +19,7 @@ namespace {
 constexpr std::array<const char*, 5> kNames = {"reference", "avx2", "avx512", "avx512bf16", "amx"};
 
 #if defined(__x86_64__)
-// AMX's registers are large: Linux gives them to a process that asks.
+// AMX's registers are large, so Linux only grants them on request.
 bool amx_granted() {
   constexpr long kRequestPermission = 0x1023, kTileData = 18;  // arch_prctl(2)
   constexpr unsigned kBfloat16 = 1u << 22, kTile = 1u << 24;   // of leaf 7, EDX
@@ -48,7 +48,7 @@ const Capabilities& cpu() {
   return kCpu;
 }
 
-// What a set needs.
+// The features that a set needs.
 Capabilities needs_of(InstructionSet set) {
   switch (set) {
     case InstructionSet::kReference:

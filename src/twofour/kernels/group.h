@@ -14,8 +14,7 @@ TWOFOUR_HOST_DEVICE float maximum(float a, float b) { return b > a ? b : a; }
 TWOFOUR_HOST_DEVICE float magnitude(float a) { return float_from_bits(bits_of(a) & 0x7fffffffu); }
 
 /// True if entry i of the group is one of the `kept` largest magnitudes. Of equal magnitudes the
-/// later entry is larger, NaN is larger than infinity: always exactly `kept` entries of `size` are
-/// true.
+/// later entry is larger; NaN is larger than infinity. Exactly `kept` entries of `size` are true.
 TWOFOUR_HOST_DEVICE bool is_kept(const float* group, int size, int kept, int i) {
   const uint32_t own = bits_of(group[i]) & 0x7fffffffu;
   int larger = 0;
@@ -37,30 +36,30 @@ TWOFOUR_HOST_DEVICE float threshold24(float a, float b, float c, float d) {
   return float_from_bits(smaller(larger(low0, low1), smaller(high0, high1)));
 }
 
-/// S(a) = sign(a) · max(|a| - t, 0) of an entry that the magnitude mask keeps (see is_kept), 0 of
-/// another. A kept NaN stays NaN, and a kept infinity is NaN where t is infinite too.
+/// S(a) = sign(a) · max(|a| - t, 0) for an entry that the magnitude mask keeps (see is_kept), else
+/// 0. A kept NaN stays NaN; a kept infinity is NaN if t is infinite too.
 TWOFOUR_HOST_DEVICE float shrink(float a, float t, bool kept) {
   const float rest = magnitude(a) - t;
   const bool counts = kept && rest != 0.0f;
   return counts ? float_from_bits(bits_of(rest) | (bits_of(a) & 0x80000000u)) : 0.0f;
 }
 
-/// By how much the number of a group grows from one group of tokens to the next: the features,
-/// rounded up to a multiple of 4, because four groups share a Philox block.
+/// The difference between the numbers of a feature's group and of its next one along tokens: the
+/// features, rounded up to a multiple of 4 because four groups share a Philox block.
 TWOFOUR_HOST_DEVICE uint32_t mvue24_group_stride(int64_t features) {
   return static_cast<uint32_t>(features + 3) / 4 * 4;
 }
 
-/// The uniform number in [0, 1) of MVUE's group `group` of a stream: one word of block group / 4.
+/// The uniform number in [0, 1) of MVUE's group `group` of a stream, a word of block group / 4.
 TWOFOUR_HOST_DEVICE float mvue24_uniform(const RandomStream& stream, uint32_t group) {
   return uniform_from_bits(stream(group / 4)[group % 4]);
 }
 
-// What follows is the arithmetic of MVUE's groups of finite numbers. F is float, or the same entry
-// of several groups side by side (see lanes.h).
+// The arithmetic of MVUE for groups of finite numbers. F is float, or a vector of the same entry of
+// several groups (see lanes.h).
 
-/// The magnitudes of a group, scaled by a power of two, which is exact, so that the largest is near
-/// 1: denormals and large values neither vanish nor overflow.
+/// The magnitudes of a group, scaled exactly by a power of two so that the largest is near 1.
+/// Denormals do not vanish and large values do not overflow.
 template <class F>
 struct ScaledGroup {
   F b[4];
@@ -82,8 +81,8 @@ TWOFOUR_HOST_DEVICE ScaledGroup<F> scaled_group(const F (&x)[4]) {
   return group;
 }
 
-/// The entry that was drawn first and, in order, the three others. upto[k]: the first is one of the
-/// entries 0..k.
+/// The first drawn entry and, in order, the three others. upto[k]: the first is one of the entries
+/// 0..k.
 template <class F>
 struct FirstEntry {
   MaskOf<F> upto[3];
@@ -103,8 +102,8 @@ TWOFOUR_HOST_DEVICE FirstEntry<F> take_first(const F (&b)[4], MaskOf<F> i0, Mask
   return first;
 }
 
-/// Two drawn entries and the magnitudes that they get. second_upto[k]: the second is one of the
-/// first k + 1 of the three entries that are not the first.
+/// Two drawn entries and their new magnitudes. second_upto[k]: the second is one of the first k + 1
+/// of the three other entries.
 template <class F>
 struct DrawnPair {
   MaskOf<F> first_upto[3];
@@ -113,14 +112,14 @@ struct DrawnPair {
 };
 
 /// The approximate MVUE (arXiv 2203.10991): draws one entry by magnitude, then one of the other
-/// three by magnitude, and divides each by the probability that it is drawn at all. `u` is uniform
-/// in [0, 1): its place inside the interval of the first entry draws the second. A probability is
-/// off by some 2^-24, the resolution of u, at most.
+/// three by magnitude, and divides each by its total probability of being drawn. `u` is uniform in
+/// [0, 1); its place inside the interval of the first entry draws the second. The error of a
+/// probability is at most some 2^-24, the resolution of u.
 ///
-/// With S = sum b and d_j = S - b_j, taken as the sum of the other three (a difference would
-/// cancel), entry i has p_i = b_i / S * (1 + sum over j != i of b_j / d_j). For a pair i, j and the
-/// others k, l this makes b_i / p_i = d_j q / (q + d_j s) with q = S d_k d_l and
-/// s = b_k d_l + b_l d_k: one division, and no d_i that may be 0.
+/// With S = sum b and d_j = S - b_j, computed as the sum of the other three (a difference would
+/// cancel), p_i = b_i / S * (1 + sum over j != i of b_j / d_j). For a pair i, j and the others k, l
+/// this gives b_i / p_i = d_j q / (q + d_j s) with q = S d_k d_l and s = b_k d_l + b_l d_k: one
+/// division, and no d_i that may be 0.
 template <class F>
 TWOFOUR_HOST_DEVICE DrawnPair<F> draw_pair(const ScaledGroup<F>& group, F u) {
   const F(&b)[4] = group.b;
@@ -142,9 +141,9 @@ TWOFOUR_HOST_DEVICE DrawnPair<F> draw_pair(const ScaledGroup<F>& group, F u) {
           zero < bj ? second : zero};
 }
 
-/// The MVUE with p_i = min(1, 2 b_i / S). Where the largest is at least d, the sum of the others,
-/// it is kept as it is and one of the others, by magnitude, becomes d. Elsewhere two entries become
-/// S / 2: those whose intervals of the running sum hold u S / 2 and (u + 1) S / 2.
+/// The MVUE with p_i = min(1, 2 b_i / S). If the largest is at least d, the sum of the others, it
+/// stays unchanged and one of the others, drawn by magnitude, becomes d. Otherwise two entries
+/// become S / 2: those whose intervals of the running sum hold u S / 2 and (u + 1) S / 2.
 template <class F>
 TWOFOUR_HOST_DEVICE DrawnPair<F> draw_exact_pair(const ScaledGroup<F>& group, F u) {
   const F(&b)[4] = group.b;
@@ -165,7 +164,7 @@ TWOFOUR_HOST_DEVICE DrawnPair<F> draw_exact_pair(const ScaledGroup<F>& group, F 
           zero < bj ? second : zero};
 }
 
-/// Puts a pair, with the signs of x, where it stood; 0 elsewhere.
+/// Writes a pair, with the signs of x, to its places; 0 elsewhere.
 template <class F>
 TWOFOUR_HOST_DEVICE void place_pair(const DrawnPair<F>& pair, const F (&x)[4], F (&out)[4]) {
   const F zero = {}, first = pair.first;
@@ -195,7 +194,7 @@ TWOFOUR_HOST_DEVICE bool are_finite(const float (&x)[4]) {
   return is_finite(x[0]) && is_finite(x[1]) && is_finite(x[2]) && is_finite(x[3]);
 }
 
-/// The first two entries of x that are infinite or NaN, and nothing else.
+/// Keeps the first two entries of x that are infinite or NaN; 0 elsewhere.
 TWOFOUR_HOST_DEVICE void keep_nonfinite(const float (&x)[4], float (&out)[4]) {
   int kept = 0;
   for (int i = 0; i < 4; ++i) {
@@ -215,7 +214,7 @@ TWOFOUR_HOST_DEVICE void mvue24_group(const float (&x)[4], float u, float (&out)
   }
 }
 
-/// The places of two entries, in order, that hold every entry of `group` that is not 0.
+/// The places of two entries, in order, that include every nonzero entry of `group`.
 TWOFOUR_HOST_DEVICE void places_of_pair(const float (&group)[4], uint32_t& first,
                                         uint32_t& second) {
   first = group[0] != 0.0f ? 0 : group[1] != 0.0f ? 1 : 2;
@@ -225,14 +224,14 @@ TWOFOUR_HOST_DEVICE void places_of_pair(const float (&group)[4], uint32_t& first
                                             : first + 1;
 }
 
-/// The probabilities with which mvue24_group draws each entry, in double: for tests and analysis.
+/// The probability that mvue24_group draws each entry, in double; for tests and analysis.
 void mvue24_probabilities(const double (&x)[4], double (&p)[4]);
 
-/// The probabilities of the exact minimum-variance estimate: min(1, 2 |x_i| / S), what is capped at
-/// 1 leaving its share to the rest.
+/// The probabilities of the exact minimum-variance estimate: min(1, 2 |x_i| / S), with the excess
+/// over 1 distributed to the others.
 void mvue24_exact_probabilities(const double (&x)[4], double (&p)[4]);
 
-/// sum x_i² (1 / p_i - 1) over the entries that are not 0.
+/// sum x_i² (1 / p_i - 1) over the nonzero entries.
 double mvue24_variance(const double (&x)[4], const double (&p)[4]);
 
 }  // namespace twofour::kernels

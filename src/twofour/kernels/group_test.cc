@@ -68,7 +68,7 @@ std::array<double, 4> probabilities(const Group& x, Mvue kind) {
 
 constexpr Mvue kKinds[] = {Mvue::kApproximate, Mvue::kExact};
 
-// What a grid of uniform numbers draws must average to x.
+// The average of the draws over a grid of uniform numbers must be x.
 TEST(Mvue24Group, is_unbiased) {
   constexpr int kGrid = 1 << 18;
   for (const Mvue kind : kKinds) {
@@ -117,7 +117,7 @@ TEST(Mvue24Group, divides_by_the_probability_to_five_digits) {
   }
 }
 
-// Two nonzero entries are always drawn where there are two.
+// Two nonzero entries are always drawn if the group has two.
 TEST(Mvue24Group, keeps_two_entries_of_a_group_without_zeros) {
   std::mt19937 random(6);
   std::normal_distribution<float> normal;

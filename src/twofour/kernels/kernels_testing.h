@@ -1,4 +1,4 @@
-// What the tests of kernels share: hostile inputs, bits, and every instruction set of the machine.
+// Helpers for kernel tests: hostile inputs, bits, and every instruction set of the machine.
 #pragma once
 
 #include <cmath>
@@ -32,7 +32,7 @@ inline std::vector<float> uniform_floats(size_t count, uint32_t seed) {
   return values;
 }
 
-/// Normal numbers, of which one in ten is a tie, a zero, a denormal, huge, an infinity or NaN.
+/// Normal numbers; one in ten is a tie, a zero, a denormal, huge, an infinity or NaN.
 template <class T>
 std::vector<T> hostile_values(size_t count, uint32_t seed) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -59,7 +59,7 @@ std::vector<uint32_t> bits_of_all(const std::vector<T>& values) {
   return bits;
 }
 
-/// A test that may change the instruction set and the number of threads: both are restored.
+/// A test that may change the instruction set and number of threads; both are restored.
 class KernelTest : public ::testing::Test {
  protected:
   void TearDown() override {
@@ -72,8 +72,8 @@ class KernelTest : public ::testing::Test {
   int threads_ = thread_count();
 };
 
-/// Calls fn(name of the set) under every instruction set that the machine has, the reference first,
-/// with one thread and with two; then restores both.
+/// Calls fn(name of the set) under every instruction set of the machine, the reference first, with
+/// one and two threads; then restores both.
 template <class Fn>
 void for_each_instruction_set_and_thread_count(Fn&& fn) {
   const InstructionSet set_before = instruction_set();

@@ -14,7 +14,7 @@ float16 half_of(float value) {
   return out;
 }
 
-// The value that the bits stand for, from the definition of IEEE 754 binary16.
+// The value of the bits, from the definition of IEEE 754 binary16.
 double definition(uint32_t bits) {
   const int exponent = static_cast<int>(bits >> 10 & 31u);
   const double fraction = (bits & 1023u) / 1024.0, sign = bits & 0x8000u ? -1.0 : 1.0;

@@ -15,7 +15,7 @@ namespace twofour::text {
 /// They are valid UTF-8.
 class Decoder {
  public:
-  /// With `skip_special`, special tokens stand for nothing.
+  /// With `skip_special`, special tokens have no text.
   explicit Decoder(const Tokenizer& tokenizer, bool skip_special = false);
 
   /// The text that is certain with `id`, valid until the next call: usually that of `id`, nothing

@@ -144,7 +144,7 @@ class Walk {
         ++at_;
         return string;
       }
-      if (!is_next('\\')) refuse("a control character stands in a string");
+      if (!is_next('\\')) refuse("a string contains a control character");
       take_escape(string);
     }
   }

@@ -1,4 +1,4 @@
-// What the .cu files share: the shape of a launch, its errors, and groups of four in memory.
+// Shared by the .cu files: launch shapes, launch errors, and groups of four in memory.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace twofour::kernels::cuda {
 
-/// The indices i, i + step, … < count that are this thread's.
+/// This thread's indices: i, i + step, … < count.
 struct Indices {
   int64_t first, step;
 };
@@ -17,7 +17,7 @@ __device__ inline Indices indices() {
   return {int64_t{blockIdx.x} * blockDim.x + threadIdx.x, int64_t{gridDim.x} * blockDim.x};
 }
 
-/// Launches kernel(count, arguments…) with a thread an item, up to what a GPU can hold at a time.
+/// Launches kernel(count, arguments…) with one thread per item, up to the capacity of a GPU.
 template <class... Parameters, class... Arguments>
 void launch(void (*kernel)(int64_t, Parameters...), int64_t count, Stream stream,
             Arguments... arguments) {
@@ -27,7 +27,7 @@ void launch(void (*kernel)(int64_t, Parameters...), int64_t count, Stream stream
           arguments...);
 }
 
-/// Four consecutive entries, for one load or store where the address is aligned to all of them.
+/// Four consecutive entries, for one load or store if the address is aligned to all four.
 template <class T>
 struct alignas(4 * sizeof(T)) Four {
   T entry[4];
@@ -53,8 +53,8 @@ __device__ void store_four(const Four<T>& four, T* out) {
   }
 }
 
-/// Adds a count of every thread of the warp to *total: one atomic addition a warp. All threads of
-/// the warp call it together.
+/// Adds a count from every thread of the warp to *total with one atomic addition. All threads of
+/// the warp must call it together.
 __device__ inline void add_to(int64_t* total, int count) {
   const unsigned sum = __reduce_add_sync(0xffffffffu, static_cast<unsigned>(count));
   if (threadIdx.x % 32 == 0 && sum != 0) {

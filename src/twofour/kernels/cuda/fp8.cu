@@ -1,4 +1,4 @@
-// The 8-bit floats on CUDA: a thread an entry.
+// The 8-bit floats on CUDA: one thread per entry.
 #include "twofour/kernels/cuda/cuda_launch.cuh"
 #include "twofour/kernels/fp8/fp8_value.h"
 
@@ -13,7 +13,7 @@ __global__ void rounded_entries(int64_t count, const T* in, float scale, T* out)
   }
 }
 
-// Bits of magnitudes that are not negative are ordered as these are, NaN above all.
+// The bits of nonnegative floats have the order of their values, with NaN above all.
 template <class T>
 __global__ void largest_of_entries(int64_t count, const T* in, float* amax) {
   const Indices own = indices();

@@ -1,4 +1,4 @@
-// Masks on CUDA: a thread a group, a block of 4 x 4 or a byte.
+// Masks on CUDA: one thread per group, 4 x 4 block or byte.
 #include "twofour/kernels/cuda/cuda_launch.cuh"
 #include "twofour/kernels/group.h"
 
@@ -19,7 +19,7 @@ __global__ void magnitude_groups(int64_t groups, const T* weight, int64_t groups
   }
 }
 
-// 2:4 with one load and one store a group.
+// 2:4 with one load and one store per group.
 template <class T>
 __global__ void magnitude_groups24(int64_t groups, const T* weight, int64_t groups_a_row,
                                    int64_t stride, uint8_t* mask) {

@@ -1,5 +1,5 @@
-// MVUE on CUDA: a thread four groups of neighbouring features, whose loads and stores are one each
-// a token and whose numbers share a Philox block.
+// MVUE on CUDA: one thread per four groups of neighbouring features, with one load and one store
+// per token. The numbers of the four share a Philox block.
 #include "twofour/kernels/cuda/cuda_launch.cuh"
 #include "twofour/kernels/group.h"
 
@@ -10,7 +10,7 @@ struct GradientShape {
   int64_t tokens, features, stride;
 };
 
-// The entries of `width` neighbouring features, the rest 0.
+// The entries of `width` neighbouring features, then zeros.
 template <class T>
 __device__ Four<T> load_some(const T* in, int width) {
   if (width == 4) return load_four(in);

@@ -1,12 +1,12 @@
-// Packed24 on CUDA: a thread a byte of positions, which is two groups.
+// Packed24 on CUDA: one thread per byte of positions (two groups).
 #include "twofour/kernels/cuda/cuda_launch.cuh"
 #include "twofour/kernels/packed24/packed24_loops.h"
 
 namespace twofour::kernels::cuda {
 namespace {
 
-// Stores the two kept entries of a group and returns its position; *overfull is set where it keeps
-// more than two.
+// Stores the two kept entries of a group and returns its position; sets *overfull if the group
+// keeps more than two.
 template <class T>
 __device__ uint32_t packed_group(const T* weight, const uint8_t* mask, T* values, bool& overfull) {
   const Four<T> group = load_four(weight);

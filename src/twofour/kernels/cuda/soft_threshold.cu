@@ -1,13 +1,13 @@
-// The soft threshold of S-STE on CUDA: a thread a byte of the mask, which is two groups.
+// The soft threshold of S-STE on CUDA: one thread per byte of the mask (two groups).
 #include "twofour/kernels/cuda/cuda_launch.cuh"
 #include "twofour/kernels/group.h"
 
 namespace twofour::kernels::cuda {
 namespace {
 
-constexpr int64_t kSumGroups = 1 << 12;  // groups that one partial sum of β covers
+constexpr int64_t kSumGroups = 1 << 12;  // groups in one partial sum of β
 
-// A weight whose rows lie `stride` entries apart, its groups counted row after row.
+// A weight with rows `stride` entries apart; groups are counted row by row.
 struct Groups {
   const float* weight;
   int64_t count, a_row, stride;
@@ -17,7 +17,7 @@ struct Groups {
   }
 };
 
-// One group: out, its zeros, and its four bits of the mask.
+// Computes one group: out, its zeros, and its four mask bits.
 template <class T>
 __device__ uint32_t shrunk_group(const float* weight, float scale, T* out, int& zeros) {
   const Four<float> w = load_four(weight);
@@ -57,7 +57,7 @@ struct Products {
   double with_weight, with_itself;
 };
 
-// The sum over the threads of a block, for its first thread.
+// The sum over the threads of a block; only valid in its first thread.
 __device__ Products sum_of_block(Products own) {
   __shared__ Products sums[kThreads];
   sums[threadIdx.x] = own;
@@ -71,7 +71,7 @@ __device__ Products sum_of_block(Products own) {
   return sums[0];
 }
 
-// A block a partial sum.
+// One block per partial sum.
 __global__ void partial_products(Groups in, Products* partial) {
   const int64_t begin = blockIdx.x * kSumGroups;
   const int64_t end = begin + kSumGroups < in.count ? begin + kSumGroups : in.count;
@@ -89,7 +89,7 @@ __global__ void partial_products(Groups in, Products* partial) {
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-// One block.
+// Runs as one block.
 __global__ void ratio_of_products(const Products* partial, int64_t count, double* scale) {
   Products own = {0.0, 0.0};
   for (int64_t i = threadIdx.x; i < count; i += kThreads) {

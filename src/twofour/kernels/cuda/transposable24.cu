@@ -1,4 +1,4 @@
-// Transposable masks on CUDA: a thread a block of 4 x 4.
+// Transposable masks on CUDA: one thread per 4 x 4 block.
 #include "twofour/kernels/cuda/cuda_launch.cuh"
 #include "twofour/kernels/masks/transposable24.h"
 

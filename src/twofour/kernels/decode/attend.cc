@@ -18,7 +18,7 @@ void attend(std::span<const AttendRow<T>> rows, const AttendShape& shape) {
   const int64_t groups = shape.key_value_heads, queries = shape.heads / groups;
   int64_t tokens = 0;
   for (const AttendRow<T>& row : rows) tokens += row.tokens;
-  // A piece is one head of keys and values of one row.
+  // A piece is one key-value head of one row.
   const auto pieces = static_cast<int64_t>(rows.size()) * groups;
   const int64_t bytes = 2 * tokens * groups * shape.width * static_cast<int64_t>(sizeof(T));
   const int64_t grain = kBytesPerThread * pieces / std::max<int64_t>(bytes, 1);

@@ -1,6 +1,6 @@
-// Attention of the newest tokens of some sequences over their caches: reads the keys and the values
-// once. H query heads, G heads of keys and values, of which each serves H / G queries (Ainslie et
-// al., arXiv 2305.13245), d width of a head.
+// Attention of the newest tokens of some sequences over their caches; reads keys and values once. H
+// query heads; G key-value heads, each for H / G query heads (Ainslie et al., arXiv 2305.13245);
+// head width d.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace twofour::kernels {
 
 struct AttendShape {
   int64_t heads = 1, key_value_heads = 1, width = 1;  ///< H, G, d
-  int64_t capacity = 0;                               ///< tokens from one head's keys to the next's
+  int64_t capacity = 0;                               ///< tokens per head in memory
 };
 
 template <class T>
@@ -20,18 +20,18 @@ struct AttendRow {
   const T* queries = nullptr;  ///< [H, d]
   const T* keys = nullptr;     ///< [G, capacity, d]
   const T* values = nullptr;   ///< [G, capacity, d]
-  int64_t tokens = 0;          ///< the first tokens of the cache, which the query sees; at least 1
-  T* out = nullptr;            ///< [H, d]; not the queries
+  int64_t tokens = 0;          ///< the query sees this many first tokens of the cache; at least 1
+  T* out = nullptr;            ///< [H, d]; must not be the queries
 };
 
-/// out = softmax(queries · keysᵀ / sqrt(d)) · values of every row. Sums in float32; of 16-bit types
-/// the terms of the softmax are rounded to T before they meet the values, as ATen's attention does.
-/// One parallel region over rows and heads where that pays; the same bits for any number of threads
-/// and on every instruction set.
+/// out = softmax(queries · keysᵀ / sqrt(d)) · values of every row. Sums are in float32; for 16-bit
+/// types softmax terms are rounded to T before their product with values, like in ATen's attention.
+/// Uses one parallel region over rows and heads where it pays. The bits are independent of the
+/// number of threads and the instruction set.
 template <class T>
 void attend(std::span<const AttendRow<T>> rows, const AttendShape& shape);
 
-/// Floats that the loops of attend_table.h need beside their arguments.
+/// Number of scratch floats for the loops of attend_table.h.
 constexpr int64_t attend_scratch(int64_t queries, int64_t tokens, int64_t width) {
   return queries * (2 * width + tokens);
 }

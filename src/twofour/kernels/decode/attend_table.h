@@ -1,5 +1,5 @@
 // Attention of one token over one head of the cache. Sums have eight lanes on every instruction
-// set, so that all give the same bits.
+// set, so all give the same bits.
 #pragma once
 
 #include <cmath>
@@ -15,15 +15,15 @@ namespace twofour::kernels {
 
 template <class T>
 struct AttendTable {
-  /// `count` queries of one token that share a head of keys and values. `scratch` holds
-  /// attend_scratch(count, tokens, width) floats.
+  /// `count` queries of one token share a key-value head. `scratch` holds attend_scratch(count,
+  /// tokens, width) floats.
   void (*attend)(const T* queries, int64_t count, const T* keys, const T* values, int64_t tokens,
                  int64_t width, float* scratch, T* out);
 };
 
 namespace {
 
-// Eight floats: a vector where the instruction set has one.
+// Eight floats; a vector if the instruction set has one.
 #if defined(__AVX2__)
 using EightPart = Floats8;
 #else
@@ -49,7 +49,7 @@ struct Eight {
   void add_scaled(float scale, const Eight& a) {
     for (int i = 0; i < kParts; ++i) part[i] += scale * a.part[i];
   }
-  // Four at a time: a quarter of the additions that wait for another.
+  // Four at a time: a quarter of the dependent additions.
   void add_scaled(const float* scales, const Eight& a, const Eight& b, const Eight& c,
                   const Eight& d) {
     for (int i = 0; i < kParts; ++i) {
@@ -65,7 +65,7 @@ struct Eight {
   }
 };
 
-// The totals of eight.
+// The totals of eight vectors.
 inline Eight totals_of(const Eight (&all)[8]) {
   Eight totals;
 #if defined(__AVX2__)
@@ -82,7 +82,7 @@ inline Eight totals_of(const Eight (&all)[8]) {
   return totals;
 }
 
-// What is left of a row behind the eights.
+// The remainder of a row after the eights.
 template <class T>
 float rest_of_dot(const float* query, const T* key, int64_t width) {
   float sum = 0.0f;
@@ -90,7 +90,7 @@ float rest_of_dot(const float* query, const T* key, int64_t width) {
   return sum;
 }
 
-// query · key times `scale` of kKeys keys.
+// query · key times `scale` for kKeys keys.
 template <int kKeys, class T>
 void dots(const float* query, const T* keys, int64_t width, float scale, float* out) {
   Eight sum[8] = {};
@@ -110,8 +110,8 @@ void dots(const float* query, const T* keys, int64_t width, float scale, float* 
   for (int k = 0; k < kKeys; ++k) out[k] = totals[k] * scale;
 }
 
-// sums [8 · kEights] of one query += weights [tokens] times the columns of values that begin at
-// `values`, rows `width` apart.
+// sums [8 · kEights] of one query += weights [tokens] times the columns of values from `values` on,
+// rows `width` apart.
 template <int kEights, class T>
 void add_values(const float* weights, int64_t tokens, const T* values, int64_t width, float* sums) {
   Eight sum[kEights];
@@ -143,7 +143,7 @@ void add_all_values(const float* weights, int64_t tokens, const T* values, int64
   }
 }
 
-// Turns scores into e^(score - largest), rounded to T; the sum of what is not rounded.
+// Turns scores into e^(score - largest), rounded to T; returns the sum of the unrounded values.
 template <class T>
 float softmax_terms(float* scores, int64_t tokens) {
   const float sum = exponentials(scores, tokens, row_maximum(scores, tokens), scores);
@@ -156,7 +156,7 @@ float softmax_terms(float* scores, int64_t tokens) {
 template <class T>
 void attend_rows(const T* queries, int64_t count, const T* keys, const T* values, int64_t tokens,
                  int64_t width, float* scratch, T* out) {
-  constexpr int64_t kTokens = 64;  // whose values stay in the first-level cache for all queries
+  constexpr int64_t kTokens = 64;  // their values stay in the first-level cache for all queries
   const float scale = 1.0f / std::sqrt(static_cast<float>(width));
   float *wide = scratch, *sums = wide + count * width, *scores = sums + count * width;
   for (int64_t i = 0; i < count * width; ++i) {
@@ -171,7 +171,7 @@ void attend_rows(const T* queries, int64_t count, const T* keys, const T* values
   int64_t scored = 0;
   for (; scored + 8 <= tokens; scored += 8) score(std::integral_constant<int, 8>(), scored);
   for (; scored < tokens; ++scored) score(std::integral_constant<int, 1>(), scored);
-  float* const totals = wide;  // the queries are done with
+  float* const totals = wide;  // the queries are no longer needed
   for (int64_t q = 0; q < count; ++q) totals[q] = softmax_terms<T>(scores + q * tokens, tokens);
   for (int64_t t = 0; t < tokens; t += kTokens) {
     const int64_t here = tokens - t < kTokens ? tokens - t : kTokens;

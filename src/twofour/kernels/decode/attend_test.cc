@@ -20,7 +20,7 @@ class Attend : public KernelTest {};
 using Types = ::testing::Types<float, bfloat16, float16>;
 TYPED_TEST_SUITE(Attend, Types);
 
-// Some sequences of different lengths, their caches filled with NaN behind their tokens.
+// Sequences of different lengths; their caches hold NaN after their tokens.
 template <class T>
 struct Case {
   AttendShape shape;
@@ -118,7 +118,7 @@ TYPED_TEST(Attend, is_the_softmax_of_the_scores_times_the_values) {
   }
 }
 
-// Enough keys that two threads share them.
+// Enough keys for two threads.
 TYPED_TEST(Attend, has_the_same_bits_on_every_instruction_set_and_for_any_thread_count) {
   std::vector<AttendShape> shapes = kShapes;
   shapes.push_back({4, 4, 64, 900});

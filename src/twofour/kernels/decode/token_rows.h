@@ -1,6 +1,6 @@
-// What happens to one token's row between two products: norms, rotary angles, activations, the
-// residual stream. The same bits for every instruction set; the roundings are those of ATen's
-// operators on tensors of T. All on the calling thread.
+// Operations on one token's row between two products: norms, rotary angles, activations, the
+// residual stream. The bits are independent of the instruction set; rounding follows ATen's
+// operators on tensors of T. All run on the calling thread.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ void layer_norm(const T* x, int64_t count, const float* weight, const float* bia
 template <class T>
 void rms_norm(const T* x, int64_t count, const float* weight, float epsilon, T* out);
 
-/// Turns the pairs (i, i + half) of x [2 · half] by angles whose cosines and sines are [half] (Su
-/// et al., arXiv 2104.09864); every product is rounded to T, and their sum.
+/// Rotates the pairs (i, i + half) of x [2 · half] by angles whose cosines and sines are [half] (Su
+/// et al., arXiv 2104.09864). Every product and their sum are rounded to T.
 template <class T>
 void rotate(T* x, int64_t half, const T* cosine, const T* sine);
 
-/// gate = silu(gate) · up, both factors rounded to T and their product (Shazeer, arXiv 2002.05202).
+/// gate = silu(gate) · up; factors and product are rounded to T (Shazeer, arXiv 2002.05202).
 template <class T>
 void silu_times(T* gate, const T* up, int64_t count);
 

@@ -1,4 +1,4 @@
-// What token_rows.h does to a row, as loops that the compiler vectorises.
+// The operations of token_rows.h, as loops that the compiler vectorises.
 #pragma once
 
 #include <cmath>
@@ -22,7 +22,7 @@ struct TokenRowsTable {
 
 namespace {
 
-// The sum of term(entry) over a row, in kLanes partial sums.
+// The sum of term(entry) over a row, from kLanes partial sums.
 template <class T, class Term>
 float sum_of_row(const T* x, int64_t count, const Term& term) {
   float lanes[kLanes] = {};

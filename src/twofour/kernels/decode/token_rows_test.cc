@@ -33,7 +33,7 @@ struct Row {
       : x(normal_floats(static_cast<size_t>(count), 1)),
         weight(normal_floats(static_cast<size_t>(count), 2)),
         bias(normal_floats(static_cast<size_t>(count), 3)) {
-    for (float& value : x) value += 3.0f;  // a mean that must not be forgotten
+    for (float& value : x) value += 3.0f;  // a nonzero mean
   }
 };
 
@@ -86,7 +86,7 @@ TYPED_TEST(TokenRows, pairs_turn_by_their_angles_and_silu_gates) {
   }
 }
 
-// Where ATen has a tensor of T between two operators, there is a rounding to T.
+// Values are rounded to T where ATen has a tensor of T between two operators.
 TYPED_TEST(TokenRows, round_where_the_operators_of_tensors_round) {
   using T = TypeParam;
   const auto round_to = [](float value) {
@@ -125,7 +125,7 @@ TYPED_TEST(TokenRows, have_the_same_bits_on_every_instruction_set) {
       std::vector<std::vector<uint32_t>> bits;
       for (const auto* each : {&layer, &rms, &turned, &gated, &sum}) {
         std::vector<uint32_t> of_row;
-        // Of a NaN's bits IEEE 754 leaves the sign and the payload open.
+        // IEEE 754 does not specify the sign and payload of a NaN.
         for (const T value : *each) {
           of_row.push_back(std::isnan(to_float(value)) ? ~0u : bits_of_one(value));
         }

@@ -1,4 +1,4 @@
-// The masked forward weight and its decay, on F = float, Floats8 or Floats16.
+// The masked forward weight and its decay, for F = float, Floats8 or Floats16.
 #pragma once
 
 #include <cstdint>

@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t kWeightCounts[] = {0, 4, 8, 60, 64, 68, 128, 1000, 70004};
 
-// Hostile values bring ties, a part of normal ones alone none; from entry 1 on, unaligned.
+// Only the hostile values contain ties. The data starts at entry 1, unaligned.
 std::vector<float> weight_of(size_t count) {
   auto w = hostile_values<float>(count + 1, static_cast<uint32_t>(count));
   if (count > 1000) std::ranges::copy(normal_floats(count / 2, 51), w.begin());
@@ -90,7 +90,7 @@ TYPED_TEST(ForwardWeightTo, masked_is_the_definition_for_every_instruction_set_a
   }
 }
 
-// At the edge between what rounds to 0 and what does not, by sign.
+// At the boundary of rounding to 0, for both signs.
 TYPED_TEST(ForwardWeightTo, counts_what_rounds_to_zero_as_zero) {
   std::vector<float> w(64);
   for (size_t i = 0; i < w.size(); ++i) {

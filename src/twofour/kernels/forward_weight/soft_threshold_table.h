@@ -1,5 +1,5 @@
-// The soft threshold of S-STE: first the definition, entry by entry, then the same on F = Floats8
-// or Floats16.
+// The soft threshold of S-STE: first the definition per entry, then the same for F = Floats8 or
+// Floats16.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,10 @@ struct SoftThresholdProducts {
 
 template <class T>
 struct SoftThresholdTable {
-  /// out = scale · S(w) of `count` entries (a multiple of 8); `mask` holds count / 8 bytes.
+  /// out = scale · S(w) for `count` entries (a multiple of 8); `mask` holds count / 8 bytes.
   WeightCounts (*shrink)(const float* w, int64_t count, float scale, T* out, uint8_t* mask);
-  /// <w, S(w)> and <S(w), S(w)> of `count` entries (a multiple of 4): entry i is added to sum i %
-  /// 16 of sixteen, then these in order.
+  /// <w, S(w)> and <S(w), S(w)> of `count` entries (a multiple of 4). Entry i is added to sum i %
+  /// 16 of sixteen; these are then added in order.
   SoftThresholdProducts (*products)(const float* w, int64_t count);
 };
 
@@ -28,8 +28,8 @@ namespace {
 
 constexpr int64_t kProductLanes = 16;
 
-// S of each lane, 0 where magnitudes tie at the threshold: right but for infinities and NaN, whose
-// S depends on which of them is kept.
+// S of each lane, 0 where magnitudes tie at the threshold. Wrong for infinities and NaN, whose S
+// depends on which of them is kept.
 template <class F>
 F shrink_lanes(const OrderedLanes<F>& ordered) {
   using Signed = VectorOf<F, int32_t>;  // magnitudes are under 2^31
@@ -80,8 +80,8 @@ inline void add_products(const float* w, int64_t count, double (&with_weight)[kP
   }
 }
 
-// Sums of sixteen consecutive entries, in vectors of doubles as wide as F. What lanes make 0 where
-// infinities or NaN tie is NaN in with_weight all the same.
+// Sums of sixteen consecutive entries, in vectors of doubles as wide as F. Where infinities or NaN
+// tie, lanes give 0, but with_weight is still NaN.
 template <class F>
 struct ProductSums {
   static constexpr size_t kHalf = sizeof(F) / sizeof(double), kParts = kProductLanes / kHalf;

@@ -22,7 +22,7 @@ std::vector<uint8_t> mask_of(const std::vector<float>& weight) {
   return mask;
 }
 
-// One row of all entries.
+// A single row of all entries.
 template <class T>
 WeightCounts flat24(const float* w, int64_t count, float scale, T* out, uint8_t* mask) {
   return soft_threshold24(w, 1, count, count, scale, out, mask);
@@ -56,7 +56,7 @@ TEST(SoftThreshold, keeps_at_most_two_of_four_and_shrinks_them) {
 }
 
 TEST(SoftThreshold, is_continuous) {
-  // A mask would jump where two magnitudes pass each other; S does not.
+  // A mask would jump where the order of two magnitudes changes; S does not.
   for (float step = -1e-3f; step <= 1e-3f; step += 1e-4f) {
     const float w[4] = {1.0f, 0.5f + step, 0.5f, 0.1f};
     const float t = threshold24(w[0], w[1], w[2], w[3]);
@@ -103,7 +103,7 @@ TYPED_TEST_SUITE(SoftThresholdTo, Types);
 
 TYPED_TEST(SoftThresholdTo, is_the_definition_for_every_instruction_set_and_thread_count) {
   for (const size_t count : {4u, 8u, 60u, 64u, 68u, 128u, 1000u, 70004u}) {
-    // Hostile values bring ties, a part of normal ones alone none.
+    // Only the hostile values contain ties.
     auto w = hostile_values<float>(count + 1, static_cast<uint32_t>(count));
     if (count > 1000) std::ranges::copy(normal_floats(count / 2, 33), w.begin());
     const auto kept = mask_of({w.begin() + 1, w.end()});
@@ -133,7 +133,7 @@ TYPED_TEST(SoftThresholdTo, is_the_definition_for_every_instruction_set_and_thre
   }
 }
 
-// A weight that has diverged must not look finite, nor stop being 2:4.
+// A diverged weight must not appear finite and must stay 2:4.
 TYPED_TEST(SoftThresholdTo, keeps_nan_and_at_most_two_of_four_for_every_set_and_thread_count) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN(),
                   kInfinity = std::numeric_limits<float>::infinity();
@@ -174,7 +174,7 @@ TEST(SoftThresholdScale, has_the_same_bits_for_every_instruction_set_and_thread_
   }
 }
 
-// Rows end within bytes of the mask and within blocks; some are longer than a block.
+// Rows end inside bytes of the mask and inside blocks; some are longer than a block.
 TYPED_TEST(SoftThresholdTo, of_a_view_is_that_of_its_copy_for_every_set_and_thread_count) {
   struct View {
     int64_t rows, columns, stride;

@@ -1,5 +1,5 @@
-// The flat weight of a layer in fixed blocks: the unit of work of a thread and of every sum, so
-// that sums have the same order for any number of threads.
+// Splits the flat weight of a layer into fixed blocks. Threads and sums work by blocks, so sums
+// have the same order for any number of threads.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace twofour::kernels {
 
 constexpr int64_t kWeightBlock = 1 << 14;  // entries
 
-/// What block(first, last) returns, in the order of the blocks.
+/// The results of block(first, last), in block order.
 template <class Sum, class Fn>
 std::vector<Sum> for_blocks(int64_t count, Fn&& block) {
   std::vector<Sum> sums(static_cast<size_t>((count + kWeightBlock - 1) / kWeightBlock));
@@ -31,8 +31,8 @@ inline void require_groups(int64_t count) {
   if (count % 4 != 0) fail("{} weights are not a multiple of 4, as 2:4 needs", count);
 }
 
-/// A weight [rows, columns] whose rows lie `stride` entries apart, as the flat entries that blocks
-/// count: rows one after the other. So a view gives the same bits as its copy.
+/// A weight [rows, columns] with rows `stride` entries apart, as flat entries in row order. Blocks
+/// count these entries, so a view gives the same bits as its copy.
 class FlatWeight {
  public:
   FlatWeight(const float* w, int64_t count) : FlatWeight(w, 1, count, count) {}
@@ -41,7 +41,7 @@ class FlatWeight {
 
   int64_t count() const { return count_; }
 
-  /// Calls use(entries first to last - 1) of at most a block, in place where no row ends between.
+  /// Calls use(entries first to last - 1) for at most a block, in place if no row ends inside.
   template <class Use>
   auto with(int64_t first, int64_t last, Use&& use) const {
     if (stride_ == columns_) return use(w_ + first);
@@ -61,8 +61,8 @@ class FlatWeight {
   int64_t count_, columns_, stride_;
 };
 
-/// loop(w, count, out, mask), which takes multiples of 8 entries and whole bytes of the mask, over
-/// all entries, a multiple of 4: the last four are filled up with zeros.
+/// Calls loop(w, count, out, mask), which takes multiples of 8 entries and whole mask bytes, for
+/// all entries, a multiple of 4. The last four are padded with zeros.
 template <class T, class Loop>
 WeightCounts weight_and_mask(const FlatWeight& w, T* out, uint8_t* mask, Loop&& loop) {
   const int64_t count = w.count(), whole = count / 8 * 8;

@@ -1,4 +1,4 @@
-// What the kernels that make a layer's forward weight count on the way.
+// Counts from the kernels that make a layer's forward weight.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@ namespace twofour::kernels {
 
 struct WeightCounts {
   int64_t flips = 0;  ///< entries of the mask that changed
-  int64_t zeros = 0;  ///< entries of the result that are 0
+  int64_t zeros = 0;  ///< zero entries of the result
 };
 
 }  // namespace twofour::kernels

@@ -1,5 +1,5 @@
-// A weight, group by group and on F = Floats8 or Floats16, a row of groups in a vector: the order
-// of each group, and masks as lanes and as bits. Included by one source file an instruction set.
+// A weight by groups and for F = Floats8 or Floats16, consecutive groups in a vector: the order in
+// each group, and masks as lanes and bits. Included by one source file per instruction set.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kMaskStep = 64;  // entries whose mask is one word
+constexpr int64_t kMaskStep = 64;  // their mask is one word
 
-// The largest magnitude that rounds to 0, as bits: half of the smallest subnormal number of T.
+// The bits of the largest magnitude that rounds to 0: half of T's smallest subnormal number.
 template <class T>
 constexpr uint32_t kLargestZero = std::is_same_v<T, bfloat16>  ? 0x00008000u
                                   : std::is_same_v<T, float16> ? 0x33000000u
@@ -35,7 +35,7 @@ V exchanged(V v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, (I ^ kFlip)...);
 }
 
-// Lanes of weights, their magnitudes, and threshold24 in each lane of its group.
+// Lanes of weights, their magnitudes, and threshold24 of its group in each lane.
 template <class F>
 struct OrderedLanes {
   F w;
@@ -55,8 +55,8 @@ OrderedLanes<F> ordered_lanes(F w) {
   return {w, size, threshold};
 }
 
-// larger_lanes: bit i says that lane i is larger; both under 2^31. chosen_lanes: where bit i is set
-// lane i of `set`, elsewhere of `clear`.
+// larger_lanes: bit i is set if lane i is larger; both are under 2^31. chosen_lanes: lane i of
+// `set` if bit i is set, else of `clear`.
 #if defined(__AVX512F__)
 inline uint64_t larger_lanes(Words16 a, Words16 b) {
   return _mm512_cmpgt_epu32_mask(reinterpret_cast<__m512i>(a), reinterpret_cast<__m512i>(b));
@@ -78,13 +78,13 @@ inline Floats8 chosen_lanes(uint64_t bits, Floats8 set, Floats8 clear) {
 }
 #endif
 
-// Bit i: lane i, rounded to T, is not 0.
+// Bit i is set if lane i, rounded to T, is nonzero.
 template <class T, class F>
 uint64_t nonzero_lanes(F value) {
   return larger_lanes(bits_of(value) & 0x7fffffffu, WordsOf<F>{} + kLargestZero<T>);
 }
 
-// The bits of each byte in reverse.
+// Reverses the bits in each byte.
 inline uint64_t reversed_in_bytes(uint64_t x) {
   x = (x >> 4 & 0x0f0f0f0f0f0f0f0fu) | (x & 0x0f0f0f0f0f0f0f0fu) << 4;
   x = (x >> 2 & 0x3333333333333333u) | (x & 0x3333333333333333u) << 2;
@@ -98,8 +98,8 @@ inline uint64_t load_mask(const uint8_t* mask) {
   return reversed_in_bytes(bits);
 }
 
-// A rule gives the forward weight: rule.group(w, kept, value) of one group, bit 3 of `kept` for its
-// first entry, and rule.lanes(ordered) of lanes. `count` is a multiple of 8.
+// A rule defines the forward weight: rule.group(w, kept, value) for one group, with its first entry
+// in bit 3 of `kept`, and rule.lanes(ordered) for lanes. `count` is a multiple of 8.
 template <class T, class Rule>
 WeightCounts weigh_groups(const float* w, int64_t count, Rule rule, T* out, uint8_t* mask) {
   WeightCounts counts;
@@ -138,7 +138,7 @@ WeightCounts weigh(const float* w, int64_t count, Rule rule, T* out, uint8_t* ma
         kept |= larger_lanes(ordered.size, ordered.threshold) << k;
         nonzero |= nonzero_lanes<T>(value) << k;
       }
-      // More than two of a group are never above its threshold; with ties there are fewer.
+      // At most two entries of a group exceed its threshold; with ties there are fewer.
       if (__builtin_popcountll(kept) != kMaskStep / 2) {
         const WeightCounts some = weigh_groups(w + i, kMaskStep, rule, out + i, mask + i / 8);
         counts.flips += some.flips;

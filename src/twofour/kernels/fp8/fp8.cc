@@ -11,7 +11,7 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kBlock = 1 << 14;  // entries worth a thread
+constexpr int64_t kBlock = 1 << 14;  // entries that pay for a thread
 
 }  // namespace
 

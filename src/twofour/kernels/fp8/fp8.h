@@ -1,5 +1,5 @@
-// The two 8-bit floats, simulated: values rounded to what they can hold. S-STE, arXiv 2409.09099,
-// section 5.3; the formats: arXiv 2209.05433.
+// The two 8-bit floats, simulated: values are rounded to values of the format. S-STE: arXiv
+// 2409.09099, section 5.3; formats: arXiv 2209.05433.
 #pragma once
 
 #include <cstdint>
@@ -13,24 +13,24 @@ enum class Float8 { kE4M3, kE5M2 };
 
 constexpr float largest(Float8 format) { return format == Float8::kE4M3 ? 448.0f : 57344.0f; }
 
-/// out = the value of `format` nearest to scale * in, ties to even, divided by scale; beyond the
-/// largest value, infinities included, the largest (saturating). NaN stays NaN. Subnormals of the
-/// format are kept. The same values as clamping and torch's conversions to float8 and back.
+/// out = the value of `format` nearest to scale * in, ties to even, divided by scale. It saturates:
+/// values beyond the largest, and infinities, become the largest. NaN stays NaN; subnormals of the
+/// format are kept. Equals clamping and torch's conversions to float8 and back.
 template <class T>
 void round_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out);
 
-/// out = the value of `format` nearest to scale * in, as above but not divided by scale: exact in
-/// every T. For products whose result is divided by the scales.
+/// out = the value of `format` nearest to scale * in, like above but not divided by scale; exact in
+/// every T. For products that divide their result by the scales.
 template <class T>
 void scale_to_float8(const T* in, int64_t count, Float8 format, float scale, T* out);
 
-/// The largest magnitude of `count` entries, infinite if there is an infinity; NaN if there is a
+/// The largest magnitude of `count` entries; infinite if there is an infinity, NaN if there is a
 /// NaN.
 template <class T>
 float largest_magnitude(const T* in, int64_t count);
 
-/// largest(format) / amax, the per-tensor scale, at most the largest float; 1 where amax is 0 or
-/// not finite: scaled by the finite entries, an infinity would become as small as these.
+/// The per-tensor scale largest(format) / amax, at most the largest float; 1 if amax is 0 or not
+/// finite. A scale from the finite entries would make an infinity as small as these.
 float float8_scale(float amax, Float8 format);
 
 }  // namespace twofour::kernels

@@ -1,4 +1,4 @@
-// FP8 on F = float, Floats8 or Floats16: see fp8.h.
+// FP8 for F = float, Floats8 or Floats16: see fp8.h.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,13 @@ template <class T>
 struct Float8Table {
   void (*round)(const T* in, int64_t count, Float8 format, float scale, T* out);
   void (*scale)(const T* in, int64_t count, Float8 format, float scale, T* out);
-  /// The bits of the largest magnitude; of a NaN where there is one.
+  /// The bits of the largest magnitude, or of a NaN if there is one.
   uint32_t (*largest_bits)(const T* in, int64_t count);
 };
 
 namespace {
 
-// Calls lanes(in, out) for all of count entries, the last of them in a buffer that is filled up.
+// Calls lanes(in, out) for all `count` entries; the last ones are in a padded buffer.
 template <class F, class T, class Fn>
 void for_lanes(const T* in, int64_t count, T* out, Fn&& lanes) {
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
@@ -38,7 +38,7 @@ void for_lanes(const T* in, int64_t count, T* out, Fn&& lanes) {
   std::memcpy(out + i, result, static_cast<size_t>(count - i) * sizeof(T));
 }
 
-// Calls fn with the format as a constant.
+// Calls fn with the format as a compile-time constant.
 template <class Fn>
 void for_format(Float8 format, Fn&& fn) {
   if (format == Float8::kE4M3) {

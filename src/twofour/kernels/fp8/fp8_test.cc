@@ -17,7 +17,7 @@ namespace {
 constexpr Float8 kFormats[] = {Float8::kE4M3, Float8::kE5M2};
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// The value that a byte stands for, from the definition of the formats (arXiv 2209.05433).
+// The value of a byte, from the definition of the formats (arXiv 2209.05433).
 double definition(uint32_t byte, Float8 format) {
   const bool e4m3 = format == Float8::kE4M3;
   const uint32_t fraction_bits = e4m3 ? 3 : 2;
@@ -32,7 +32,7 @@ double definition(uint32_t byte, Float8 format) {
                        : sign * std::ldexp(1.0 + part, exponent - bias);
 }
 
-// The byte of the largest value: those before it stand for the smaller magnitudes, in order.
+// The byte of the largest value; smaller bytes are the smaller magnitudes, in order.
 constexpr uint32_t last_byte(Float8 format) { return format == Float8::kE4M3 ? 0x7e : 0x7b; }
 
 float rounded(float value, Float8 format) {
@@ -122,7 +122,7 @@ TYPED_TEST(Float8Of, has_the_same_bits_for_every_instruction_set_and_thread_coun
   }
 }
 
-// All 65536 values of the 16-bit types, against a search among the values of the format.
+// All 65536 values of the 16-bit types, checked by a search among the format's values.
 TYPED_TEST(Float8Of, every_16_bit_value_becomes_the_nearest) {
   using T = TypeParam;
   std::vector<T> in(65536), out(65536);
@@ -208,7 +208,7 @@ TEST(Float8Scale, maps_the_largest_to_the_largest_and_is_1_without_one) {
   for (const float amax : {0.0f, kInfinity, std::nanf("")}) {
     EXPECT_EQ(float8_scale(amax, Float8::kE4M3), 1.0f);
   }
-  // Infinity would make NaN of the zeros beside so small a largest.
+  // An infinite scale would make NaN of zeros beside such a small maximum.
   EXPECT_EQ(float8_scale(1e-42f, Float8::kE5M2), std::numeric_limits<float>::max());
 }
 

@@ -1,5 +1,5 @@
-// FP8 rounding of F = float, or of several numbers side by side (see lanes.h): the
-// arithmetic that every instruction set and CUDA share.
+// FP8 rounding for F = float, or vectors of numbers (see lanes.h). All instruction sets and CUDA
+// share this arithmetic.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace twofour::kernels {
 namespace {
 
-// Bits of the fraction; the exponent of the smallest normal number, 2^kSmallest.
+// Fraction bits; the exponent of the smallest normal number, 2^kSmallest.
 template <Float8 kFormat>
 struct Float8Layout {
   static constexpr uint32_t kFraction = kFormat == Float8::kE4M3 ? 3 : 2;
@@ -18,7 +18,7 @@ struct Float8Layout {
   static constexpr uint32_t kSmallestBits = uint32_t{127 + kSmallest} << 23;
 };
 
-// A magnitude that is no NaN, rounded to the format; beyond the largest, the largest.
+// Rounds a magnitude that is not NaN to the format; beyond the largest value, gives the largest.
 template <Float8 kFormat, class F>
 TWOFOUR_HOST_DEVICE F rounded_magnitude(WordsOf<F> size) {
   using Layout = Float8Layout<kFormat>;
@@ -26,7 +26,7 @@ TWOFOUR_HOST_DEVICE F rounded_magnitude(WordsOf<F> size) {
   const Words top = Words{} + bits_of(largest(kFormat));
   const Words smallest = Words{} + Layout::kSmallestBits;
   const Words clamped = size < top ? size : top, exponent = clamped & 0x7f800000u;
-  // The last place of a number of this size is the format's last place.
+  // The last place of a number of this size is the last place of the format.
   const Words shift =
       (exponent < smallest ? smallest : exponent) + ((23 - Layout::kFraction) << 23);
   return float_from_bits(clamped) + float_from_bits(shift) - float_from_bits(shift);

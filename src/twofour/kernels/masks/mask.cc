@@ -10,9 +10,9 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kBlock = 1 << 15;  // entries worth a thread
+constexpr int64_t kBlock = 1 << 15;  // entries that pay for a thread
 
-// Rows of `entries` each that are worth a thread.
+// Number of rows, of `entries` each, that pays for a thread.
 int64_t rows_of_block(int64_t entries) {
   return std::max<int64_t>(1, kBlock / std::max<int64_t>(1, entries));
 }

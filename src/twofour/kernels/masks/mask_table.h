@@ -1,4 +1,4 @@
-// The loops of mask.h, entry by entry, which is their definition; mask_vectors.h has the wide ones.
+// The loops of mask.h by entry, as their definition; mask_vectors.h has the vector loops.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@ template <class T>
 struct MaskTable {
   /// One row of `columns` entries, a multiple of `group`.
   void (*magnitude)(const T* row, int64_t columns, int kept, int group, uint8_t* mask);
-  /// Four rows of `columns` entries, a multiple of 4, `stride` apart; of the mask `columns` apart.
+  /// Four rows of `columns` entries, a multiple of 4, `stride` apart; in the mask `columns` apart.
   void (*transposable)(const T* rows, int64_t columns, int64_t stride, uint8_t* mask);
   void (*apply)(const T* in, const uint8_t* mask, int64_t count, T* out);
 };
 
-/// Loops on the bytes and bits of masks. `pack` and `unpack` take a multiple of 8 entries.
+/// Loops over the bytes and bits of masks. `pack` and `unpack` take multiples of 8 entries.
 struct MaskBytesTable {
   int64_t (*flips)(const uint8_t* mask, const uint8_t* other, int64_t count);
   void (*pack)(const uint8_t* mask, int64_t count, uint8_t* bits);

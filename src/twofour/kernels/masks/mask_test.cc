@@ -24,7 +24,7 @@ std::vector<uint8_t> magnitude_mask24(const std::vector<float>& weight) {
   return mask;
 }
 
-// The shares of the L1 norm and of the energy that a mask keeps.
+// The fractions of the L1 norm and of the energy that a mask keeps.
 std::pair<double, double> kept_shares(const std::vector<float>& weight,
                                       const std::vector<uint8_t>& mask) {
   double norm = 0, energy = 0, kept_norm = 0, kept_energy = 0;
@@ -145,7 +145,7 @@ TYPED_TEST(Mask, transposable_keeps_the_most_that_any_of_the_90_patterns_does) {
   }
 }
 
-// Each of the 90 patterns is found when its entries are the large ones.
+// The search finds each of the 90 patterns when its entries are the large ones.
 TEST(TransposableMask, finds_each_of_the_90_patterns) {
   int found = 0;
   for (uint32_t kept = 0; kept < 0x10000u; ++kept) {
@@ -278,7 +278,7 @@ TEST(MaskBits, are_packed_unpacked_and_compared_the_same_by_every_set) {
       ASSERT_TRUE(std::equal(back.begin() + 1, back.end(), mask.begin() + 1)) << name;
       ASSERT_EQ(mask_flips(mask.data() + 1, other.data() + 1, count), flips) << name;
       ASSERT_EQ(bit_flips(bits.data() + 1, other_bits.data() + 1, count), flips) << name;
-      if (count % 8 != 0) {  // beyond the count nothing is counted
+      if (count % 8 != 0) {  // bits beyond the count do not matter
         other_bits[1 + size / 8] ^= 1u;
         ASSERT_EQ(bit_flips(bits.data() + 1, other_bits.data() + 1, count), flips) << name;
       }

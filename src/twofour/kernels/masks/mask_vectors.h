@@ -1,5 +1,5 @@
-// The loops of mask.h on vectors, for F = Floats8 or Floats16. Included by one source file an
-// instruction set; what is left over at the end of a row goes to mask_table.h.
+// The loops of mask.h on vectors, for F = Floats8 or Floats16. Included by one source file per
+// instruction set; mask_table.h handles the remainder of a row.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,19 @@
 namespace twofour::kernels {
 namespace {
 
-// Lane i of the result is lane i + k of its group of M lanes, counted round.
+// Lane i of the result is lane i + k, modulo M, of its group of M lanes.
 template <int M, int k, class V, size_t... I>
 V rotated(V v, std::index_sequence<I...>) {
   return __builtin_shufflevector(v, v, (I / M * M + (I % M + k) % M)...);
 }
 
-// 1 where lane i + k of the group is not counted round: it is the later one.
+// 1 if lane i + k of the group does not wrap around and so is the later one.
 template <int M, int k, class V, size_t... I>
 constexpr V later_lanes(std::index_sequence<I...>) {
   return V{(I % M + k < M)...};
 }
 
-// How many of the group's magnitudes are larger: the later of equals is.
+// The number of larger magnitudes in the group; of equals the later is larger.
 template <int M, class V, size_t... K>
 V count_larger(V size, std::index_sequence<K...>) {
   constexpr auto kLanes = std::make_index_sequence<sizeof(V) / sizeof(size[0])>();
@@ -69,13 +69,13 @@ void magnitude_vectors(const T* row, int64_t columns, int kept, int group, uint8
   }
 }
 
-// The even, or the odd, lanes of a and b.
+// The even or odd lanes of a and b.
 template <int kOdd, class V, size_t... I>
 V every_second(V a, V b, std::index_sequence<I...>) {
   return __builtin_shufflevector(a, b, (2 * I + kOdd)...);
 }
 
-// Column c of as many blocks of four columns as F has lanes, into column[c].
+// Column c of one vector F of 4-column blocks, into column[c].
 template <class F, class T>
 void load_columns(const T* x, F (&column)[4]) {
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
@@ -102,7 +102,7 @@ void transposable_vectors(const T* rows, int64_t columns, int64_t stride, uint8_
     for (int64_t r = 0; r < 4; ++r) load_columns(rows + r * stride + i, block[r]);
     const WordsOf<F> kept = transposable_pattern(block);
     for (int64_t r = 0; r < 4; ++r) {
-      // Four bits, one into each byte.
+      // Puts each of four bits into its own byte.
       const WordsOf<F> bytes = (kept >> (4 * r) & 15u) * 0x204081u & 0x01010101u;
       std::memcpy(mask + r * columns + i, &bytes, sizeof bytes);
     }
@@ -124,7 +124,7 @@ void transposable_vectors(const T* rows, int64_t columns, int64_t stride, uint8_
 template <class F>
 int64_t flips_of_vectors(const uint8_t* mask, const uint8_t* other, int64_t count) {
   using Bytes = VectorOf<F, uint8_t>;
-  constexpr int64_t kWidth = sizeof(Bytes), kSums = 255;  // what a byte can count
+  constexpr int64_t kWidth = sizeof(Bytes), kSums = 255;  // the maximum count in a byte
   int64_t flips = 0, i = 0;
   while (i + kWidth <= count) {
     const int64_t end = count - i < kSums * kWidth ? count : i + kSums * kWidth;
@@ -142,7 +142,7 @@ int64_t flips_of_vectors(const uint8_t* mask, const uint8_t* other, int64_t coun
 }
 
 inline void pack_vectors(const uint8_t* mask, int64_t count, uint8_t* bits) {
-  // Within eight bytes the last comes first: the first entry is the most significant bit.
+  // The bytes of each eight are reversed: the first entry is the most significant bit.
   const __m256i reversed = _mm256_set_epi8(8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7,  //
                                            8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
   int64_t i = 0;

@@ -1,13 +1,13 @@
-// The best transposable 2:4 pattern of a 4 x 4 block (arXiv 2404.01847, section 4.1), by exact
-// search. F is float, or the same entry of several blocks side by side (see lanes.h).
+// Exact search for the best transposable 2:4 pattern of a 4 x 4 block (arXiv 2404.01847, section
+// 4.1). F is float, or a vector of the same entry of several blocks (see lanes.h).
 //
-// The two upper rows fix how many entries each column still needs, and only that: so the 90
+// The two upper rows only fix the number of entries that each column still needs. So the 90
 // patterns are 19 kinds of upper halves, each with its best lower half.
 //   6   both upper rows keep the same pair; both lower rows keep the other pair;
 //   12  upper rows ab and ac, in either order; lower rows db and dc, in either order;
 //   1   upper rows are a pair and the other pair, one of six; lower rows likewise.
 // A sum is (pair of row 0 + pair of row 1) + (pair of row 2 + pair of row 3). Of equal sums the
-// first counts, in the order of this list, of the columns, and of the order given.
+// first wins, in the order of this list, of the columns, and of the order given.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,13 @@
 namespace twofour::kernels {
 namespace {
 
-// Pairs of columns in the order 01, 02, 03, 12, 13, 23, so that pair 5 - p is what pair p leaves.
+// Pairs of columns in the order 01, 02, 03, 12, 13, 23; pair 5 - p is the complement of pair p.
 constexpr uint32_t kPairBits[6] = {0x3, 0x5, 0x9, 0x6, 0xa, 0xc};
-// The inverse is a function, because CUDA's device code cannot read a table of the host.
+// The inverse is a function because CUDA device code cannot read a host table.
 constexpr int pair_of(int i, int j) { return i + j - (i == 0 || j == 0); }
 
-// The sum of two rows' kept magnitudes, and which entries they are: four bits a row, of row kRow
-// and the one after it.
+// The sum of two rows' kept magnitudes, and the bits of these entries: four bits per row, for row
+// kRow and the next.
 template <class F>
 struct TwoRows {
   F sum;
@@ -46,7 +46,7 @@ TWOFOUR_HOST_DEVICE TwoRows<F> better_order(const F (&pair)[4][6], int p, int q)
           cross ? WordsOf<F>{} + kept_bits<kRow>(q, p) : WordsOf<F>{} + kept_bits<kRow>(p, q)};
 }
 
-// A pair and the other pair, in the best of six ways.
+// A pair and its complement, the best of six.
 template <int kRow, class F>
 TWOFOUR_HOST_DEVICE TwoRows<F> best_split(const F (&pair)[4][6]) {
   TwoRows<F> best = {pair[kRow][0] + pair[kRow + 1][5], WordsOf<F>{} + kept_bits<kRow>(0, 5)};
@@ -75,7 +75,7 @@ struct Best {
 };
 
 // Kind I of 12: the upper rows share column a and lack d, which the lower rows share. A template,
-// so that no column is looked up at run time.
+// so no column is looked up at run time.
 template <size_t I, class F>
 TWOFOUR_HOST_DEVICE void offer_shared_column(Best<F>& best, const F (&pair)[4][6]) {
   constexpr int a = I / 3, d = I % 3 + (I % 3 >= I / 3);
@@ -90,8 +90,8 @@ TWOFOUR_HOST_DEVICE void offer_shared_columns(Best<F>& best, const F (&pair)[4][
   (offer_shared_column<I>(best, pair), ...);
 }
 
-/// Bit 4 r + c of the result: entry [r][c] is kept. NaN and infinity count as the largest finite
-/// value.
+/// Bit 4 r + c of the result is set if entry [r][c] is kept. NaN and infinity count as the largest
+/// finite value.
 template <class F>
 TWOFOUR_HOST_DEVICE WordsOf<F> transposable_pattern(const F (&block)[4][4]) {
   const F largest = F{} + std::numeric_limits<float>::max();

@@ -1,4 +1,4 @@
-// MVUE with AVX-512, into rows or into panels: 32 features at a time, the numbers of eight Philox
+// MVUE with AVX-512, into rows or panels: 32 features at a time, with the numbers of eight Philox
 // blocks.
 #pragma once
 
@@ -10,7 +10,7 @@
 namespace twofour::kernels {
 namespace {
 
-// 32 columns: those of eight Philox blocks.
+// 32 columns, those of eight Philox blocks.
 template <Mvue kKind, class T>
 void mvue32_in_order(const T* in, int64_t rows, int64_t columns, int64_t stride,
                      const PhiloxLanes& numbers, int64_t out_stride, T* out) {
@@ -58,7 +58,7 @@ void mvue_rows_avx512(const T* in, int64_t rows, int64_t columns, int64_t stride
   }
 }
 
-// Calls use(part, kept) for the first and the second 16 of 32 columns.
+// Calls use(part, kept) for the first and second 16 of 32 columns.
 template <class T, class Use>
 void draw_group32(const T* in, int64_t tokens, int64_t columns, int64_t stride,
                   const PhiloxLanes& numbers, Use&& use) {
@@ -77,7 +77,7 @@ void draw_in_chunks(const T* in, int64_t tokens, int64_t columns, int64_t stride
   draw_group32(in, tokens, columns, stride, numbers,
                [&](int64_t part, const Kept& kept) { chunks[part].add_floats(kept); });
 }
-// With all 32 columns at once, where they are finite.
+// Draws all 32 columns at once if they are finite.
 inline void draw_in_chunks(const bfloat16* in, int64_t tokens, int64_t columns, int64_t stride,
                            const PhiloxLanes& numbers, ChunkPair& chunks) {
   __m512i x[4], drawn[4];
@@ -102,7 +102,7 @@ void mvue_block_avx512(const T* in, int64_t tokens, int64_t stride, const Random
   };
   if (!has_strips(panel.kind())) {
     for (int64_t row = 0; row < panel.rows(); row += 32) {
-      for (int64_t g = 0; g < groups; ++g) {  // inside, so that whole lines of a quad are written
+      for (int64_t g = 0; g < groups; ++g) {  // inner loop, to write whole lines of a quad
         draw_group32(in + 4 * g * stride + row, tokens - 4 * g, panel.rows() - row, stride,
                      numbers_of(g, row), [&](int64_t part, const Kept& kept) {
                        store_in_quads(kept, row + 16 * part, g, block, panel);

@@ -1,5 +1,5 @@
-// MVUE's draws of 16 groups at a time: the operations of group.h in the same order, so that the
-// bits are the same. Groups are along tokens, vectors along features.
+// MVUE's draws for 16 groups at a time, with the operations of group.h in the same order and so the
+// same bits. Groups lie along tokens, vectors along features.
 #pragma once
 
 #include "twofour/kernels/group.h"
@@ -14,7 +14,7 @@ inline __m512 uniform(__m512i bits) {
   return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_srli_epi32(bits, 8)), _mm512_set1_ps(0x1p-24f));
 }
 
-// Numbers of the 32 groups of eight blocks.
+// The numbers of 32 groups, from eight blocks.
 struct Uniforms32 {
   __m512 part[2];
 };
@@ -52,7 +52,7 @@ struct Scaled16 {
   __m512 b[4], back;
 };
 
-// DrawnPair of 16 groups.
+// DrawnPair for 16 groups.
 struct Pair16 {
   __mmask16 first_upto[3], second_upto[2];
   __m512 first, second;
@@ -150,7 +150,7 @@ struct Placed16 {
   __m512i entry[4];
 };
 
-// What the two entries become, where they stood; 0 elsewhere.
+// The new values of the two entries at their places; 0 elsewhere.
 inline Placed16 place_words(const Pair16& pair, __m512i first, __m512i second) {
   const auto& i = pair.first_upto;
   const auto either = [](__mmask16 first, __m512i a, __m512i b) {
@@ -185,7 +185,7 @@ Groups16 draw16(const __m512 (&x)[4], __m512 u) {
   const __m512i exponent = _mm512_set1_epi32(0x7f800000);
   Scaled16 group;
   for (int i = 0; i < 4; ++i) group.b[i] = _mm512_abs_ps(x[i]);
-  // As integers, so that a NaN is the largest.
+  // As integers, so that NaN is the largest.
   const auto larger = [](__m512 a, __m512 b) {
     return _mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b));
   };
@@ -210,7 +210,7 @@ Groups16 draw16(const __m512 (&x)[4], __m512 u) {
   return drawn;
 }
 
-// The draws of 16 columns of one group of tokens.
+// The draws for 16 columns of one group of tokens.
 template <Mvue kKind, class T>
 Groups16 draw_columns(const T* in, int64_t rows, int64_t columns, int64_t stride, __m512 u) {
   __m512 x[4];
@@ -220,8 +220,8 @@ Groups16 draw_columns(const T* in, int64_t rows, int64_t columns, int64_t stride
   return draw16<kKind>(x, u);
 }
 
-// bfloat16 keep two columns in a lane: the even ones are treated in one vector, the odd ones in
-// another, and the steps that look at exponents and signs only take both at once.
+// A lane holds two bfloat16 columns. The even and odd columns use a vector each; steps that only
+// use exponents and signs handle both at once.
 inline __m512 even_floats(__m512i words) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
 }
@@ -230,16 +230,16 @@ inline __m512i odd_words(__m512i words) {
 }
 inline __m512 odd_floats(__m512i words) { return _mm512_castsi512_ps(odd_words(words)); }
 
-// Rounds a number that is no NaN to bfloat16 in the upper half; the lower half is undefined. A tie
-// was rounded up: its last bit goes.
+// Rounds a number that is not NaN to bfloat16 in the upper half; the lower half is undefined. Ties
+// are rounded up first, so their last bit is cleared.
 inline __m512i rounded_upper(__m512 value) {
   const __m512i up = _mm512_add_epi32(_mm512_castps_si512(value), _mm512_set1_epi32(0x8000));
   const __mmask16 tie = _mm512_testn_epi32_mask(up, _mm512_set1_epi32(0xffff));
   return _mm512_mask_and_epi32(up, tie, up, _mm512_set1_epi32(static_cast<int>(0xfffe0000u)));
 }
 
-// The pairs drawn from the even and from the odd columns of x, rows of 32 columns. False, and
-// nothing is drawn, if an entry is not finite.
+// The pairs drawn from the even and the odd columns of x, rows of 32 columns. Returns false,
+// without drawing, if an entry is not finite.
 template <Mvue kKind>
 bool draw_by_parity(const __m512i (&x)[4], const PhiloxLanes& numbers, Pair16 (&pairs)[2]) {
   const auto both = [](int bits) { return _mm512_set1_epi16(static_cast<int16_t>(bits)); };
@@ -263,7 +263,7 @@ bool draw_by_parity(const __m512i (&x)[4], const PhiloxLanes& numbers, Pair16 (&
   return true;
 }
 
-// The estimates of 32 columns, x rows of them. False, and nothing is drawn, if an entry is not
+// The estimates of 32 columns, with rows x. Returns false, without drawing, if an entry is not
 // finite.
 template <Mvue kKind>
 bool draw32(const __m512i (&x)[4], const PhiloxLanes& numbers, __m512i (&drawn)[4]) {

@@ -1,4 +1,4 @@
-// MVUE of rows as loops that the compiler vectorises; the definition is in group.h.
+// MVUE of rows as loops that the compiler vectorises; group.h has the definition.
 #pragma once
 
 #include <cstring>
@@ -13,22 +13,22 @@ namespace twofour::kernels {
 
 template <class T>
 struct MvueTable {
-  /// MVUE of four rows of `columns` entries, `stride` apart, into four rows of out; rows beyond
-  /// `rows` are neither read nor written. Groups are numbered from `first_group`, a multiple of 4.
+  /// MVUE of four rows of `columns` entries, `stride` apart, into four rows of out. Rows beyond
+  /// `rows` are neither read nor written. Group numbers start at `first_group`, a multiple of 4.
   using Rows = void (*)(const T* in, int64_t rows, int64_t columns, int64_t stride,
                         const RandomStream& stream, uint32_t first_group, T* out);
   Rows approximate, exact;
-  /// The same as `approximate` of up to 64 tokens into block `block` of a panel [columns, tokens].
-  /// Group g of the block is numbered from first_group + g * group_stride, both multiples of 4.
+  /// Like `approximate`, for up to 64 tokens into block `block` of a panel [columns, tokens]. The
+  /// block's group g has numbers from first_group + g * group_stride on, both multiples of 4.
   void (*block)(const T* in, int64_t tokens, int64_t stride, const RandomStream& stream,
                 uint32_t first_group, uint32_t group_stride, int64_t block, Panel24& panel);
 };
 
 namespace {
 
-constexpr int64_t kColumns = 64;  // whose numbers are drawn at a time
+constexpr int64_t kColumns = 64;  // their numbers are drawn together
 
-// x[r]: `width` entries of row r, 0 beyond them.
+// x[r]: `width` entries of row r, then zeros.
 template <class F, class T>
 void load_rows(const T* in, int64_t rows, int64_t width, int64_t stride, F (&x)[4]) {
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
@@ -57,7 +57,7 @@ void store_rows(const F (&x)[4], int64_t rows, int64_t width, int64_t stride, T*
   }
 }
 
-// mvue24_group of every lane whose entries are not all finite.
+// Applies mvue24_group to every lane with an entry that is not finite.
 template <class F>
 void mend_nonfinite(const F (&x)[4], F (&out)[4]) {
   constexpr int64_t kWidth = sizeof(F) / sizeof(float);
@@ -74,7 +74,7 @@ void mend_nonfinite(const F (&x)[4], F (&out)[4]) {
   std::memcpy(out, drawn, sizeof drawn);
 }
 
-// The estimates of the groups of as many columns as F has lanes.
+// The estimates of the groups of one vector F of columns.
 template <Mvue kKind, class F>
 void draw_lanes(const F (&x)[4], F u, F (&out)[4]) {
   mvue24_finite_group<kKind>(x, u, out);
@@ -120,7 +120,7 @@ void mvue_rows(const T* in, int64_t rows, int64_t columns, int64_t stride,
   }
 }
 
-// One group of row `row` of a panel's block: the two places that hold its entries.
+// Stores one group of row `row` of a panel's block: its two entries and their places.
 template <class T>
 void store_group(const float (&drawn)[4], int64_t row, int64_t g, int64_t block, Panel24& panel) {
   uint32_t* words = panel.words(block, row / kQuad) + row % kQuad;

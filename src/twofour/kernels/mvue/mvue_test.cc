@@ -84,9 +84,9 @@ TYPED_TEST(Mvue24, keeps_a_single_token_as_it_is) {
   }
 }
 
-// Each group of `x` drawn `draws` times, in float32.
+// Statistics of `draws` draws of each group of `x`, in float32.
 struct Moments {
-  std::vector<double> mean, square_error;  // of each entry; of each group
+  std::vector<double> mean, square_error;  // per entry; per group
 };
 
 Moments moments(const std::vector<float>& x, int64_t draws, Mvue kind) {
@@ -109,8 +109,8 @@ Moments moments(const std::vector<float>& x, int64_t draws, Mvue kind) {
   return result;
 }
 
-// Groups of sizes near each other, some with zeros: no value is drawn so seldom that the mean of
-// `draws` is far from normal.
+// Groups of similar sizes, some with zeros. No value is drawn so rarely that the mean of `draws` is
+// far from normal.
 std::vector<float> plain_groups(size_t groups) {
   std::mt19937 random(12);
   std::uniform_real_distribution<float> flat(0.25f, 1.0f);
@@ -122,8 +122,8 @@ std::vector<float> plain_groups(size_t groups) {
 }
 
 TEST(Mvue24Statistics, the_mean_is_x) {
-  // A z-test of each of 4000 entries over 20000 draws. Together they fail with a probability of
-  // 1e-6, or 2.5e-10 each: |z| > 6.33.
+  // A z-test for each of 4000 entries over 20000 draws. The total probability of failure is 1e-6,
+  // or 2.5e-10 each: |z| > 6.33.
   constexpr int64_t kDraws = 20000;
   const auto x = plain_groups(1000);
   for (const Mvue kind : kKinds) {
@@ -141,8 +141,8 @@ TEST(Mvue24Statistics, the_mean_is_x) {
 }
 
 TEST(Mvue24Statistics, the_variance_is_that_of_the_probabilities) {
-  // The mean of 1000 groups' square errors over 20000 draws: it has a relative standard error under
-  // 1e-3, so that 5e-3 is beyond five of them (probability under 1e-6).
+  // The mean square error of 1000 groups over 20000 draws has a relative standard error under 1e-3,
+  // so 5e-3 exceeds five of them (probability under 1e-6).
   const auto x = plain_groups(1000);
   for (const Mvue kind : kKinds) {
     const Moments drawn = moments(x, 20000, kind);
@@ -160,7 +160,7 @@ TEST(Mvue24Statistics, the_variance_is_that_of_the_probabilities) {
 
 TEST(Mvue24Statistics, the_pairs_are_drawn_with_their_probabilities) {
   // [4, 2, 1, 0.5] drawn 2^20 times: pair (i, j) has probability t_i t_j (1/(1-t_i) + 1/(1-t_j)).
-  // Six standard errors: each of the six fails with a probability of 2e-9.
+  // Six standard errors: each of the six fails with probability 2e-9.
   constexpr int64_t kFeatures = 1 << 20;
   const float x[4] = {4, 2, 1, 0.5f};
   std::vector<float> dz(4 * kFeatures), out(dz.size());

@@ -12,7 +12,7 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kEntriesAtATime = 1 << 14;  // less is not worth a second thread
+constexpr int64_t kEntriesAtATime = 1 << 14;  // fewer do not pay for a second thread
 
 template <class T>
 struct WordOf {
@@ -39,7 +39,7 @@ void check_columns(int64_t columns) {
   if (columns % 4 != 0) fail("{} columns are not a multiple of 4, as 2:4 needs", columns);
 }
 
-// kept(r, c) says whether the packed matrix keeps an entry; one of the groups keeps more than two.
+// kept(r, c): whether the packed matrix keeps an entry. Some group keeps more than two.
 template <class Kept>
 [[noreturn]] void fail_at_first_violation(int64_t rows, int64_t columns, Kept&& kept) {
   for (int64_t r = 0; r < rows; ++r) {

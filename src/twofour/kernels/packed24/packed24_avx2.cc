@@ -1,4 +1,4 @@
-// Packing by byte shuffles: the set of kept entries picks a shuffle that moves them together.
+// Packing by byte shuffles: each set of kept entries selects a shuffle that joins them.
 #include <immintrin.h>
 
 #include "twofour/kernels/packed24/packed24_generic.h"
@@ -6,10 +6,10 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr uint8_t kZero = 0x80;  // what makes the shuffle write 0
+constexpr uint8_t kZero = 0x80;  // this index makes the shuffle write 0
 
-// For the kept sets of kGroups neighbouring groups: the shuffle of their bytes, the byte (or half
-// byte) of positions, and whether one keeps more than two.
+// For the kept sets of kGroups neighbouring groups: the byte shuffle, the byte (or half byte) of
+// positions, and whether a group keeps more than two.
 template <class Word, int kGroups>
 struct ShuffleTable {
   uint64_t shuffle[1 << 4 * kGroups];
@@ -61,7 +61,7 @@ inline uint32_t kept_by(const uint8_t* mask) {
   return ~static_cast<uint32_t>(_mm_movemask_epi8(zero)) & ((1u << kEntries) - 1);
 }
 
-// 16 bytes of weight, two groups of 16-bit entries or one of 32-bit ones, become 8.
+// Packs 16 bytes of weight, two groups of 16-bit entries or one of 32-bit ones, into 8.
 template <class Word>
 inline uint32_t pack_16_bytes(const Word* weight, const uint8_t* mask, Word* values,
                               uint32_t& overfull) {

@@ -3,7 +3,7 @@
 namespace twofour::kernels {
 namespace {
 
-// Without VBMI2 the 16-bit words take the way over 32-bit ones.
+// Without VBMI2 16-bit words are compressed as 32-bit ones.
 inline void compress_words(__m512i words, uint32_t lanes, uint16_t* out) {
   const __m256i half[2] = {_mm512_castsi512_si256(words), _mm512_extracti64x4_epi64(words, 1)};
   for (int i = 0; i < 2; ++i, lanes >>= 16) {

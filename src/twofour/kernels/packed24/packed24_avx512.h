@@ -1,8 +1,8 @@
-// Packing rows with AVX-512, but for what depends on VBMI2: compress_words() of the including file,
-// which moves the 32-bit or 16-bit words of a vector's set lanes together and stores them.
+// Packs rows with AVX-512. Only compress_words() of the including file depends on VBMI2; it joins
+// the 32-bit or 16-bit words of a vector's set lanes and stores them.
 //
-// A row is packed 128 groups at a time: the sets of kept entries of all, then their filled sets and
-// positions by one table look-up, then the entries. Everything has internal linkage.
+// A row is packed 128 groups at a time: first all kept sets, then their filled sets and positions
+// by one table look-up, then the entries. Everything has internal linkage.
 #pragma once
 
 #include "twofour/kernels/packed24/packed24_generic.h"
@@ -41,7 +41,7 @@ inline uint64_t kept_sets(const uint8_t* mask) {
   return _mm512_test_epi8_mask(bytes, bytes);
 }
 
-// The values of 16 groups; an entry that only fills a group up is not in `kept` and becomes 0.
+// The values of 16 groups. Padding entries are not in `kept` and become 0.
 inline void pack_entries(const uint16_t* weight, uint64_t kept, uint64_t filled, uint16_t* values) {
   for (int i = 0; i < 2; ++i, kept >>= 32, filled >>= 32) {
     const __m512i words = _mm512_maskz_loadu_epi16(static_cast<__mmask32>(kept), weight + 32 * i);
@@ -55,7 +55,7 @@ inline void pack_entries(const uint32_t* weight, uint64_t kept, uint64_t filled,
   }
 }
 
-// One table entry for each of the 128 half bytes.
+// One table entry per half byte, of 128.
 inline __m512i look_up(__m512i table, __m512i low, __m512i high) {
   return _mm512_or_si512(_mm512_shuffle_epi8(table, low),
                          _mm512_slli_epi16(_mm512_shuffle_epi8(table, high), 4));

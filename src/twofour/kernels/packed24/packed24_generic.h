@@ -1,5 +1,5 @@
-// The bodies of packed24_loops.h that any instruction set can run: they define the result, and do
-// the remainders of the faster ones. Everything has internal linkage.
+// The bodies of packed24_loops.h for any instruction set. They define the result and handle the
+// remainders of the faster ones. Everything has internal linkage.
 #pragma once
 
 #include <cstring>
@@ -10,7 +10,7 @@
 namespace twofour::kernels {
 namespace {
 
-// The bits that are not the sign: an entry is zero when they are.
+// All bits but the sign: an entry is zero if they are.
 template <class Word>
 constexpr Word kMagnitude = static_cast<Word>(static_cast<Word>(~Word{0}) >> 1);
 
@@ -54,8 +54,8 @@ WordVector neighbours(WordVector words, std::index_sequence<I...>) {
   return __builtin_shufflevector(words, words, (I ^ 1)...);
 }
 
-// In each group (a word of 16-bit entries, two of 32-bit ones), bit 2: more than two entries are
-// not 0. Adding the largest magnitude to an entry's carries into its sign.
+// Bit 2 of each group (a word of 16-bit entries, two of 32-bit ones): more than two entries are
+// nonzero. Adding the largest magnitude to a nonzero entry's magnitude carries into its sign.
 template <class Word>
 WordVector overfull_groups(WordVector words) {
   constexpr uint64_t kOnes = sizeof(Word) == 2 ? 0x0001000100010001u : 0x0000000100000001u;

@@ -1,6 +1,6 @@
-// The inner loops of packed24.h, one declaration an instruction set, on the bits of the entries:
-// Word is uint16_t for bfloat16 and float16, uint32_t for float. The plain bodies stand in
-// packed24_generic.h.
+// The inner loops of packed24.h, declared once per instruction set, on the bits of the entries.
+// Word is uint16_t for bfloat16 and float16, uint32_t for float. packed24_generic.h has the plain
+// bodies.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ struct PackLoops {
   /// Packs `groups` groups of a row; false if one keeps more than two. mask may be null.
   bool (*row)(const Word* weight, const uint8_t* mask, int64_t groups, Word* values,
               uint8_t* positions);
-  /// Whether none of `groups` groups of a row keeps more than two.
+  /// Whether no group of the `groups` groups of a row keeps more than two.
   bool (*check)(const Word* weight, int64_t groups);
 };
 
@@ -26,15 +26,15 @@ const PackLoops<Word>& pack_avx512();
 template <class Word>
 const PackLoops<Word>& pack_vbmi2();
 
-/// The two entries that a group with the kept set `kept` stores, as a set: kept itself when it has
-/// two, filled up when fewer, the first two when more.
+/// The two entries stored for a group with the kept set `kept`, as a set: `kept` itself if it has
+/// two, padded if fewer, the first two if more.
 constexpr uint32_t filled_set(uint32_t kept) {
   uint32_t set = 0, count = 0;
   for (uint32_t i = 0; i < 4 && count < 2; ++i) {
     if (kept >> i & 1) set |= 1u << i, ++count;
   }
   if (count == 0) return 3;
-  // One alone is joined by the next entry, the last by the one before it.
+  // A single entry is paired with the next one, the last with the one before it.
   if (count == 1) return set == 8 ? 12 : set | set << 1;
   return set;
 }
@@ -43,14 +43,14 @@ constexpr bool is_overfull(uint32_t kept) {
   return (kept & 1) + (kept >> 1 & 1) + (kept >> 2 & 1) + (kept >> 3 & 1) > 2;
 }
 
-/// first | second << 2 of a set of two.
+/// first | second << 2 for a set of two.
 constexpr uint32_t position_of_set(uint32_t set) {
   const uint32_t first = set & 1 ? 0 : set & 2 ? 1 : 2;
   const uint32_t second = set & 8 ? 3 : set & 4 ? 2 : 1;
   return first | second << 2;
 }
 
-/// One byte for each kept set of a group; overfull: 1 where more than two are kept.
+/// One byte per kept set of a group; overfull: 1 if more than two are kept.
 struct PackTables {
   uint8_t filled[16], position[16], overfull[16];
 };

@@ -1,4 +1,4 @@
-// Every implementation of packing against the definition of the format, bit for bit.
+// Compares every implementation of packing with the definition of the format, bit for bit.
 #include "twofour/kernels/packed24/packed24.h"
 
 #include <algorithm>
@@ -19,9 +19,9 @@
 namespace twofour::kernels {
 namespace {
 
-// A matrix, contiguous, and what a mask keeps of it: at most two entries of a group. With `masked`
-// the entries that are not kept hold anything and kept ones may be zero; else the kept ones are
-// those that are not zero.
+// A contiguous matrix and its mask, which keeps at most two entries of a group. With `masked`,
+// other entries may have any value and kept ones may be zero; without it, exactly the nonzero
+// entries are kept.
 template <class T>
 struct Sparse {
   int64_t rows, columns;
@@ -60,7 +60,7 @@ Sparse<T> random_packable(int64_t rows, int64_t columns, bool masked, std::mt199
   return made;
 }
 
-// The matrix as callers hold it: rows with a gap, at an odd address.
+// The matrix in a caller's form: gaps between rows, at an odd address.
 template <class T>
 struct Laid {
   int64_t stride;
@@ -209,7 +209,7 @@ TYPED_TEST(Packing, names_the_first_violation_for_every_set_and_thread_count) {
   EXPECT_THAT_ERROR(pack24(w.data(), rows, 598, w.stride), "598 columns are not a multiple of 4");
 }
 
-// Whatever the number of entries that are not zero, wherever the group lies.
+// For any number of nonzero entries and any position of the group.
 TYPED_TEST(Packing, is_refused_by_the_check_where_more_than_two_are_not_zero) {
   using T = TypeParam;
   const float values[] = {1.0f, -1.0f, 1e-40f, -3e38f, std::nanf("")};

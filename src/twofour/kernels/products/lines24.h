@@ -1,7 +1,7 @@
-// x as lines: a line is 64 bytes of columns of one token as they lie in memory, a chunk the columns
-// of a line: 32 of bfloat16, 16 of float32, which float16 becomes. Packed are, of some tokens, the
-// lines of the first chunk, then of the next; zeros fill the last chunk up. A permutation brings 16
-// words of a weight the columns that they keep: see lines24_avx512.h.
+// x as lines. A chunk is the columns in a line of 64 bytes: 32 of bfloat16, 16 of float32, to which
+// float16 is converted. A line is a chunk of one token, as in memory. For some tokens, the lines of
+// the first chunk are packed, then those of the next; zeros pad the last chunk. A permutation
+// selects the columns that 16 words of a weight keep: see lines24_avx512.h.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// What a permutation and a multiply-add do with a line of x and 16 words of a weight, for AVX-512
-// bf16. Everything has internal linkage.
+// The permutation and multiply-add of a line of x and 16 words of a weight, for AVX-512 bf16.
+// Everything has internal linkage.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +11,10 @@
 namespace twofour::kernels {
 namespace {
 
-// A word is a group: both kept bfloat16.
+// A word is a group: both kept bfloat16 values.
 struct PairLine {
   static constexpr int64_t kColumns = 32;  // of a chunk
-  // `places`: of each 16-bit lane the column in the chunk, in the lower five bits.
+  // `places`: the column in the chunk for each 16-bit lane, in the lower five bits.
   static __m512 multiply_add(__m512i word, __m512i places, __m512i line, __m512 sum) {
     return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(word),
                             reinterpret_cast<__m512bh>(_mm512_permutexvar_epi16(places, line)));
@@ -24,7 +24,7 @@ struct PairLine {
 // A word is half a group: one kept value as float32.
 struct FloatLine {
   static constexpr int64_t kColumns = 16;
-  // `places`: of each 32-bit lane the column in the chunk, in the lower four bits.
+  // `places`: the column in the chunk for each 32-bit lane, in the lower four bits.
   static __m512 multiply_add(__m512i word, __m512i places, __m512i line, __m512 sum) {
     return _mm512_fmadd_ps(_mm512_castsi512_ps(word),
                            _mm512_permutexvar_ps(places, _mm512_castsi512_ps(line)), sum);
@@ -34,7 +34,7 @@ struct FloatLine {
 template <class T>
 using LineOf = std::conditional_t<std::is_same_v<T, bfloat16>, PairLine, FloatLine>;
 
-// Columns of one token, as many as a chunk has; 0 beyond `columns`.
+// One chunk of columns of a token; 0 beyond `columns`.
 inline __m512i load_line(const bfloat16* x, int64_t columns) {
   return _mm512_maskz_loadu_epi16(first_of_32_lanes(columns), x);
 }

@@ -12,7 +12,7 @@ namespace twofour::kernels {
 template <class T>
 struct Matrix {
   int64_t rows, columns, stride;
-  std::vector<T> storage;  // one entry ahead: rows begin at odd addresses
+  std::vector<T> storage;  // one extra entry at the start: rows have odd addresses
   Matrix(int64_t rows, int64_t columns, int64_t gap = 0)
       : rows(rows),
         columns(columns),
@@ -31,7 +31,7 @@ Matrix<T> random_matrix(int64_t rows, int64_t columns, std::mt19937& random, int
   return matrix;
 }
 
-// Two, one or none of every four entries of a row.
+// Keeps two, one or none of every four entries of a row.
 template <class T>
 Matrix<T> random_sparse(int64_t rows, int64_t columns, std::mt19937& random, int64_t gap = 0) {
   Matrix<T> matrix = random_matrix<T>(rows, columns, random, gap);
@@ -46,7 +46,7 @@ Matrix<T> random_sparse(int64_t rows, int64_t columns, std::mt19937& random, int
   return matrix;
 }
 
-// What rounding to T may cost, relative to the sum of the magnitudes of all terms.
+// The error bound of rounding to T, relative to the sum of the magnitudes of all terms.
 template <class T>
 constexpr double kRounding = 1e-6;
 template <>

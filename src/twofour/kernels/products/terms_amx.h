@@ -13,10 +13,9 @@ constexpr int kTerms<float16> = 2;
 template <>
 constexpr int kTerms<float> = 3;
 
-// The terms of 16 values, each in the upper half of its word: the nearest bfloat16 of what the
-// terms before it left, so that what three terms leave out is small and of either sign; cut where
-// rounding would make an infinity of a finite value. An infinity is one term alone, or the rest
-// would be NaN.
+// The terms of 16 values, each in the upper half of its word. Each term is the nearest bfloat16 of
+// the remainder, so the error of three terms is small and of either sign. It is truncated where
+// rounding would make a finite value infinite. An infinity has one term, or the rest would be NaN.
 class Terms {
  public:
   explicit Terms(__m512 values) : rest_(values) {}
@@ -26,7 +25,7 @@ class Terms {
     const __m512i bits = _mm512_castps_si512(rest_);
     const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000));
     const __m512i half = _mm512_set1_epi32(0x8000);
-    if (number > 0) {  // what is left is finite and small
+    if (number > 0) {  // the remainder is finite and small
       const __m512i term = _mm512_and_si512(_mm512_add_epi32(bits, half), upper);
       rest_ = _mm512_sub_ps(rest_, _mm512_castsi512_ps(term));
       return term;
@@ -43,7 +42,7 @@ class Terms {
   __m512 rest_;
 };
 
-// A NaN whose upper half is that of an infinity would lose its payload.
+// A NaN with the upper half of an infinity would lose its payload.
 inline __m512 quiet(__m512 value) {
   const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
   return _mm512_castsi512_ps(_mm512_mask_or_epi32(

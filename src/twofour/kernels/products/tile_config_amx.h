@@ -8,8 +8,8 @@
 namespace twofour::kernels {
 namespace {
 
-// The compiler does not see that tile instructions read and write memory: no load or store may move
-// past this or be left out.
+// The compiler does not know that tile instructions access memory. No load or store may move past
+// this call or be removed.
 inline void order_memory(const void* used = nullptr) {
   __asm__ volatile("" ::"r"(used) : "memory");
 }
@@ -20,8 +20,8 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {};
 };
 
-// Tiles may be used on this thread between the two. What it stored is visible to others after
-// stop_tiles().
+// Tiles may be used on this thread between the two calls. Their stores are visible to other threads
+// after stop_tiles().
 inline void start_tiles() {
   TileConfig config;
   for (int i = 0; i < 8; ++i) {
@@ -34,7 +34,7 @@ inline void start_tiles() {
 
 inline void stop_tiles() {
   _tile_release();
-  _mm_sfence();  // stores past the caches
+  _mm_sfence();  // for stores past the caches
 }
 
 }  // namespace

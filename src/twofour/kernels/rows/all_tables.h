@@ -1,6 +1,6 @@
-// The tables of all row-wise kernels. Included by one source file an instruction set; everything
-// here has internal linkage, so that no file runs another's code. The operations and the order of
-// every sum are fixed: all instruction sets give the same bits.
+// The tables of all row-wise kernels. Included by one source file per instruction set; everything
+// here has internal linkage, so no file runs another's code. Operations and the order of sums are
+// fixed, so all instruction sets give the same bits.
 #pragma once
 
 #include "twofour/kernels/decode/attend_table.h"

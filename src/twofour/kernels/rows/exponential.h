@@ -1,4 +1,4 @@
-// e^x, and the softmax's sums over a row, in float32. Everything has internal linkage.
+// e^x and the sums of softmax over a row, in float32. Everything has internal linkage.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ inline float exponential(float x) {
   return x < -87.0f ? 0.0f : value;
 }
 
-// 1 / (1 + e^-v), both tails exact.
+// 1 / (1 + e^-v); both tails are exact.
 inline float logistic(float v) {
   const float e = exponential(-magnitude(v));
   return (v < 0.0f ? e : 1.0f) / (1.0f + e);

@@ -1,6 +1,6 @@
-// Row-wise kernels: loops that are written once and compiled for each instruction set, all of which
-// give the same bits. x_table.h holds the loops of the kernel x.h, and their table; all_tables.h
-// lists the tables, and rows_reference.cc, rows_avx2.cc and rows_avx512.cc compile them.
+// Row-wise kernels: loops written once and compiled for each instruction set, with the same bits on
+// all. x_table.h holds the loops of the kernel x.h and their table; all_tables.h lists the tables;
+// rows_reference.cc, rows_avx2.cc and rows_avx512.cc compile them.
 #pragma once
 
 #include "twofour/kernels/dispatch.h"
@@ -14,7 +14,7 @@ const Table& avx2_table();
 template <class Table>
 const Table& avx512_table();
 
-/// The table of the best instruction set that may be used.
+/// The table of the best usable instruction set.
 template <class Table>
 const Table& table() {
   if constexpr (kIsX86) {
@@ -26,8 +26,8 @@ const Table& table() {
 
 namespace {
 
-// The table made with F = float, Floats8 or Floats16, which holds one entry or as many as a vector
-// does. Every x_table.h specialises it; what the loops are is internal to the including source.
+// The table for F = float, Floats8 or Floats16: one entry or a vector of entries. Every x_table.h
+// specialises it; its loops are internal to the including source.
 template <class Table, class F>
 extern const Table kTable;
 

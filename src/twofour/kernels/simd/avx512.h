@@ -1,4 +1,4 @@
-// Transposes and conversions that the AVX-512 files share.
+// Transposes and conversions for the AVX-512 files.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace twofour::kernels {
 namespace {
 
-// The 16 x 16 matrix of 32-bit words in rows[0..15], transposed in place.
+// Transposes the 16 x 16 matrix of 32-bit words in rows[0..15] in place.
 inline void transpose16(__m512i (&rows)[16]) {
   __m512i t[16];
   for (int i = 0; i < 8; ++i) {
@@ -37,7 +37,7 @@ inline void transpose16(__m512i (&rows)[16]) {
   }
 }
 
-constexpr int kAndThenOr = 0xea;  // of a ternary logic: (a & b) | c
+constexpr int kAndThenOr = 0xea;  // for ternary logic: (a & b) | c
 
 // Entry i of 16 groups of four.
 struct Groups16 {
@@ -52,7 +52,7 @@ inline __mmask32 first_of_32_lanes(int64_t count) {
   return count >= 32 ? 0xffffffffu : (1u << (count < 0 ? 0 : count)) - 1u;
 }
 
-// Four rows of 32 bfloat16, those of `lanes` only; rows beyond `rows` are 0 and not read.
+// Four rows of 32 bfloat16, only those of `lanes`; rows beyond `rows` are 0 and not read.
 inline void load_bfloat16_rows(const bfloat16* in, int64_t rows, __mmask32 lanes, int64_t stride,
                                __m512i (&x)[4]) {
   for (int64_t r = 0; r < 4; ++r) {
@@ -60,7 +60,7 @@ inline void load_bfloat16_rows(const bfloat16* in, int64_t rows, __mmask32 lanes
   }
 }
 
-// 16 values as float32, those of `mask` only; the others are 0 and not read.
+// 16 values as float32, only those of `mask`; the others are 0 and not read.
 inline __m512 load_floats(const float* x, __mmask16 mask) { return _mm512_maskz_loadu_ps(mask, x); }
 inline __m512 load_floats(const bfloat16* x, __mmask16 mask) {
   const __m256i bits = _mm256_maskz_loadu_epi16(mask, x);
@@ -73,7 +73,7 @@ inline __m512 load_floats(const float16* x, __mmask16 mask) {
 inline void store_floats(__m512 value, float* y, __mmask16 mask) {
   _mm512_mask_storeu_ps(y, mask, value);
 }
-// Nearest even, NaN quiet: the same as store().
+// To nearest even, NaN quiet, like store().
 inline __m256i round_to_bfloat16(__m512 value) {
   const __m512i bits = _mm512_castps_si512(value);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));

@@ -1,7 +1,7 @@
-// Numbers of several groups side by side, as the vector types that g++ and clang share. The
-// arithmetic of a group is a template over `float` and these, so that it stands once: comparisons
-// give bool or lanes of 0 and -1, and `mask ? a : b` selects. The wide types exist only in files of
-// their instruction set.
+// Vectors of numbers of several groups, as the vector types that g++ and clang share. Group
+// arithmetic is a template over `float` and these, so it is written once: comparisons give bool or
+// lanes of 0 and -1, and `mask ? a : b` selects. The wide types only exist in files of their
+// instruction set.
 #pragma once
 
 #include <cstdint>

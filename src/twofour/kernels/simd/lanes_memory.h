@@ -1,4 +1,4 @@
-// Loads and stores of lanes.h's vectors. Included by one source file an instruction set.
+// Loads and stores of lanes.h's vectors. Included by one source file per instruction set.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,12 @@
 namespace twofour::kernels {
 namespace {
 
-// Vectors of Entry, of kBytes bytes.
+// A vector of Entry with kBytes bytes.
 template <size_t kBytes, class Entry>
 struct VectorOfBytes {
   typedef Entry Type __attribute__((vector_size(kBytes)));
 };
-// As wide as F.
+// A vector of Entry as wide as F.
 template <class F, class Entry>
 using VectorOf = typename VectorOfBytes<sizeof(F), Entry>::Type;
 template <class F, class Entry>
@@ -48,7 +48,7 @@ F widened(const float16* x) {
   if constexpr (sizeof(F) == 32) return _mm256_cvtph_ps(_mm_loadu_si128(vector128(x)));
 }
 
-// Lanes of at most 0xffff, as 16 bits.
+// Lanes, at most 0xffff, as 16 bits.
 inline __m128i halves_of(Words8 words) {
   const auto all = reinterpret_cast<__m256i>(words);
   return _mm_packus_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
@@ -80,7 +80,7 @@ void store_narrowed(F lanes, float16* out) {
   }
 }
 
-// Lanes of 32 or 16 bits, each at most 127, as bytes.
+// Lanes of 32 or 16 bits, at most 127, as bytes.
 template <class V>
 void store_bytes(V lanes, uint8_t* out) {
   constexpr bool kWords = sizeof(V{}[0]) == 4;
@@ -104,13 +104,13 @@ void store_bytes(V lanes, uint8_t* out) {
 }
 #endif
 
-// Asks for the cache line 1 KB after x: on data larger than the cache, loops of this size are half
-// as fast again. May be beyond the end.
+// Prefetches the cache line 1 KB after x, which may be beyond the end. For data larger than the
+// cache, loops of this size become half as fast again.
 inline void prefetch_ahead(const void* x) {
   __builtin_prefetch(static_cast<const char*>(x) + 1024);
 }
 
-// The same for every line that holds kColumns columns of up to four rows.
+// The same for every line with kColumns columns of up to four rows.
 template <int64_t kColumns, class T>
 void prefetch_columns_ahead(const T* x, int64_t rows, int64_t stride) {
   constexpr int64_t kOfLine = 64 / static_cast<int64_t>(sizeof(T));
@@ -135,7 +135,7 @@ __m256d half_as_doubles(Floats8 lanes) {
 }
 #endif
 
-// As many consecutive values as F has lanes.
+// Loads as many consecutive values as F has lanes.
 template <class F, class T>
 F load_lanes(const T* x) {
   if constexpr (sizeof(F) == sizeof(float)) {
@@ -149,7 +149,7 @@ F load_lanes(const T* x) {
   }
 }
 
-// Rounded as store() does.
+// Rounds like store().
 template <class F, class T>
 void store_lanes(F lanes, T* out) {
   if constexpr (sizeof(F) == sizeof(float)) {

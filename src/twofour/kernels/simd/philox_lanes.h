@@ -1,4 +1,4 @@
-// Philox blocks side by side, for MVUE: the same words as RandomStream.
+// Vectors of Philox blocks for MVUE, with the same words as RandomStream.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr uint64_t kPhiloxMultiplier0 = 0xD2511F53u, kPhiloxMultiplier1 = 0xCD9E8D57u;
 
-// What all blocks of a stream share. In memory, from where a vector is filled at no cost.
+// Values shared by all blocks of a stream, in memory because filling vectors from there is free.
 struct PhiloxRounds {
   explicit PhiloxRounds(const RandomStream& stream)
       : counter{stream.micro_batch, stream.step, stream.tensor} {
@@ -43,7 +43,7 @@ struct PhiloxRounds {
 
 #if defined(__AVX2__)
 // The uniform numbers of the 16 words of blocks first to first + 3. A word lies in the lower half
-// of a 64-bit lane: the multiply takes lower halves only, so that upper halves need no clearing.
+// of a 64-bit lane. The multiply only reads lower halves, so upper halves are not cleared.
 inline void uniforms_of_4_blocks(const PhiloxRounds& rounds, uint32_t first, float* u) {
   const auto lanes = [](uint64_t value) { return _mm256_set1_epi64x(static_cast<int64_t>(value)); };
   const auto mix = [&](__m256i product, __m256i counter, uint64_t key) {
@@ -73,12 +73,12 @@ inline void uniforms_of_4_blocks(const PhiloxRounds& rounds, uint32_t first, flo
 #endif
 
 #if defined(__AVX512F__)
-// Eight blocks, one in each 64-bit lane, before the last round puts its words together: those are
-// upper(product1) ^ c1 ^ key, lower(product1), upper(product0) ^ c3 ^ key, lower(product0).
-// Upper halves of c1 and c3 are undefined.
+// Eight blocks, one per 64-bit lane, before the last round assembles its words: upper(product1) ^
+// c1 ^ key, lower(product1), upper(product0) ^ c3 ^ key, lower(product0). Upper halves of c1 and c3
+// are undefined.
 struct PhiloxLanes {
   __m512i product0, product1, c1, c3;
-  uint64_t keys;  // of words 0 and 2, in the lower and the upper half
+  uint64_t keys;  // of words 0 and 2, in the lower and upper half
 };
 
 inline __m512i xor_of_three(__m512i a, __m512i b, __m512i c) {
@@ -91,7 +91,7 @@ inline PhiloxLanes philox8(const PhiloxRounds& rounds, uint32_t first) {
   const auto times0 = [&](__m512i c) { return _mm512_mul_epu32(c, lanes(kPhiloxMultiplier0)); };
   const auto times1 = [&](__m512i c) { return _mm512_mul_epu32(c, lanes(kPhiloxMultiplier1)); };
   const __m512i index = _mm512_add_epi64(lanes(first), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
-  // Of the first two rounds, what does not depend on the index is in `rounds` already.
+  // `rounds` has the parts of the first two rounds that do not depend on the index.
   __m512i c3 = times0(index);
   __m512i c1 = times1(_mm512_xor_si512(upper(c3), lanes(rounds.first_c2)));
   __m512i c0 = _mm512_xor_si512(upper(c1), lanes(rounds.second_c0));

@@ -1,4 +1,4 @@
-// Adding to float32, as a loop that the compiler vectorises.
+// The loop that adds to float32, vectorised by the compiler.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace twofour::kernels {
 
 template <class T>
 struct AccumulateTable {
-  /// out += in of `count` entries.
+  /// out += in for `count` entries.
   void (*accumulate)(const T* in, float* out, int64_t count);
 };
 

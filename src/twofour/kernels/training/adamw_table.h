@@ -1,4 +1,4 @@
-// AdamW with a frozen second moment and the change of one that is not, on F = float, Floats8 or
+// AdamW with a frozen second moment, and the change of an unfrozen one, for F = float, Floats8 or
 // Floats16.
 #pragma once
 
@@ -72,9 +72,8 @@ void frozen_entries(float* w, const float* gradient, float* exp_avg, const float
   }
 }
 
-// A double x that is positive, finite and not subnormal is fraction · 2^(exponent - 1023) with a
-// fraction in [0.75, 1.5). D is double or doubles side by side, W the 64-bit words of the same
-// size.
+// A positive, finite, normal double x is fraction · 2^(exponent - 1023) with a fraction in [0.75,
+// 1.5). D is double or a vector of doubles, W the 64-bit words of the same size.
 template <class D, class W>
 struct Parts {
   D fraction;
@@ -88,8 +87,8 @@ Parts<D, W> parts_of(W bits) {
 
 constexpr double kLogarithmOf2 = 0.693147180559945309417;
 
-// ln x: with s = (f - 1) / (f + 1), |s| <= 1/5, ln f = 2 (s + s³/3 + s⁵/5 + …); what is left out is
-// under 2^-56 of it.
+// ln x: with s = (f - 1) / (f + 1), |s| <= 1/5, ln f = 2 (s + s³/3 + s⁵/5 + …). The truncation
+// error is under 2^-56 of it.
 inline double logarithm(double x) {
   const auto [f, exponent] = parts_of<double>(std::bit_cast<uint64_t>(x));
   const double s = (f - 1.0) / (f + 1.0), square = s * s;
@@ -99,8 +98,8 @@ inline double logarithm(double x) {
          static_cast<double>(static_cast<int64_t>(exponent) - 1023) * kLogarithmOf2;
 }
 
-// A sum of logarithms is the logarithm of the product, kept as a product of fractions, at most
-// 2^10 of them, which neither overflows nor underflows, and a sum of exponents.
+// Keeps a sum of logarithms as a product of at most 2^10 fractions, which neither overflows nor
+// underflows, and a sum of exponents.
 template <class D, class W>
 struct ChangeLanes {
   D sum = {}, product = D{} + 1.0;
@@ -151,7 +150,7 @@ inline MomentChange sum_of(const ChangeLane (&lanes)[kChangeLanes], int64_t coun
     change.nonzero += static_cast<int64_t>(lane.nonzero);
   }
   change.sum_of_logarithms += static_cast<double>(exponents) * kLogarithmOf2;
-  // The bits of an infinity or NaN are no fraction and exponent.
+  // The bits of an infinity or NaN have no fraction and exponent.
   if (!(change.sum < std::numeric_limits<double>::infinity())) {
     change.sum_of_logarithms = change.sum;
   }

@@ -45,7 +45,7 @@ TEST(FrozenAdamW, equals_ten_steps_in_double) {
       const double size = std::sqrt(second_moment[i] / options.bias_correction2) + options.epsilon;
       const double change = options.learning_rate / options.bias_correction1 * exp_avg64[i] / size;
       w64[i] = w64[i] * (1.0 - options.learning_rate * options.weight_decay) - change;
-      // Ten roundings of w and a few of each change, which is relative to what it is made of.
+      // Ten roundings of w and a few of each change, relative to its operands.
       const double large = std::fabs(w64[i]) + 1.0 + 0.1 / size;
       ASSERT_NEAR(w[i], w64[i], 1e-6 * large) << i << " " << step;
       ASSERT_NEAR(exp_avg[i], exp_avg64[i], 1e-6) << i << " " << step;
@@ -62,7 +62,7 @@ TEST(FrozenAdamW, has_the_same_bits_for_every_instruction_set_and_thread_count) 
       auto w = normal_floats(count + 1, 73), exp_avg = normal_floats(count + 1, 74);
       frozen_adamw(w.data() + 1, gradient.data() + 1, exp_avg.data() + 1, second_moment.data() + 1,
                    static_cast<int64_t>(count), some_options());
-      for (float& value : w) value = std::isnan(value) ? 0.0f : value;  // signs of NaN are free
+      for (float& value : w) value = std::isnan(value) ? 0.0f : value;  // NaN signs may differ
       for (float& value : exp_avg) value = std::isnan(value) ? 0.0f : value;
       auto bits = bits_of_all(w);
       for (const uint32_t one : bits_of_all(exp_avg)) bits.push_back(one);
@@ -77,7 +77,7 @@ TEST(SecondMomentChange, equals_the_definition_in_long_double) {
   for (const size_t count : kCounts) {
     auto gradient = normal_floats(count, 81);
     auto v = squares_of(normal_floats(count, 82));
-    // From the smallest denormal to the largest number, and changes that are 0.
+    // From the smallest denormal to the largest number; some changes are 0.
     for (size_t i = 0; i < count; ++i) {
       gradient[i] = std::ldexp(gradient[i], static_cast<int>(i * 37 % 270) - 145);
       v[i] = std::ldexp(v[i], static_cast<int>(i * 53 % 265) - 145);
@@ -105,7 +105,7 @@ TEST(SecondMomentChange, equals_the_definition_in_long_double) {
   }
 }
 
-// Fractions that are all near 0.75 or all near 1.5 must not leave the range of their product.
+// The product of fractions that are all near 0.75 or all near 1.5 must stay in range.
 TEST(SecondMomentChange, has_room_for_equal_changes) {
   constexpr size_t kCount = 40000;
   const std::vector<float> gradient(kCount, 0.0f);

@@ -1,5 +1,5 @@
-// The loss of a language model over rows of logits. Every result is the same for any thread count
-// and instruction set.
+// The loss of a language model over rows of logits. Results are independent of thread count and
+// instruction set.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ template <class T>
 double cross_entropy_gradient(T* logits, const int64_t* targets, int64_t rows, int64_t columns,
                               float scale);
 
-/// -log softmax(row)[target] of each row into nll [rows].
+/// Writes -log softmax(row)[target] of each row to nll [rows].
 template <class T>
 void cross_entropy(const T* logits, const int64_t* targets, int64_t rows, int64_t columns,
                    float* nll);

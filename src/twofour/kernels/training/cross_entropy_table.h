@@ -1,4 +1,4 @@
-// Cross-entropy of a row of logits, as loops that the compiler vectorises.
+// The cross-entropy of a row of logits, as loops that the compiler vectorises.
 #pragma once
 
 #include <cmath>
@@ -11,7 +11,7 @@ namespace twofour::kernels {
 
 template <class T>
 struct CrossEntropyTable {
-  /// See cross_entropy.h; null `scale`: the row stays. `scratch` holds `columns` floats.
+  /// See cross_entropy.h; a null `scale` leaves the row. `scratch` holds `columns` floats.
   float (*row)(T* row, int64_t target, int64_t columns, const float* scale, float* scratch);
 };
 

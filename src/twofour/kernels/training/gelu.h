@@ -1,5 +1,5 @@
-// GELU in the tanh form (arXiv 1606.08415, section 2), forward and backward in one pass over memory
-// each. The same bits for every instruction set and thread count.
+// GELU in the tanh form (arXiv 1606.08415, section 2), forward and backward, each in one pass over
+// memory. The bits are independent of instruction set and thread count.
 #pragma once
 
 #include <cstdint>

@@ -34,7 +34,7 @@ void gelu_gradient_entries(const T* z, const T* dy, int64_t count, T* dz) {
     const float x = to_float(z[i]);
     const float s = logistic(kGeluScale * (x + kGeluCube * x * x * x));
     const float slope = kGeluScale * (1.0f + 3.0f * kGeluCube * x * x), bend = s * (1.0f - s);
-    // Far out the slope is infinite where the bend is 0.
+    // For large |x| the slope is infinite and the bend is 0.
     store(to_float(dy[i]) * (bend > 0.0f ? s + x * bend * slope : s), dz[i]);
   }
 }

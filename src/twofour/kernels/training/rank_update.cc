@@ -11,12 +11,12 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kRowsAtATime = 16;          // whose entries of e are read together
+constexpr int64_t kRowsAtATime = 16;          // their entries of e are read together
 constexpr int64_t kResidentFloats = 1 << 16;  // of x, in the second-level cache
-constexpr int64_t kFewestColumns = 1024;      // of a block: less than a page of y is slow
-constexpr int64_t kEntriesAtATime = 1 << 14;  // less is not worth a second thread
+constexpr int64_t kFewestColumns = 1024;      // of a block; less than a page of y is slow
+constexpr int64_t kEntriesAtATime = 1 << 14;  // fewer do not pay for a second thread
 
-// What some rows of y get: the entries of e that are not 0, and where their rows of x begin.
+// The terms of some rows of y: the nonzero entries of e, and the starts of their rows of x.
 struct Terms {
   Buffer<float> scale;
   Buffer<const float*> row;
@@ -50,7 +50,7 @@ void add_terms(const Terms& terms, int64_t tokens, int64_t rows, int64_t column,
   }
 }
 
-// x in float32: itself, or a copy.
+// x in float32: x itself, or a copy.
 inline const float* as_floats(const float* x, int64_t, Buffer<float>&) { return x; }
 template <class T>
 const float* as_floats(const T* x, int64_t count, Buffer<float>& copy) {

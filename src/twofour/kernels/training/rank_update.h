@@ -1,5 +1,5 @@
-// The product of few tokens with many rows and columns, added to a matrix: bound by reading and
-// writing that matrix, which passes once.
+// Adds the product of few tokens with many rows and columns to a matrix. Reading and writing that
+// matrix once bounds the time.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +8,9 @@
 
 namespace twofour::kernels {
 
-/// y [rows, width] += eᵀ x of e [tokens, rows] and x [tokens, width], all contiguous, leaving out
-/// what an entry of e that is 0 would add. Sums in float32, token after token: the same bits for
-/// every instruction set and number of threads. y must not overlap e or x.
+/// y [rows, width] += eᵀ x of e [tokens, rows] and x [tokens, width], all contiguous; skips the
+/// terms of zero entries of e. Sums are in float32 in token order, so the bits are independent of
+/// instruction set and number of threads. y must not overlap e or x.
 template <class T>
 void rank_update(const T* e, const T* x, int64_t tokens, int64_t rows, int64_t width, float* y);
 

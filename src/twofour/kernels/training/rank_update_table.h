@@ -8,7 +8,7 @@
 namespace twofour::kernels {
 
 struct RankUpdateTable {
-  /// y += scales[0] rows[0] + scales[1] rows[1] + … in this order, `count` of them, of `columns`
+  /// y += scales[0] rows[0] + scales[1] rows[1] + … in this order, for `count` rows of `columns`
   /// columns from `column` on.
   void (*add_scaled_rows)(const float* scales, const float* const* rows, int64_t count,
                           int64_t column, int64_t columns, float* y);
@@ -20,7 +20,7 @@ inline void add_scaled_rows(const float* scales, const float* const* rows, int64
                             int64_t column, int64_t columns, float* y) {
   float* __restrict out = y + column;
   int64_t i = 0;
-  for (; i + 4 <= count; i += 4) {  // y comes from the first-level cache once for four
+  for (; i + 4 <= count; i += 4) {  // y is read from the first-level cache once per four
     const float a = scales[i], b = scales[i + 1], c = scales[i + 2], d = scales[i + 3];
     const float* const p = rows[i] + column;
     const float* const q = rows[i + 1] + column;

@@ -23,14 +23,14 @@ const FewLoops<T>& few_loops() {
 
 namespace {
 
-constexpr int64_t kEntriesAtATime = 1 << 15;  // less is not worth a second thread
+constexpr int64_t kEntriesAtATime = 1 << 15;  // fewer do not pay for a second thread
 
-// As many units of `unit` entries, in multiples of `step`, as are worth a thread.
+// The number of units of `unit` entries, in multiples of `step`, that pays for a thread.
 int64_t grain_of(int64_t unit, int64_t step) {
   return std::max<int64_t>(1, kEntriesAtATime / std::max<int64_t>(1, unit) / step) * step;
 }
 
-// Rows of A as they stand.
+// Rows of A as stored.
 template <class T>
 struct PackedRows {
   const Packed24View<T>& packed;
@@ -42,7 +42,7 @@ struct PackedRows {
   }
 };
 
-// Rows of A packed when they are needed, into the first caches.
+// Rows of A, packed on demand into the first caches.
 template <class T>
 struct DenseRows {
   const T* weight;
@@ -62,11 +62,11 @@ void multiply_at_most_64(const Rows& a, const T* x, int64_t tokens, int64_t x_st
   thread_local Buffer<std::byte> prepared;
   const FewLoops<T>& loops = few_loops<T>();
   prepared.resize(loops.x_bytes(tokens, a.columns));
-  std::byte* shared = prepared.data();  // of this thread: a worker's own `prepared` is empty
+  std::byte* shared = prepared.data();  // of this thread; a worker's own `prepared` is empty
   parallel_for(0, a.columns, grain_of(tokens, kFewColumns), [&](int64_t first, int64_t last) {
     loops.load(x, tokens, a.columns, x_stride, first, last, shared);
   });
-  // Strips of a multiple of 16 rows fill whole lines of y.
+  // Strips of a multiple of 16 rows fill whole cache lines of y.
   parallel_for(0, a.rows, grain_of(a.columns, 16), [&](int64_t first, int64_t last) {
     alignas(64) float sums[kFewTokens * kFewRows];
     for (int64_t row = first; row < last; row += kFewRows) {
@@ -107,7 +107,7 @@ void multiply_few_packing(const T* weight, int64_t rows, int64_t columns, int64_
     multiply_rows(DenseRows<T>{weight, rows, columns, stride}, x, tokens, x_stride, y, y_stride,
                   bias);
   } catch (const Error&) {
-    check24(weight, rows, columns, stride);  // which counts rows from the first of all
+    check24(weight, rows, columns, stride);  // its message counts rows from the first
     throw;
   }
 }

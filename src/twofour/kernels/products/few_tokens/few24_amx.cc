@@ -1,6 +1,5 @@
-// bfloat16 with the tiles of AMX: 16 rows of A by 32 columns are expanded to dense in the
-// first-level cache and multiplied by 16 tokens in one instruction, so that reading A bounds any
-// number of tokens up to 64.
+// bfloat16 with AMX tiles: expands 16 rows of A by 32 columns to dense in the first-level cache and
+// multiplies them by 16 tokens in one instruction, so reading A bounds the time of up to 64 tokens.
 #include "twofour/kernels/products/few_tokens/few24_generic.h"
 #include "twofour/kernels/products/tile_config_amx.h"
 #include "twofour/kernels/simd/avx512.h"
@@ -8,11 +7,11 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kGatherTokens = 4;  // up to so many, expanding costs more than it saves
+constexpr int64_t kGatherTokens = 4;  // up to this many, expanding is slower
 constexpr int64_t kTileRows = 16, kTileColumns = 32, kTileBytes = 1024;
-constexpr int64_t kBlockTiles = 4;  // tiles of a row of tiles that are expanded, then multiplied
+constexpr int64_t kBlockTiles = 4;  // of a row of tiles; expanded, then multiplied
 
-// x lies in tiles [columns / 32, tokens / 16] of 16 pairs of columns by 16 tokens.
+// x is in tiles [columns / 32, tokens / 16] of 16 pairs of columns by 16 tokens.
 inline size_t x_bytes_in_tiles(int64_t tokens, int64_t columns) {
   return static_cast<size_t>(whole(columns, kFewColumns) * whole(tokens, kTokenStep) * 2);
 }
@@ -35,17 +34,17 @@ inline void load_in_tiles(const bfloat16* x, int64_t tokens, int64_t stride, int
   }
 }
 
-// For each row of a tile the kept columns of kBlockTiles tiles, a bit each.
+// The kept columns of kBlockTiles tiles as bits, for each row of a tile.
 struct KeptColumns {
   uint32_t bits[kTileRows][kBlockTiles];
 };
 
-// The set that each position keeps; 0, which is none, keeps nothing.
+// The kept set of each position. Position 0, which is invalid, keeps nothing.
 inline __m128i sets_of_positions() {
   return _mm_setr_epi8(0, 0, 0, 0, 3, 0, 0, 0, 5, 6, 0, 0, 9, 10, 12, 0);
 }
 
-// The tiles from column k on of `rows` rows; those that are missing are 0.
+// The tiles from column k on of `rows` rows; missing ones are 0.
 inline void read_kept(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, int64_t k,
                       KeptColumns& kept) {
   const int64_t bytes = a.position_bytes() - k / 8;
@@ -83,8 +82,8 @@ inline void expand_tiles(const Packed24View<bfloat16>& a, int64_t row, int64_t r
   }
 }
 
-// The sum of row tile i and token tile v is register 2 i + v; 4, 5 hold x, 6, 7 A. Two row tiles go
-// with two token tiles at most.
+// The sum of row tile i and token tile v is register 2 i + v; 4, 5 hold x, 6, 7 A. Two row tiles
+// use at most two token tiles.
 template <int kRowTiles, int kTokenTiles>
 inline void multiply_tile(const std::byte* a, const std::byte* x) {
   _tile_loadd(6, a, 64);
@@ -115,12 +114,12 @@ inline void store_sums(float* sums) {
   order_memory();
 }
 
-// kRowTiles times 16 rows, of which `rows` exist, to sums [tokens, kFewRows].
+// Multiplies kRowTiles times 16 rows, of which `rows` exist, to sums [tokens, kFewRows].
 template <int kRowTiles, int kTokenTiles>
 void multiply_rows(const Packed24View<bfloat16>& a, int64_t row, int64_t rows, const std::byte* x,
                    int64_t tokens, float* sums) {
   constexpr int64_t kColumns = kBlockTiles * kTileColumns;
-  // Two, so that one is expanded while the other is multiplied.
+  // Two buffers: one is expanded while the other is multiplied.
   alignas(64) std::byte tiles[2][kRowTiles * kBlockTiles * kTileBytes];
   _tile_zero(0);
   _tile_zero(1);

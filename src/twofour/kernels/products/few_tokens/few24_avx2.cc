@@ -1,6 +1,6 @@
-// In float32: eight kept values, that is four groups, at a time. A permutation within 128 bits
-// picks from the four entries of x that belong to a group, so that two of them and a blend serve
-// four groups. x lies in the order of groups that this wants: of every four, 0, 2, 1, 3.
+// float32 arithmetic on eight kept values (four groups) at a time. A permutation within 128 bits
+// selects from the four entries of x of a group, so two permutations and a blend serve four groups.
+// x is stored in the group order that this needs: of every four, 0, 2, 1, 3.
 #include <immintrin.h>
 
 #include "twofour/kernels/products/few_tokens/few24_gather.h"
@@ -17,7 +17,7 @@ inline __m256 load_values(const float16* values) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(values)));
 }
 
-// Only the two lowest bits of a lane count in the permutation.
+// The permutation only uses the two lowest bits of a lane.
 inline __m256i places(uint16_t positions) {
   return _mm256_srlv_epi32(_mm256_set1_epi32(positions),
                            _mm256_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14));
@@ -29,7 +29,7 @@ inline float add_lanes(__m256 v) {
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
-// The last groups of a row, fewer than four, filled up with zeros.
+// The last groups of a row, fewer than four, padded with zeros.
 template <class T>
 struct LastGroups {
   T values[8] = {};
@@ -40,7 +40,7 @@ struct LastGroups {
   }
 };
 
-// kRows rows from `row` on times kTokens tokens: sums [kTokens, kFewRows].
+// Multiplies kRows rows from `row` on by kTokens tokens: sums [kTokens, kFewRows].
 template <class T, int kRows, int kTokens>
 void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64_t x_stride,
                     float* sums) {
@@ -50,7 +50,7 @@ void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64
     for (auto& s : of_row) s = _mm256_setzero_ps();
   }
   const auto add = [&](int64_t k, int r, const T* values, const uint8_t* positions) {
-    // Half or a quarter of a line comes at a time.
+    // Each iteration reads half or a quarter of a line.
     if (k % 32 == 0) prefetch(values, kRows * value_stride * static_cast<int64_t>(sizeof(T)));
     if (k % kLineColumns == 0) prefetch(positions, kRows * position_stride);
     uint16_t bits;
@@ -94,7 +94,7 @@ struct Avx2 {
     multiply_block<T, kRows, kTokens>(a, row, x, x_stride, sums);
   }
 
-  // Of every four groups, 0, 2, 1, 3.
+  // Orders every four groups as 0, 2, 1, 3.
   static void arrange(float* row, int64_t first, int64_t last) {
     for (int64_t k = first; k < last; k += 16) {
       const __m128 second = _mm_loadu_ps(row + k + 4);

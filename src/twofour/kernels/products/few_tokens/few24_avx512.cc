@@ -1,7 +1,7 @@
-// In float32: 16 kept values, that is eight groups, at a time. The positions of a group are two
-// fields of two bits, so that shifting 32 of their bits differently in every lane gives the lanes'
-// places within their groups; with 4 · group added they index the 32 entries of x that two
-// registers hold.
+// float32 arithmetic on 16 kept values (eight groups) at a time. The positions of a group are two
+// fields of two bits, so shifting 32 of their bits by a different count in each lane gives the
+// lanes' places within their groups. Adding 4 · group gives indices into the 32 entries of x in two
+// registers.
 #include "twofour/kernels/products/few_tokens/few24_gather.h"
 #include "twofour/kernels/simd/avx512.h"
 
@@ -26,7 +26,7 @@ inline __m512i lanes_index(uint32_t positions) {
   return _mm512_ternarylogic_epi32(shifted, _mm512_set1_epi32(3), groups, kAndThenOr);
 }
 
-// kRows rows from `row` on times kTokens tokens: sums [kTokens, kFewRows].
+// Multiplies kRows rows from `row` on by kTokens tokens: sums [kTokens, kFewRows].
 template <class T, int kRows, int kTokens>
 void multiply_block(const Packed24View<T>& a, int64_t row, const float* x, int64_t x_stride,
                     float* sums) {

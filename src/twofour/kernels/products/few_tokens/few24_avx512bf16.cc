@@ -1,6 +1,6 @@
-// Up to a few tokens, bfloat16 with the dot product of pairs: 32 kept values, that is 16 groups, at
-// a time. x stays bfloat16; two registers hold the 64 entries that a 16-bit permutation picks from.
-// With more tokens see few24_row_pairs.h.
+// bfloat16 for few tokens, with the dot product of pairs: 32 kept values (16 groups) at a time. x
+// stays bfloat16; a 16-bit permutation selects from 64 entries in two registers. few24_row_pairs.h
+// handles more tokens.
 #include "twofour/kernels/products/few_tokens/few24_gather.h"
 #include "twofour/kernels/products/few_tokens/few24_row_pairs.h"
 
@@ -8,7 +8,7 @@ namespace twofour::kernels {
 namespace {
 
 inline __m512i lanes_index(uint64_t positions) {
-  // Bits 16 j to 16 j + 15 of the positions belong to the lanes 8 j to 8 j + 7.
+  // Bits 16 j to 16 j + 15 of the positions belong to lanes 8 j to 8 j + 7.
   const __m512i spread = _mm512_set_epi64(0x0706070607060706, 0x0706070607060706,  //
                                           0x0504050405040504, 0x0504050405040504,  //
                                           0x0302030203020302, 0x0302030203020302,  //
@@ -23,7 +23,7 @@ inline __m512i lanes_index(uint64_t positions) {
                                    kAndThenOr);
 }
 
-// kRows rows from `row` on times kTokens tokens: sums [kTokens, kFewRows].
+// Multiplies kRows rows from `row` on by kTokens tokens: sums [kTokens, kFewRows].
 template <int kRows, int kTokens>
 void multiply_block(const Packed24View<bfloat16>& a, int64_t row, const bfloat16* x,
                     int64_t x_stride, float* sums) {
@@ -81,7 +81,7 @@ constexpr FewLoops<bfloat16> kDots = {.x_bytes = x_bytes_of_bfloat16,
                                       .multiply = multiply_dots,
                                       .finish = finish_any<bfloat16>};
 
-// Vectors along single rows, and up to how many tokens they are faster than pairs of rows.
+// Vectors along single rows, and the number of tokens up to which they beat pairs of rows.
 template <class T>
 constexpr int64_t kGatherTokens = std::is_same_v<T, bfloat16> ? 4 : 1;
 

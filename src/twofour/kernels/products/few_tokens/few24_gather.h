@@ -1,5 +1,5 @@
-// The product whose vectors run along rows, in blocks of rows and tokens: the same for every
-// instruction set but for what it does with a block. Everything has internal linkage.
+// The product with vectors along rows, in blocks of rows and tokens. Instruction sets only differ
+// in the operation on a block. Everything has internal linkage.
 #pragma once
 
 #include <type_traits>
@@ -10,13 +10,13 @@
 namespace twofour::kernels {
 namespace {
 
-// How many rows are read at once. Zen 5 follows one row a third faster than four, and 45 of 47 GB/s
-// that it reads at all; Zen 4 one row twice as fast; Granite Rapids reads as fast as it can with
-// four, which load x once.
+// The number of rows to read at once. Zen 5 reads one row a third faster than four, at 45 of its 47
+// GB/s; Zen 4 reads one row twice as fast. Granite Rapids reaches its full speed with four, which
+// load x once.
 inline int64_t rows_at_once() { return is_amd() ? 1 : 4; }
 
-// What is fetched while `rows` rows are read: those that come next, at least 8 KiB of values ahead
-// where one row is read at a time.
+// The prefetch distance while `rows` rows are read: the next rows, and at least 8 KiB of values if
+// one row is read at a time.
 template <class T>
 Ahead ahead_of_rows(const Packed24View<T>& a, int64_t rows) {
   constexpr int64_t kBytes = 8 << 10;
@@ -25,8 +25,8 @@ Ahead ahead_of_rows(const Packed24View<T>& a, int64_t rows) {
   return {rows * row_bytes, rows * a.position_bytes()};
 }
 
-// Calls block(r, rows, t, count) for `at_once` rows at a time and at most kMost tokens from t on,
-// `count` being an integral constant: rows stay in the first-level cache for all tokens.
+// Calls block(r, rows, t, count) for `at_once` rows at a time and at most kMost tokens from t on;
+// `count` is an integral constant. Rows stay in the first-level cache for all tokens.
 template <int kMost, class Block>
 void for_blocks(int64_t at_once, int64_t rows, int64_t tokens, Block&& block) {
   static_assert(kMost == 3 || kMost == 4);
@@ -47,9 +47,8 @@ void for_blocks(int64_t at_once, int64_t rows, int64_t tokens, Block&& block) {
   }
 }
 
-// sums [tokens, kFewRows] = `rows` rows of a times x, which is prepared by rows of X:
-// block(row count, token count, row, x, x's stride, sums) does one to four rows, the counts being
-// integral constants.
+// sums [tokens, kFewRows] = `rows` rows of a times x, prepared as rows of X. block(row count, token
+// count, row, x, x's stride, sums) handles one to four rows; the counts are integral constants.
 template <int kMost, class X, class T, class Block>
 void multiply_by_row(const Packed24View<T>& a, int64_t row, int64_t rows, const std::byte* x,
                      int64_t tokens, float* sums, Block&& block) {
@@ -68,11 +67,11 @@ void multiply_by_row(const Packed24View<T>& a, int64_t row, int64_t rows, const 
 }
 
 // The loops in float32. Set is an instruction set:
-//   kGatherTokens    from more tokens on, vectors over tokens are faster
+//   kGatherTokens    with more tokens, vectors over tokens are faster
 //   kBlockTokens     tokens of a block
 //   kLanes, kVectors of the vectors over tokens: see multiply_quad_of
 //   block<T, kRows, kTokens>(a, row, x, x's stride, sums)
-//   arrange(row of x, first, last column), into the order that a block wants
+//   arrange(row of x, first, last column), into the order that a block needs
 template <class Set>
 struct GatherLoops {
   static size_t x_bytes(int64_t tokens, int64_t columns) {

@@ -1,6 +1,6 @@
-// Bodies of few24_loops.h that any compiler flag can build: the rounding of sums, and the product
-// whose vectors run over tokens. Included by one source file an instruction set; everything has
-// internal linkage.
+// Bodies of few24_loops.h for any compiler flags: the rounding of sums, and the product with
+// vectors over tokens. Included by one source file per instruction set; everything has internal
+// linkage.
 #pragma once
 
 #include <cstring>
@@ -10,7 +10,7 @@
 namespace twofour::kernels {
 namespace {
 
-// z += bias, then rounding, each over the whole row, so that it vectorises.
+// z += bias, then rounding, each over the whole row so that it vectorises.
 template <class T>
 void finish_any(float* z, int64_t rows, const T* bias, T* y) {
   if (bias) {
@@ -19,8 +19,8 @@ void finish_any(float* z, int64_t rows, const T* bias, T* y) {
   for (int64_t r = 0; r < rows; ++r) store(z[r], y[r]);
 }
 
-// Bytes from rows that are read to those that are fetched meanwhile: hardware alone, following
-// several rows at once, reaches three quarters of the bandwidth.
+// Prefetch distances in bytes. The hardware alone, following several rows at once, reaches three
+// quarters of the bandwidth.
 struct Ahead {
   int64_t values, positions;
 };
@@ -31,7 +31,7 @@ inline void prefetch(const void* at, int64_t distance) {
 
 inline int64_t whole(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
-// Tokens in the vectors: x is [columns, tokens] in float32, tokens filled up to a multiple of 16.
+// Tokens in the vectors: x is [columns, tokens] in float32, tokens padded to a multiple of 16.
 constexpr int64_t kTokenStep = 16, kQuadRows = 4;
 constexpr int64_t kMostSteps = kFewTokens / kTokenStep;
 
@@ -47,7 +47,7 @@ void load_by_column(const T* x, int64_t tokens, int64_t, int64_t stride, int64_t
   for (int64_t k = first; k < last; ++k) {
     for (int64_t t = tokens; t < padded; ++t) columns[k * padded + t] = 0.0f;
   }
-  constexpr int64_t kBlock = 16;  // columns that stay in the cache while tokens go by
+  constexpr int64_t kBlock = 16;  // columns that stay in the cache for all tokens
   for (int64_t k = first; k < last; k += kBlock) {
     const int64_t end = k + kBlock < last ? k + kBlock : last;
     for (int64_t t = 0; t < tokens; ++t) {
@@ -56,7 +56,7 @@ void load_by_column(const T* x, int64_t tokens, int64_t, int64_t stride, int64_t
   }
 }
 
-// What the product reads of four rows: their values as float32 and where the columns lie.
+// The operands from four rows: their values as float32 and the offsets of their columns.
 struct QuadBlock {
   static constexpr int64_t kGroups = 96;
   float value[kQuadRows][2 * kGroups];
@@ -67,7 +67,7 @@ typedef uint32_t Lanes __attribute__((vector_size(64)));
 constexpr Lanes kShifts = {0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30};
 constexpr Lanes kGroupColumns = {0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28};
 
-// The groups [first, last) of rows [row, row + 4), of which those beyond `rows` repeat the first.
+// The groups [first, last) of rows [row, row + 4); rows beyond `rows` repeat the first.
 template <class T>
 void read_quad(const Packed24View<T>& a, int64_t row, int64_t rows, int64_t first, int64_t last,
                uint32_t column_bytes, QuadBlock& block) {
@@ -96,8 +96,8 @@ void read_quad(const Packed24View<T>& a, int64_t row, int64_t rows, int64_t firs
   }
 }
 
-// sums [4, kFewTokens] += the block's values times kVectors vectors of kLanes tokens. The first and
-// second entries of groups add up apart: there are sums enough to hide an addition's latency.
+// sums [4, kFewTokens] += the block's values times kVectors vectors of kLanes tokens. First and
+// second entries of groups have separate sums, enough to hide the latency of an addition.
 template <int kLanes, int kVectors>
 void multiply_quad(const QuadBlock& block, int64_t groups, const std::byte* x, float* sums) {
   typedef float Vector __attribute__((vector_size(kLanes * 4)));
@@ -105,7 +105,7 @@ void multiply_quad(const QuadBlock& block, int64_t groups, const std::byte* x, f
   Vector sum[kSums][kQuadRows][kVectors] = {};
   for (int64_t g = 0; g < groups; ++g) {
     for (int r = 0; r < kQuadRows; ++r) {
-      uint64_t offsets;  // one load for both: loads are what bounds this loop
+      uint64_t offsets;  // one load for both, since loads bound this loop
       std::memcpy(&offsets, &block.offset[r][2 * g], sizeof offsets);
       const std::byte* columns[2] = {x + (offsets & 0xffffffffu), x + (offsets >> 32)};
       for (int i = 0; i < 2; ++i) {
@@ -127,7 +127,7 @@ void multiply_quad(const QuadBlock& block, int64_t groups, const std::byte* x, f
   }
 }
 
-// kVectors: vectors of a row whose sums fit the registers.
+// kVectors: vectors of a row whose sums fit in the registers.
 template <int kLanes, int kVectors>
 void multiply_quad_of(const QuadBlock& block, int64_t groups, const std::byte* x, int64_t tokens,
                       float* sums) {
@@ -147,7 +147,7 @@ template <class T, int kLanes, int kVectors>
 void multiply_by_column(const Packed24View<T>& a, int64_t row, int64_t rows, const std::byte* x,
                         int64_t tokens, float* sums) {
   const int64_t padded = whole(tokens, kTokenStep), column_bytes = 4 * padded;
-  // As many columns as half of a first-level cache of 48 KiB holds.
+  // As many columns as fit in half of a first-level cache of 48 KiB.
   const int64_t groups_at_a_time = QuadBlock::kGroups / (padded / kTokenStep);
   alignas(64) float by_row[kFewRows][kFewTokens] = {};
   QuadBlock block;
@@ -164,10 +164,10 @@ void multiply_by_column(const Packed24View<T>& a, int64_t row, int64_t rows, con
   }
 }
 
-// Columns whose positions fill a cache line.
+// The number of columns whose positions fill a cache line.
 constexpr int64_t kLineColumns = 512;
 
-// Rows in the vectors: x is [tokens, columns] in float32, columns filled up with zeros.
+// Rows in the vectors: x is [tokens, columns] in float32, columns padded with zeros.
 inline size_t x_bytes_by_row(int64_t tokens, int64_t columns) {
   return static_cast<size_t>(tokens * whole(columns, kFewColumns)) * 4;
 }
@@ -183,7 +183,7 @@ void load_by_row(const T* x, int64_t tokens, int64_t columns, int64_t stride, in
   }
 }
 
-// The same, left as bfloat16.
+// The same in bfloat16.
 inline size_t x_bytes_of_bfloat16(int64_t tokens, int64_t columns) {
   return x_bytes_by_row(tokens, columns) / 2;
 }

@@ -1,6 +1,6 @@
-// Packed24 times a few tokens and more, for AVX-512 bf16. A register holds what two rows keep of
-// one chunk, half of it each, and one permutation brings them their columns of a token: nothing is
-// transposed, neither the weight nor x. Everything has internal linkage.
+// Packed24 times a few tokens or more, for AVX-512 bf16. Each half of a register holds one row's
+// kept values of a chunk, and one permutation selects their columns of a token. Neither the weight
+// nor x is transposed. Everything has internal linkage.
 #pragma once
 
 #include <algorithm>
@@ -14,11 +14,11 @@ namespace twofour::kernels {
 namespace {
 
 constexpr int kPairsAtOnce = 2;               // x is loaded once for both
-constexpr int64_t kPairTokens = 12;           // whose sums with them stay in registers
+constexpr int64_t kPairTokens = 12;           // their sums with the pairs stay in registers
 constexpr int64_t kPairTileBytes = 24 << 10;  // of x: half of a first-level cache
-constexpr int64_t kRowsAhead = 8;             // how much sooner rows are fetched than multiplied
+constexpr int64_t kRowsAhead = 8;             // distance between fetched and multiplied rows
 
-// Two rows of a at a column, of which 64 (bfloat16) or 32 are read at a time, two chunks.
+// Two rows of a at a column. 64 (bfloat16) or 32 columns, two chunks, are read at a time.
 template <class T>
 struct RowPair {
   static constexpr int64_t kColumns = 2 * LineOf<T>::kColumns;
@@ -36,7 +36,7 @@ inline __m512i both(const void* lower, const void* upper) {
       _mm256_loadu_si256(static_cast<const __m256i*>(upper)), 1);
 }
 
-// What the two rows keep of chunk i, and where.
+// The kept values of the two rows in chunk i.
 inline __m512i words_of(const RowPair<bfloat16>& rows, int i) {
   return both(rows.values[0] + 16 * i, rows.values[1] + 16 * i);
 }
@@ -57,7 +57,7 @@ inline void read_places(const RowPair<bfloat16>& rows, __m512i (&places)[2]) {
   };
   const __m512i bits =
       _mm512_mask_broadcastq_epi64(_mm512_broadcastq_epi64(load(0)), kUpperRow, load(1));
-  // Eight lanes take their two bits each of one 16-bit word.
+  // Each of eight lanes takes its two bits of one 16-bit word.
   const __m512i word[2] = {
       _mm512_broadcast_i64x4(_mm256_setr_epi64x(0x0100010001000100, 0x0100010001000100,
                                                 0x0302030203020302, 0x0302030203020302)),
@@ -92,7 +92,7 @@ void read_places(const RowPair<T>& rows, __m512i (&places)[2]) {
 }
 
 // sums [kPairsAtOnce, kTokens, 16] = (or += unless `starts`) `columns` of some pairs of rows, a
-// multiple of RowPair's, times x: the first row's sum is that of the first eight lanes.
+// multiple of RowPair's, times x. The first eight lanes add up to the first row's sum.
 template <class T, int kTokens>
 void multiply_row_pairs(const RowPair<T> (&rows)[kPairsAtOnce], int64_t columns, const std::byte* x,
                         bool starts, const Ahead& ahead, float* sums) {
@@ -140,7 +140,7 @@ MultiplyRowPairs<T> row_pairs_of(int64_t tokens, std::index_sequence<kIndex...>)
   return kOfTokens[tokens - 1];
 }
 
-// Of `tokens` vectors the sums of their lower and of their upper eight lanes.
+// The sums of the lower and of the upper eight lanes of `tokens` vectors.
 inline void add_lanes(const float* sums, int64_t tokens, __m512i& lower, __m512i& upper) {
   __m512 v[16];
   for (int t = 0; t < 16; ++t) {
@@ -163,7 +163,7 @@ inline void add_lanes(const float* sums, int64_t tokens, __m512i& lower, __m512i
   upper = _mm512_castps_si512(_mm512_shuffle_f32x4(v[0], v[1], 0xdd));
 }
 
-// What is left of two rows after whole lines, filled up with zeros.
+// The remainder of two rows after whole lines, padded with zeros.
 template <class T>
 struct LastColumns {
   T values[2][RowPair<T>::kColumns / 2] = {};
@@ -177,14 +177,14 @@ struct LastColumns {
   RowPair<T> rows() const { return {{values[0], values[1]}, {positions[0], positions[1]}}; }
 };
 
-// Bytes of packed x a token.
+// Bytes of packed x per token.
 template <class T>
 int64_t token_bytes(int64_t columns) {
   return whole(columns, kFewColumns) / LineOf<T>::kColumns * kLineBytes;
 }
 
-// At most kFewRows rows of a, from `row` on, times all tokens: a block of columns meets all tokens
-// before the next comes, a tile of tokens all rows.
+// At most kFewRows rows of a, from `row` on, times all tokens. Each block of columns is used for
+// all tokens before the next one, each tile of tokens for all rows.
 template <class T>
 class RowPairRun {
  public:
@@ -212,7 +212,7 @@ class RowPairRun {
   static constexpr int64_t kColumns = RowPair<T>::kColumns;
 
   int64_t pairs() const { return (rows_ + 1) / 2; }
-  // Rows that are missing repeat the last.
+  // Missing rows repeat the last.
   RowPair<T> pair_at(int64_t pair, int64_t column) const {
     const int64_t first = row_ + std::min(2 * pair, rows_ - 1);
     const int64_t second = row_ + std::min(2 * pair + 1, rows_ - 1);
@@ -231,8 +231,8 @@ class RowPairRun {
     return row_pairs_of<T>(tiles_.size(tile), std::make_index_sequence<kPairTokens>());
   }
 
-  // The first tile fetches what it meets kRowsAhead rows later: of this block, of the next, or of
-  // the rows that come after these.
+  // The first tile prefetches its operands of kRowsAhead rows later: from this block, the next, or
+  // the rows after these.
   Ahead ahead_of(int64_t pair, int64_t first, int64_t count) const {
     int64_t rows = kRowsAhead, columns = 0;
     if (2 * pair + kRowsAhead >= kFewRows) {

@@ -1,4 +1,4 @@
-// Every implementation of the products of few tokens against sums in double over the dense matrix.
+// Compares all implementations of few-token products with sums in double over the dense matrix.
 #include "twofour/kernels/products/few_tokens/few24.h"
 
 #include <cmath>
@@ -153,7 +153,7 @@ TYPED_TEST(Few24, ignores_what_lies_around_the_packed_rows_and_x) {
       auto x = random_matrix<T>(tokens, kColumns, random, 4);
       Matrix<T> y(tokens, kRows - 2), again(tokens, kRows - 2);
       multiply_few(middle, x.data(), tokens, x.stride, y.data(), y.stride);
-      // NaN around the rows that are multiplied and after every token.
+      // NaN around the multiplied rows and after every token.
       auto spoiled = packed;
       const float nan = std::numeric_limits<float>::quiet_NaN();
       for (int64_t k = 0; k < kColumns / 2; ++k) {

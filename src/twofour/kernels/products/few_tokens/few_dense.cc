@@ -13,8 +13,8 @@
 namespace twofour::kernels {
 namespace {
 
-constexpr int64_t kStripRows = 16;               // fill whole lines of y
-constexpr int64_t kBytesPerThread = 192 << 10;   // of weights; less is not worth a second thread
+constexpr int64_t kStripRows = 16;               // fill whole cache lines of y
+constexpr int64_t kBytesPerThread = 192 << 10;   // of weights; fewer do not pay for a second thread
 constexpr int64_t kEntriesPerThread = 32 << 10;  // of x, to prepare
 
 template <class T>
@@ -50,7 +50,7 @@ int64_t strips_of(const FewProduct<T>& product) {
   return (product.rows() + kStripRows - 1) / kStripRows;
 }
 
-// x as each kind of weight wants it, in memory of the thread that prepares it.
+// x as prepared for each kind of weight, in memory of the preparing thread.
 template <class T>
 class PreparedX {
  public:
@@ -105,7 +105,7 @@ void multiply_rows(const FewProduct<T>& product, const A& a, int64_t first, int6
   }
 }
 
-// Strips [first, last) of all products' rows in turn.
+// Strips [first, last) of the rows of all products, in order.
 template <class T>
 void multiply_strips(std::span<const FewProduct<T>> products, const PreparedX<T>& x, int64_t first,
                      int64_t last) {

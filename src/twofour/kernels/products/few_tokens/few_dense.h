@@ -1,5 +1,5 @@
-// Products of one or a few tokens with the weights of a decode step, dense or packed. Bound by
-// reading the weights. Products of many tokens are the libraries' (dense) or product24.h's.
+// Products of one or a few tokens with the weights of a decode step, dense or packed. Reading the
+// weights bounds the time. For many tokens see the libraries (dense) or product24.h.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace twofour::kernels {
 
-/// A matrix [rows, columns] in memory that others own, rows `stride` entries apart.
+/// A matrix [rows, columns] in memory owned by others, rows `stride` entries apart.
 template <class T>
 struct DenseView {
   int64_t rows = 0, columns = 0, stride = 0;
@@ -36,10 +36,10 @@ struct FewProduct {
 };
 
 /// All products of x [tokens, columns], rows `x_stride` entries apart, in one parallel region, or
-/// on this thread alone where the weights are too small to pay for one. Sums in float32, rounded
-/// once, after the bias. Made for 1 to kFewTokens (few24.h) tokens, right for any number. No y
-/// overlaps x or another. Results are the same for any thread count; instruction sets differ in the
-/// order of the sums, and as few24.h says. All weights have the same number of columns.
+/// on this thread alone if the weights are too small for one. Sums are in float32, rounded once,
+/// after the bias. Designed for 1 to kFewTokens (few24.h) tokens, correct for any number. No y may
+/// overlap x or another y. Results are independent of thread count; instruction sets differ in the
+/// order of sums and as few24.h describes. All weights have the same number of columns.
 template <class T>
 void multiply_few(std::span<const FewProduct<T>> products, const T* x, int64_t tokens,
                   int64_t x_stride);

@@ -10,8 +10,8 @@
 namespace twofour::kernels {
 namespace {
 
-// Asks the second-level cache for what comes 4 KiB later, every other line of `bytes`: hardware
-// follows a single row, but not into the next page. Into the first level it would be slower.
+// Prefetches every other line of `bytes`, 4 KiB ahead, to the second-level cache. Hardware follows
+// a single row, but not into the next page. Prefetching to the first level is slower.
 inline void prefetch_later(const void* at, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 128) {
     __builtin_prefetch(static_cast<const char*>(at) + 4096 + i, /*write=*/0, /*locality=*/2);
@@ -20,8 +20,8 @@ inline void prefetch_later(const void* at, int64_t bytes) {
 
 // kRows rows from `row` on times kTokens tokens: sums [kTokens, kFewRows]. Set is an instruction
 // set's arithmetic on T:
-//   X                      what x is prepared as
-//   kStep, kUnrolled       entries of a vector; vectors of a row that one turn of the loop takes
+//   X                      the type of prepared x
+//   kStep, kUnrolled       entries of a vector; vectors of a row per loop iteration
 //   kBlockTokens           tokens whose sums with four rows stay in registers
 //   weights(at)            kStep entries of a row
 //   first_weights(at, n)   the first n of them, the others 0
@@ -40,7 +40,7 @@ void multiply_dense_block(const DenseView<T>& a, int64_t row, const typename Set
     }
   };
   int64_t k = 0;
-  // While a whole number of kSteps steps is left.
+  // While a whole number of kSteps steps remains.
   const auto add_steps = [&](auto steps) {
     constexpr int kSteps = steps;
     for (; k + kSteps * kStep <= a.columns; k += kSteps * kStep) {
@@ -54,7 +54,7 @@ void multiply_dense_block(const DenseView<T>& a, int64_t row, const typename Set
       }
     }
   };
-  // The end of a short loop costs a branch that is not foreseen, and with it what was on its way.
+  // A short loop ends with a mispredicted branch, which discards the work in flight.
   constexpr int kMost = std::max(1, Set::kUnrolled / (kRows * kTokens));
   add_steps(std::integral_constant<int, kMost>());
   add_steps(std::integral_constant<int, kSums>());
@@ -74,8 +74,8 @@ void multiply_dense_block(const DenseView<T>& a, int64_t row, const typename Set
   }
 }
 
-// Rows are read one at a time, a single stream, which any hardware follows. Four short ones
-// together are a single stream too, and adding up the lanes of four takes little more than of one.
+// Rows are read one at a time, as a single stream, which any hardware follows. Four short ones
+// together are also a single stream, and adding the lanes of four costs little more than of one.
 template <class T>
 int64_t rows_at_once_of(const DenseView<T>& a) {
   constexpr int64_t kShort = 1 << 10;  // bytes
@@ -99,7 +99,7 @@ void multiply_dense(const DenseView<T>& a, int64_t row, int64_t rows, const std:
       });
 }
 
-// Where x is float32.
+// For float32 x.
 template <class Set, class T>
 constexpr DenseLoops<T> kDenseLoops = {.x_bytes = x_bytes_by_row,
                                        .load = load_by_row<T>,

@@ -1,5 +1,5 @@
-// The inner loops of dense weights in few_dense.h, one declaration an instruction set: a vector
-// runs along a row of the weight and, for a few tokens at a time, along theirs.
+// The inner loops of dense weights in few_dense.h, declared once per instruction set. A vector runs
+// along a row of the weight and, for a few tokens at a time, along theirs.
 #pragma once
 
 #include "twofour/kernels/products/few_tokens/few24_loops.h"

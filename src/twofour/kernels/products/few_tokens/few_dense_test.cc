@@ -1,4 +1,4 @@
-// The products of a decode step against sums in double, dense and packed weights side by side.
+// Compares a decode step's products with sums in double, for dense and packed weights together.
 #include "twofour/kernels/products/few_tokens/few_dense.h"
 
 #include <cmath>
@@ -100,7 +100,7 @@ TYPED_TEST(FewDense, equals_the_sums_in_double_for_every_set_and_shape) {
   }
 }
 
-// Large enough that two threads share the rows, in the middle of a product too.
+// Large enough that two threads share the rows, even inside a product.
 TYPED_TEST(FewDense, is_bit_identical_for_any_thread_count) {
   using T = TypeParam;
   std::mt19937 random(5);

@@ -17,7 +17,7 @@
 namespace twofour::kernels {
 namespace {
 
-// Writes group g of a row of a block: its two values and where they stood.
+// Writes group g of a row of a block: its two values and their places.
 struct PanelRow {
   PanelRow(Panel24& panel, int64_t block, int64_t row)
       : words(panel.words(block, row / kQuad) + row % kQuad),
@@ -40,7 +40,7 @@ void check_columns(const Panel24& panel) {
   }
 }
 
-// Four rows, entry by entry: entry(r, c) is the panel's. False if a group keeps more than two.
+// Four rows by entry: entry(r, c) of the panel. Returns false if a group keeps more than two.
 template <class Entry>
 bool fill_quad(Panel24& panel, int64_t quad, Entry&& entry) {
   bool good = true;
@@ -61,7 +61,7 @@ bool fill_quad(Panel24& panel, int64_t quad, Entry&& entry) {
   return good;
 }
 
-// fill_strips(first, last) fills some of `strips` parts and says whether they are sparse enough.
+// fill_strips(first, last) fills some of `strips` parts and returns if they are sparse enough.
 template <class FillStrips, class Entry>
 void fill_strips(const Panel24& panel, int64_t strips, FillStrips&& fill, Entry&& entry) {
   std::atomic<bool> good = true;
@@ -82,7 +82,7 @@ void fill_strips(const Panel24& panel, int64_t strips, FillStrips&& fill, Entry&
   }
 }
 
-// fill_strips, each strip by itself.
+// Calls fill_strip for each strip.
 template <class FillStrip, class Entry>
 void fill_each_strip(const Panel24& panel, int64_t strips, FillStrip&& fill, Entry&& entry) {
   fill_strips(
@@ -95,8 +95,8 @@ void fill_each_strip(const Panel24& panel, int64_t strips, FillStrip&& fill, Ent
       entry);
 }
 
-// Calls fill(column tile, first, last pair) for those of a range of all tiles, where the pairs of a
-// column tile follow each other: what they are made from lies along its rows.
+// Calls fill(column tile, first, last pair) for a range of all tiles. The pairs of a column tile
+// are consecutive because their sources lie along its rows.
 template <class Fill>
 void for_column_tiles(const Panel24& panel, int64_t first, int64_t last, Fill&& fill) {
   const int64_t pairs = panel.row_tiles() / 2;

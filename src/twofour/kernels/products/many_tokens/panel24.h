@@ -1,27 +1,27 @@
-// A 2:4 sparse matrix in the order in which the product of many tokens reads it: made anew whenever
-// the weight changes, never stored.
+// A 2:4 sparse matrix in the reading order of the product of many tokens; rebuilt whenever the
+// weight changes, never stored.
 //
-// kFloat: the product runs over blocks of 16 groups (64 columns). Of a block, four rows (a quad)
-// lie together as steps, two a group; a step holds a kept float32 of each of the four rows, then,
-// after all of them, one 16-bit offset of each: where its column lies in the tile, position *
-// kSlotBytes. Rows are filled up to a multiple of 4 and groups to a multiple of 16 with zeros.
+// kFloat: the product runs over blocks of 16 groups (64 columns). In a block, four rows (a quad)
+// are stored together as steps, two per group. A step holds a kept float32 of each of the four
+// rows. After all steps follows one 16-bit offset for each value, that of its column in the tile:
+// position * kSlotBytes. Zeros pad rows to a multiple of 4 and groups to a multiple of 16.
 //
 // k…Strips, for vectors over rows (strips24.h): a strip is 16 rows, cut into chunks of eight steps:
-// one 32-bit word of each row a step, then 32 bits of positions of each row. Strips follow each
-// other, chunks of one too.
+// one 32-bit word per row and step, then 32 bits of positions per row. Strips, and chunks of a
+// strip, are consecutive.
 //   kBfloat16Strips   a step is a group, a chunk 32 columns; the word is the two kept bfloat16. The
-//                     lower half of the positions has two bits a step, where the first of the two
-//                     stood, the upper half where the second did;
+//                     lower half of the positions has two bits per step for the place of the
+//                     first, the upper half for that of the second;
 //   kFloatStrips      a step is one kept float32, a chunk 16 columns; four bits of position a step,
 //                     the column in the chunk.
-// Rows are filled up to a multiple of 16 and columns to whole chunks with zeros.
+// Zeros pad rows to a multiple of 16 and columns to whole chunks.
 //
-// k…Tiles, for AMX: a tile is 16 rows x 32 columns of the matrix. Line i of 16 is columns 2i and
-// 2i + 1 of the 16 rows, interleaved as the tile multiply reads them: 32 entries, of which a mask
-// word says which are kept. Two lines, a group of each row, keep at most 32, in order:
+// k…Tiles, for AMX: a tile is 16 rows x 32 columns of the matrix. Line i of 16 is columns 2i and 2i
+// + 1 of the 16 rows, interleaved for the tile multiply: 32 entries, with a mask word for the kept
+// ones. Two lines, a group of each row, keep at most 32, in order:
 //   16 mask words, then for each term 8 x 32 kept bfloat16.
-// A float32 is the sum of three bfloat16 terms, a float16 of two. Rows are filled up to a multiple
-// of 32, columns of 32, with zeros.
+// A float32 is the sum of three bfloat16 terms, a float16 of two. Zeros pad rows and columns to
+// multiples of 32.
 #pragma once
 
 #include <cstddef>
@@ -42,7 +42,7 @@ enum class PanelKind {
   kFloatTiles
 };
 
-constexpr int64_t kQuad = 4;          // rows that a kernel computes at once
+constexpr int64_t kQuad = 4;          // rows computed together
 constexpr int64_t kBlockGroups = 16;  // groups of a block
 constexpr int64_t kTileTokens = 64;   // tokens of a tile
 constexpr int64_t kSlotBytes = 256;   // one column of a tile
@@ -59,11 +59,11 @@ constexpr int64_t columns_of_chunk(PanelKind kind) {
   return kind == PanelKind::kBfloat16Strips ? 32 : 16;
 }
 
-constexpr int64_t kTileRows = 16;  // of the matrix in an AMX tile
+constexpr int64_t kTileRows = 16;  // rows of the matrix in an AMX tile
 constexpr int64_t kTileColumns = 32;
-constexpr int64_t kTermBytes = 512;  // the kept entries of a tile, one term of each
+constexpr int64_t kTermBytes = 512;  // one term of each kept entry of a tile
 
-/// The bfloat16 terms of an entry; 0 for the kinds without tiles.
+/// The number of bfloat16 terms of an entry; 0 for kinds without tiles.
 constexpr int64_t terms_of(PanelKind kind) {
   return kind == PanelKind::kBfloat16Tiles  ? 1
          : kind == PanelKind::kFloat16Tiles ? 2
@@ -106,7 +106,7 @@ class Panel24 {
     return memory_.data() + strip * strip_bytes() + chunk * kChunkBytes;
   }
 
-  /// An AMX tile. The two of a pair of row tiles lie together, pairs of the next columns follow.
+  /// An AMX tile. The two of a pair of row tiles are adjacent; pairs of the next columns follow.
   std::byte* tile(int64_t row_tile, int64_t column_tile) {
     return memory_.data() + tile_offset(row_tile, column_tile);
   }
@@ -143,7 +143,7 @@ class Panel24 {
   Buffer<std::byte> memory_;
 };
 
-/// The kind that products of T are fastest with under instruction_set().
+/// The kind with the fastest products of T under instruction_set().
 template <class T>
 PanelKind panel_kind();
 template <>
@@ -153,19 +153,19 @@ PanelKind panel_kind<bfloat16>();
 template <>
 PanelKind panel_kind<float16>();
 
-/// Fills `panel` [rows, columns] of kind panel_kind<T>() from weight, rows `stride` apart, by its
-/// entries that are not zero. Throws Error as pack24 does; then the panel's content is undefined.
+/// Fills `panel` [rows, columns] of kind panel_kind<T>() from the nonzero entries of weight, rows
+/// `stride` apart. Throws Error like pack24; the panel's content is then undefined.
 template <class T>
 void fill_panel(const T* weight, int64_t stride, Panel24& panel);
 
 /// The same from weight transposed: panel [rows, columns] of weight [columns, rows], which must be
-/// 2:4 along its columns, as a transposable mask makes it. For the kinds with tiles 2:4 along its
-/// rows will do as well, so that even S-STE's input gradient reads half of the entries.
+/// 2:4 along its columns, as from a transposable mask. Kinds with tiles also accept 2:4 along rows,
+/// so that even S-STE's input gradient reads half of the entries.
 template <class T>
 void fill_panel_transposed(const T* weight, int64_t stride, Panel24& panel);
 
-/// The MVUE of dz [tokens, features] as a panel [features, tokens]: what dW = MVUE(dz)ᵀ x reads.
-/// The same draws as mvue24.
+/// The MVUE of dz [tokens, features] as a panel [features, tokens], the operand of dW = MVUE(dz)ᵀ
+/// x. The draws equal those of mvue24.
 template <class T>
 void fill_panel_mvue(const T* dz, int64_t stride, const RandomStream& stream, Panel24& panel);
 

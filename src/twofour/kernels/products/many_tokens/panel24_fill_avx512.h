@@ -1,4 +1,4 @@
-// Panels for vectors over tokens, filled 16 rows at a time.
+// Fills panels for vectors over tokens, 16 rows at a time.
 #pragma once
 
 #include "twofour/kernels/products/many_tokens/panel24_write_avx512.h"
@@ -10,8 +10,8 @@ inline __mmask16 not_zero(__m512 values) {
   return _mm512_test_epi32_mask(_mm512_castps_si512(values), _mm512_set1_epi32(0x7fffffff));
 }
 
-// The rows, one a bit, that keep more than two of four columns, of which the rows are given that
-// keep them.
+// The rows, as bits, that keep more than two of four columns; a, b, c, d are the rows that keep
+// each column.
 inline uint32_t too_many(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
   const uint32_t both = a & b, others = c & d;
   return (both & (c | d)) | (others & (a | b));
@@ -43,8 +43,8 @@ inline bool is_24(const Groups16& group) {
   return too_many(not_zero(e[0]), not_zero(e[1]), not_zero(e[2]), not_zero(e[3])) == 0;
 }
 
-// Rows `row` to `row` + 15 of a panel of quads. False, and what is written is undefined, if a group
-// is not 2:4.
+// Fills rows `row` to `row` + 15 of a panel of quads. Returns false, with undefined content, if a
+// group is not 2:4.
 template <class T>
 bool store_group_of_strip(const Groups16& group, int64_t row, int64_t g, Panel24& panel) {
   store_in_quads(kept_of_16_rows<T>(group), row, g % kBlockGroups, g / kBlockGroups, panel);

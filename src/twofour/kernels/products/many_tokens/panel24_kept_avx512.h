@@ -1,4 +1,4 @@
-// What groups of 2:4 rows keep, 16 or 32 rows at a time.
+// The kept entries of groups of 2:4 rows, 16 or 32 rows at a time.
 #pragma once
 
 #include "twofour/kernels/simd/avx512.h"
@@ -15,13 +15,13 @@ inline __m512i rounded_words(__m512 value, float16) {
   return _mm512_castps_si512(_mm512_cvtph_ps(_mm512_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT)));
 }
 
-// What a group of 16 or 32 rows keeps: two entries and where they stood.
+// The two kept entries and their places in a group of 16 or 32 rows.
 struct Kept {
   __m512i one, two, first, second;
 };
 
-// Which of four entries the two are, of as many rows as Mask has bits: the first is 0, 1 or else 2,
-// the second 3, 2 or else 1.
+// The places of the two kept entries of four, for as many rows as Mask has bits: the first is at 0,
+// 1 or else 2, the second at 3, 2 or else 1.
 template <class Mask>
 struct KeptPlaces {
   explicit KeptPlaces(const Mask (&kept)[4])
@@ -32,7 +32,7 @@ struct KeptPlaces {
   Mask first0, first1, second3, second2;
 };
 
-// The same of 32 rows of bfloat16, entry i of each.
+// The same for 32 rows of bfloat16, entry i of each.
 inline Kept kept_of_32_rows(const __m512i (&entry)[4]) {
   const auto number = [](int i) { return _mm512_set1_epi16(static_cast<int16_t>(i)); };
   const auto either = [](__mmask32 first, __m512i a, __m512i b) {
@@ -47,7 +47,7 @@ inline Kept kept_of_32_rows(const __m512i (&entry)[4]) {
           either(at.second3, number(3), either(at.second2, number(2), number(1)))};
 }
 
-// Of 16 rows, places_of_pair; the entries rounded to T, as float32.
+// places_of_pair for 16 rows; the entries are rounded to T, as float32.
 template <class T>
 Kept kept_of_16_rows(const Groups16& drawn) {
   const auto number = [](int i) { return _mm512_set1_epi32(i); };

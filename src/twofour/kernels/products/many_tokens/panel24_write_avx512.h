@@ -1,4 +1,4 @@
-// How what groups keep goes into a panel: into the quads of vectors over tokens, or into strips.
+// Writes kept entries of groups to a panel: the quads of vectors over tokens, or strips.
 #pragma once
 
 #include <cstring>
@@ -22,7 +22,7 @@ inline void store_quads(__m512i words, __m512i offsets, int64_t step, int64_t qu
   }
 }
 
-// store_group of 16 rows, of a panel of quads.
+// store_group for 16 rows of a panel of quads.
 inline void store_in_quads(const Kept& group, int64_t row, int64_t g, int64_t block,
                            Panel24& panel) {
   const int64_t quad = row / kQuad, left = panel.quads() - quad, quads = left < 4 ? left : 4;
@@ -30,19 +30,19 @@ inline void store_in_quads(const Kept& group, int64_t row, int64_t g, int64_t bl
   store_quads(group.two, _mm512_slli_epi32(group.second, 8), 2 * g + 1, quad, quads, block, panel);
 }
 
-// A strip's chunk, filled group by group from its first one on.
+// A chunk of a strip, filled group by group from the first.
 class ChunkWriter {
  public:
   explicit ChunkWriter(std::byte* chunk) : chunk_(chunk) {}
   ~ChunkWriter() { _mm512_store_si512(chunk_ + kChunkWordBytes, positions_); }
 
-  // A group of 16 rows whose entries are float32.
+  // Adds a group of 16 rows of float32 entries.
   void add_floats(const Kept& group) {
     const __m512i column = _mm512_set1_epi32(static_cast<int>(2 * step_));
     add_step(group.one, _mm512_or_si512(group.first, column), 4);
     add_step(group.two, _mm512_or_si512(group.second, column), 4);
   }
-  // The same as pairs of bfloat16, which the entries have been rounded to.
+  // The same as pairs of bfloat16; the entries are already rounded.
   void add_as_pairs(const Kept& group) {
     add_pairs(_mm512_or_si512(_mm512_srli_epi32(group.one, 16), group.two),
               _mm512_or_si512(group.first, _mm512_slli_epi32(group.second, 16)));
@@ -62,7 +62,7 @@ class ChunkWriter {
   __m512i positions_ = _mm512_setzero_si512();
 };
 
-// Chunk `chunk` of the 32 rows from `row` on: two strips, the second of which may not be there.
+// Chunk `chunk` of the 32 rows from `row` on: two strips, the second of which may not exist.
 class ChunkPair {
  public:
   ChunkPair(Panel24& panel, int64_t row, int64_t chunk)
@@ -71,7 +71,7 @@ class ChunkPair {
                                                       : unused_) {}
 
   ChunkWriter& operator[](int64_t part) { return part == 0 ? first_ : second_; }
-  // A group of 32 rows of bfloat16.
+  // Adds a group of 32 rows of bfloat16.
   void add(const Kept& group) {
     first_.add_pairs(side_by_side(group.one, group.two, false),
                      side_by_side(group.first, group.second, false));
@@ -80,7 +80,7 @@ class ChunkPair {
   }
 
  private:
-  // a and b of a row in one word, the first or the last 16 rows.
+  // a and b of a row in one word, for the first or the last 16 rows.
   static __m512i side_by_side(__m512i a, __m512i b, bool last) {
     const __m512i order = last ? _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15)
                                : _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);

@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kMostRows = 1024;  // accumulators of a task: 256 KiB, a share of the L2 cache
 constexpr int64_t kTasksPerThread = 4;
 
-// Memory of one thread: a tile and the accumulators [kMostRows, 64].
+// The memory of a thread: a tile and the accumulators [kMostRows, 64].
 struct Scratch {
   static constexpr size_t kTileBytes = 4 * kBlockGroups * kSlotBytes;
   static constexpr size_t kBytes = kTileBytes + kMostRows * kTileTokens * sizeof(float);
@@ -35,7 +35,7 @@ Scratch& scratch() {
   return memory;
 }
 
-// Rows of a task: few enough that every thread gets several tasks, a multiple of 16, so that a
+// Rows of a task: few enough that every thread gets several tasks, and a multiple of 16 so that a
 // store fills whole cache lines.
 int64_t rows_of_task(int64_t rows, int64_t tiles) {
   const int64_t wanted = std::max<int64_t>(1, kTasksPerThread * thread_count() / tiles);
@@ -45,7 +45,7 @@ int64_t rows_of_task(int64_t rows, int64_t tiles) {
 }
 
 // Runs sums(first_row, rows, tile, sums) for every task: rows of the panel times tiles of 64. Tasks
-// of the same rows follow each other, so that their panel stays in the cache.
+// of the same rows are consecutive, so their panel stays in the cache.
 template <class Fn>
 void for_tasks(const Panel24& a, int64_t tiles, Fn&& task) {
   const int64_t rows = rows_of_task(a.rows(), tiles);

@@ -1,5 +1,5 @@
 // Products of a 2:4 sparse matrix with many dense vectors: half the multiplications of the dense
-// product. docs/kernels.md tells how they work and how far from the hardware's limit they are.
+// product. docs/kernels.md describes the methods and the gap to the hardware's limit.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace twofour::kernels {
 
 /// y [tokens, rows] = x Aᵀ + bias of x [tokens, columns], A [rows, columns] (the panel, of kind
-/// panel_kind<T>()) and bias [rows] or null. Sums in float32; x, y rows `x_stride`, `y_stride`
+/// panel_kind<T>()) and bias [rows] or null. Sums are in float32; x, y rows `x_stride`, `y_stride`
 /// entries apart. y is the same for any thread count. y and x must not overlap.
 template <class T>
 void multiply_transposed(const Panel24& a, const T* x, int64_t tokens, int64_t x_stride, T* y,

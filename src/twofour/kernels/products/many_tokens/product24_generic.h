@@ -1,5 +1,5 @@
-// Bodies of product24_loops.h on float32 tiles that any compiler flag can build. Included by one
-// source file an instruction set; everything has internal linkage.
+// Bodies of product24_loops.h on float32 tiles for any compiler flags. Included by one source file
+// per instruction set; everything has internal linkage.
 #pragma once
 
 #include <cstring>
@@ -35,7 +35,7 @@ void load_rows_float(const T* x, int64_t rows, int64_t width, int64_t stride, in
   }
 }
 
-// kLanes floats a vector, kSlice vectors of each of the four rows in registers.
+// Vectors have kLanes floats; kSlice vectors of each of the four rows stay in registers.
 template <int kLanes, int kSlice>
 void multiply_slice(const uint32_t* words, const uint16_t* offsets, int64_t groups,
                     const std::byte* tile, float* c) {

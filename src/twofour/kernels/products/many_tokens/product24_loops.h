@@ -1,9 +1,9 @@
-// The inner loops of product24.h on panels of kind kFloat, one declaration an instruction set. The
-// generic bodies stand in product24_generic.h; a file of one instruction set compiles them and
-// replaces those that it can do better.
+// The inner loops of product24.h on panels of kind kFloat, declared once per instruction set.
+// product24_generic.h has the generic bodies; the file of an instruction set compiles them and
+// replaces those that it can improve.
 //
-// A tile holds a block's columns of up to 64 tokens, tokens being the vectors' direction: column c
-// begins at byte c * kSlotBytes. Accumulators c [4, 64] are float32.
+// A tile holds a block's columns of up to 64 tokens, with vectors along tokens. Column c begins at
+// byte c * kSlotBytes. Accumulators c [4, 64] are float32.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +19,7 @@ struct ProductLoops {
   /// multiple of 16 become 0.
   void (*load_transposed)(const T* x, int64_t tokens, int64_t stride, int64_t groups,
                           std::byte* tile);
-  /// tile <- x [rows, width], width up to 64 and rows up to 4 * groups; what is missing becomes 0.
+  /// tile <- x [rows, width], width up to 64 and rows up to 4 * groups, padded with zeros.
   void (*load_rows)(const T* x, int64_t rows, int64_t width, int64_t stride, int64_t groups,
                     std::byte* tile);
   /// c += the quad's words times the tile, over `vectors` (1 to 4) vectors of 16 tokens.
@@ -29,8 +29,8 @@ struct ProductLoops {
   void (*store_transposed)(const float* c, int64_t rows, int64_t tokens, T* y, int64_t stride);
   /// y [rows, width] += c [rows, 64].
   void (*add_rows)(const float* c, int64_t rows, int64_t width, float* y, int64_t stride);
-  /// Fill rows `row` to `row` + 15 of a panel from weight, or from weight transposed. False if a
-  /// group keeps more than two. Null: entry by entry, in panel24.cc.
+  /// Fills rows `row` to `row` + 15 of a panel from weight, or weight transposed. False if a group
+  /// keeps more than two. If null, panel24.cc fills by entry.
   bool (*fill_strip)(const T* weight, int64_t stride, int64_t row, Panel24& panel) = nullptr;
   bool (*fill_strip_transposed)(const T* weight, int64_t stride, int64_t row,
                                 Panel24& panel) = nullptr;

@@ -1,4 +1,4 @@
-// Every implementation of the 2:4 products against sums in double over the dense matrix.
+// Compares all implementations of 2:4 products with sums in double over the dense matrix.
 #include "twofour/kernels/products/many_tokens/product24.h"
 
 #include <algorithm>
@@ -39,9 +39,9 @@ std::vector<ManyShape> many_shapes(std::mt19937& random) {
     const auto up_to = [&](uint32_t limit) { return static_cast<int64_t>(1 + random() % limit); };
     all.push_back({up_to(140), 4 * up_to(50), up_to(100)});
   }
-  all.push_back({70, 72, 1100});  // more rows than a task takes
-  // More columns than a block has, with a tile of tokens or several; more tokens than are packed
-  // at a time.
+  all.push_back({70, 72, 1100});  // more rows than in a task
+  // More columns than in a block, with one or more tiles of tokens; more tokens than are packed
+  // together.
   all.insert(all.end(), {{1, 1700, 130},
                          {7, 1700, 130},
                          {150, 1700, 40},
@@ -141,7 +141,7 @@ TYPED_TEST(Product24, is_bit_identical_for_any_thread_count) {
   }
 }
 
-// What is larger than the caches is stored past them, where lines are whole.
+// Results larger than the caches are stored past them, in whole lines.
 TYPED_TEST(Product24, of_many_tokens_is_that_of_some_after_the_other) {
   using T = TypeParam;
   constexpr int64_t kColumns = 64, kRows = 4100, kStride = 4128;
@@ -155,7 +155,7 @@ TYPED_TEST(Product24, of_many_tokens_is_that_of_some_after_the_other) {
     set_instruction_set(set);
     Panel24 panel(panel_kind<T>(), kRows, kColumns);
     fill_panel(weight.data(), weight.stride, panel);
-    for (const int64_t offset : {0, 1}) {  // from where lines begin, of 64 bytes
+    for (const int64_t offset : {0, 1}) {  // from the start of a 64-byte line
       Buffer<T> whole, parts;
       for (Buffer<T>* y : {&whole, &parts}) {
         y->resize(static_cast<size_t>(kTokens * kStride + offset));
@@ -240,7 +240,7 @@ TEST_F(PanelTest, of_an_mvue_estimate_multiplies_as_the_estimate_does) {
   }
 }
 
-// Times the identity: what the panel holds, with no sum that could round.
+// The product with the identity gives the panel's entries without rounding of sums.
 TYPED_TEST(Product24, the_panel_of_an_mvue_estimate_holds_the_draws_of_mvue24) {
   using T = TypeParam;
   const RandomStream stream{5, 6, 7, 8};
@@ -273,7 +273,7 @@ TYPED_TEST(Product24, the_panel_of_an_mvue_estimate_holds_the_draws_of_mvue24) {
   }
 }
 
-// Products of infinities would be NaN: their bytes are compared, with those of the estimate.
+// Products of infinities would be NaN, so this compares the bytes with those of the estimate.
 TYPED_TEST(Product24, the_panel_of_an_mvue_estimate_holds_what_is_not_finite) {
   using T = TypeParam;
   const RandomStream stream{1, 2, 3, 4};

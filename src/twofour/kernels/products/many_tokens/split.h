@@ -1,4 +1,4 @@
-// How the threads share a product of many tokens, in panels of strips and of tiles alike.
+// Splits a product of many tokens between threads, for panels of strips and of tiles.
 #pragma once
 
 #include <algorithm>
@@ -8,19 +8,18 @@
 
 namespace twofour::kernels {
 
-/// x in units of some tokens, which are packed before they are multiplied: a chunk of units at a
-/// time, so that they and their sums stay in a thread's caches.
+/// x in units of some tokens, packed before they are multiplied. A chunk of units is handled at a
+/// time so that it and its sums stay in a thread's caches.
 struct Split {
   int64_t units = 0;
-  int64_t grain = 1;       ///< units; less is not given to a thread
+  int64_t grain = 1;       ///< minimum of units for a thread
   int64_t most = 1;        ///< units of a chunk that one thread packs
   int64_t shared = 1;      ///< units of a chunk that all threads pack
   bool by_tokens = false;  ///< each thread packs the units that it multiplies with all rows; else
                            ///< each multiplies all units with some rows
 };
 
-/// Calls use(first, last) for the units [begin, end) in chunks of at most `most`, as even as
-/// possible.
+/// Calls use(first, last) for the units [begin, end) in even chunks of at most `most`.
 template <class Use>
 void for_chunks(int64_t begin, int64_t end, int64_t most, Use&& use) {
   const int64_t count = end - begin, chunks = (count + most - 1) / most;
@@ -29,9 +28,9 @@ void for_chunks(int64_t begin, int64_t end, int64_t most, Use&& use) {
   }
 }
 
-/// product.chunk(first, last) is a chunk of x in the calling thread's memory: pack(part) packs one
-/// of its packs() parts, multiply(first, last) its product with some of product.rows() rows, in any
-/// unit. Where threads share the tokens, none waits for another or reads another's cache.
+/// product.chunk(first, last) is a chunk of x in the calling thread's memory. pack(part) packs one
+/// of its packs() parts; multiply(first, last) multiplies it by some of product.rows() rows, in any
+/// unit. If threads share the tokens, none waits for another or reads another's cache.
 template <class Product>
 void split_product(const Product& product, const Split& split) {
   if (split.by_tokens) {

@@ -9,35 +9,35 @@
 namespace twofour::kernels {
 namespace {
 
-// How a product of many tokens is cut.
+// The blocking of a product of many tokens.
 struct Blocking {
-  int64_t blocks;  // of columns, which all tokens meet before the next comes
-  int64_t strips;  // of a block, which a tile of tokens meets before the next comes
+  int64_t blocks;  // of columns; each is used for all tokens before the next
+  int64_t strips;  // of a block; used for a tile of tokens before the next ones
   int64_t tokens;  // packed before they are multiplied
 };
 
-// `strips_are_lines`: the lines of memory that the product goes to belong to the strips' rows.
+// `strips_are_lines`: the output's lines in memory belong to the rows of the strips.
 Blocking blocking_of(int64_t chunks, bool strips_are_lines) {
   constexpr int64_t kNarrow = 64, kTokens = 256;
   if (strips_are_lines && chunks <= kNarrow) {
-    // All tokens stay in the second-level cache and strips pass one by one, so that this memory is
-    // walked along its lines.
+    // All tokens stay in the second-level cache and strips pass one by one, so the output is
+    // written along its lines.
     constexpr int64_t kBlock = 32, kTokenBytes = 512 << 10;
     return {std::max<int64_t>(1, (chunks + kBlock - 1) / kBlock), 1,
             chunks > 0 ? std::min(kTokens, kTokenBytes / (chunks * kLineBytes)) : kTokens};
   }
-  // A tile of a block takes half of the first-level cache, and its strips stay in the second-level.
+  // A tile of a block takes half of the first-level cache; its strips stay in the second-level.
   constexpr int64_t kBlock = 24, kStripBytes = 384 << 10;
   const int64_t blocks = std::max<int64_t>(1, (chunks + kBlock - 1) / kBlock);
   const int64_t block_chunks = std::max<int64_t>(1, (chunks + blocks - 1) / blocks);
   return {blocks, kStripBytes / (block_chunks * kChunkBytes), kTokens};
 }
 
-constexpr int64_t kFewStrips = 4;  // at a time, where a single tile meets them
+constexpr int64_t kFewStrips = 4;  // at a time, for a single tile
 
-// A product of `tokens` rows of x: work.pack(first token, tokens up to 16, out) packs a tile of it,
-// work.use(first row, first token, sums) is what becomes of its sums with some strips, and
-// work.target(first row, first token) where they go.
+// A product of `tokens` rows of x. work.pack(first token, tokens up to 16, out) packs a tile of it,
+// work.use(first row, first token, sums) consumes its sums with some strips, and work.target(first
+// row, first token) is their destination.
 template <class T, class Work>
 class StripProduct {
  public:
@@ -49,7 +49,7 @@ class StripProduct {
     split_product(*this, {tokens_, kStripTokens, blocking_.tokens, tokens_, by_tokens});
   }
 
-  // Some tokens, packed in tiles.
+  // A range of tokens, packed in tiles.
   class Chunk {
    public:
     Chunk(const StripProduct& product, int64_t first, int64_t last, std::byte* packed)
@@ -89,7 +89,7 @@ class StripProduct {
     thread_local Buffer<float> memory;
     const int64_t blocks = blocking_.blocks;
     const int64_t at_a_time = tiles.tiles == 1 ? kFewStrips : blocking_.strips;
-    // Sums wait for the next block; of a single one they are used at once.
+    // Sums are kept for the next block; with a single block they are used at once.
     memory.resize(static_cast<size_t>((blocks > 1 ? tiles.count : kStripTokens) * kStripRows *
                                       std::min(at_a_time, end - begin)));
     for (int64_t strip = begin; strip < end; strip += at_a_time) {
@@ -154,7 +154,7 @@ struct Transposed {
   const T* bias;
 };
 
-// y [rows, width] += A x: a token is a column of x.
+// y [rows, width] += A x; the columns of x are the tokens.
 template <class T>
 struct Added {
   static constexpr bool kStripsAreLines = true;

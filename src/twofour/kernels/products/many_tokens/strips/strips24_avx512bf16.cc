@@ -9,7 +9,7 @@
 namespace twofour::kernels {
 namespace {
 
-// Of step i of a chunk, the columns of its words: what multiply_add permutes by.
+// The columns of the words of step i of a chunk: the indices of multiply_add.
 template <class T>
 __m512i places_of(__m512i positions, int step) {
   return _mm512_srli_epi32(positions, 4 * step);
@@ -20,7 +20,7 @@ __m512i places_of<bfloat16>(__m512i positions, int step) {
                                    _mm512_set1_epi16(static_cast<int16_t>(4 * step)), kAndThenOr);
 }
 
-// Word i of 16 columns: what rows 2i and 2i + 1, or row i, hold there.
+// Word i of 16 columns: the entries of rows 2i and 2i + 1, or of row i.
 inline __m512i load_words(const bfloat16* x, int64_t i, int64_t rows, int64_t stride,
                           __mmask16 columns) {
   const auto row = [&](int64_t r) {
@@ -49,7 +49,7 @@ void pack_columns(const T* x, int64_t rows, int64_t width, int64_t stride, std::
   }
 }
 
-// sums [kStrips, kTokens, 16] of the operands' first strips.
+// sums [kStrips, kTokens, 16] of the first strips of the operands.
 template <class T, int kStrips, int kTokens>
 void sum_strips(const StripOperands& o, bool starts, float* sums) {
   __m512 sum[kStrips][kTokens];
@@ -96,8 +96,8 @@ void sum_strips(const StripOperands& o, bool starts, float* sums) {
   }
 }
 
-// How a number of tokens is summed: with several strips at once, where the sums of one are too few
-// for none to wait for the multiply-add before it, and with one.
+// The functions that sum a number of tokens: with one strip, and with several at once, for too few
+// tokens to hide the latency of multiply-adds with one.
 struct Sums {
   using Function = void (*)(const StripOperands& operands, bool starts, float* sums);
   int64_t strips;
@@ -176,7 +176,7 @@ bool fill_strip(const T* weight, int64_t stride, int64_t strip, Panel24& panel) 
   return good;
 }
 
-// A group of 16 rows, two columns a word. False if a row keeps more than two.
+// Adds a group of 16 rows, two columns a word. Returns false if a row keeps more than two.
 inline bool add_group_of_words(__m512i columns01, __m512i columns23, ChunkWriter& writer) {
   const auto number = [](uint32_t i) { return _mm512_set1_epi32(static_cast<int>(i)); };
   const __m512i low = number(0xffff), high = number(0xffff0000);

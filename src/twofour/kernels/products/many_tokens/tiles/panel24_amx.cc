@@ -1,5 +1,5 @@
-// Panels of tiles: lines of 16 rows x 2 columns, of which the entries that are not zero are kept.
-// Apart from the products: here no multiply-add may fuse, or the draws would be others.
+// Panels of tiles: lines of 16 rows x 2 columns, of which the nonzero entries are kept. Separate
+// from the products because a fused multiply-add here would change the draws.
 #include <algorithm>
 #include <cstring>
 #include <type_traits>
@@ -17,19 +17,19 @@ namespace {
 constexpr int64_t kTileGroups = kTileColumns / 4;
 
 // The masks of a group's two lines: bit 2r of `even` is column 0 of row r, bit 2r + 1 column 1;
-// those of `odd` are columns 2 and 3.
+// `odd` holds columns 2 and 3.
 struct LineMasks {
   uint32_t even, odd;
   int count() const { return __builtin_popcount(even) + __builtin_popcount(odd); }
-  /// At most 32 entries; with `strict`, at most two a row.
+  /// At most 32 entries; with `strict`, at most two per row.
   bool fit(bool strict) const {
     return strict ? (too_many(even, even >> 1, odd, odd >> 1) & 0x55555555u) == 0 : count() <= 32;
   }
 };
 
-// Writes a tile group by group, in order. This one does so for entries of several terms: the kept
-// ones of all groups are gathered first, then split, so that no term is made of a zero and no load
-// waits for a store.
+// Writes a tile group by group, in order. This version is for entries of several terms: it gathers
+// the kept entries of all groups, then splits them. So no term is made of a zero and no load waits
+// for a store.
 template <class T>
 class TileWriter {
  public:
@@ -37,7 +37,7 @@ class TileWriter {
 
   explicit TileWriter(std::byte* tile) : tile_(tile) {}
 
-  /// False if too many entries are kept; then the tile's content is undefined.
+  /// Returns false if too many entries are kept; the tile's content is then undefined.
   bool put(const Groups16& group, bool strict) {
     const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
@@ -75,7 +75,7 @@ class TileWriter {
   float kept_[kTileGroups][4 * 16];
 };
 
-// Two lines of bfloat16 as the tile multiply reads them.
+// Two lines of bfloat16 in the layout of the tile multiply.
 struct Lines {
   __m512i even, odd;
 };
@@ -108,7 +108,7 @@ class TileWriter<bfloat16> {
   int64_t groups_ = 0;
 };
 
-// Four rows of 32 columns as two groups, 16 columns each: a row becomes a column of a tile.
+// Four rows of 32 columns as two groups of 16 columns; a row becomes a column of a tile.
 template <class T>
 void load_groups(const T* in, int64_t rows, int64_t columns, int64_t stride,
                  Groups16 (&groups)[2]) {
@@ -133,7 +133,7 @@ inline void load_groups(const bfloat16* in, int64_t rows, int64_t columns, int64
   groups[1] = {_mm512_permutex2var_epi64(a, high, b), _mm512_permutex2var_epi64(c, high, d)};
 }
 
-// The same of the MVUE of in, whose 32 groups along rows have the numbers of eight Philox blocks.
+// The same for the MVUE of in; its 32 groups along rows use the numbers of eight Philox blocks.
 template <class T>
 void draw_groups(const T* in, int64_t rows, int64_t columns, int64_t stride,
                  const PhiloxLanes& numbers, Groups16 (&groups)[2]) {
@@ -149,7 +149,7 @@ void draw_groups(const T* in, int64_t rows, int64_t columns, int64_t stride,
   }
 }
 
-// place_words of bfloat16 in upper halves as two lines, rows 0 and 2 in the lower half of a word.
+// place_words of bfloat16 in upper halves as two lines; rows 0 and 2 are the lower half of a word.
 inline Lines place_lines(const Pair16& pair) {
   const __m512i first = rounded_upper(pair.first), second = rounded_upper(pair.second);
   const Placed16 low =
@@ -159,7 +159,7 @@ inline Lines place_lines(const Pair16& pair) {
           _mm512_or_si512(low.entry[2], high.entry[3])};
 }
 
-// Out of the way of the loop's registers: for what is not finite.
+// For values that are not finite. Out of line to spare the loop's registers.
 __attribute__((noinline, cold)) void draw_groups_in_order(const bfloat16* in, int64_t rows,
                                                           int64_t columns, int64_t stride,
                                                           const PhiloxLanes& numbers,
@@ -182,7 +182,7 @@ inline void draw_groups(const bfloat16* in, int64_t rows, int64_t columns, int64
     draw_groups_in_order(in, rows, columns, stride, numbers, groups);
     return;
   }
-  // Signs are those of x. Zeros get one too; they are not kept.
+  // Signs are those of x. Zeros also get a sign, but they are not kept.
   constexpr int kOrAnd = 0xf8;  // a | (b & c)
   const __m512i sign = _mm512_set1_epi16(static_cast<int16_t>(0x8000));
   const auto even = [&](__m512i words, __m512i a, __m512i b) {
@@ -204,7 +204,7 @@ inline void draw_groups(const bfloat16* in, int64_t rows, int64_t columns, int64
                _mm512_permutex2var_epi32(of_even.odd, high, of_odd.odd)};
 }
 
-// Tiles ahead of their use, along the rows of what they are made from, that are asked for.
+// The prefetch distance in tiles, along the rows of their source.
 constexpr int64_t kTilesAhead = 2;
 
 template <class T>
@@ -216,7 +216,7 @@ inline void fetch_rows(const T* in, int64_t rows, int64_t stride) {
   }
 }
 
-// Asks for a share of a pair's tiles, to be written: all of it after kTileGroups calls.
+// Prefetches a share of a pair's tiles for writing; kTileGroups calls cover all of it.
 template <class T>
 inline void fetch_tiles(const std::byte* tiles, int64_t g) {
   constexpr int64_t kBytes = 2 * packed_tile_bytes(kTerms<T>);
@@ -236,7 +236,7 @@ bool fill_tile(const T* weight, int64_t rows, int64_t columns, int64_t stride, s
   return good;
 }
 
-// Pairs of columns are transposed as words: what comes out is lines.
+// Pairs of columns are transposed as words, which gives lines.
 inline bool fill_tile(const bfloat16* weight, int64_t rows, int64_t columns, int64_t stride,
                       std::byte* tile) {
   const __mmask32 mask = first_of_32_lanes(columns);
@@ -263,8 +263,7 @@ bool fill(const T* weight, int64_t stride, int64_t pair, Panel24& panel) {
       const int64_t first = row + half * kTileRows, rows = panel.rows() - first;
       const T* from = weight + (rows > 0 ? first * stride : 0) + column;
       if (tile + kTilesAhead < tiles) {
-        if constexpr (sizeof(T) ==
-                      2) {  // one line a row; of several the CPU fetches the next itself
+        if constexpr (sizeof(T) == 2) {  // with several lines a row the CPU prefetches
           fetch_rows(from + kTilesAhead * kTileColumns, std::min(kTileRows, rows), stride);
         }
         for (int64_t g = half; g < kTileGroups; g += 2) {
@@ -278,9 +277,9 @@ bool fill(const T* weight, int64_t stride, int64_t pair, Panel24& panel) {
   return good;
 }
 
-// Fills the pairs first to last - 1 at one column tile from `in`, the rows of which are the tiles'
+// Fills the pairs first to last - 1 at one column tile from `in`, whose rows are the tiles'
 // columns: groups(in, rows, columns, first row, first column, two groups) makes 32 groups. So a
-// whole line of every row is read at a time, and the next ones of the same rows follow.
+// whole line of every row is read at a time, followed by the next ones of the same rows.
 template <class T, class Groups>
 bool fill_column_tile(const T* in, int64_t stride, int64_t column_tile, int64_t first, int64_t last,
                       Panel24& panel, Groups&& groups) {

@@ -1,6 +1,6 @@
-// The products of tiles24.h, blocked: up to 384 tokens of x are packed; some rows at a time, their
-// sums stay in the second-level cache while blocks of columns pass. A pair of row tiles of such a
-// block is expanded once, in the first-level cache, for all tokens.
+// The products of tiles24.h, blocked. Up to 384 tokens of x are packed. Some rows are handled at a
+// time; their sums stay in the second-level cache while blocks of columns pass. In such a block a
+// pair of row tiles is expanded once, in the first-level cache, for all tokens.
 #include <algorithm>
 
 #include "twofour/kernels/buffer.h"
@@ -10,40 +10,40 @@
 namespace twofour::kernels {
 namespace {
 
-// A larger y has left the second-level caches before it is read again. Stored past the caches it is
-// not read first, line by line in as many pages as there are tokens.
+// A larger y has left the second-level caches before it is read again. A store past the caches does
+// not first read it, line by line in as many pages as there are tokens.
 constexpr int64_t kStreamedBytes = int64_t{1} << 20;
 
-constexpr int64_t kTokenPairs = 12;                   // of x at a time, at most
+constexpr int64_t kTokenPairs = 12;                   // maximum of x at a time
 constexpr int64_t kResidentBytes = int64_t{3} << 19;  // of x, in the second-level cache
-constexpr int64_t kExpandedBytes = 24576;  // of the first-level cache; sums and x need the rest
+constexpr int64_t kExpandedBytes = 24576;  // of the first-level cache; sums and x use the rest
 
-// Whether a cache line begins there.
+// Whether a cache line begins at the address.
 bool is_line(const void* address) { return reinterpret_cast<uintptr_t>(address) % 64 == 0; }
 
-// What one pair of x and one pair of row tiles give.
+// The product of one pair of x and one pair of row tiles.
 struct Part {
   int64_t token, tokens, row, rows;
 };
 
-// What the loops of one product share.
+// Shared by the loops of one product.
 template <class T>
 struct Shape {
   const Panel24& a;
   const TileLoops<T>& loops = tile_loops<T>();
   int64_t terms = a.terms(), column_tiles = a.column_tiles();
   int64_t step_bytes = terms * 2 * kOperandTileBytes;  // of x, a pair and column tile
-  // Blocks of columns: as even as possible.
+  // Blocks of columns, as even as possible.
   int64_t most_tiles = std::max<int64_t>(1, kExpandedBytes / step_bytes);
   int64_t blocks = (column_tiles + most_tiles - 1) / most_tiles;
   int64_t block_tiles = (column_tiles + blocks - 1) / blocks;
-  // Pairs of row tiles at a time. Where a chunk of x stays in the second-level cache, few: the less
-  // sums share it. Where x comes from further away, each time it passes more is made of it.
+  // Pairs of row tiles at a time. They are few if a chunk of x fits in the second-level cache,
+  // which sums share, else many, so that each pass of x does more work.
   int64_t rows = kTokenPairs * column_tiles * step_bytes <= kResidentBytes ? 4 : 32;
 };
 
-// The packed tiles that follow are fetched while a pair of rows is multiplied, a few lines a step:
-// all of them by the time the last pair of x is done.
+// Prefetches the next packed tiles while a pair of rows is multiplied, a few lines a step, all of
+// them by the end of the last pair of x.
 template <class T>
 void prefetch_next(const Shape<T>& p, const std::byte* tiles, int64_t pair, int64_t pairs,
                    TileOperands& operands) {
@@ -53,8 +53,7 @@ void prefetch_next(const Shape<T>& p, const std::byte* tiles, int64_t pair, int6
   operands.next = tiles + pair * operands.column_tiles * operands.next_lines * 64;
 }
 
-// Sums of one chunk of x and some row pairs; use(pair of x, pair of rows) is what becomes of them
-// in the end.
+// Sums of one chunk of x and some row pairs; use(pair of x, pair of rows) consumes the final sums.
 template <class T, class Use>
 void multiply_rows(const Shape<T>& p, const std::byte* operand, int64_t pairs, bool half,
                    int64_t first, int64_t last, Use&& use) {
@@ -98,7 +97,7 @@ void multiply_rows(const Shape<T>& p, const std::byte* operand, int64_t pairs, b
 }
 
 // A product of `tokens` rows of x: pack(first token, tokens up to 32, out) fills a pair of it,
-// use(part) is what becomes of its sums with a pair of row tiles.
+// use(part) consumes its sums with a pair of row tiles.
 template <class T, class Pack, class Use>
 class TileProduct {
  public:
@@ -111,7 +110,7 @@ class TileProduct {
     split_product(*this, {pairs, 1, kTokenPairs, kTokenPairs, by_tokens});
   }
 
-  // Some pairs of x.
+  // A range of pairs of x.
   class Chunk {
    public:
     Chunk(const TileProduct& product, int64_t first, int64_t last, std::byte* operand)

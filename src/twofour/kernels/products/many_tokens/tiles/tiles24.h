@@ -1,11 +1,10 @@
-// The products and panels of AMX: tiles of 16 x 32 bfloat16, multiplied 8192 multiply-adds at a
-// time. The tile multiply does not skip zeros: what 2:4 saves here is memory traffic, since the
-// panel's tiles are expanded in the first-level cache just before their use.
+// The products and panels of AMX: tiles of 16 x 32 bfloat16, with 8192 multiply-adds per
+// instruction. The tile multiply does not skip zeros. 2:4 only saves memory traffic here: the
+// panel's tiles are expanded in the first-level cache just before use.
 //
-// A float32 is the sum of three bfloat16 terms; of the nine products of two float32 the six largest
-// are summed, what is left out being under 2^-23 of the product: no less exact than sums in
-// float32. A float16 is two terms, and all four products are summed. Subnormal float32 values count
-// as zero.
+// A float32 is the sum of three bfloat16 terms. Of the nine products of two float32 the six largest
+// are summed; the others are under 2^-23 of the product, so this is as exact as sums in float32. A
+// float16 is two terms, and all four products are summed. Subnormal float32 values count as zero.
 #pragma once
 
 #include <cstddef>
@@ -17,24 +16,24 @@
 
 namespace twofour::kernels {
 
-constexpr int64_t kPair = 2 * kTileRows;        // rows and tokens that are multiplied at once
+constexpr int64_t kPair = 2 * kTileRows;        // rows and tokens multiplied at once
 constexpr int64_t kPairFloats = kPair * kPair;  // sums of a pair, as four tiles of 16 x 16
 constexpr int64_t kOperandTileBytes = 1024;
 
 /// One call of TileLoops::multiply.
 struct TileOperands {
-  const std::byte* tiles;  ///< the panel's, of `column_tiles` columns
+  const std::byte* tiles;  ///< from the panel, `column_tiles` columns
   int64_t column_tiles;
   const std::byte* x;     ///< packed, at the same columns
-  std::byte* expanded;    ///< 2 KiB a column tile and term: `tiles`, expanded
-  bool expands;           ///< expanded is not filled yet
+  std::byte* expanded;    ///< `tiles` expanded: 2 KiB a column tile and term
+  bool expands;           ///< expanded must first be filled
   bool both;              ///< x has more than 16 tokens
   const std::byte* next;  ///< to prefetch: `next_lines` cache lines a column tile
   int64_t next_lines;
 };
 
-/// What becomes of the sums of a pair of x and a pair of row tiles, [4, 16, 16], at a block of
-/// columns: it is done while the next pair is multiplied, which leaves the vector units idle.
+/// The use of the sums [4, 16, 16] of a pair of x and a pair of row tiles at a block of columns. It
+/// runs while the next pair is multiplied, when the vector units are idle.
 template <class T>
 struct PairSums {
   enum class Use {
@@ -45,7 +44,7 @@ struct PairSums {
   };
   Use use = Use::kNone;
   const float* sums = nullptr;
-  float* before = nullptr;  ///< of the blocks before; null for none
+  float* before = nullptr;  ///< of the previous blocks; null for none
   int64_t tokens = 0, rows = 0;
   T* y = nullptr;  ///< at the first token and row
   float* gradient = nullptr;
@@ -54,35 +53,35 @@ struct PairSums {
   bool streams = false;     ///< y is stored past the caches: 32 rows in whole lines of 64 bytes
 };
 
-/// The inner loops on AMX, one T each. x is packed as operand tiles: for every pair (32 tokens, the
+/// The inner loops on AMX, for each T. x is packed as operand tiles: for every pair (32 tokens, the
 /// rows of the product) and column tile, terms x 2 tiles.
 template <class T>
 struct TileLoops {
-  /// Tiles may be used on this thread between the two. What it stored is visible to others after
-  /// stop().
+  /// Tiles may be used on this thread between start() and stop(). Their stores are visible to other
+  /// threads after stop().
   void (*start)();
   void (*stop)();
-  /// x [tokens <= 32, columns], rows `stride` apart, as the tiles of one pair; zeros fill them up.
+  /// x [tokens <= 32, columns], rows `stride` apart, as the tiles of one pair, padded with zeros.
   void (*pack_rows)(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out);
-  /// The same of xᵀ: x [rows, width <= 32], `rows` being what the product sums over.
+  /// The same for xᵀ: x [rows, width <= 32]; the product sums over `rows`.
   void (*pack_columns)(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out);
-  /// sums [4, 16, 16] = a pair of x times a pair of row tiles; `pending`, whose sums are others, is
-  /// done meanwhile.
+  /// sums [4, 16, 16] = a pair of x times a pair of row tiles. Meanwhile it processes `pending`,
+  /// which has other sums.
   void (*multiply)(const TileOperands& operands, float* sums, const PairSums<T>& pending);
-  /// Does it now.
+  /// Processes `pending` at once.
   void (*finish)(const PairSums<T>& pending);
 };
 
-/// How panels of tiles are filled. Not by the products' loops: no multiply-add fuses here.
+/// The loops that fill panels of tiles, separate from the products: no multiply-add fuses here.
 template <class T>
 struct TileFills {
   /// Fills the panel's row tiles of one pair. False if a group of four columns keeps more than two.
   bool (*fill)(const T* weight, int64_t stride, int64_t pair, Panel24& panel);
-  /// Fills the tiles of the pairs first to last - 1 at one column tile. False if somewhere four
+  /// Fills the tiles of the pairs first to last - 1 at one column tile. Returns false if four
   /// columns of 16 rows keep more than 32 entries.
   bool (*fill_transposed)(const T* weight, int64_t stride, int64_t column_tile, int64_t first,
                           int64_t last, Panel24& panel);
-  /// The same of the MVUE of dz; group (token / 4) has number token / 4 * group_stride + feature.
+  /// The same for the MVUE of dz; group (token / 4) has number token / 4 * group_stride + feature.
   void (*fill_mvue)(const T* dz, int64_t stride, const RandomStream& stream, int64_t column_tile,
                     int64_t first, int64_t last, Panel24& panel);
 };

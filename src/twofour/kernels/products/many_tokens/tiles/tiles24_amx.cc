@@ -1,5 +1,5 @@
-// The tile products of tiles24.h. Tile registers: 0 to 3 the sums of a pair, 4 and 5 x, 6 and 7 the
-// weight.
+// The tile products of tiles24.h. Tile registers: 0 to 3 for the sums of a pair, 4 and 5 for x, 6
+// and 7 for the weight.
 #include <cstring>
 #include <type_traits>
 
@@ -11,7 +11,7 @@
 namespace twofour::kernels {
 namespace {
 
-// The 16 lines of a packed tile, each term's as 64 bytes.
+// The 16 lines of a packed tile, 64 bytes for each term.
 template <int kTermCount>
 inline void expand_tile(const std::byte* tile, std::byte* out) {
   uint32_t masks[16];
@@ -37,7 +37,7 @@ inline void expand_pair(const std::byte* tiles, std::byte* expanded) {
   expand_tile<kTermCount>(tiles + kBytes, expanded + kOperandTileBytes);
 }
 
-// x passes by: loads that leave the first-level cache to the expanded weight.
+// Loads of x leave the first-level cache to the expanded weight.
 inline void load_x(const std::byte* x) { _tile_stream_loadd(4, x, 64); }
 inline void load_second_x(const std::byte* x) { _tile_stream_loadd(5, x + kOperandTileBytes, 64); }
 inline void load_weight(const std::byte* w) {
@@ -61,7 +61,7 @@ inline void multiply_loaded() {
   }
 }
 
-// All products of terms that matter, with as few loads as the registers allow.
+// All products of terms that matter, with the fewest loads that the registers allow.
 template <int kTermCount, bool kBoth>
 inline void multiply_tile(const std::byte* x, const std::byte* w) {
   constexpr int64_t kTerm = 2 * kOperandTileBytes;
@@ -98,7 +98,7 @@ inline void multiply_tile(const std::byte* x, const std::byte* w) {
   }
 }
 
-// 16 tokens of 32 columns, one tile a term.
+// 16 tokens of 32 columns, one tile per term.
 template <class T>
 void pack_tile(const T* x, int64_t tokens, int64_t columns, int64_t stride, std::byte* out) {
   for (int64_t t = 0; t < kTileRows; ++t, out += 64) {
@@ -136,7 +136,7 @@ void pack_rows(const T* x, int64_t tokens, int64_t columns, int64_t stride, std:
   }
 }
 
-// 16 columns of x as the rows of a tile: pairs of rows of x interleaved, then transposed.
+// 16 columns of x as rows of a tile: interleaves pairs of rows of x, then transposes.
 template <class T>
 void pack_column_tile(const T* x, int64_t rows, int64_t width, int64_t stride, std::byte* out) {
   const __mmask16 mask = first_lanes(width);
@@ -167,8 +167,8 @@ void pack_columns(const T* x, int64_t rows, int64_t width, int64_t stride, std::
   }
 }
 
-// Two vectors rounded to 16 bits, as they follow each other in y. Subnormal bfloat16 become 0, as
-// in the products.
+// Two vectors rounded to 16 bits, consecutive in y. Subnormal bfloat16 become 0, as in the
+// products.
 inline __m512i rounded_line(const __m512 (&z)[2], const bfloat16*) {
   return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(z[1], z[0]));
 }
@@ -188,7 +188,7 @@ inline void store_two(const __m512 (&z)[2], T* y, const __mmask16 (&masks)[2]) {
   }
 }
 
-// The same past the caches, in whole lines.
+// Stores whole lines past the caches.
 template <class T>
 inline void stream_two(const __m512 (&z)[2], T* y) {
   if constexpr (sizeof(T) == sizeof(float)) {
@@ -199,7 +199,7 @@ inline void stream_two(const __m512 (&z)[2], T* y) {
   }
 }
 
-// One line of sums, and of those before.
+// One line of sums plus those of previous blocks.
 inline __m512 line_of(const float* sums, const float* before, int64_t at) {
   const __m512 line = _mm512_load_ps(sums + at);
   return before ? _mm512_add_ps(_mm512_load_ps(before + at), line) : line;
@@ -245,7 +245,7 @@ void add_transposed(const PairSums<T>& p, int64_t tile) {
   }
 }
 
-// In as many parts can be done what becomes of sums.
+// The number of parts into which the use of sums can be split.
 template <class T>
 inline int64_t lines_of(const PairSums<T>& p) {
   using Use = typename PairSums<T>::Use;
@@ -279,7 +279,7 @@ inline void store_sums(float* sums) {
   }
 }
 
-// kExpands: the weight's tiles are expanded on the way, one column tile ahead of their use.
+// kExpands: also expands the weight's tiles, one column tile ahead of their use.
 template <class T, bool kBoth, bool kExpands>
 void multiply_pair(const TileOperands& o, float* sums, const PairSums<T>& pending) {
   constexpr int64_t kStep = kTerms<T> * 2 * kOperandTileBytes;
