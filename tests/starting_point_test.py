@@ -200,8 +200,30 @@ def test_llama_is_pre_trained_with_every_method(twofour, corpus, tmp_path, metho
 
 def test_sizes_that_an_architecture_cannot_have_are_refused(twofour, corpus, tmp_path):
     run = ["train", "--data", corpus / "data", "--out", tmp_path / "r", "--steps", 1]
+    (tmp_path / "c.json").write_text("{}")
     for flags, message in ((["--key-value-heads", 2], "makes no sense for GPT2"),
                            (["--model", "llama-60m", "--key-value-heads", 3], "8 heads are not divisible by 3"),
                            (["--model", "llama-60m", "--width", 100, "--heads", 8], "width 100 is not divisible"),
-                           (["--model", "llama-6b"], "llama-60m")):
+                           (["--model", "llama-6b"], "llama-60m"),
+                           (["--model", tmp_path / "c.json", "--width", 8], "change the file")):
         assert message in twofour(*run, *flags, fails=2).stderr
+    assert "config.json" in twofour(*run, "--model", tmp_path, fails=1).stderr
+    assert "model_type is missing" in twofour(*run, "--model", tmp_path / "c.json", fails=1).stderr
+
+
+@pytest.mark.parametrize("name", ["biases", "llama32_tied", "pythia", "opt_350m", "qwen3"])
+def test_any_architecture_is_pre_trained_from_its_config(twofour, corpus, tmp_path, name):
+    random_model(name).config.save_pretrained(tmp_path)
+    common = ["--data", corpus / "data", "--method", "s-ste", "--batch", 4, "--context", 32, "--steps", 6, "--warmup", 1,
+              "--lr", 3e-3, "--validation-windows", 2, "--model", tmp_path / "config.json"]
+    twofour("train", "--out", tmp_path / "whole", *common)
+    twofour("train", "--out", tmp_path / "parts", *common, "--stop-after", 3)
+    given = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").unlink()
+    twofour("train", "--out", tmp_path / "parts", "--resume", "--stop-after", 0)
+    whole, parts = (load_file(tmp_path / run / "model/model.safetensors") for run in ("whole", "parts"))
+    assert all(torch.equal(whole[key], parts[key]) for key in whole)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "whole/model")
+    assert model.config.model_type == given["model_type"]
+    assert model.config.tie_word_embeddings == given["tie_word_embeddings"]
+    assert model.config.vocab_size == json.loads((corpus / "data/train.json").read_text())["vocabulary_size"]

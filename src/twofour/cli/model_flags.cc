@@ -1,9 +1,14 @@
 #include "twofour/cli/model_flags.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
+#include <vector>
+
+#include <fmt/ranges.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/file.h"
 #include "twofour/checkpoint/model_folder.h"
 #include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/checkpoint/run_weights.h"
@@ -13,6 +18,42 @@
 
 namespace twofour::cli {
 namespace {
+
+bool is_preset(const std::string& model) {
+  const std::vector<std::string> names = model::preset_names();
+  return std::find(names.begin(), names.end(), model) != names.end();
+}
+
+model::ModelConfig config_in_file(const fs::path& path) {
+  const fs::path file = fs::is_directory(path) ? path / "config.json" : path;
+  return checkpoint::parse_config(read_file(file, kLargestSettings), file.string()).model;
+}
+
+// The file's model, with the given layers and context and the vocabulary of the data. A resumed
+// run no longer needs the file.
+model::ModelConfig config_from_file(const TrainFlags& flags, const train::TrainOptions& options,
+                                    int64_t vocabulary) {
+  if (flags.heads || flags.key_value_heads || flags.width || flags.feed_forward) {
+    fail_usage(
+        "--heads, --key-value-heads, --width or --feed-forward and \"{}\" both define the model: "
+        "change the file",
+        flags.model);
+  }
+  if (options.run.resume) {
+    if (const auto step = checkpoint::latest_checkpoint(options.run.out)) {
+      const fs::path folder = checkpoint::checkpoint_path(options.run.out, *step);
+      return checkpoint::checkpoint_config(folder).model;
+    }
+  }
+  const model::ModelConfig config = config_in_file(flags.model);
+  model::Sizes sizes = model::sizes_of(config);
+  sizes.vocabulary = vocabulary;
+  sizes.layers = flags.layers.value_or(sizes.layers);
+  sizes.context = flags.context.value_or(sizes.context);
+  sizes.feed_forward = static_cast<int64_t>(static_cast<double>(sizes.feed_forward) *
+                                            options.model.method.feed_forward_share);
+  return model::with_sizes(config, sizes);
+}
 
 // The preset's sizes, with the given ones and those that follow from them.
 model::ModelConfig config_from_sizes(const TrainFlags& flags, const train::Method& method,
@@ -81,7 +122,17 @@ std::filesystem::path absolute(const std::string& path) {
 }  // namespace
 
 void add_model_flags(CLI::App& command, TrainFlags& flags) {
-  add_choice(command, "--model", flags.model, model::preset_names(), "sizes of the model");
+  const auto check_model = [](std::string& model) -> std::string {
+    if (is_preset(model) || model.ends_with(".json") || fs::exists(model)) return "";
+    return fmt::format("must be {} or a config.json, but is \"{}\"",
+                       fmt::join(model::preset_names(), ", "), printable(model));
+  };
+  command
+      .add_option("--model", flags.model,
+                  fmt::format("sizes of the model ({}), or a config.json of any architecture",
+                              fmt::join(model::preset_names(), ", ")))
+      ->transform(CLI::Validator(check_model, "", "MODEL"))
+      ->type_name("NAME");
   const auto size = [&](const char* name, auto& value, const Range& range, const char* help) {
     add_number(command, name, value, range, help)->group("Sizes (override --model)");
   };
@@ -113,8 +164,12 @@ void add_model_flags(CLI::App& command, TrainFlags& flags) {
 
 int64_t context_of(const TrainFlags& flags) {
   if (flags.context) return *flags.context;
-  if (flags.init.empty()) return model::sizes_of(model::preset(flags.model)).context;
-  return model::sizes_of(checkpoint::ModelFolder(flags.init).config().model).context;
+  if (!flags.init.empty()) {
+    return model::sizes_of(checkpoint::ModelFolder(flags.init).config().model).context;
+  }
+  return model::sizes_of(is_preset(flags.model) ? model::preset(flags.model)
+                                                : config_in_file(flags.model))
+      .context;
 }
 
 void complete_model(const TrainFlags& flags, train::TrainOptions& options) {
@@ -126,7 +181,9 @@ void complete_model(const TrainFlags& flags, train::TrainOptions& options) {
   }
   if (flags.init.empty()) {
     const int64_t vocabulary = vocabulary_of_data(flags, options.data.folder);
-    options.model.config = config_from_sizes(flags, options.model.method, vocabulary);
+    options.model.config = is_preset(flags.model)
+                               ? config_from_sizes(flags, options.model.method, vocabulary)
+                               : config_from_file(flags, options, vocabulary);
   } else {
     const checkpoint::FolderConfig config = config_of_init(flags, options);
     options.model.config = config.model;

@@ -321,6 +321,8 @@ std::string kept_config(CLI::App& command, const train::TrainOptions& options,
   const auto keep_path = [&](const char* name, const fs::path& path) {
     if (!path.empty()) set_option(command, name, path.string());
   };
+  const std::string model = command.get_option("--model")->as<std::string>();
+  if (fs::exists(model)) keep_path("model", fs::absolute(model));
   keep_path("init", options.model.init);
   keep_path("masks", options.model.masks);
   keep_path("distill", options.model.teacher);
