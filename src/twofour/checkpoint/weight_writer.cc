@@ -56,7 +56,10 @@ WeightWriter::WeightWriter(const fs::path& folder, std::span<const TensorToWrite
       shards_(shards_of(tensors, largest_shard)) {
   Hasher hasher;
   hasher.add(origin);
-  for (const Shard& shard : shards_) hasher.add(layout_of(shard.tensors, metadata).head);
+  std::vector<SafetensorsLayout> layouts;
+  for (const Shard& shard : shards_) {
+    hasher.add(layouts.emplace_back(layout_of(shard.tensors, metadata)).head);
+  }
   announcement_ = hasher.digest();
   written_ = saved_names();
   if (written_.empty()) {  // nothing can be reused
@@ -64,7 +67,7 @@ WeightWriter::WeightWriter(const fs::path& folder, std::span<const TensorToWrite
       if (entry.path().filename() != "lock") fs::remove_all(entry.path());
     }
   }
-  open_files(metadata);
+  open_files(layouts);
 }
 
 WeightWriter::~WeightWriter() = default;
@@ -81,12 +84,12 @@ std::set<std::string> WeightWriter::saved_names() const {
   return names;
 }
 
-void WeightWriter::open_files(const Metadata& metadata) {
-  for (const Shard& shard : shards_) {
-    const SafetensorsLayout layout = layout_of(shard.tensors, metadata);
-    File& file = *files_.emplace_back(std::make_unique<File>(path_ / shard.file, layout));
+void WeightWriter::open_files(std::span<const SafetensorsLayout> layouts) {
+  for (size_t i = 0; i < shards_.size(); ++i) {
+    const Shard& shard = shards_[i];
+    File& file = *files_.emplace_back(std::make_unique<File>(path_ / shard.file, layouts[i]));
     for (const TensorToWrite& tensor : shard.tensors) {
-      places_[tensor.name] = {&file, &tensor, layout.begin.at(tensor.name)};
+      places_[tensor.name] = {&file, &tensor, layouts[i].begin.at(tensor.name)};
     }
   }
 }

@@ -55,7 +55,7 @@ class WeightWriter {
     const TensorToWrite* tensor;
     uint64_t begin;
   };
-  void open_files(const Metadata& metadata);
+  void open_files(std::span<const SafetensorsLayout> layouts);
   std::set<std::string> saved_names() const;
 
   std::filesystem::path folder_, path_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,8 +30,15 @@ model::ModelConfig config_in_file(const fs::path& path) {
   return checkpoint::parse_config(read_file(file, kLargestSettings), file.string()).model;
 }
 
-// The file's model, with the given layers and context and the vocabulary of the data. A resumed
-// run no longer needs the file.
+// The model of the run that is resumed, which no longer needs what it began from; none where there
+// is no checkpoint.
+std::optional<checkpoint::FolderConfig> model_of_run(const train::RunOptions& run) {
+  const auto step = run.resume ? checkpoint::latest_checkpoint(run.out) : std::nullopt;
+  if (!step) return {};
+  return checkpoint::checkpoint_config(checkpoint::checkpoint_path(run.out, *step));
+}
+
+// The file's model, with the given layers and context and the vocabulary of the data.
 model::ModelConfig config_from_file(const TrainFlags& flags, const train::TrainOptions& options,
                                     int64_t vocabulary) {
   if (flags.heads || flags.key_value_heads || flags.width || flags.feed_forward) {
@@ -39,12 +47,7 @@ model::ModelConfig config_from_file(const TrainFlags& flags, const train::TrainO
         "change the file",
         flags.model);
   }
-  if (options.run.resume) {
-    if (const auto step = checkpoint::latest_checkpoint(options.run.out)) {
-      const fs::path folder = checkpoint::checkpoint_path(options.run.out, *step);
-      return checkpoint::checkpoint_config(folder).model;
-    }
-  }
+  if (const auto config = model_of_run(options.run)) return config->model;
   const model::ModelConfig config = config_in_file(flags.model);
   model::Sizes sizes = model::sizes_of(config);
   sizes.vocabulary = vocabulary;
@@ -86,7 +89,6 @@ model::ModelConfig config_from_sizes(const TrainFlags& flags, const train::Metho
   return config;
 }
 
-// A resumed run no longer needs the folder.
 checkpoint::FolderConfig config_of_init(const TrainFlags& flags,
                                         const train::TrainOptions& options) {
   const auto refuse = [&](const char* flag) {
@@ -97,11 +99,7 @@ checkpoint::FolderConfig config_of_init(const TrainFlags& flags,
   }
   if (flags.vocabulary > 0) refuse("--vocabulary");
   if (options.model.method.feed_forward_share != 1.0) refuse("--method half");
-  if (options.run.resume) {
-    if (const auto step = checkpoint::latest_checkpoint(options.run.out)) {
-      return checkpoint::checkpoint_config(checkpoint::checkpoint_path(options.run.out, *step));
-    }
-  }
+  if (const auto config = model_of_run(options.run)) return *config;
   return checkpoint::ModelFolder(options.model.init).config();
 }
 

@@ -22,10 +22,11 @@ namespace twofour::train {
 namespace {
 
 size_t group_of(const std::string& name, const at::Tensor& parameter,
-                const std::vector<ParameterGroup>& groups) {
+                const std::vector<ParameterGroup>& groups,
+                const std::vector<std::regex>& patterns) {
   for (size_t i = 0; i < groups.size(); ++i) {
     if (parameter.dim() < groups[i].least_dimensions) continue;
-    if (std::regex_search(name, std::regex(groups[i].pattern))) return i;
+    if (std::regex_search(name, patterns[i])) return i;
   }
   fail("no group of parameters takes \"{}\"", printable(name));
 }
@@ -51,10 +52,12 @@ AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters,
       group.freezes = can_freeze;
     }
   }
+  std::vector<std::regex> patterns;
+  for (const ParameterGroup& rule : options.groups) patterns.emplace_back(rule.pattern);
   for (auto& [name, parameter] : parameters) {
     const bool can_freeze = !freezes || freezes(name);
     const size_t first = can_freeze ? 0 : options.groups.size();
-    Group& group = groups_[first + group_of(name, parameter, options.groups)];
+    Group& group = groups_[first + group_of(name, parameter, options.groups, patterns)];
     group.names.push_back(name);
     group.gradients.push_back(tensor::gradient_of(parameter));
     group.exp_avg.push_back(at::zeros_like(parameter.detach()));

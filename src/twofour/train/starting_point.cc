@@ -39,12 +39,13 @@ std::vector<std::pair<std::string, at::Tensor>> masks_of_run(const fs::path& run
   constexpr std::string_view kSuffix = ".mask";
   const auto step = checkpoint::latest_checkpoint(run);
   if (!step) return {};  // load_run then reports it
+  const fs::path folder = checkpoint::checkpoint_path(run, *step);
+  const checkpoint::SafetensorsFile file = checkpoint::open_checkpoint_file(
+      folder, checkpoint::read_state(folder), "sparsity.safetensors");
   std::vector<std::pair<std::string, at::Tensor>> masks;
-  for (const auto& [file, tensors] : checkpoint::load_checkpoint(run, *step).files) {
-    for (const auto& [name, tensor] : tensors) {
-      if (file != "sparsity.safetensors" || !name.ends_with(kSuffix)) continue;
-      masks.emplace_back(name.substr(0, name.size() - kSuffix.size()), tensor.clone());
-    }
+  for (const auto& [name, entry] : file.entries()) {
+    if (!name.ends_with(kSuffix)) continue;
+    masks.emplace_back(name.substr(0, name.size() - kSuffix.size()), file.view(name));
   }
   return masks;
 }
