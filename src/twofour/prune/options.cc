@@ -14,7 +14,7 @@ constexpr std::pair<Method, const char*> kMethods[] = {{Method::kMagnitude, "mag
                                                        {Method::kSparseGpt, "sparsegpt"},
                                                        {Method::kRia, "ria"}};
 
-const char* name_of(Weights weights) {
+const char* weights_name(Weights weights) {
   switch (weights) {
     case Weights::kUntouched:
       return "untouched";
@@ -33,7 +33,8 @@ const char* name_of(Weights weights) {
 Json rules_json(const std::vector<LayerRule>& rules) {
   Json json = Json::array();
   for (const LayerRule& rule : rules) {
-    json.push_back({rule.match, rule.pattern ? name_of(*rule.pattern) : "dense"});
+    const std::string pattern = rule.pattern ? prune::name_of(*rule.pattern) : "dense";
+    json.push_back(Json::array({rule.match, pattern}));
   }
   return json;
 }
@@ -83,7 +84,7 @@ Json settings_of(const PruneOptions& options) {
   }
   Json json = {{"method", method},
                {"pattern", name_of(options.pattern)},
-               {"weights", name_of(options.weights)},
+               {"weights", weights_name(options.weights)},
                {"include", options.include},
                {"exclude", options.exclude},
                {"rules", rules_json(options.rules)}};
