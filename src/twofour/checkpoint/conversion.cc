@@ -197,11 +197,15 @@ void convert_dtype(ModelSource& source, at::ScalarType dtype) {
   source.config[is_new_name ? "dtype" : "torch_dtype"] = tensor::dtype_name(dtype);
 }
 
-void write_folder(const fs::path& folder, const ModelSource& source, uint64_t largest_shard) {
+void write_without_weights(const fs::path& folder, const ModelSource& source) {
   write_extras(folder, source.extras);
   write_config(folder, source.config);
-  write_weights(folder, source.tensors, largest_shard, {{"format", "pt"}});
   if (!source.masks.empty()) write_masks(folder / kMasks, source.masks, source.shapes);
+}
+
+void write_folder(const fs::path& folder, const ModelSource& source, uint64_t largest_shard) {
+  write_without_weights(folder, source);
+  write_weights(folder, source.tensors, largest_shard, {{"format", "pt"}});
   const ModelFolder check(folder);
 }
 

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include <ATen/ops/empty.h>
+
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/hash.h"
@@ -40,6 +42,17 @@ struct WeightWriter::File {
       const ssize_t done = pwrite(fd, rest, size, static_cast<off_t>(offset));
       if (done < 0 && errno == EINTR) continue;
       if (done <= 0) fail_write(path);
+      rest += done;
+      offset += static_cast<uint64_t>(done);
+      size -= static_cast<size_t>(done);
+    }
+  }
+  void read_at(uint64_t offset, void* data, size_t size) const {
+    char* rest = static_cast<char*>(data);
+    while (size > 0) {
+      const ssize_t done = pread(fd, rest, size, static_cast<off_t>(offset));
+      if (done < 0 && errno == EINTR) continue;
+      if (done <= 0) fail("cannot read \"{}\": {}", path.string(), system_message(errno));
       rest += done;
       offset += static_cast<uint64_t>(done);
       size -= static_cast<size_t>(done);
@@ -104,6 +117,14 @@ void WeightWriter::put(const std::string& name, const at::Tensor& tensor) {
   check_announced(*place.tensor, values, place.file->path);
   place.file->write_at(place.begin, values.const_data_ptr(), values.nbytes());
   written_.insert(name);
+}
+
+at::Tensor WeightWriter::read(const std::string& name) const {
+  if (!has(name)) fail("\"{}\" still lacks tensor \"{}\"", path_.string(), printable(name));
+  const Place& place = places_.at(name);
+  at::Tensor tensor = at::empty(place.tensor->shape, place.tensor->dtype);
+  place.file->read_at(place.begin, tensor.mutable_data_ptr(), tensor.nbytes());
+  return tensor;
 }
 
 void WeightWriter::save() {

@@ -41,6 +41,9 @@ class WeightWriter {
   /// that was not announced, and if the disk is full.
   void put(const std::string& name, const at::Tensor& tensor);
 
+  /// The tensor as it was put. Throws Error if it was not.
+  at::Tensor read(const std::string& name) const;
+
   /// Makes the tensors put so far available to a later process, even after a crash.
   void save();
 

@@ -10,7 +10,6 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/log.h"
-#include "twofour/base/numbers.h"
 #include "twofour/base/progress.h"
 #include "twofour/base/streams.h"
 #include "twofour/checkpoint/conversion.h"
@@ -63,21 +62,6 @@ std::string format_of(const fs::path& in, const std::string& to) {
   }
   if (checkpoint::is_llama2c(in)) return "llama2c";
   return fs::exists(fs::path(in).replace_extension(".json")) ? "twofour" : "nanogpt";
-}
-
-// "5GB", "200MB" or "1.5GiB" in bytes, as transformers reads them; nullopt for other text.
-std::optional<uint64_t> bytes_named(const std::string& text) {
-  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
-  const double number = parse_number(std::string_view(text).substr(0, digits)).value_or(0);
-  const std::vector<std::pair<std::string, double>> units = {
-      {"KB", 1e3},     {"MB", 1e6},        {"GB", 1e9},          {"TB", 1e12},
-      {"KiB", 1024.0}, {"MiB", 1048576.0}, {"GiB", 1073741824.0}};
-  for (const auto& [unit, factor] : units) {
-    if (text.substr(digits) == unit && number * factor >= 1 && number * factor < 1e18) {
-      return static_cast<uint64_t>(number * factor);
-    }
-  }
-  return std::nullopt;
 }
 
 void check_flags(const ConvertFlags& flags, const std::string& from) {
@@ -335,19 +319,8 @@ void add_convert(CLI::App& program) {
       ->required()
       ->type_name("FORMAT");
   add_dtype(command, "--dtype", flags->dtype, "dtype of the written weights (default: unchanged)");
-  command
-      .add_option("--max-shard-size", flags->largest_shard,
-                  "maximum size of a file of weights: 5GB (default), 200MB, 1GiB")
-      ->check(CLI::Validator(
-          [](std::string& text) {
-            return bytes_named(text) ? std::string()
-                                     : fmt::format(
-                                           "must be a size such as 5GB, 200MB or 1GiB, "
-                                           "but is \"{}\"",
-                                           printable(text));
-          },
-          ""))
-      ->type_name("SIZE");
+  add_size(command, "--max-shard-size", flags->largest_shard,
+           "maximum size of a file of weights: 5GB (default), 200MB, 1GiB");
   command
       .add_option(
           "--tokenizer", flags->tokenizer,

@@ -1,25 +1,20 @@
 #include <cmath>
 #include <memory>
 #include <optional>
-#include <sstream>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "twofour/base/error.h"
-#include "twofour/base/file.h"
 #include "twofour/base/progress.h"
 #include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
+#include "twofour/cli/eval_text.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/input_options.h"
 #include "twofour/cli/model_option.h"
 #include "twofour/cli/values.h"
 #include "twofour/eval/perplexity.h"
 #include "twofour/tensor/dtype.h"
-#include "twofour/text/document_encoder.h"
-#include "twofour/text/token_file.h"
-#include "twofour/text/tokenizer.h"
 
 namespace twofour::cli {
 namespace {
@@ -31,56 +26,6 @@ struct EvalFlags {
   bool bare = false, json = false, streams = false;
   text::DocumentOptions documents;
 };
-
-struct EvalText {
-  std::vector<int64_t> ids;
-  std::optional<int64_t> words;  ///< known for text, not for a token file
-};
-
-int64_t count_words(const std::string& text) {
-  std::istringstream stream(text);
-  int64_t words = 0;
-  for (std::string word; stream >> word;) ++words;
-  return words;
-}
-
-// A text is one document. Documents in JSON follow each other as in a token file.
-EvalText read_text(const EvalFlags& flags, const fs::path& tokenizer_folder) {
-  const text::Tokenizer tokenizer = text::Tokenizer::load(tokenizer_folder);
-  text::DocumentOptions options = flags.documents;
-  options.whole_texts = true;
-  text::DocumentFiles files({flags.data}, options);
-  EvalText data;
-  data.words = 0;
-  const auto append = [&](std::span<const int32_t> ids) {
-    data.ids.insert(data.ids.end(), ids.begin(), ids.end());
-  };
-  std::optional<text::DocumentEncoder> documents;
-  for (text::Part part; files.next(part);) {
-    if (std::string_view(part.text).substr(0, 4096).find('\0') != std::string_view::npos) {
-      fail("cannot read \"{}\": it holds NUL bytes, so it is not text; token files are named .bin",
-           flags.data);
-    }
-    *data.words += count_words(part.text);
-    if (files.kind() == text::ContentKind::kText) {
-      append(flags.bare ? tokenizer.encode(part.text) : tokenizer.encode_with_special(part.text));
-      continue;
-    }
-    if (!documents) documents.emplace(tokenizer, [&](auto ids, bool) { append(ids); });
-    documents->add(std::move(part));
-  }
-  if (documents) documents->finish();
-  if (data.ids.empty()) fail("cannot read \"{}\": it holds no text", flags.data);
-  return data;
-}
-
-EvalText read_data(const EvalFlags& flags, const checkpoint::ModelFolder& folder) {
-  if (fs::path(flags.data).extension() == ".bin") {
-    const int64_t vocabulary = model::sizes_of(folder.config().model).vocabulary;
-    return {text::read_token_ids(flags.data, vocabulary), std::nullopt};
-  }
-  return read_text(flags, folder.place().tokenizer);
-}
 
 eval::PerplexityResult measure(const EvalFlags& flags, const checkpoint::ModelFolder& folder,
                                const EvalText& data) {
@@ -103,7 +48,7 @@ eval::PerplexityResult measure(const EvalFlags& flags, const checkpoint::ModelFo
 
 void run_perplexity(const EvalFlags& flags) {
   const checkpoint::ModelFolder folder = open_model(flags.model);
-  const EvalText data = read_data(flags, folder);
+  const EvalText data = read_eval_text(flags.data, folder, flags.bare, flags.documents);
   const eval::PerplexityResult result = measure(flags, folder, data);
   ProgressBar::clear_line();
   nlohmann::ordered_json json = {{"perplexity", result.perplexity},

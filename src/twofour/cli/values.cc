@@ -118,4 +118,28 @@ std::string either_of(const std::vector<std::string>& names) {
   return text;
 }
 
+std::optional<uint64_t> bytes_named(const std::string& text) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
+  const double number = parse_number(std::string_view(text).substr(0, digits)).value_or(0);
+  constexpr double kKibi = 1024.0, kMebi = kKibi * kKibi, kGibi = kMebi * kKibi;
+  const std::vector<std::pair<std::string, double>> units = {
+      {"KB", 1e3},    {"MB", 1e6},    {"GB", 1e9},  {"TB", 1e12}, {"KiB", kKibi},
+      {"MiB", kMebi}, {"GiB", kGibi}, {"K", kKibi}, {"M", kMebi}, {"G", kGibi}};
+  for (const auto& [unit, factor] : units) {
+    if (text.substr(digits) == unit && number * factor >= 1 && number * factor < 1e18) {
+      return static_cast<uint64_t>(number * factor);
+    }
+  }
+  return std::nullopt;
+}
+
+CLI::Option* add_size(CLI::App& command, const std::string& name, std::string& value,
+                      const std::string& help) {
+  const auto check = [](std::string& text) {
+    if (bytes_named(text)) return std::string();
+    return fmt::format("must be a size such as 5GB, 200MB or 1GiB, but is \"{}\"", printable(text));
+  };
+  return command.add_option(name, value, help)->check(CLI::Validator(check, ""))->type_name("SIZE");
+}
+
 }  // namespace twofour::cli

@@ -56,6 +56,14 @@ CLI::Option* check_choice(CLI::Option* option, const std::vector<std::string>& c
 CLI::Option* add_dtype(CLI::App& command, const std::string& name, std::string& value,
                        const std::string& help, const std::vector<std::string>& or_else = {});
 
+/// "5GB", "200MB" or "1.5GiB" in bytes, as transformers reads them, or "4G" (GiB); nothing for
+/// other text.
+std::optional<uint64_t> bytes_named(const std::string& text);
+
+/// Declares an option that takes such a size.
+CLI::Option* add_size(CLI::App& command, const std::string& name, std::string& value,
+                      const std::string& help);
+
 /// The range or the choices of a declared option in words; empty if it has none.
 std::string range_of(const CLI::Option& option);
 std::vector<std::string> choices_of(const CLI::Option& option);

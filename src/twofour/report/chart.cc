@@ -130,7 +130,8 @@ std::string logged(const Series& series, const std::vector<Point>& points) {
                      steps, values);
 }
 
-std::string curve(const Series& series, const Axis& x, const Axis& y, bool with_values) {
+std::string curve(const Series& series, const Axis& x, const Axis& y, bool with_values,
+                  const std::string& over) {
   const std::vector<Point> shown = thinned(series.points);
   std::string points;
   for (const Point& point : shown) {
@@ -139,9 +140,9 @@ std::string curve(const Series& series, const Axis& x, const Axis& y, bool with_
   const Point& last = series.points.back();
   return fmt::format(
       R"(<polyline class="curve c{}" points="{}"{}/><circle class="dot c{}" cx="{:.1f}" cy="{:.1f}" r="3.5">)"
-      R"(<title>{}: {:.6g} at step {}</title></circle>)",
+      R"(<title>{}: {:.6g} at {} {}</title></circle>)",
       series.colour, points, with_values ? logged(series, shown) : "", series.colour,
-      x.at(last.step), y.at(last.value), escape(series.name), last.value, last.step);
+      x.at(last.step), y.at(last.value), escape(series.name), last.value, escape(over), last.step);
 }
 
 }  // namespace
@@ -195,7 +196,8 @@ std::vector<Series> series_of(const std::vector<RunLog>& runs, const std::string
 }
 
 std::string standalone_chart(const std::string& title, const std::string& unit,
-                             const std::vector<Series>& series, bool logarithmic) {
+                             const std::vector<Series>& series, bool logarithmic,
+                             const std::string& over) {
   constexpr double kTitle = 28, kLine = 18, kKeyWidth = 110;
   const double legend = kLine * static_cast<double>((series.size() + 4) / 5);
   const double height = kTitle + kHeight + legend + 8;
@@ -214,7 +216,7 @@ std::string standalone_chart(const std::string& title, const std::string& unit,
       R"(</style><rect width="{}" height="{}" fill="#fff"/><text class="title" x="{}" y="19">{}</text>)",
       kWidth, height, kLeft, escape(title));
   svg += fmt::format(R"(<svg y="{}" width="{}" height="{}">)", kTitle, kWidth, kHeight) +
-         line_chart(title, unit, series, logarithmic, /*with_values=*/false) + "</svg>";
+         line_chart(title, unit, series, logarithmic, /*with_values=*/false, over) + "</svg>";
   for (size_t i = 0; i < series.size(); ++i) {
     const double x = 14 + kKeyWidth * static_cast<double>(i % 5);
     const double y = kTitle + kHeight + kLine * static_cast<double>(i / 5) + 12;
@@ -226,7 +228,8 @@ std::string standalone_chart(const std::string& title, const std::string& unit,
 }
 
 std::string line_chart(const std::string& title, const std::string& unit,
-                       const std::vector<Series>& series, bool logarithmic, bool with_values) {
+                       const std::vector<Series>& series, bool logarithmic, bool with_values,
+                       const std::string& over) {
   Range steps, values;
   for (const Series& one : series) {
     for (const Point& point : one.points) {
@@ -242,9 +245,9 @@ std::string line_chart(const std::string& title, const std::string& unit,
   if (with_values) {
     svg += fmt::format(R"(<line class="guide" y1="{}" y2="{}"/>)", kTop, kHeight - kBottom);
   }
-  for (const Series& one : series) svg += curve(one, x, y, with_values);
-  svg += fmt::format(R"(<text class="axis" x="{}" y="{}" text-anchor="end">step</text>)",
-                     kWidth - kRight, kHeight - 6);
+  for (const Series& one : series) svg += curve(one, x, y, with_values, over);
+  svg += fmt::format(R"(<text class="axis" x="{}" y="{}" text-anchor="end">{}</text>)",
+                     kWidth - kRight, kHeight - 6, escape(over));
   svg += fmt::format(
       R"svg(<text class="axis" transform="translate(16 {}) rotate(-90)" text-anchor="middle">{}{}</text></svg>)svg",
       (kHeight - kBottom + kTop) / 2, escape(unit), y.is_logarithmic() ? " (log scale)" : "");

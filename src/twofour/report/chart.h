@@ -14,16 +14,18 @@ struct Series {
   std::vector<Point> points;
 };
 
-/// A chart of all series over the step, as one <svg> element. Long series are thinned to a few
-/// hundred points that keep their peaks. `unit` labels the vertical axis. `logarithmic` applies,
-/// and is labelled, if all values are positive. `with_values` adds data-name, data-steps and
-/// data-values, which a page's script shows.
+/// A chart of all series over the step (or `over`), as one <svg> element. Long series are thinned
+/// to a few hundred points that keep their peaks. `unit` labels the vertical axis. `logarithmic`
+/// applies, and is labelled, if all values are positive. `with_values` adds data-name, data-steps
+/// and data-values, which a page's script shows.
 std::string line_chart(const std::string& title, const std::string& unit,
-                       const std::vector<Series>& series, bool logarithmic, bool with_values);
+                       const std::vector<Series>& series, bool logarithmic, bool with_values,
+                       const std::string& over = "step");
 
 /// The same as a file of its own, with a title and a legend.
 std::string standalone_chart(const std::string& title, const std::string& unit,
-                             const std::vector<Series>& series, bool logarithmic);
+                             const std::vector<Series>& series, bool logarithmic,
+                             const std::string& over = "step");
 
 /// The colours of the series, in turn: Okabe and Ito's, which colour-blind readers can tell apart.
 inline constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",

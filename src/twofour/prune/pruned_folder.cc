@@ -1,0 +1,211 @@
+#include "twofour/prune/pruned_folder.h"
+
+#include <set>
+
+#include <ATen/ops/isfinite.h>
+
+#include "twofour/base/error.h"
+#include "twofour/base/hash.h"
+#include "twofour/base/parallel.h"
+#include "twofour/base/progress.h"
+#include "twofour/checkpoint/mask_files.h"
+#include "twofour/kernels/masks/mask.h"
+#include "twofour/prune/record.h"
+#include "twofour/tensor/choice.h"
+#include "twofour/tensor/dtype.h"
+
+namespace twofour::prune {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char *kProgress = "progress", *kState = "state.json";
+
+fs::path unfinished(const fs::path& out) { return out.string() + ".unfinished"; }
+fs::path block_path(const fs::path& folder, size_t i, const char* extension) {
+  return folder / kProgress / fmt::format("block-{}{}", i, extension);
+}
+
+Json read_json(const fs::path& path) {
+  Json json = Json::parse(read_file(path, kLargestSettings), nullptr, false);
+  if (json.is_discarded()) {
+    fail("cannot read \"{}\": it is damaged; remove the folder and start again", path.string());
+  }
+  return json;
+}
+
+// The first name, at any depth, whose values differ.
+void check_same(const Json& before, const Json& now, const fs::path& out) {
+  const Json flat_before = before.flatten(), flat_now = now.flatten();
+  const auto text_of = [](const Json& json, const std::string& name) {
+    return json.contains(name) ? json.at(name).dump() : std::string("not set");
+  };
+  std::set<std::string> names;
+  for (const auto& [name, value] : flat_before.items()) names.insert(name);
+  for (const auto& [name, value] : flat_now.items()) names.insert(name);
+  for (const std::string& name : names) {
+    const std::string old_value = text_of(flat_before, name), value = text_of(flat_now, name);
+    if (old_value == value) continue;
+    fail_usage("cannot resume \"{}\": its {} is {}, but now it is {}", out.string(),
+               name.substr(name.rfind('/') + 1), printable(old_value), printable(value));
+  }
+}
+
+at::Tensor unpacked(const at::Tensor& bits, const at::Tensor& like) {
+  at::Tensor mask = at::empty(like.sizes(), at::kByte);
+  kernels::unpack_mask(bits.const_data_ptr<uint8_t>(), mask.numel(),
+                       mask.mutable_data_ptr<uint8_t>());
+  return mask;
+}
+
+}  // namespace
+
+PrunedFolder::PrunedFolder(const fs::path& out, const checkpoint::ModelFolder& folder,
+                           const Json& identity, uint64_t largest_shard, bool resumes)
+    : out_(out), folder_(folder), source_(checkpoint::open_folder(folder)) {
+  for (const auto& tensor : source_.tensors) tensors_[tensor.name] = &tensor;
+  if (fs::exists(out)) {
+    fail_usage("\"{}\" exists{}", out.string(),
+               resumes ? ": the run is finished" : ": choose another --out, or remove it");
+  }
+  const fs::path state_path = unfinished(out) / kState;
+  Json state;
+  if (resumes) {
+    if (!fs::exists(state_path)) {
+      fail_usage("there is no interrupted run in \"{}\" to resume", unfinished(out).string());
+    }
+    state = read_json(state_path);
+    check_same(state.value("identity", Json::object()), identity, out);
+    set_thread_count(state.value("threads", thread_count()));
+    tensor::use_choices(state.value("products", Json::object()));
+  } else if (fs::exists(unfinished(out))) {
+    fail_usage("\"{}\" holds an interrupted run: go on with --resume, or remove it",
+               unfinished(out).string());
+  }
+  writer_ = std::make_unique<checkpoint::WeightWriter>(
+      out, source_.tensors, largest_shard, checkpoint::Metadata{{"format", "pt"}}, identity.dump());
+  make_folder(path() / kProgress);
+  if (resumes) {
+    read_progress();
+  }
+  state = {
+      {"identity", identity}, {"threads", thread_count()}, {"products", tensor::choices_made()}};
+  write_file(path() / kState, state.dump(2) + "\n");
+}
+
+PrunedFolder::~PrunedFolder() {
+  if (is_finished_ || !blocks_.empty() || !writer_) return;
+  const fs::path folder = path();
+  writer_.reset();
+  std::error_code ignored;
+  fs::remove_all(folder, ignored);
+}
+
+// A block counts if its record is there and the writer has saved all its tensors.
+void PrunedFolder::read_progress() {
+  model::Model shapes = model::make_shapes(source_.model);
+  for (int64_t i = 0; i < shapes.layers(); ++i) {
+    bool is_complete = fs::exists(block_path(path(), blocks_.size(), ".json"));
+    shapes.visit_block(i, [&](const std::string& name, at::Tensor&) {
+      is_complete = is_complete && writer_->has(stored_name(name));
+    });
+    if (!is_complete) return;
+    BlockResult result;
+    for (const auto& layer : read_json(block_path(path(), blocks_.size(), ".json"))) {
+      result.layers.push_back(layer_from_json(layer));
+    }
+    const fs::path masks = block_path(path(), blocks_.size(), ".safetensors");
+    if (fs::exists(masks)) result.masks = checkpoint::read_masks(masks, source_.shapes);
+    blocks_.push_back(std::move(result));
+  }
+}
+
+std::string PrunedFolder::stored_name(const std::string& name) const {
+  return folder_.stored_name(name);
+}
+
+const checkpoint::TensorToWrite& PrunedFolder::source_tensor(const std::string& stored) const {
+  return *tensors_.at(stored);
+}
+
+void PrunedFolder::load_block(model::Model& model, int64_t i, at::ScalarType dtype) const {
+  model::make_empty_block(model, i, dtype);
+  model.visit_block(i, [&](const std::string& name, at::Tensor& tensor) {
+    const at::Tensor stored = writer_->read(stored_name(name));
+    tensor.copy_(checkpoint::stores_transposed(source_.model, name) ? stored.t() : stored);
+  });
+  const BlockResult& result = block(i);
+  for (const auto& [name, bits] : result.masks) {
+    at::Tensor& weight = model::linear_named(model, name).weight;
+    weight.mul_(unpacked(bits, weight));
+  }
+}
+
+at::Tensor PrunedFolder::put(const std::string& name, const at::Tensor& tensor) {
+  const std::string stored = stored_name(name);
+  const at::ScalarType dtype = source_tensor(stored).dtype;
+  const at::Tensor rounded = tensor.detach().to(dtype);
+  if (!at::isfinite(rounded.to(at::kFloat)).all().item<bool>()) {
+    fail("the new values of \"{}\" do not fit into {}: try a larger --damping", printable(name),
+         tensor::dtype_name(dtype));
+  }
+  const bool is_transposed = checkpoint::stores_transposed(source_.model, name);
+  writer_->put(stored, is_transposed ? rounded.t() : rounded);
+  return rounded;
+}
+
+void PrunedFolder::finish_block(int64_t i, BlockResult result) {
+  model::Model shapes = model::make_shapes(source_.model);
+  shapes.visit_block(i, [&](const std::string& name, at::Tensor&) {
+    const std::string stored = stored_name(name);
+    if (!writer_->has(stored)) writer_->put(stored, source_tensor(stored).make());
+  });
+  if (!result.masks.empty()) {
+    checkpoint::write_masks(block_path(path(), blocks_.size(), ".safetensors"), result.masks,
+                            source_.shapes);
+    result.masks = checkpoint::read_masks(block_path(path(), blocks_.size(), ".safetensors"),
+                                          source_.shapes);  // mapped
+  }
+  Json layers = Json::array();
+  for (const LayerResult& layer : result.layers) layers.push_back(layer_json(layer));
+  write_file(block_path(path(), blocks_.size(), ".json"), layers.dump());
+  writer_->save();
+  blocks_.push_back(std::move(result));
+}
+
+void PrunedFolder::finish(const Json& record) {
+  for (const auto& tensor : source_.tensors) {
+    if (!writer_->has(tensor.name)) writer_->put(tensor.name, tensor.make());
+  }
+  std::map<std::string, at::Tensor> masks(source_.masks.begin(), source_.masks.end());
+  for (const BlockResult& block : blocks_) {
+    for (const auto& [name, bits] : block.masks) masks[name] = bits;
+  }
+  source_.masks.assign(masks.begin(), masks.end());
+  checkpoint::write_without_weights(path(), source_);
+  write_file(path() / "prune.json", record.dump(2) + "\n");
+  writer_->save();  // a stop while the files are flushed loses nothing
+  fs::remove(path() / kState);
+  fs::remove_all(path() / kProgress);
+  writer_->finish();
+  is_finished_ = true;
+  const checkpoint::ModelFolder check(out_);
+}
+
+std::string hash_of_model(const checkpoint::ModelFolder& folder) {
+  const checkpoint::ModelSource source = checkpoint::open_folder(folder);
+  uint64_t total = 0, done = 0;
+  for (const auto& tensor : source.tensors) total += tensor.bytes();
+  ProgressBar bar("hashing the model", total);
+  Hasher hasher;
+  hasher.add(source.config.dump());
+  for (const auto& tensor : source.tensors) {
+    const at::Tensor values = tensor.make().contiguous();
+    hasher.add(tensor.name);
+    hasher.add({static_cast<const char*>(values.const_data_ptr()), values.nbytes()});
+    bar.update(done += tensor.bytes());
+  }
+  return hasher.digest();
+}
+
+}  // namespace twofour::prune

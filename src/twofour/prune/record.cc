@@ -1,0 +1,60 @@
+#include "twofour/prune/record.h"
+
+namespace twofour::prune {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+std::optional<double> optional_number(const nlohmann::json& json, const char* name) {
+  const auto found = json.find(name);
+  if (found == json.end() || found->is_null()) return std::nullopt;
+  return found->get<double>();
+}
+
+}  // namespace
+
+Json layer_json(const LayerResult& layer) {
+  Json json = {{"name", layer.name},
+               {"pattern", name_of(layer.pattern)},
+               {"shape", {layer.rows, layer.columns}},
+               {"zeros", layer.zeros},
+               {"error", or_null(layer.error)}};
+  if (layer.swaps > 0) json["swaps"] = layer.swaps;
+  if (layer.damping) json["damping"] = *layer.damping;
+  return json;
+}
+
+LayerResult layer_from_json(const nlohmann::json& json) {
+  LayerResult layer;
+  layer.name = json.at("name").get<std::string>();
+  layer.pattern = pattern_named(json.at("pattern").get<std::string>());
+  layer.rows = json.at("shape").at(0).get<int64_t>();
+  layer.columns = json.at("shape").at(1).get<int64_t>();
+  layer.zeros = json.at("zeros").get<int64_t>();
+  layer.error = optional_number(json, "error");
+  layer.damping = optional_number(json, "damping");
+  layer.swaps = json.value("swaps", int64_t{0});
+  return layer;
+}
+
+Json layers_json(const std::vector<LayerResult>& layers, const std::vector<SkippedLayer>& skipped) {
+  Json json = {{"layers", Json::array()}, {"skipped", Json::array()}};
+  int64_t zeros = 0, entries = 0;
+  for (const LayerResult& layer : layers) {
+    json["layers"].push_back(layer_json(layer));
+    zeros += layer.zeros;
+    entries += layer.rows * layer.columns;
+  }
+  for (const SkippedLayer& layer : skipped) {
+    json["skipped"].push_back({{"name", layer.name}, {"reason", layer.reason}});
+  }
+  json["totals"] = {{"layers", layers.size()}, {"weights", entries}, {"zeros", zeros}};
+  return json;
+}
+
+}  // namespace twofour::prune
