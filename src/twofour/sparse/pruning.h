@@ -28,6 +28,9 @@ struct Pattern {
 /// Throws Error (usage) unless 0 < kept < group <= 8, or group = 0 and 0 < sparsity < 1.
 void check(const Pattern& pattern);
 
+/// Throws Error also if a row of `columns` entries cannot be divided into groups.
+void check_fits(const Pattern& pattern, int64_t columns);
+
 /// Among how many entries an unstructured mask keeps its share.
 enum class Share { kRow, kMatrix };
 
