@@ -88,7 +88,7 @@ TEST_F(Permutations, the_kept_score_is_that_of_the_mask) {
   }
 }
 
-TEST_F(Permutations, channels_that_fit_together_find_each_other) {
+TEST_F(Permutations, channels_that_fit_together_find_each_other_and_stay_together) {
   // Half of the channels are large in the upper rows and half in the lower ones. A group of two of
   // each keeps all that is large; the present groups have four of a kind.
   const int64_t groups = 2 * between(80, 150), rows = 16;
@@ -99,6 +99,11 @@ TEST_F(Permutations, channels_that_fit_together_find_each_other) {
   const double large = scores.masked_select(scores.gt(0.5)).sum(at::kDouble).item<double>();
   EXPECT_LT(found.kept_before, 0.6 * large);
   EXPECT_GT(found.kept_after, 0.97 * large);
+  // Channels that are only dealt again keep less than these.
+  const Permutation again = find_permutation(scores.index_select(1, found.order), {2, 4}, 0);
+  EXPECT_FALSE(again.improves());
+  EXPECT_EQ(again.kept_after, again.kept_before);
+  EXPECT_TRUE(again.order.equal(at::arange(groups * 4, at::kLong)));
 }
 
 TEST_F(Permutations, an_assignment_adds_to_what_sorting_gives) {
