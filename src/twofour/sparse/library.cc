@@ -32,6 +32,12 @@ TORCH_LIBRARY(twofour, library) {
   define_prepared_weight(library);
   library.def("magnitude_mask(Tensor weight, int kept, int group) -> Tensor");
   library.def("transposable_mask24(Tensor weight) -> Tensor");
+  library.def("wanda_mask(Tensor weight, Tensor input_norm, int kept, int group) -> Tensor");
+  library.def(
+      "sparsegpt(Tensor weight, Tensor hessian, int kept, int group, *, float sparsity=0.5, "
+      "int block=128, float damping=0.01, bool update=True) -> (Tensor weight, Tensor mask)");
+  library.def(
+      "swap_mask(Tensor weight, Tensor mask, Tensor hessian, int kept, int group) -> Tensor");
   library.def("apply_mask(Tensor weight, Tensor mask) -> Tensor");
   library.def("mask_flips(Tensor mask, Tensor other) -> int");
   library.def("pack_mask(Tensor mask) -> Tensor");
@@ -63,6 +69,9 @@ TORCH_LIBRARY(twofour, library) {
 TORCH_LIBRARY_IMPL(twofour, CPU, library) {
   library.impl("magnitude_mask", &magnitude_mask);
   library.impl("transposable_mask24", &transposable_mask24);
+  library.impl("wanda_mask", &wanda_mask);
+  library.impl("sparsegpt", &sparsegpt);
+  library.impl("swap_mask", &swap_mask);
   library.impl("apply_mask", &apply_mask);
   library.impl("mask_flips", &mask_flips);
   library.impl("pack_mask", &pack_mask);
@@ -84,6 +93,9 @@ TORCH_LIBRARY_IMPL(twofour, CPU, library) {
 TORCH_LIBRARY_IMPL(twofour, Meta, library) {
   library.impl("magnitude_mask", &shapes::magnitude_mask);
   library.impl("transposable_mask24", &shapes::transposable_mask24);
+  library.impl("wanda_mask", &shapes::wanda_mask);
+  library.impl("sparsegpt", &shapes::sparsegpt);
+  library.impl("swap_mask", &shapes::swap_mask);
   library.impl("apply_mask", &shapes::apply_mask);
   library.impl("pack_mask", &shapes::pack_mask);
   library.impl("unpack_mask", &shapes::unpack_mask);
@@ -109,7 +121,8 @@ constexpr const char* kOperators[] = {"magnitude_mask",   "transposable_mask24",
                                       "float8_scale",     "pack24",
                                       "unpack24",         "linear24",
                                       "input_gradient24", "weight_gradient24",
-                                      "linear24_packed"};
+                                      "linear24_packed",  "wanda_mask",
+                                      "sparsegpt",        "swap_mask"};
 
 void refuse_nested(const c10::OperatorHandle& op, c10::Stack*) {
   fail("{} takes no nested tensors: call it with values() of a jagged one, or with a padded tensor",

@@ -33,6 +33,26 @@ at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group)
 /// 2404.01847, section 4.1). Both sizes are multiples of 4.
 at::Tensor transposable_mask24(const at::Tensor& weight);
 
+/// Wanda's mask of weight [out, in] (arXiv 2306.11695): the `kept` largest |weight| · input_norm of
+/// every `group` consecutive entries, 0 < kept < group <= 8. input_norm [in] holds the norms of the
+/// layer's inputs over the calibration tokens.
+at::Tensor wanda_mask(const at::Tensor& weight, const at::Tensor& input_norm, int64_t kept,
+                      int64_t group);
+
+/// SparseGPT (arXiv 2301.00774): the pruned weight [out, in] in weight's dtype, and its mask.
+/// hessian [in, in] is the Gram matrix of the layer's inputs, float64 too, up to any factor.
+/// kept = group = 0: unstructured, a share `sparsity` of every `block` columns. update=False: the
+/// mask of the untouched weights' scores (unstructured: of the whole matrix), and weight under it.
+/// Weights, Hessian and norms must be finite, here and in swap_mask and wanda_mask.
+std::tuple<at::Tensor, at::Tensor> sparsegpt(const at::Tensor& weight, const at::Tensor& hessian,
+                                             int64_t kept, int64_t group, double sparsity,
+                                             int64_t block, double damping, bool update);
+
+/// The mask with `kept` of every `group` entries after swaps of a kept and a removed entry of a
+/// group, until none lowers the layer's error (SparseSwaps, arXiv 2512.10922). The weights stay.
+at::Tensor swap_mask(const at::Tensor& weight, const at::Tensor& mask, const at::Tensor& hessian,
+                     int64_t kept, int64_t group);
+
 /// weight where `mask`, of the same shape, keeps it, 0 elsewhere. Gradient: dout, masked likewise.
 at::Tensor apply_mask(const at::Tensor& weight, const at::Tensor& mask);
 

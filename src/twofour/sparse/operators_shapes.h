@@ -19,6 +19,13 @@ namespace shapes {
 
 at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group);
 at::Tensor transposable_mask24(const at::Tensor& weight);
+at::Tensor wanda_mask(const at::Tensor& weight, const at::Tensor& input_norm, int64_t kept,
+                      int64_t group);
+std::tuple<at::Tensor, at::Tensor> sparsegpt(const at::Tensor& weight, const at::Tensor& hessian,
+                                             int64_t kept, int64_t group, double sparsity,
+                                             int64_t block, double damping, bool update);
+at::Tensor swap_mask(const at::Tensor& weight, const at::Tensor& mask, const at::Tensor& hessian,
+                     int64_t kept, int64_t group);
 at::Tensor apply_mask(const at::Tensor& weight, const at::Tensor& mask);
 at::Tensor pack_mask(const at::Tensor& mask);
 at::Tensor unpack_mask(const at::Tensor& bits, c10::SymIntArrayRef shape);

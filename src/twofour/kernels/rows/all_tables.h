@@ -10,6 +10,8 @@
 #include "twofour/kernels/fp8/fp8_table.h"
 #include "twofour/kernels/masks/mask_table.h"
 #include "twofour/kernels/mvue/mvue_table.h"
+#include "twofour/kernels/pruning/column_loop_table.h"
+#include "twofour/kernels/pruning/swap_search_table.h"
 #include "twofour/kernels/training/accumulate_table.h"
 #include "twofour/kernels/training/adamw_table.h"
 #include "twofour/kernels/training/cross_entropy_table.h"
@@ -31,4 +33,4 @@
   TWOFOUR_TABLES_OF(use, float)    \
   TWOFOUR_TABLES_OF(use, bfloat16) \
   TWOFOUR_TABLES_OF(use, float16)  \
-  use(AdamWTable) use(MaskBytesTable) use(RankUpdateTable)
+  use(AdamWTable) use(ColumnLoopTable) use(MaskBytesTable) use(RankUpdateTable) use(SwapSearchTable)
