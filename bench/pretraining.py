@@ -11,10 +11,10 @@ import json
 import math
 import os
 import pathlib
-import platform
-import re
 import subprocess
 import sys
+
+from page import machine, write_page
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TWOFOUR = os.environ.get("TWOFOUR", ROOT / "build/twofour")
@@ -92,22 +92,6 @@ def orderings(pairs, by_method):
     return "\n".join(lines) + "\n"
 
 
-def machine():
-    match = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    info = json.loads(run(TWOFOUR, "info", "--json", capture_output=True).stdout)
-    return (f"{match.group(1) if match else platform.machine()}, {info['threads']} threads, "
-            f"instruction set {info['kernels']}")
-
-
-def write_page(page, generated):
-    begin, end = "<!-- made by bench/pretraining.py -->\n", "<!-- end -->\n"
-    text = page.read_text()
-    if begin not in text or end not in text:
-        sys.exit(f"{page}: the marks {begin.strip()} and {end.strip()} are missing")
-    before, rest = text.split(begin, 1)
-    page.write_text(before + begin + generated + end + rest.split(end, 1)[1])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stories = ROOT.parent / "shared/data/tinystories"
@@ -137,7 +121,7 @@ def main():
     everything = [folder for group in folders.values() for folder in group]
     by_method = {method: losses(group) for method, group in folders.items()}
     if args.prints:
-        print(f"{machine()}\n\n{report(everything, '--average-seeds', '--markdown')}")
+        print(f"{machine(TWOFOUR)}\n\n{report(everything, '--average-seeds', '--markdown')}")
         print(orderings([*ORDERINGS, *COMPARISONS], by_method))
         return
     sparse = [folder for method, group in folders.items() if method != "half" for folder in group]
@@ -145,7 +129,8 @@ def main():
         chart = args.page.parent / f"{args.page.stem}-{curve.replace('_', '-')}.svg"
         report(chosen, "--average-seeds", "--chart", curve, "--out", chart)
     tables = report(everything, "--average-seeds", "--markdown")
-    write_page(args.page, f"\nMeasured on: {machine()}.\n\n{tables}\n{orderings(ORDERINGS, by_method)}\n")
+    write_page(args.page, f"\nMeasured on: {machine(TWOFOUR)}.\n\n{tables}\n{orderings(ORDERINGS, by_method)}\n",
+               "bench/pretraining.py")
     print(f"written: {args.page}")
 
 

@@ -21,6 +21,10 @@ SIZES = {
     "llama-1b": {**LLAMA, "vocab_size": 32000, "max_position_embeddings": 2048, "hidden_size": 2048,
                  "intermediate_size": 5632, "num_hidden_layers": 22, "num_attention_heads": 32,
                  "num_key_value_heads": 4},
+    # The shape of LLaMA-2 7B.
+    "llama-7b": {**LLAMA, "vocab_size": 32000, "max_position_embeddings": 4096, "hidden_size": 4096,
+                 "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+                 "num_key_value_heads": 32},
 }
 
 
@@ -57,6 +61,14 @@ def gpt2_shapes(config):
     yield "transformer.ln_f.bias", (width,)
 
 
+def shapes_of(config):
+    return list((gpt2_shapes if config["model_type"] == "gpt2" else llama_shapes)(config))
+
+
+def parameters_of(size):
+    return sum(torch.Size(shape).numel() for _, shape in shapes_of(SIZES[size]))
+
+
 def random_tensor(name, shape, dtype, sparse):
     if len(shape) == 1:
         return torch.full(shape, 0.0 if name.endswith("bias") else 1.0, dtype=dtype)
@@ -78,7 +90,7 @@ def write_model(folder, size, dtype=torch.float32, sparse=False, shard_bytes=500
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({**config, "torch_dtype": str(dtype).removeprefix("torch.")}))
     torch.manual_seed(seed)
-    shapes = list((gpt2_shapes if config["model_type"] == "gpt2" else llama_shapes)(config))
+    shapes = shapes_of(config)
     element = torch.empty(0, dtype=dtype).element_size()
     shards, filled = [[]], 0
     for name, shape in shapes:
@@ -96,4 +108,4 @@ def write_model(folder, size, dtype=torch.float32, sparse=False, shard_bytes=500
         weight_map.update({name: file for name, _ in shard})
     (folder / "model.safetensors.index.json").write_text(json.dumps(
         {"metadata": {"total_size": element * sum(torch.Size(s).numel() for _, s in shapes)}, "weight_map": weight_map}))
-    return sum(torch.Size(shape).numel() for _, shape in shapes)
+    return parameters_of(size)

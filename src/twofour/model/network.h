@@ -13,6 +13,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/model/attention.h"
+#include "twofour/model/channels.h"
 #include "twofour/model/decode_plan.h"
 #include "twofour/model/layers.h"
 #include "twofour/model/rotary.h"
@@ -71,6 +72,9 @@ class Network {
   /// Gives the parameters of block i tensors with shapes and no values; frees them.
   virtual void allocate_block(size_t i, const at::TensorOptions& options) = 0;
   virtual void drop_block(size_t i) = 0;
+
+  /// The channels of block i that may change places. The block has tensors.
+  virtual std::vector<ChannelGroup> channel_groups(size_t i) = 0;
 
   /// The initial deviation of the named matrix (names as in Listing).
   virtual double initial_deviation(const std::string& name) const = 0;

@@ -58,6 +58,15 @@ void Gpt2::list_block(size_t i, Listing& listing) {
 
 void Gpt2::list_after(Listing& listing) { listing.norm("transformer.ln_f", ln_f); }
 
+std::vector<ChannelGroup> Gpt2::channel_groups(size_t i) {
+  Gpt2Block& block = blocks.at(i);
+  const Sizes sizes = this->sizes();
+  std::vector<ChannelGroup> groups =
+      value_channels(block.c_attn, 2 * sizes.width, sizes.head_width, block.c_proj, sizes);
+  groups.push_back(hidden_units({&block.mlp_c_fc}, block.mlp_c_proj));
+  return groups;
+}
+
 double Gpt2::initial_deviation(const std::string& name) const {
   const float deviation = 0.02f;
   if (!name.ends_with("c_proj")) return deviation;

@@ -29,6 +29,7 @@ struct Gpt2 final : NetworkOf<Gpt2, Gpt2Config, Gpt2Block> {
   void list_before(Listing& listing) override;
   void list_block(size_t i, Listing& listing) override;
   void list_after(Listing& listing) override;
+  std::vector<ChannelGroup> channel_groups(size_t i) override;
   /// The two projections into the residual stream start with a deviation smaller by 1 / sqrt(2
   /// layers).
   double initial_deviation(const std::string& name) const override;

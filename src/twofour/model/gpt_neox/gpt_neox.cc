@@ -58,6 +58,16 @@ void GptNeoX::list_after(Listing& listing) {
   if (!config.tied) listing.table("embed_out", embed_out);
 }
 
+std::vector<ChannelGroup> GptNeoX::channel_groups(size_t i) {
+  GptNeoXBlock& block = blocks.at(i);
+  const Sizes sizes = this->sizes();
+  std::vector<ChannelGroup> groups =
+      value_channels(block.query_key_value, 2 * sizes.head_width, 3 * sizes.head_width,
+                     block.attention_dense, sizes);
+  groups.push_back(hidden_units({&block.dense_h_to_4h}, block.dense_4h_to_h));
+  return groups;
+}
+
 at::Tensor GptNeoX::embed(const at::Tensor& ids, int64_t) const {
   return model::embed(embed_in, {}, ids);
 }

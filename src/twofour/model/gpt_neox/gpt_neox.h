@@ -30,6 +30,7 @@ struct GptNeoX final : NetworkOf<GptNeoX, GptNeoXConfig, GptNeoXBlock> {
   void list_before(Listing& listing) override;
   void list_block(size_t i, Listing& listing) override;
   void list_after(Listing& listing) override;
+  std::vector<ChannelGroup> channel_groups(size_t i) override;
 
   at::Tensor embed(const at::Tensor& ids, int64_t first_position) const override;
   at::Tensor run_block(const at::Tensor& x, const Pass& pass) const override;

@@ -77,6 +77,15 @@ void Opt::list_after(Listing& listing) {
   if (!config.tied) listing.table("lm_head", lm_head);
 }
 
+std::vector<ChannelGroup> Opt::channel_groups(size_t i) {
+  OptBlock& block = blocks.at(i);
+  const Sizes sizes = this->sizes();
+  std::vector<ChannelGroup> groups =
+      value_channels(block.v_proj, 0, sizes.head_width, block.out_proj, sizes);
+  groups.push_back(hidden_units({&block.fc1}, block.fc2));
+  return groups;
+}
+
 at::Tensor Opt::embed(const at::Tensor& ids, int64_t first_position) const {
   const int64_t first = first_position + OptConfig::kPositionOffset;
   if (!config.has_projections()) return model::embed(embed_tokens, embed_positions, ids, first);

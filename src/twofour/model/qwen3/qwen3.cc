@@ -71,6 +71,15 @@ void Qwen3::list_after(Listing& listing) {
   if (!config.tied) listing.table("lm_head", lm_head);
 }
 
+std::vector<ChannelGroup> Qwen3::channel_groups(size_t i) {
+  Qwen3Block& block = blocks.at(i);
+  const Sizes sizes = this->sizes();
+  std::vector<ChannelGroup> groups =
+      value_channels(block.v_proj, 0, sizes.head_width, block.o_proj, sizes);
+  groups.push_back(hidden_units({&block.gate_proj, &block.up_proj}, block.down_proj));
+  return groups;
+}
+
 at::Tensor Qwen3::embed(const at::Tensor& ids, int64_t) const {
   return model::embed(embed_tokens, {}, ids);
 }
