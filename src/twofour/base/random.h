@@ -44,6 +44,7 @@ struct RandomStream {
   static constexpr uint32_t kDataOrder = 0x80000001u;
   static constexpr uint32_t kSampling = 0x80000002u;
   static constexpr uint32_t kSplit = 0x80000003u;
+  static constexpr uint32_t kCalibration = 0x80000004u;
 
   /// Four 32-bit numbers of position `index` (for MVUE: the group).
   TWOFOUR_HOST_DEVICE PhiloxBlock operator()(uint32_t index) const {
@@ -54,6 +55,13 @@ struct RandomStream {
 /// Uniform in [0, 1) with 24 random bits: exact in float32.
 TWOFOUR_HOST_DEVICE float uniform_from_bits(uint32_t bits) {
   return static_cast<float>(bits >> 8) * 0x1p-24f;
+}
+
+/// Uniform in [0, size) from the first 64 bits of a block; no value's probability is off by more
+/// than 2^-64.
+inline uint64_t below_from_block(const PhiloxBlock& block, uint64_t size) {
+  const uint64_t bits = uint64_t{block[0]} << 32 | block[1];
+  return static_cast<uint64_t>(static_cast<unsigned __int128>(bits) * size >> 64);
 }
 
 }  // namespace twofour

@@ -32,5 +32,14 @@ TEST(RandomStream, uniform_numbers_stay_below_one) {
   EXPECT_LT(uniform_from_bits(0xffffffff), 1.0f);
 }
 
+TEST(RandomStream, whole_numbers_below_a_size_are_uniform) {
+  EXPECT_EQ(below_from_block({0, 0, 0, 0}, 7), 0u);
+  EXPECT_EQ(below_from_block({~0u, ~0u, 0, 0}, uint64_t{1} << 63), (uint64_t{1} << 63) - 1);
+  const RandomStream stream{5, 0, 0, RandomStream::kCalibration};
+  int counts[6] = {};
+  for (uint32_t i = 0; i < 60000; ++i) ++counts[below_from_block(stream(i), 6)];
+  for (const int count : counts) EXPECT_NEAR(count, 10000, 400) << "4 standard deviations are 365";
+}
+
 }  // namespace
 }  // namespace twofour

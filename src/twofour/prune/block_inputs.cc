@@ -23,4 +23,10 @@ at::Tensor BlockInputs::run(const model::Model& model, int64_t block, const at::
   return model::run_block(model, block, x, pass, observer);
 }
 
+// Other layers with the same inputs keep theirs.
+void BlockInputs::permute(const std::string& layer, const at::Tensor& order) {
+  auto& gram = grams_.at(layer);
+  gram = std::make_shared<tensor::GramSum>(gram->permuted(order));
+}
+
 }  // namespace twofour::prune

@@ -25,6 +25,8 @@ class BlockInputs {
 
   /// After all samples.
   tensor::GramSum& gram(const std::string& layer) { return *grams_.at(layer); }
+  /// Reorders the layer's inputs: new input j is the old input order[j].
+  void permute(const std::string& layer, const at::Tensor& order);
   /// Frees the matrix if no other layer needs it.
   void drop(const std::string& layer) { grams_.erase(layer); }
 

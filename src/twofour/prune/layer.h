@@ -17,6 +17,7 @@ struct LayerResult {
   int64_t zeros = 0;            ///< entries that the mask removes
   std::optional<double> error;  ///< ‖X(W - Ŵ)ᵀ‖² / ‖XWᵀ‖²; none without calibration
   std::optional<double> damping;  ///< if a factorisation needed more than asked
+  bool is_permuted = false;       ///< its inputs have another order than in the dense model
   int64_t swaps = 0;              ///< entries that swaps revived
   double seconds = 0;
 };

@@ -18,6 +18,7 @@
 #include "twofour/kernels/masks/mask.h"
 #include "twofour/prune/activations.h"
 #include "twofour/prune/block_inputs.h"
+#include "twofour/prune/permute.h"
 #include "twofour/prune/pruned_folder.h"
 #include "twofour/prune/reconstruct.h"
 #include "twofour/prune/record.h"
@@ -147,6 +148,8 @@ class Pruner {
     for (const auto& [name, pattern] : patterns) names.insert(name);
     BlockInputs inputs(names, options_.sums);
     if (observes()) observe(i, inputs);
+    std::set<std::string> permuted;
+    if (options_.permute) permuted = permute(i, inputs);
     std::map<std::string, MaskedWeight> weights;
     BlockResult result;
     model_.visit_block_linears(i, [&](const std::string& name, model::Linear&) {
@@ -156,12 +159,13 @@ class Pruner {
       LayerWeights pruned = prune_layer(options_, name, patterns.at(name), dense_weight(name),
                                         observes() ? &inputs.gram(name) : nullptr);
       if (observes()) inputs.drop(name);
+      pruned.result.is_permuted = permuted.contains(name);
       result.layers.push_back(pruned.result);
       result.masks.emplace_back(name, packed_mask(pruned.mask));
       weights[name] = {pruned.weight, pruned.mask};
     });
     if (reconstructs()) reconstruct(i, weights);
-    write_weights(weights);
+    write_weights(i, weights);
     if (observes() && is_sequential() && !is_last(i)) {
       advance(*inputs_, i, detail_of("", result).c_str(), 0.8, 1.0);
     }
@@ -188,7 +192,39 @@ class Pruner {
     if (dense_ && is_sequential()) advance(*dense_, i, "observing", 0.3, 0.4);
   }
 
+  // Into master_ and model_. Returns the layers whose inputs have another order.
+  std::set<std::string> permute(int64_t i, BlockInputs& inputs) {
+    if (!master_) master_ = model::make_empty_frame(model_.config(), at::kFloat);
+    folder_.load_block(*master_, i, at::kFloat);
+    const auto& patterns = plan_.blocks[static_cast<size_t>(i)];
+    const auto pattern_of = [&](const std::string& name) -> std::optional<sparse::Pattern> {
+      const auto found = patterns.find(name);
+      if (found == patterns.end()) return std::nullopt;
+      return found->second;
+    };
+    const auto scores_of = [&](const std::string& name, const at::Tensor& weight) {
+      return layer_scores(options_, weight, observes() ? &inputs.gram(name) : nullptr, name);
+    };
+    std::set<std::string> names;
+    for (const PermutedInputs& layer : permute_block(*master_, i, pattern_of, scores_of)) {
+      if (observes()) inputs.permute(layer.name, layer.inputs.order);
+      names.insert(layer.name);
+    }
+    copy_block(i);
+    return names;
+  }
+
+  // From master_ to model_.
+  void copy_block(int64_t i) {
+    std::map<std::string, at::Tensor> tensors;
+    master_->visit_block(
+        i, [&](const std::string& name, at::Tensor& tensor) { tensors[name] = tensor; });
+    model_.visit_block(
+        i, [&](const std::string& name, at::Tensor& tensor) { tensor.copy_(tensors.at(name)); });
+  }
+
   at::Tensor dense_weight(const std::string& name) const {
+    if (master_) return model::linear_named(*master_, name).weight.clone();
     const std::string stored = folder_.stored_name(name);
     const at::Tensor view = folder_.weights().view(stored);
     const bool is_transposed = checkpoint::stores_transposed(model_.config(), name);
@@ -212,7 +248,13 @@ class Pruner {
   }
 
   // To the folder, and to the model as they will be read.
-  void write_weights(const std::map<std::string, MaskedWeight>& weights) {
+  void write_weights(int64_t i, const std::map<std::string, MaskedWeight>& weights) {
+    if (master_) {  // any tensor of the block may have another order
+      master_->visit_block(i, [&](const std::string& name, const at::Tensor& tensor) {
+        if (!weights.contains(name)) out_.put(name, tensor);
+      });
+      model::drop_block(*master_, i);
+    }
     for (const auto& [name, layer] : weights) {
       const bool is_untouched = options_.weights == Weights::kUntouched;
       at::Tensor stored =
@@ -225,7 +267,8 @@ class Pruner {
   const PruneOptions& options_;
   const LayerPlan& plan_;
   PrunedFolder& out_;
-  model::Model model_;
+  model::Model model_;                          // with one block, in options_.dtype
+  mutable std::optional<model::Model> master_;  // the dense block in float32, if it is permuted
   Bar bar_;
   std::vector<model::Pass> passes_;
   std::unique_ptr<Activations> inputs_;  // of the next block; null without calibration
@@ -246,8 +289,10 @@ void check_combination(const PruneOptions& options) {
         "an update of the weights");
   needs(options.swaps, "--swaps");
   needs(options.reconstruct_passes > 0, "--reconstruct");
-  if (options.reconstruct_passes > 0 && options.weights == Weights::kUntouched) {
-    fail_usage("--reconstruct changes weights, --mask-only leaves them");
+  if (options.weights != Weights::kUntouched) return;
+  for (const auto& [is_asked, option] : {std::pair(options.reconstruct_passes > 0, "--reconstruct"),
+                                         std::pair(options.permute, "--permute")}) {
+    if (is_asked) fail_usage("{} changes weights, --mask-only leaves them", option);
   }
 }
 

@@ -24,6 +24,7 @@ Json layer_json(const LayerResult& layer) {
                {"shape", {layer.rows, layer.columns}},
                {"zeros", layer.zeros},
                {"error", or_null(layer.error)}};
+  if (layer.is_permuted) json["permuted"] = true;
   if (layer.swaps > 0) json["swaps"] = layer.swaps;
   if (layer.damping) json["damping"] = *layer.damping;
   return json;
@@ -38,6 +39,7 @@ LayerResult layer_from_json(const nlohmann::json& json) {
   layer.zeros = json.at("zeros").get<int64_t>();
   layer.error = optional_number(json, "error");
   layer.damping = optional_number(json, "damping");
+  layer.is_permuted = json.value("permuted", false);
   layer.swaps = json.value("swaps", int64_t{0});
   return layer;
 }

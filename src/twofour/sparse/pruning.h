@@ -50,7 +50,8 @@ at::Tensor ria_scores(const at::Tensor& weight, const at::Tensor& input_norm, do
 /// H + λ I = R Rᵀ, so that U = R⁻¹ is the upper Cholesky factor of (H + λ I)⁻¹, which the paper
 /// uses. λ = damping · mean(diag H). A dead input (H_jj = 0) gets H_jj = 1 first. If the
 /// factorisation fails, it is repeated with ten times the damping (at first at least 1e-6), with a
-/// warning that begins with `name`; throws Error if H is not finite.
+/// warning that begins with `name`. Throws Error if H is not finite, or has a negative diagonal
+/// entry.
 struct HessianFactor {
   at::Tensor r;        ///< [in, in], float32
   at::Tensor is_dead;  ///< bool [in]
@@ -89,7 +90,8 @@ at::Tensor reweight_admm(const at::Tensor& weight, const at::Tensor& mask, const
                          double damping = 0.01, int64_t iterations = 20,
                          const at::Tensor& start = {});
 
-/// The same exactly: one linear system of the kept inputs for each row, damped alike. Slow.
+/// The same exactly: one linear system of the kept inputs for each row, damped alike. Slow. A row
+/// whose system is singular keeps W ⊙ mask.
 at::Tensor reweight_exact(const at::Tensor& weight, const at::Tensor& mask, const at::Tensor& gram,
                           double damping = 0.01);
 

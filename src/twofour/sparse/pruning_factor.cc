@@ -19,7 +19,7 @@ namespace twofour::sparse {
 namespace {
 
 constexpr int64_t kFactorBlock = 128;
-constexpr int kMostFactorisations = 12;
+constexpr int kMostFactorisations = 10;
 
 // The upper triangular R with block = R Rᵀ, or nothing. Reversing rows and columns turns it into
 // the lower triangular factor of LAPACK.
@@ -78,6 +78,9 @@ HessianFactor factor_hessian(const at::Tensor& hessian, double damping, const st
     factor.r.copy_(hessian);
     if (!is_finite(factor.r)) fail("{}: the Hessian is not finite", name);
     at::Tensor diagonal = factor.r.diagonal();
+    if (diagonal.lt(0).any().item<bool>()) {
+      fail("{}: the Hessian has a negative entry on its diagonal", name);
+    }
     factor.is_dead = diagonal.eq(0);
     diagonal.masked_fill_(factor.is_dead, 1);
     const double mean = diagonal.mean(at::kDouble).item<double>();

@@ -46,6 +46,13 @@ at::Tensor GramSum::matrix() {
   return sum_;
 }
 
+GramSum GramSum::permuted(const at::Tensor& order) {
+  GramSum result(width(), sum_.scalar_type());
+  result.sum_ = matrix().index_select(0, order).index_select(1, order);
+  result.tokens_ = tokens_;
+  return result;
+}
+
 at::Tensor GramSum::norms() const { return sum_.diagonal().to(at::kFloat).sqrt(); }
 
 }  // namespace twofour::tensor

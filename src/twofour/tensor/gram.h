@@ -17,6 +17,9 @@ class GramSum {
   /// x [tokens, width], any floating-point dtype.
   void add(const at::Tensor& x);
 
+  /// The same sum of the inputs in another order: input j is this one's input order[j].
+  GramSum permuted(const at::Tensor& order);
+
   int64_t tokens() const { return tokens_; }
   int64_t width() const { return sum_.size(0); }
 

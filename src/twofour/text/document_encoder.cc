@@ -3,7 +3,6 @@
 #include "twofour/base/error.h"
 
 namespace twofour::text {
-namespace {
 
 int32_t end_of_text_of(const Tokenizer& tokenizer) {
   if (const auto id = tokenizer.end_of_text()) return *id;
@@ -11,8 +10,6 @@ int32_t end_of_text_of(const Tokenizer& tokenizer) {
       "the tokenizer has no end-of-text token (\"<|endoftext|>\", \"</s>\"), with which every "
       "document must end");
 }
-
-}  // namespace
 
 DocumentEncoder::DocumentEncoder(const Tokenizer& tokenizer, Sink sink)
     : tokenizer_(tokenizer), sink_(std::move(sink)), end_of_text_(end_of_text_of(tokenizer)) {}

@@ -11,6 +11,9 @@
 
 namespace twofour::text {
 
+/// The id with which every document ends. Throws Error when the tokenizer has none.
+int32_t end_of_text_of(const Tokenizer& tokenizer);
+
 /// Encodes parts of documents in batches, over all threads, and ends each document with the
 /// tokenizer's end-of-text id.
 class DocumentEncoder {

@@ -67,7 +67,8 @@ class DocumentFiles {
   /// As DocumentReader::next.
   bool next(Part& part);
 
-  /// The content of the last part's input.
+  /// The last part's input and its content.
+  const Input& input() const { return reader_->input(); }
   ContentKind kind() const { return reader_->content().kind; }
   /// Bytes of all files read so far and in all (0 = unknown: pipes), for a progress bar.
   uint64_t bytes_done() const;
