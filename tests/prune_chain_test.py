@@ -165,10 +165,12 @@ def test_the_whole_chain_has_the_perplexity_of_the_published_loop(twofour, dense
     peer = load(dense / "model")
     expected = one_shot.prune_model(peer, samples, method, **changes)
     masks = stored_masks(tmp_path / "model", {name: mask.shape for name, mask in expected.items()})
+    first = [name for name in masks if ".0." in name]
+    assert same_but_for_ties({name: masks[name] for name in first}, {name: expected[name] for name in first})
     has_ties = any(not torch.equal(masks[name], expected[name]) for name in masks)
     test = one_shot.read_ids(dense / "test.bin", VOCABULARY)
     assert perplexity_of(load(tmp_path / "model"), test) == pytest.approx(perplexity_of(peer, test),
-                                                                          rel=2e-2 if has_ties else 1e-3)
+                                                                          rel=1e-2 if has_ties else 1e-3)
 
 
 def test_masks_alone_leave_every_weight(twofour, dense, tmp_path):
