@@ -18,7 +18,8 @@ namespace twofour::prune {
 namespace {
 
 constexpr int64_t kGroupsTogether = 128;  // of one assignment
-constexpr double kSmallestGain = 1e-4;    // of a round, relative to the kept score
+constexpr double kSmallestGain = 1e-3;    // of a round, relative to the kept score
+constexpr int64_t kMostScores = 1 << 24;  // on which an order is chosen
 
 // The scores of the channels, whose rows are contiguous: [in, out].
 at::Tensor channels_first(const at::Tensor& scores, const sparse::Pattern& pattern) {
@@ -58,6 +59,7 @@ class Arrangement {
 
   int64_t groups() const { return channels_.size(0) / pattern_.group; }
   const std::vector<int64_t>& order() const { return order_; }
+  void set_order(const std::vector<int64_t>& order) { order_ = order; }
 
   double kept() const;
   void deal();
@@ -179,10 +181,13 @@ double kept_score(const at::Tensor& scores, const sparse::Pattern& pattern) {
 
 Permutation find_permutation(const at::Tensor& scores, const sparse::Pattern& pattern,
                              int64_t rounds) {
-  Arrangement arrangement(channels_first(scores, pattern), pattern);
+  const at::Tensor channels = channels_first(scores, pattern);
+  Arrangement whole(channels, pattern);
   Permutation result;
-  result.order = at::tensor(arrangement.order(), at::kLong);
-  result.kept_before = result.kept_after = arrangement.kept();
+  result.order = at::tensor(whole.order(), at::kLong);
+  result.kept_before = result.kept_after = whole.kept();
+  const int64_t step = 1 + (channels.numel() - 1) / kMostScores;
+  Arrangement arrangement(channels.slice(1, 0, channels.size(1), step).contiguous(), pattern);
   arrangement.deal();
   double kept = arrangement.kept();
   for (int64_t round = 0; round < rounds; ++round) {
@@ -190,9 +195,10 @@ Permutation find_permutation(const at::Tensor& scores, const sparse::Pattern& pa
     const double before = std::exchange(kept, arrangement.kept());
     if (kept - before <= kSmallestGain * kept) break;
   }
-  if (kept > result.kept_before) {
-    result.order = at::tensor(arrangement.order(), at::kLong);
-    result.kept_after = kept;
+  whole.set_order(arrangement.order());
+  if (const double kept_after = whole.kept(); kept_after > result.kept_before) {
+    result.order = at::tensor(whole.order(), at::kLong);
+    result.kept_after = kept_after;
   }
   return result;
 }

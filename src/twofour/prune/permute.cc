@@ -1,6 +1,5 @@
 #include "twofour/prune/permute.h"
 
-#include <algorithm>
 #include <map>
 
 #include <ATen/ops/arange.h>
@@ -11,9 +10,7 @@ namespace {
 
 // A group of M may not reach into the channels of another head.
 bool can_permute(const model::ChannelGroup& group, const sparse::Pattern& pattern) {
-  return pattern.is_structured() && group.size % pattern.group == 0 &&
-         std::all_of(group.columns.begin(), group.columns.end(),
-                     [&](int64_t first) { return first % pattern.group == 0; });
+  return pattern.is_structured() && group.size % pattern.group == 0;
 }
 
 // Those of all columns of a group, one below another: [columns · out, size].
