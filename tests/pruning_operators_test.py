@@ -285,3 +285,12 @@ def test_weights_without_entries_stay_so():
         for pattern in ((2, 4), (0, 0)):
             assert all(one.shape == (rows, columns) for one in ops.sparsegpt(weight, hessian, *pattern))
         assert ops.swap_mask(weight, weight.bool(), hessian, 2, 4).shape == (rows, columns)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 1), (7, 33), (3, 50, 130), (0, 4), (5, 0)])
+def test_the_gram_matrix_is_the_full_product(shape, dtype):
+    x = torch.randn(*shape).to(dtype)
+    rows = x.double().reshape(-1, shape[-1]) if x.numel() else x.new_zeros(0, shape[-1]).double()
+    torch.testing.assert_close(ops.gram(x), (rows.t() @ rows).float(), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(ops.gram(x.t().contiguous().t() if x.dim() == 2 else x), ops.gram(x), rtol=1e-5, atol=1e-4)
