@@ -1,5 +1,5 @@
 # The everyday tasks. CMakePresets.json has the rest: debug, asan, tsan.
-.PHONY: help setup configure build build-tests test test-all fuzz demo bench results-pretraining format lint clean
+.PHONY: help setup configure build build-tests test test-all fuzz demo bench results-pretraining results-oneshot format lint clean
 
 help:
 	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (some ten minutes)"
@@ -8,6 +8,7 @@ help:
 	@echo "make fuzz    hostile bytes into every reader of files, FUZZ_SECONDS=60 each"
 	@echo "make bench   ratios against PyTorch, tokenizers and dense libraries, JSON in build/bench"
 	@echo "make results-pretraining  train all methods on ../shared's TinyStories, write docs/results (half an hour)"
+	@echo "make results-oneshot  prune three small models by all methods, write docs/results (an hour)"
 	@echo "make format  clang-format every source;  make lint  clang-tidy the changed ones"
 	@echo "make clean   remove build/ and demo/"
 
@@ -42,6 +43,9 @@ bench: build
 
 results-pretraining: build
 	@.venv/bin/python bench/pretraining.py
+
+results-oneshot: build
+	@.venv/bin/python bench/oneshot.py
 
 format:
 	@git ls-files '*.cc' '*.h' | xargs clang-format-14 -i
