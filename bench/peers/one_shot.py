@@ -183,11 +183,13 @@ def first_inputs(model, block, samples):
 
 
 @torch.no_grad()
-def prune_model(model, samples, method, kept=2, group=4, *, sparsity=0.5, update=True, dense=False):
+def prune_model(model, samples, method, kept=2, group=4, *, sparsity=0.5, update=True, dense=False,
+                after_block=None):
     """Prunes the linear layers of all blocks in place on samples [S, context]: {weight name: mask [out, in]}.
 
     A block's layers are observed while the block is still dense. The next block's inputs come from the pruned block,
-    or with `dense` from the block as it was.
+    or with `dense` from the block as it was. after_block(number, block) is called when a block is pruned, and may still
+    change it.
     """
     blocks, prefix = blocks_of(model)
     inputs, others = first_inputs(model, blocks[0], samples)
@@ -212,6 +214,8 @@ def prune_model(model, samples, method, kept=2, group=4, *, sparsity=0.5, update
                                        update=update)
             weight.copy_(pruned)
             masks[f"{prefix}.{number}.{name}.weight"] = mask
+        if after_block:
+            after_block(number, block)
         inputs = outputs if dense else [run(x) for x in inputs]
     return masks
 
