@@ -222,6 +222,7 @@ def test_nested_tensors_are_refused_in_one_line(layout):
     fails("twofour::linear24 takes no nested tensors", ops.linear24, nested, weight)
     fails("twofour::magnitude_mask takes no nested tensors", ops.magnitude_mask, nested, 2, 4)
     fails("twofour::mvue24 takes no nested tensors", ops.mvue24, nested, 1, 2)
+    fails("twofour::sparsegpt takes no nested tensors", ops.sparsegpt, nested, torch.eye(8), 2, 4)
     fails("takes no nested tensors", ops.linear24_prepared, nested, Weight24(weight))
     with torch.no_grad():
         fails("twofour::linear24 takes no nested tensors", ops.linear24, nested, weight)

@@ -399,6 +399,10 @@ def test_an_estimate_is_not_differentiated_by_mistake():
 CALLS = {
     "magnitude_mask": lambda weight, sparse, mask: (weight, 2, 4),
     "transposable_mask24": lambda weight, sparse, mask: (weight,),
+    "gram": lambda weight, sparse, mask: (weight,),
+    "wanda_mask": lambda weight, sparse, mask: (weight, torch.rand(16), 2, 4),
+    "sparsegpt": lambda weight, sparse, mask: (weight, weight.t() @ weight, 2, 4),
+    "swap_mask": lambda weight, sparse, mask: (weight, mask, weight.t() @ weight, 2, 4),
     "apply_mask": lambda weight, sparse, mask: (weight.requires_grad_(), mask),
     "pack_mask": lambda weight, sparse, mask: (mask,),
     "unpack_mask": lambda weight, sparse, mask: (ops.pack_mask(mask), [8, 16]),

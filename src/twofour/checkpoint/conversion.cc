@@ -9,6 +9,7 @@
 #include "twofour/base/error.h"
 #include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/llama2c.h"
+#include "twofour/checkpoint/masks_of_model.h"
 #include "twofour/model/model.h"
 #include "twofour/sparse/pattern.h"
 #include "twofour/tensor/dtype.h"
@@ -34,12 +35,12 @@ at::Tensor released_after_use(const std::shared_ptr<File>& file, const std::stri
 // Files may omit the prefix of all names.
 std::string without_prefix(const std::string& name) { return name.substr(name.find('.') + 1); }
 
-std::set<std::string> linear_names(const ModelSource& source) {
+std::set<std::string> stored_linear_names(const ModelSource& source) {
   std::set<std::string> names;
-  model::make_shapes(source.model).visit_linears([&](const std::string& name, auto&) {
+  for (const std::string& name : linear_names(source.model)) {
     names.insert(name);
     names.insert(without_prefix(name));
-  });
+  }
   return names;
 }
 
@@ -75,20 +76,6 @@ void write_extras(const fs::path& folder, const fs::path& extras) {
 
 void write_config(const fs::path& folder, const OrderedJson& config) {
   write_file(folder / kConfig, config.dump(2) + "\n");
-}
-
-NamedTensors masks_of(const ModelFolder& folder, const WeightShapes& shapes) {
-  const fs::path file = folder.path() / kMasks;
-  if (fs::exists(file)) return read_masks(file, shapes);
-  NamedTensors masks;
-  for (const auto& [name, shape] : shapes) {
-    const std::string stored = folder.stored_name(name);
-    const at::Tensor mask = folder.weights().mask(stored);
-    if (!mask.defined()) continue;
-    masks.emplace_back(name, mask);
-    folder.weights().release(stored);
-  }
-  return masks;
 }
 
 // One of the three tensors of a compressed weight.
@@ -154,7 +141,7 @@ ModelSource open_folder(ModelFolder opened) {
                                 return released_after_use(weights, name, weights->view(name));
                               }});
   }
-  source.masks = masks_of(*folder, source.shapes);
+  source.masks = stored_masks(*folder);
   return source;
 }
 
@@ -217,7 +204,7 @@ void write_compressed_folder(const fs::path& folder, const ModelSource& source,
         "folder as it is, zeros included",
         architecture.class_prefix);
   }
-  const std::set<std::string> linears = linear_names(source);
+  const std::set<std::string> linears = stored_linear_names(source);
   std::vector<TensorToWrite> tensors;
   std::vector<std::string> ignored;
   for (const TensorToWrite& tensor : source.tensors) {

@@ -48,6 +48,9 @@ void convert_dtype(ModelSource& source, at::ScalarType dtype);
 /// Writes config.json, masks.safetensors if there are masks, and the extra files.
 void write_without_weights(const std::filesystem::path& folder, const ModelSource& source);
 
+/// The usual limit of a file of weights in bytes, as in transformers 4.
+inline constexpr uint64_t kLargestShard = 5'000'000'000;
+
 /// Fills `folder` with config.json, the weights (model.safetensors, or shards of at most
 /// `largest_shard` bytes with their index), masks.safetensors if there are masks, and the extra
 /// files. Then reads it as a model is loaded, and throws Error if anything does not fit.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <nlohmann/json.hpp>
+
 #include "twofour/base/error.h"
 #include "twofour/checkpoint/npz.h"
 
@@ -12,6 +14,19 @@ constexpr std::string_view kSuffix = ".mask";
 
 std::string shape_in_metadata(const std::vector<int64_t>& shape) {
   return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+std::vector<int64_t> shape_from_metadata(const std::string& text, const std::string& array,
+                                         const fs::path& path) {
+  const auto shape = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto is_size = [](const nlohmann::json& size) {
+    return size.is_number_unsigned() && size.get<uint64_t>() <= INT32_MAX;
+  };
+  if (shape.is_array() && shape.size() == 2 && std::all_of(shape.begin(), shape.end(), is_size)) {
+    return shape.get<std::vector<int64_t>>();
+  }
+  fail("cannot read \"{}\": the shape of \"{}\" in its metadata is \"{}\"", path.string(),
+       printable(array), printable(text));
 }
 
 // The weight of a mask's array.
@@ -98,6 +113,25 @@ NamedTensors read_masks(const fs::path& path, const WeightShapes& shapes) {
   check_metadata(file, shapes);
   return read_all(file_path, file.entries(), shapes,
                   [&](const std::string& array) { return file.view(array); });
+}
+
+WeightShapes shapes_in_mask_file(const fs::path& path) {
+  WeightShapes shapes;
+  const auto add = [&](const auto& file, const Metadata& metadata) {
+    for (const auto& [array, entry] : file.entries()) {
+      const auto text = metadata.find(array);
+      shapes[weight_of(array, path)] =
+          text == metadata.end() ? std::vector<int64_t>{8 * c10::multiply_integers(entry.shape)}
+                                 : shape_from_metadata(text->second, array, path);
+    }
+  };
+  if (is_npz(path)) {
+    add(NpzFile(path), {});
+  } else {
+    const SafetensorsFile file(path);
+    add(file, file.metadata());
+  }
+  return shapes;
 }
 
 void write_masks(const fs::path& path, const NamedTensors& masks, const WeightShapes& shapes) {

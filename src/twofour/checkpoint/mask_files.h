@@ -26,6 +26,11 @@ using WeightShapes = std::map<std::string, std::vector<int64_t>>;
 /// bits after its end.
 NamedTensors read_masks(const std::filesystem::path& path, const WeightShapes& shapes);
 
+/// The shapes of the weights of a mask file by itself: [out, in] where the metadata of a
+/// safetensors has it, else [entries], filled up to whole bytes. Throws Error as read_masks does,
+/// and for metadata that is no shape.
+WeightShapes shapes_in_mask_file(const std::filesystem::path& path);
+
 /// Writes masks as .npz if `path` ends in it, else as safetensors with the shapes in the metadata;
 /// atomically, sorted by name. Reading restores the same bits. Throws Error as read_masks does.
 void write_masks(const std::filesystem::path& path, const NamedTensors& masks,

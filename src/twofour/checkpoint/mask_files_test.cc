@@ -37,6 +37,21 @@ TEST(MaskFiles, both_kinds_hold_every_bit) {
   EXPECT_EQ(read_file(folder / "again.safetensors"), read_file(folder / "masks.safetensors"));
 }
 
+TEST(MaskFiles, give_the_shapes_of_their_weights_or_the_bits_that_they_have) {
+  const TemporaryFolder folder;
+  write_masks(folder / "masks.safetensors", some_masks(), kShapes);
+  write_masks(folder / "a.npz", some_masks(), kShapes);
+  EXPECT_EQ(shapes_in_mask_file(folder / "masks.safetensors"), kShapes);
+  EXPECT_EQ(shapes_in_mask_file(folder / "a.npz"),
+            (WeightShapes{{"h.0.weight", {48}}, {"h.1.weight", {16}}}));
+  const NamedTensors arrays = {{"h.0.weight.mask", at::zeros({6}, at::kByte)}};
+  for (const char* shape :
+       {"", "6, 8", "[6]", "[6, -8]", "[6, 8.0]", "[6, [8]]", "[6, 8000000000]"}) {
+    write_safetensors(folder / "b.safetensors", arrays, {{"h.0.weight.mask", shape}});
+    EXPECT_THAT_ERROR(shapes_in_mask_file(folder / "b.safetensors"), "in its metadata is");
+  }
+}
+
 TEST(MaskFiles, the_kind_follows_from_the_content) {
   const TemporaryFolder folder;
   write_masks(folder / "a.npz", some_masks(), kShapes);

@@ -21,6 +21,7 @@ void add_data(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_info(CLI::App& program);
+void add_mask(CLI::App& program);
 void add_prune(CLI::App& program);
 void add_report(CLI::App& program);
 void add_tokenizer(CLI::App& program);

@@ -19,6 +19,7 @@
 #include "twofour/cli/convert_tokens.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/model_option.h"
+#include "twofour/cli/output_folder.h"
 #include "twofour/cli/values.h"
 #include "twofour/tensor/dtype.h"
 #include "twofour/text/llama2c_tokenizer.h"
@@ -91,49 +92,6 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
   if (fs::path(flags.out).extension() != extension) {
     fail_usage("--to {} writes a file: let OUT end in {}", flags.to, extension);
   }
-}
-
-// The files that transformers and this program write for a model and its tokenizer.
-bool is_model_file(const fs::directory_entry& entry) {
-  static const std::set<std::string> kOthers = {
-      "config.json",       "generation_config.json", "model.safetensors.index.json",
-      "masks.safetensors", "chat_template.json",     "vocab.txt",
-      "spiece.model"};
-  const std::string name = entry.path().filename().string();
-  return entry.is_regular_file() &&
-         (kOthers.count(name) || checkpoint::tokenizer_files().count(name) ||
-          (name.starts_with("model") && name.ends_with(".safetensors")));
-}
-
-// Whether `in` holds the same file and it is copied, so that replacing it loses nothing.
-bool comes_again(const fs::directory_entry& entry, const fs::path& in,
-                 const std::set<std::string>& extras) {
-  const std::string name = entry.path().filename().string();
-  return entry.is_regular_file() && extras.count(name) &&
-         read_file(entry.path(), kLargestVocabulary) == read_file(in / name, kLargestVocabulary);
-}
-
-// Replacing a folder deletes its content, so it may only hold a model and files that are copied
-// again.
-void check_replaceable(const fs::path& folder, const fs::path& in) {
-  const fs::path extras_in = fs::is_directory(in) ? checkpoint::find_model(in).tokenizer : in;
-  const std::set<fs::directory_entry> entries(fs::directory_iterator(folder), {});
-  if (entries.empty()) return;
-  const std::set<std::string> extras = checkpoint::extra_files(extras_in);
-  for (const fs::directory_entry& entry : entries) {
-    if (is_model_file(entry) || comes_again(entry, extras_in, extras)) continue;
-    fail(
-        "\"{}\" holds \"{}\", which --force would delete although it is no model file: remove it "
-        "or choose another OUT",
-        folder.string(), printable(entry.path().filename().string()));
-  }
-  const fs::path path = folder / "config.json";
-  const auto config = fs::exists(path)
-                          ? nlohmann::json::parse(read_file(path, kLargestSettings), nullptr, false)
-                          : nlohmann::json();
-  if (config.is_object() && config.contains("model_type")) return;
-  fail("\"{}\" holds no model (no config.json with a model_type): remove it or choose another OUT",
-       folder.string());
 }
 
 // The name that llama2.c's program expects.
@@ -268,9 +226,7 @@ void run_convert(const ConvertFlags& flags) {
   const std::string from = format_of(flags.in, flags.to);
   check_flags(flags, from);
   check_target(flags);
-  // With its slash, "out/" would be its own parent.
-  const fs::path out = fs::absolute(flags.out);
-  remove_abandoned((out.has_filename() ? out : out.parent_path()).parent_path());
+  remove_abandoned(folder_of(flags.out));
   if (is_model(from)) {
     convert_model(flags, from);
   } else if (is_masks(from)) {

@@ -62,7 +62,8 @@ void print_result(const PruneFlags& flags, const prune::PruneSummary& summary,
     nlohmann::ordered_json json = {{"out", flags.out}};
     if (perplexities) {
       json["perplexity_before"] = perplexities->before;
-      json["perplexity_after"] = perplexities->after;
+      json["perplexity_after"] = nullptr;
+      if (perplexities->after) json["perplexity_after"] = *perplexities->after;
     }
     json.update(prune::layers_json(summary.layers, summary.skipped));
     json["seconds"] = summary.seconds;
@@ -71,8 +72,7 @@ void print_result(const PruneFlags& flags, const prune::PruneSummary& summary,
   }
   print_output("{}", prune::table_text(summary));
   if (perplexities) {
-    print_output("perplexity {:.4f} before, {:.4f} after\n", perplexities->before,
-                 perplexities->after);
+    print_output("perplexity {}\n", prune::text_of(*perplexities));
   }
   print_output("{}: {} layers pruned, {:.1f} % of their weights are {} ({})\n", flags.out,
                summary.layers.size(), 100 * share_of_zeros(summary),
@@ -95,7 +95,7 @@ void run_prune(const PruneFlags& flags, const CLI::App& command) {
     save_samples(flags.save_samples, calibration, options.calibration.vocabulary);
   }
   if (evaluates) {
-    perplexities = {flags.evaluate, perplexity_of(folder, text.ids, options, false), 0};
+    perplexities = {flags.evaluate, perplexity_of(folder, text.ids, options, false), {}};
   }
   const prune::PruneSummary summary = prune::prune(folder, options, calibration);
   if (evaluates && !flags.mask_only) {

@@ -22,6 +22,11 @@ struct LayerResult {
   double seconds = 0;
 };
 
+/// ‖block(x) - target‖² / ‖target‖² of a block before and after its weights were trained.
+struct Reconstruction {
+  double before = 0, after = 0;
+};
+
 /// The score of every entry for the layer's mask, before any update: [out, in], float32. `gram` may
 /// be null for magnitude.
 at::Tensor layer_scores(const PruneOptions& options, const at::Tensor& weight,

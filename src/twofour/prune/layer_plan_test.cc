@@ -105,8 +105,8 @@ TEST(Pattern, is_read_from_text_or_refused) {
   EXPECT_EQ(pattern_named("2:4"), (sparse::Pattern{2, 4, 0}));
   EXPECT_EQ(pattern_named("1:8"), (sparse::Pattern{1, 8, 0}));
   EXPECT_EQ(pattern_named("0.5"), (sparse::Pattern{0, 0, 0.5}));
-  for (const char* text : {"", "2:", ":4", "2:4:8", "0:4", "4:4", "5:4", "2:9", "-2:4", "2:0",
-                           "0", "1", "1.5", "-0.5", "two", "2;4", "2.0:4", "99999999999:4"}) {
+  for (const char* text : {"", "2:", ":4", "2:4:8", "0:4", "4:4", "5:4", "2:9", "-2:4", "2:0", "0",
+                           "1", "1.5", "-0.5", "two", "2;4", "2.0:4", "99999999999:4"}) {
     EXPECT_THROW(pattern_named(text), Error) << text;
   }
 }

@@ -71,6 +71,11 @@ constexpr const char* kPageStyle =
 
 }  // namespace
 
+std::string text_of(const Perplexities& perplexities) {
+  const std::string before = fmt::format("{:.4f} before", perplexities.before);
+  return perplexities.after ? before + fmt::format(", {:.4f} after", *perplexities.after) : before;
+}
+
 std::string table_text(const PruneSummary& summary) {
   size_t width = 5;
   for (const LayerResult& layer : summary.layers) width = std::max(width, layer.name.size());
@@ -95,8 +100,8 @@ std::string make_page(const PruneSummary& summary,
       "<title>twofour: pruned layers</title><style>{}</style></head>\n<body><h1>Pruned layers</h1>",
       kPageStyle);
   if (perplexities) {
-    html += fmt::format("<p>Perplexity on {}: {:.4f} before, {:.4f} after.</p>",
-                        escape(perplexities->text), perplexities->before, perplexities->after);
+    html += fmt::format("<p>Perplexity on {}: {}.</p>", escape(perplexities->text),
+                        text_of(*perplexities));
   }
   html += chart_of_errors(summary.layers);
   html +=

@@ -1,6 +1,7 @@
 // The result of pruning as text and as an HTML page.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "twofour/prune/prune.h"
@@ -10,8 +11,12 @@ namespace twofour::prune {
 /// Perplexity on a text before and after.
 struct Perplexities {
   std::string text;  ///< its file
-  double before = 0, after = 0;
+  double before = 0;
+  std::optional<double> after;  ///< none if the weights were left as they are
 };
+
+/// "7.4162 before, 22.8309 after".
+std::string text_of(const Perplexities& perplexities);
 
 /// A line for every pruned layer and every layer that was not, with the reason.
 std::string table_text(const PruneSummary& summary);

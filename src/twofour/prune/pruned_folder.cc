@@ -111,8 +111,10 @@ void PrunedFolder::read_progress() {
     });
     if (!is_complete) return;
     BlockResult result;
-    for (const auto& layer : read_json(block_path(path(), blocks_.size(), ".json"))) {
-      result.layers.push_back(layer_from_json(layer));
+    const Json record = read_json(block_path(path(), blocks_.size(), ".json"));
+    for (const auto& layer : record.at("layers")) result.layers.push_back(layer_from_json(layer));
+    if (const auto found = record.find("reconstruction"); found != record.end()) {
+      result.reconstruction = {found->at(0).get<double>(), found->at(1).get<double>()};
     }
     const fs::path masks = block_path(path(), blocks_.size(), ".safetensors");
     if (fs::exists(masks)) result.masks = checkpoint::read_masks(masks, source_.shapes);
@@ -166,9 +168,12 @@ void PrunedFolder::finish_block(int64_t i, BlockResult result) {
     result.masks = checkpoint::read_masks(block_path(path(), blocks_.size(), ".safetensors"),
                                           source_.shapes);  // mapped
   }
-  Json layers = Json::array();
-  for (const LayerResult& layer : result.layers) layers.push_back(layer_json(layer));
-  write_file(block_path(path(), blocks_.size(), ".json"), layers.dump());
+  Json record = {{"layers", Json::array()}};
+  for (const LayerResult& layer : result.layers) record["layers"].push_back(layer_json(layer));
+  if (const auto& errors = result.reconstruction) {
+    record["reconstruction"] = {errors->before, errors->after};
+  }
+  write_file(block_path(path(), blocks_.size(), ".json"), record.dump());
   writer_->save();
   blocks_.push_back(std::move(result));
 }

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ namespace twofour::prune {
 /// What a finished block leaves.
 struct BlockResult {
   std::vector<LayerResult> layers;
+  std::optional<Reconstruction> reconstruction;
   checkpoint::NamedTensors masks;  ///< in the form of checkpoint/mask_files.h
 };
 

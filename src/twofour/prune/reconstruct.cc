@@ -82,7 +82,7 @@ Reconstruction reconstruct_block(const model::Model& model, int64_t block,
     return at::Tensor();
   };
   Reconstruction result;
-  result.error_before = whole_error(model, block, inputs, targets, forward_passes, observer);
+  result.before = whole_error(model, block, inputs, targets, forward_passes, observer);
   const auto steps = passes * static_cast<int64_t>(inputs.batches());
   int64_t step = 0;
   for (int64_t pass = 0; pass < passes; ++pass) {
@@ -98,9 +98,9 @@ Reconstruction reconstruct_block(const model::Model& model, int64_t block,
       progress();
     }
   }
-  result.error_after = whole_error(model, block, inputs, targets, forward_passes, observer);
-  if (!(result.error_after < result.error_before)) {
-    result.error_after = result.error_before;
+  result.after = whole_error(model, block, inputs, targets, forward_passes, observer);
+  if (!(result.after < result.before)) {
+    result.after = result.before;
     return result;
   }
   for (auto& [name, trained] : all) {

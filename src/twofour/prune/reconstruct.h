@@ -7,17 +7,13 @@
 
 #include "twofour/model/model.h"
 #include "twofour/prune/activations.h"
-#include "twofour/prune/options.h"
+#include "twofour/prune/layer.h"
 
 namespace twofour::prune {
 
 /// A layer's float32 weight [out, in] and its mask (bool).
 struct MaskedWeight {
   at::Tensor weight, mask;
-};
-
-struct Reconstruction {
-  double error_before = 0, error_after = 0;  ///< ‖block(x) - target‖² / ‖target‖²
 };
 
 /// Trains the kept entries of `layers` (names of weights of the block) by AdamW without decay on

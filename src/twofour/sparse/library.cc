@@ -32,6 +32,7 @@ TORCH_LIBRARY(twofour, library) {
   define_prepared_weight(library);
   library.def("magnitude_mask(Tensor weight, int kept, int group) -> Tensor");
   library.def("transposable_mask24(Tensor weight) -> Tensor");
+  library.def("gram(Tensor x) -> Tensor");
   library.def("wanda_mask(Tensor weight, Tensor input_norm, int kept, int group) -> Tensor");
   library.def(
       "sparsegpt(Tensor weight, Tensor hessian, int kept, int group, *, float sparsity=0.5, "
@@ -69,6 +70,7 @@ TORCH_LIBRARY(twofour, library) {
 TORCH_LIBRARY_IMPL(twofour, CPU, library) {
   library.impl("magnitude_mask", &magnitude_mask);
   library.impl("transposable_mask24", &transposable_mask24);
+  library.impl("gram", &gram);
   library.impl("wanda_mask", &wanda_mask);
   library.impl("sparsegpt", &sparsegpt);
   library.impl("swap_mask", &swap_mask);
@@ -93,6 +95,7 @@ TORCH_LIBRARY_IMPL(twofour, CPU, library) {
 TORCH_LIBRARY_IMPL(twofour, Meta, library) {
   library.impl("magnitude_mask", &shapes::magnitude_mask);
   library.impl("transposable_mask24", &shapes::transposable_mask24);
+  library.impl("gram", &shapes::gram);
   library.impl("wanda_mask", &shapes::wanda_mask);
   library.impl("sparsegpt", &shapes::sparsegpt);
   library.impl("swap_mask", &shapes::swap_mask);
@@ -113,16 +116,27 @@ TORCH_LIBRARY_IMPL(twofour, Meta, library) {
 
 namespace {
 
-constexpr const char* kOperators[] = {"magnitude_mask",   "transposable_mask24",
-                                      "apply_mask",       "mask_flips",
-                                      "pack_mask",        "unpack_mask",
-                                      "soft_threshold24", "soft_threshold_scale",
-                                      "mvue24",           "round_to_float8",
-                                      "float8_scale",     "pack24",
-                                      "unpack24",         "linear24",
-                                      "input_gradient24", "weight_gradient24",
-                                      "linear24_packed",  "wanda_mask",
-                                      "sparsegpt",        "swap_mask"};
+constexpr const char* kOperators[] = {"magnitude_mask",
+                                      "transposable_mask24",
+                                      "apply_mask",
+                                      "mask_flips",
+                                      "pack_mask",
+                                      "unpack_mask",
+                                      "soft_threshold24",
+                                      "soft_threshold_scale",
+                                      "mvue24",
+                                      "round_to_float8",
+                                      "float8_scale",
+                                      "pack24",
+                                      "unpack24",
+                                      "linear24",
+                                      "input_gradient24",
+                                      "weight_gradient24",
+                                      "linear24_packed",
+                                      "wanda_mask",
+                                      "sparsegpt",
+                                      "swap_mask",
+                                      "gram"};
 
 void refuse_nested(const c10::OperatorHandle& op, c10::Stack*) {
   fail("{} takes no nested tensors: call it with values() of a jagged one, or with a padded tensor",

@@ -33,6 +33,10 @@ at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group)
 /// 2404.01847, section 4.1). Both sizes are multiples of 4.
 at::Tensor transposable_mask24(const at::Tensor& weight);
 
+/// xᵀx of x [.., in], summed over all leading dimensions in float32: [in, in], the Gram matrix of a
+/// layer's inputs, with little more than half of the arithmetic of the full product.
+at::Tensor gram(const at::Tensor& x);
+
 /// Wanda's mask of weight [out, in] (arXiv 2306.11695): the `kept` largest |weight| · input_norm of
 /// every `group` consecutive entries, 0 < kept < group <= 8. input_norm [in] holds the norms of the
 /// layer's inputs over the calibration tokens.

@@ -192,7 +192,7 @@ TORCH_LIBRARY_IMPL(twofour, Autograd, library) {
   library.impl("linear24", &differentiable_linear24);
   library.impl("linear24_prepared", &differentiable_linear24_prepared);
   for (const char* name : {"mvue24", "round_to_float8", "pack24", "unpack24", "input_gradient24",
-                           "weight_gradient24", "linear24_packed", "sparsegpt"}) {
+                           "weight_gradient24", "linear24_packed", "sparsegpt", "gram"}) {
     library.impl(name, torch::autograd::autogradNotImplementedFallback());
   }
 }

@@ -4,6 +4,7 @@
 #include "twofour/sparse/operators_shapes.h"
 #include "twofour/sparse/pruning.h"
 #include "twofour/sparse/pruning_products.h"
+#include "twofour/tensor/gram.h"
 
 namespace twofour::sparse::operators {
 namespace {
@@ -16,6 +17,13 @@ at::Tensor finite_weight(const at::Tensor& weight) {
 }
 
 }  // namespace
+
+at::Tensor gram(const at::Tensor& x) {
+  shapes::gram(x);
+  tensor::GramSum sum(x.size(-1), at::kFloat);
+  if (x.numel() > 0) sum.add(x.reshape({-1, x.size(-1)}));
+  return sum.matrix();
+}
 
 at::Tensor wanda_mask(const at::Tensor& weight, const at::Tensor& input_norm, int64_t kept,
                       int64_t group) {

@@ -54,6 +54,13 @@ at::Tensor empty_mask_of(const at::Tensor& weight) {
 
 namespace shapes {
 
+at::Tensor gram(const at::Tensor& x) {
+  check_floating("x", x);
+  if (x.dim() < 1) fail("x must have at least one dimension");
+  const c10::SymInt width = x.sym_size(-1);
+  return at::empty_symint({width, width}, x.options().dtype(at::kFloat));
+}
+
 at::Tensor wanda_mask(const at::Tensor& weight, const at::Tensor& input_norm, int64_t kept,
                       int64_t group) {
   check_prunable(weight, kept, group);

@@ -19,6 +19,7 @@ namespace shapes {
 
 at::Tensor magnitude_mask(const at::Tensor& weight, int64_t kept, int64_t group);
 at::Tensor transposable_mask24(const at::Tensor& weight);
+at::Tensor gram(const at::Tensor& x);
 at::Tensor wanda_mask(const at::Tensor& weight, const at::Tensor& input_norm, int64_t kept,
                       int64_t group);
 std::tuple<at::Tensor, at::Tensor> sparsegpt(const at::Tensor& weight, const at::Tensor& hessian,

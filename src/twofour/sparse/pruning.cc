@@ -1,14 +1,13 @@
 #include "twofour/sparse/pruning.h"
 
 #include <algorithm>
-#include <cstring>
-#include <vector>
+#include <cmath>
 
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 
 #include "twofour/base/error.h"
+#include "twofour/kernels/products/columns/column_sums.h"
 #include "twofour/kernels/pruning/column_loop.h"
 #include "twofour/kernels/pruning/select.h"
 #include "twofour/sparse/pruning_products.h"
@@ -48,13 +47,13 @@ class ColumnLoop {
  private:
   // One block of one chunk: matrices [columns, kChunkRows].
   struct Scratch {
-    at::Tensor shift;
-    kernels::Buffer<float> weight, keep;
+    int64_t columns;
+    kernels::Buffer<float> weight, shift, keep;
 
-    explicit Scratch(int64_t columns)
-        : shift(at::empty({columns, kChunkRows}, at::TensorOptions().dtype(at::kFloat))),
-          weight(static_cast<size_t>(columns * kChunkRows)),
-          keep(static_cast<size_t>(columns * kChunkRows)) {}
+    explicit Scratch(int64_t width) : columns(width) {
+      const auto count = static_cast<size_t>(width * kChunkRows);
+      for (kernels::Buffer<float>* each : {&weight, &shift, &keep}) each->resize(count);
+    }
   };
 
   int64_t rows() const { return weight_.size(0); }
@@ -63,36 +62,36 @@ class ColumnLoop {
   void prune_block(int64_t first, int64_t last, int group) {
     const float* const corner = r_.const_data_ptr<float>() + first * columns() + first;
     const kernels::ColumnBlock block(corner, columns(), last - first, group);
-    if (!pattern_.is_structured() && !has_mask_) choose_mask(block, first, last);
+    const kernels::ColumnSlices above(r_.const_data_ptr<float>() + first, columns(), first,
+                                      last - first);
+    if (!pattern_.is_structured() && !has_mask_) choose_mask(block, above, first, last);
     const int kept = pattern_.is_structured() && !has_mask_ ? static_cast<int>(pattern_.kept) : 0;
     for_chunks(rows(), [&](int64_t begin, int64_t end) {
       Scratch scratch(last - first);
-      load(scratch, begin, end, first, kept == 0);
-      kernels::prune_columns(block, kept, kChunkRows, scratch.weight.data(),
-                             scratch.shift.mutable_data_ptr<float>(), scratch.keep.data(),
-                             difference_of(begin, first));
+      load(scratch, above, begin, end, first, kept == 0);
+      kernels::prune_columns(block, kept, kChunkRows, scratch.weight.data(), scratch.shift.data(),
+                             scratch.keep.data(), difference_of(begin, first));
       store(scratch, begin, end, first, kept > 0);
     });
   }
 
   // The mask of a block, among the scores of all its updated weights: as the published code, which
   // removes a score that is equal to the limit.
-  void choose_mask(const kernels::ColumnBlock& block, int64_t first, int64_t last) {
+  void choose_mask(const kernels::ColumnBlock& block, const kernels::ColumnSlices& above,
+                   int64_t first, int64_t last) {
     const int64_t width = last - first, count = rows() * width;
     kernels::Buffer<float> scores(static_cast<size_t>(count));
     for_chunks(rows(), [&](int64_t begin, int64_t end) {
       Scratch scratch(width);
-      load(scratch, begin, end, first, false);
+      load(scratch, above, begin, end, first, false);
       std::fill_n(scratch.keep.data(), width * kChunkRows, 1.0f);
-      kernels::prune_columns(block, 0, kChunkRows, scratch.weight.data(),
-                             scratch.shift.mutable_data_ptr<float>(), scratch.keep.data(),
-                             difference_of(begin, first));
-      for (int64_t row = begin; row < end; ++row) {
-        for (int64_t j = 0; j < width; ++j) {
-          scores[row * width + j] =
-              scratch.weight[j * kChunkRows + row - begin] * block.r()[j * width + j];
-        }
-      }
+      kernels::prune_columns(block, 0, kChunkRows, scratch.weight.data(), scratch.shift.data(),
+                             scratch.keep.data(), difference_of(begin, first));
+      for_tiles(width, [&](int64_t lane, int64_t j) {
+        if (begin + lane >= end) return;
+        scores[(begin + lane) * width + j] =
+            scratch.weight[j * kChunkRows + lane] * block.r()[j * width + j];
+      });
     });
     const auto rank = static_cast<int64_t>(static_cast<double>(count) * pattern_.sparsity);
     const float limit = kernels::smallest_magnitude(scores.data(), count, rank);
@@ -110,36 +109,43 @@ class ColumnLoop {
     return difference_.mutable_data_ptr<float>() + row * columns() + column * kChunkRows;
   }
 
-  // Weights, masks and D R of the earlier columns.
-  void load(Scratch& scratch, int64_t begin, int64_t end, int64_t first, bool with_mask) const {
-    const int64_t width = scratch.shift.size(0);
-    const float* const weight = weight_.const_data_ptr<float>();
-    const bool* const mask = mask_.const_data_ptr<bool>();
-    for (int64_t lane = 0; lane < kChunkRows; ++lane) {
-      const bool is_row = begin + lane < end;
-      const int64_t from = (begin + lane) * columns() + first;
-      for (int64_t j = 0; j < width; ++j) {
-        scratch.weight[j * kChunkRows + lane] = is_row ? weight[from + j] : 0;
-        scratch.keep[j * kChunkRows + lane] = is_row && with_mask && mask[from + j];
+  // Calls fn(lane, column) for a block of a chunk, in tiles: the lines of a transposition stay in
+  // the first-level cache.
+  template <class Fn>
+  static void for_tiles(int64_t width, Fn&& fn) {
+    constexpr int64_t kTile = 16;
+    for (int64_t begin = 0; begin < width; begin += kTile) {
+      const int64_t end = std::min(width, begin + kTile);
+      for (int64_t lane = 0; lane < kChunkRows; ++lane) {
+        for (int64_t j = begin; j < end; ++j) fn(lane, j);
       }
     }
-    const at::Tensor earlier = difference_[begin / kChunkRows].slice(0, 0, first);
-    const at::Tensor r = r_.slice(0, 0, first).slice(1, first, first + width);
-    multiply(r.t(), earlier, 1, 0, scratch.shift);
+  }
+
+  // Weights, masks and D R of the earlier columns.
+  void load(Scratch& scratch, const kernels::ColumnSlices& above, int64_t begin, int64_t end,
+            int64_t first, bool with_mask) const {
+    const int64_t width = scratch.columns;
+    const float* const weight = weight_.const_data_ptr<float>();
+    const bool* const mask = mask_.const_data_ptr<bool>();
+    for_tiles(width, [&](int64_t lane, int64_t j) {
+      const bool is_row = begin + lane < end;
+      const int64_t from = (begin + lane) * columns() + first + j;
+      scratch.weight[j * kChunkRows + lane] = is_row ? weight[from] : 0;
+      if (with_mask) scratch.keep[j * kChunkRows + lane] = is_row && mask[from];
+    });
+    kernels::column_sums(above, difference_of(begin, 0), kChunkRows, scratch.shift.data());
   }
 
   void store(const Scratch& scratch, int64_t begin, int64_t end, int64_t first, bool with_mask) {
-    const int64_t width = scratch.shift.size(0);
     float* const weight = weight_.mutable_data_ptr<float>();
     bool* const mask = mask_.mutable_data_ptr<bool>();
-    for (int64_t row = begin; row < end; ++row) {
-      const int64_t to = row * columns() + first;
-      for (int64_t j = 0; j < width; ++j) {
-        const int64_t from = j * kChunkRows + row - begin;
-        weight[to + j] = scratch.weight[from];
-        if (with_mask) mask[to + j] = scratch.keep[from] > 0;
-      }
-    }
+    for_tiles(scratch.columns, [&](int64_t lane, int64_t j) {
+      if (begin + lane >= end) return;
+      const int64_t from = j * kChunkRows + lane, to = (begin + lane) * columns() + first + j;
+      weight[to] = scratch.weight[from];
+      if (with_mask) mask[to] = scratch.keep[from] > 0;
+    });
   }
 
   const at::Tensor r_;

@@ -7,8 +7,8 @@
 
 namespace twofour::tensor {
 
-/// The sum of XᵀX. Only the lower triangle is computed, in panels of columns, so a little more than
-/// half of the arithmetic of the full product.
+/// The sum of XᵀX. Only the lower triangle is computed, and small squares on the diagonal, so
+/// little more than half of the arithmetic of the full product.
 class GramSum {
  public:
   /// `dtype`: of the sums, float32 or float64. With float64 the products are computed in it too.

@@ -1,39 +1,16 @@
 #include "twofour/train/starting_point.h"
 
-#include <ATen/ops/count_nonzero.h>
-#include <ATen/ops/empty.h>
-
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/checkpoint/conversion.h"
+#include "twofour/checkpoint/masks_of_model.h"
 #include "twofour/checkpoint/model_folder.h"
 #include "twofour/checkpoint/run_checkpoint.h"
-#include "twofour/kernels/masks/mask.h"
 #include "twofour/tensor/dtype.h"
 #include "twofour/text/tokenizer.h"
 
 namespace twofour::train {
 namespace {
-
-constexpr double kPrunedShare = 0.1;
-
-at::Tensor mask_of_zeros(const at::Tensor& weight) {
-  const at::Tensor kept = weight.ne(0).to(at::kByte).contiguous();
-  at::Tensor mask = at::empty({(kept.numel() + 7) / 8}, at::kByte);
-  kernels::pack_mask(kept.const_data_ptr<uint8_t>(), kept.numel(),
-                     mask.mutable_data_ptr<uint8_t>());
-  return mask;
-}
-
-std::vector<std::pair<std::string, at::Tensor>> masks_of_zeros(model::Model& model) {
-  std::vector<std::pair<std::string, at::Tensor>> masks;
-  model.visit_linears([&](const std::string& name, model::Linear& layer) {
-    const auto all = static_cast<double>(layer.weight.numel());
-    const auto kept = static_cast<double>(at::count_nonzero(layer.weight).item<int64_t>());
-    if (all - kept >= kPrunedShare * all) masks.emplace_back(name, mask_of_zeros(layer.weight));
-  });
-  return masks;
-}
 
 std::vector<std::pair<std::string, at::Tensor>> masks_of_run(const fs::path& run) {
   constexpr std::string_view kSuffix = ".mask";
@@ -61,7 +38,7 @@ model::Model initial_model(const TrainOptions& options) {
 }
 
 std::vector<std::pair<std::string, at::Tensor>> given_masks(const TrainOptions& train_options,
-                                                            model::Model& model) {
+                                                            const model::Model& model) {
   const ModelOptions& options = train_options.model;
   if (!options.method.has_given_masks()) return {};
   if (train_options.run.resume) return masks_of_run(train_options.run.out);
@@ -73,15 +50,11 @@ std::vector<std::pair<std::string, at::Tensor>> given_masks(const TrainOptions& 
   if (is_file) {
     return checkpoint::read_masks(place, checkpoint::parameter_shapes(model.config()));
   }
-  const bool is_own = options.masks.empty() || options.masks == options.init;
-  std::optional<model::Model> pruned;
-  if (!is_own) {
-    pruned = checkpoint::load_model(place, at::kFloat);
-    if (pruned->config() != model.config()) {
-      fail_usage("--masks \"{}\" is a model of other sizes", place.string());
-    }
+  const checkpoint::ModelFolder pruned(place);
+  if (pruned.config().model != model.config()) {
+    fail_usage("--masks \"{}\" is a model of other sizes", place.string());
   }
-  auto masks = masks_of_zeros(pruned ? *pruned : model);
+  auto masks = checkpoint::masks_of_zeros(pruned);
   if (masks.empty()) {
     fail_usage("\"{}\" has neither masks.safetensors nor linear layers with zeros to keep",
                place.string());

@@ -22,7 +22,7 @@ model::Model initial_model(const TrainOptions& options);
 /// of its newest checkpoint. For a folder without masks.safetensors, they are the nonzero entries
 /// of every linear layer with at least a tenth of zeros. Throws Error (usage) if there is no mask.
 std::vector<std::pair<std::string, at::Tensor>> given_masks(const TrainOptions& options,
-                                                            model::Model& model);
+                                                            const model::Model& model);
 
 /// The teacher in the compute dtype; none if unset. Throws Error (usage) if its vocabulary differs
 /// or its context is below `context`.

@@ -1,0 +1,21 @@
+// Folders that a command writes, and the caution before one replaces an older one.
+#pragma once
+
+#include <filesystem>
+
+namespace twofour::cli {
+
+/// The folder that holds `out`, which may end in a slash.
+std::filesystem::path folder_of(const std::filesystem::path& out);
+
+/// Replacing a folder deletes its content, so it may only hold a model and files that are copied
+/// again from `in`, the model or tokenizer from which the new one is made. Throws Error with the
+/// first other file, or if it holds no model; an empty folder is fine.
+void check_replaceable(const std::filesystem::path& folder, const std::filesystem::path& in);
+
+/// For --out and --force of a command that makes a model folder from the one at `in`: throws Error
+/// unless `out` does not exist or may be replaced. Removes what killed processes left beside it.
+void check_output_folder(const std::filesystem::path& out, const std::filesystem::path& in,
+                         bool force);
+
+}  // namespace twofour::cli
