@@ -203,7 +203,8 @@ def errors_by_layer(runs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     stories = SHARED / "tinystories"
-    parser.add_argument("--text", nargs="*", type=pathlib.Path, default=[stories / "train_2MiB.txt", stories / "val.txt"],
+    parser.add_argument("--text", nargs="*", type=pathlib.Path,
+                        default=[stories / "train_2MiB.txt", stories / "val.txt"],
                         help="text files, documents parted by <|endoftext|> (default: ../shared's TinyStories)")
     parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/results/oneshot")
