@@ -39,6 +39,8 @@ CASES = {
     "sparsegpt-unstructured": (["--method", "sparsegpt", "--sparsity", 0.5], ("sparsegpt", HALF)),
     "sparsegpt-masks": (["--method", "sparsegpt", "--pattern", "2:4", "--no-update-weights"],
                         ("sparsegpt", dict(TWO_OF_FOUR, update=False))),
+    "sparsegpt-masks-unstructured": (["--method", "sparsegpt", "--sparsity", 0.5, "--no-update-weights"],
+                                     ("sparsegpt", dict(HALF, update=False))),
     "sparsegpt-dense": (["--method", "sparsegpt", "--pattern", "2:4", "--calibrate", "dense"],
                         ("sparsegpt", dict(TWO_OF_FOUR, dense=True))),
 }

@@ -280,11 +280,12 @@ def damaged(folder, tmp_path, change):
     return tmp_path / "damaged"
 
 
+@pytest.mark.parametrize("options", [[], ["--permute"]], ids=["", "permute"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_values_that_are_not_finite_name_their_layer(twofour, tmp_path, folders, ids, value):
+def test_values_that_are_not_finite_name_their_layer(twofour, tmp_path, folders, ids, value, options):
     name = "model.layers.1.mlp.up_proj.weight"
     model = damaged(folders("llama2"), tmp_path, lambda tensors: tensors[name].view(-1)[5].fill_(value))
-    failed = prune(twofour, model, ids, tmp_path / "out", fails=1)
+    failed = prune(twofour, model, ids, tmp_path / "out", *options, fails=1)
     assert name in failed.stderr
     prune(twofour, model, ids, tmp_path / "out", "--exclude", "layers.1", "--resume", fails=2)
 

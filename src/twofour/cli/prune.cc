@@ -23,6 +23,18 @@
 namespace twofour::cli {
 namespace {
 
+// Without ids if there are no files.
+prune::Calibration calibration_of(const prune::PruneOptions& options) {
+  if (options.calibration.files.empty()) return {};
+  prune::CalibrationOptions calibration = options.calibration;
+  std::optional<ProgressBar> bar;
+  calibration.progress = [&](uint64_t done, uint64_t all) {
+    if (!bar) bar.emplace("reading the calibration text", all);
+    bar->update(done);
+  };
+  return prune::draw_calibration(calibration);
+}
+
 // By blocks, for models larger than memory.
 double perplexity_of(const checkpoint::ModelFolder& folder, const std::vector<int64_t>& ids,
                      const prune::PruneOptions& options, bool uses_24_kernels) {
@@ -87,10 +99,7 @@ void run_prune(const PruneFlags& flags, const CLI::App& command) {
   std::optional<prune::Perplexities> perplexities;
   EvalText text;
   if (evaluates) text = read_eval_text(flags.evaluate, folder, false, {});
-  prune::Calibration calibration;
-  if (!options.calibration.files.empty()) {
-    calibration = prune::draw_calibration(options.calibration);
-  }
+  const prune::Calibration calibration = calibration_of(options);
   if (!flags.save_samples.empty()) {
     save_samples(flags.save_samples, calibration, options.calibration.vocabulary);
   }

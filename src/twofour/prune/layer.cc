@@ -76,18 +76,21 @@ bool chooses_while_updating(const PruneOptions& options) {
          options.weights != Weights::kMasked && !options.swaps;
 }
 
+// `updated`: SparseGPT's own weights for the mask, if there are any.
 at::Tensor weight_for(const PruneOptions& options, const Pattern& pattern, const at::Tensor& weight,
-                      const at::Tensor& mask, tensor::GramSum* gram, LazyFactor& factor) {
+                      const at::Tensor& mask, const at::Tensor& updated, tensor::GramSum* gram,
+                      LazyFactor& factor) {
   switch (options.weights) {
     case Weights::kUntouched:
       return weight;
     case Weights::kMasked:
       return weight.mul(mask);
     case Weights::kUpdated:
+      if (updated.defined()) return updated;
       return sparse::sparsegpt(weight, factor.get(), pattern, options.block_columns, mask).weight;
     case Weights::kAdmm:
       return sparse::reweight_admm(weight, mask, gram->matrix(), options.damping,
-                                   options.admm_iterations);
+                                   options.admm_iterations, updated);
     case Weights::kExact:
       return sparse::reweight_exact(weight, mask, gram->matrix(), options.damping);
   }
@@ -98,6 +101,8 @@ at::Tensor weight_for(const PruneOptions& options, const Pattern& pattern, const
 
 at::Tensor layer_scores(const PruneOptions& options, const at::Tensor& weight,
                         tensor::GramSum* gram, const std::string& name) {
+  check_weight(weight, name);
+  if (gram) check_inputs(*gram, name);
   LazyFactor factor(options, gram, name);
   return scores_of(options, weight, gram, factor);
 }
@@ -116,11 +121,14 @@ LayerWeights prune_layer(const PruneOptions& options, const std::string& name,
   LazyFactor factor(options, gram, name);
   LayerWeights pruned;
   LayerResult& result = pruned.result;
+  at::Tensor updated;
   if (chooses_while_updating(options)) {
-    sparse::PrunedWeight updated =
+    const sparse::PrunedWeight chosen =
         sparse::sparsegpt(weight, factor.get(), pattern, options.block_columns);
-    pruned.mask = updated.mask;
-    if (options.weights == Weights::kUpdated) pruned.weight = updated.weight;
+    pruned.mask = chosen.mask;
+    updated = chosen.weight;
+  } else if (options.method == Method::kSparseGpt) {
+    pruned.mask = sparse::sparsegpt_mask(weight, factor.get(), pattern, options.block_columns);
   } else {
     pruned.mask = sparse::mask_of_scores(scores_of(options, weight, gram, factor), pattern,
                                          share_of(options.method));
@@ -130,9 +138,7 @@ LayerWeights prune_layer(const PruneOptions& options, const std::string& name,
     pruned.mask = sparse::swap_mask(weight, chosen, gram->matrix(), pattern);
     result.swaps = at::count_nonzero(pruned.mask.ne(chosen)).item<int64_t>() / 2;
   }
-  if (!pruned.weight.defined()) {
-    pruned.weight = weight_for(options, pattern, weight, pruned.mask, gram, factor);
-  }
+  pruned.weight = weight_for(options, pattern, weight, pruned.mask, updated, gram, factor);
   result.name = name;
   result.pattern = pattern;
   result.rows = weight.size(0);

@@ -80,7 +80,7 @@ struct PruneOptions {
   /// Passes that train a block's kept weights to give the dense block's output; 0: none. The rate
   /// is relative to the root mean square of a layer's kept weights.
   int64_t reconstruct_passes = 0;
-  double reconstruct_rate = 1e-3;
+  double reconstruct_rate = 1e-2;
 
   uint64_t largest_shard = uint64_t{5} << 30;
   bool resume = false;

@@ -46,7 +46,7 @@ at::Tensor wanda_mask(const at::Tensor& weight, const at::Tensor& input_norm, in
 /// SparseGPT (arXiv 2301.00774): the pruned weight [out, in] in weight's dtype, and its mask.
 /// hessian [in, in] is the Gram matrix of the layer's inputs, float64 too, up to any factor.
 /// kept = group = 0: unstructured, a share `sparsity` of every `block` columns. update=False: the
-/// mask of the untouched weights' scores (unstructured: of the whole matrix), and weight under it.
+/// mask of the untouched weights' scores, and weight under it.
 /// Weights, Hessian and norms must be finite, here and in swap_mask and wanda_mask.
 std::tuple<at::Tensor, at::Tensor> sparsegpt(const at::Tensor& weight, const at::Tensor& hessian,
                                              int64_t kept, int64_t group, double sparsity,

@@ -46,7 +46,7 @@ std::tuple<at::Tensor, at::Tensor> sparsegpt(const at::Tensor& weight, const at:
     const PrunedWeight pruned = sparse::sparsegpt(values, factor, pattern, block);
     return {pruned.weight.to(weight.scalar_type()), pruned.mask};
   }
-  const at::Tensor mask = mask_of_scores(sparsegpt_scores(values, factor), pattern, Share::kMatrix);
+  const at::Tensor mask = sparsegpt_mask(values, factor, pattern, block);
   return {apply_mask(weight, mask), mask};
 }
 

@@ -62,6 +62,12 @@ HessianFactor factor_hessian(const at::Tensor& hessian, double damping, const st
 /// SparseGPT's static scores, w² / U_jj² (arXiv 2301.00774, section 3.3): 0 for dead inputs.
 at::Tensor sparsegpt_scores(const at::Tensor& weight, const HessianFactor& factor);
 
+/// The mask that keeps the largest of those scores: SparseGPT's without any update. Unstructured:
+/// of every `block` columns among all their entries, and as in the published code a score that is
+/// equal to the limit goes, so one more than floor(sparsity · entries).
+at::Tensor sparsegpt_mask(const at::Tensor& weight, const HessianFactor& factor,
+                          const Pattern& pattern, int64_t block = 128);
+
 struct PrunedWeight {
   at::Tensor weight;  ///< [out, in], float32, 0 where not kept
   at::Tensor mask;

@@ -1,4 +1,5 @@
 // Scores and the masks that follow from them.
+#include <algorithm>
 #include <cmath>
 
 #include <ATen/core/LegacyTypeDispatch.h>
@@ -102,6 +103,25 @@ at::Tensor sparsegpt_scores(const at::Tensor& weight, const HessianFactor& facto
   const at::Tensor values = floats_of(weight, "the weight");
   check_gram(factor.r, values.size(1));
   return values.mul(factor.r.diagonal().masked_fill(factor.is_dead, 0)).square_();
+}
+
+at::Tensor sparsegpt_mask(const at::Tensor& weight, const HessianFactor& factor,
+                          const Pattern& pattern, int64_t block) {
+  const at::AutoDispatchBelowADInplaceOrView guard;
+  const at::Tensor scores = sparsegpt_scores(weight, factor);
+  if (pattern.is_structured()) return mask_of_scores(scores, pattern, Share::kMatrix);
+  check(pattern);
+  if (block < 1) fail("a block of {} columns is not possible", block);
+  at::Tensor mask = at::empty(scores.sizes(), at::TensorOptions().dtype(at::kBool));
+  for (int64_t first = 0; scores.numel() > 0 && first < scores.size(1); first += block) {
+    const int64_t last = std::min(scores.size(1), first + block);
+    const at::Tensor part = scores.slice(1, first, last).contiguous();
+    const auto rank = static_cast<int64_t>(static_cast<double>(part.numel()) * pattern.sparsity);
+    const float limit =
+        kernels::smallest_magnitude(part.const_data_ptr<float>(), part.numel(), rank);
+    mask.slice(1, first, last).copy_(part.gt(limit));
+  }
+  return mask;
 }
 
 }  // namespace twofour::sparse
