@@ -1,6 +1,7 @@
 """prune: folders that other software loads, the same bytes after every interruption, and what was done is said."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -163,6 +164,18 @@ def test_killed_runs_go_on_to_the_same_bytes(twofour, tmp_path, folders, ids, op
     prune(twofour, model, ids, tmp_path / "out", *options, "--resume")
     assert same_bytes(tmp_path / "whole", tmp_path / "out") == []
     assert not (tmp_path / "out.unfinished").exists()
+
+
+def test_an_interrupted_run_keeps_its_choice_of_products(tmp_path, folders, ids):
+    environment = {**os.environ, "TWOFOUR_TUNE": "on", "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    process = subprocess.Popen([*map(str, [PROGRAM, "prune", "--model", folders("llama2", num_hidden_layers=4), "--out",
+                                           tmp_path / "out", "--calibration", ids, "--samples", 64])],
+                               stdout=subprocess.DEVNULL, env=environment)
+    while process.poll() is None and not (tmp_path / "out.unfinished/progress/block-1.json").exists():
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    assert json.loads((tmp_path / "out.unfinished/state.json").read_text())["products"]
 
 
 def test_a_small_memory_gives_the_same_bytes(twofour, tmp_path, folders, ids):

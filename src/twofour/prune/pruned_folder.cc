@@ -62,34 +62,36 @@ at::Tensor unpacked(const at::Tensor& bits, const at::Tensor& like) {
 
 PrunedFolder::PrunedFolder(const fs::path& out, const checkpoint::ModelFolder& folder,
                            const Json& identity, uint64_t largest_shard, bool resumes)
-    : out_(out), folder_(folder), source_(checkpoint::open_folder(folder)) {
+    : out_(out), identity_(identity), folder_(folder), source_(checkpoint::open_folder(folder)) {
   for (const auto& tensor : source_.tensors) tensors_[tensor.name] = &tensor;
   if (fs::exists(out)) {
     fail_usage("\"{}\" exists{}", out.string(),
                resumes ? ": the run is finished" : ": choose another --out, or remove it");
   }
   const fs::path state_path = unfinished(out) / kState;
-  Json state;
   if (resumes) {
     if (!fs::exists(state_path)) {
       fail_usage("there is no interrupted run in \"{}\" to resume", unfinished(out).string());
     }
-    state = read_json(state_path);
+    const Json state = read_json(state_path);
     check_same(state.value("identity", Json::object()), identity, out);
     set_thread_count(state.value("threads", thread_count()));
     tensor::use_choices(state.value("products", Json::object()));
   } else if (fs::exists(unfinished(out))) {
-    fail_usage("\"{}\" holds an interrupted run: go on with --resume, or remove it",
+    fail_usage("\"{}\" holds an interrupted or running prune: go on with --resume, or remove it",
                unfinished(out).string());
   }
   writer_ = std::make_unique<checkpoint::WeightWriter>(
       out, source_.tensors, largest_shard, checkpoint::Metadata{{"format", "pt"}}, identity.dump());
   make_folder(path() / kProgress);
-  if (resumes) {
-    read_progress();
-  }
-  state = {
-      {"identity", identity}, {"threads", thread_count()}, {"products", tensor::choices_made()}};
+  if (resumes) read_progress();
+  write_state();
+}
+
+// Again after each block, because products are chosen when they are first needed.
+void PrunedFolder::write_state() const {
+  const Json state = {
+      {"identity", identity_}, {"threads", thread_count()}, {"products", tensor::choices_made()}};
   write_file(path() / kState, state.dump(2) + "\n");
 }
 
@@ -174,6 +176,7 @@ void PrunedFolder::finish_block(int64_t i, BlockResult result) {
     record["reconstruction"] = {errors->before, errors->after};
   }
   write_file(block_path(path(), blocks_.size(), ".json"), record.dump());
+  write_state();
   writer_->save();
   blocks_.push_back(std::move(result));
 }

@@ -61,10 +61,12 @@ class PrunedFolder {
 
  private:
   void read_progress();
+  void write_state() const;
   std::string stored_name(const std::string& name) const;
   const checkpoint::TensorToWrite& source_tensor(const std::string& stored) const;
 
   std::filesystem::path out_;
+  nlohmann::ordered_json identity_;
   const checkpoint::ModelFolder& folder_;
   checkpoint::ModelSource source_;
   std::map<std::string, const checkpoint::TensorToWrite*> tensors_;
