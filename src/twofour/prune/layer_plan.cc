@@ -65,6 +65,7 @@ class Planner {
   std::string decide(const std::string& name, int64_t block, int64_t columns,
                      sparse::Pattern& pattern) {
     example_ = name;
+    has_chosen_ = false;
     const bool is_included = include_.empty() || any_matches(include_, name);
     const bool is_excluded = any_matches(exclude_, name);
     std::optional<sparse::Pattern> own = options_.pattern;
@@ -80,12 +81,16 @@ class Planner {
     if (is_excluded) return "matches --exclude";
     if (!is_included) return "does not match --include";
     if (!own) return "a rule keeps it dense";
+    has_chosen_ = true;
     if (own->is_structured() && columns % own->group != 0) {
       return fmt::format("its {} columns are not a multiple of {}", columns, own->group);
     }
     pattern = *own;
     return "";
   }
+
+  // Whether the last decision was not against the layer's name or block.
+  bool has_chosen() const { return has_chosen_; }
 
   void check_all_have_matched() const {
     for (const auto* patterns : {&include_, &exclude_, &rules_}) {
@@ -97,6 +102,7 @@ class Planner {
   const PruneOptions& options_;
   std::vector<NamePattern> include_, exclude_, rules_;
   std::string example_;
+  bool has_chosen_ = false;
 };
 
 void check_blocks(const PruneOptions& options, int64_t layers) {
@@ -136,8 +142,11 @@ LayerPlan plan_layers(const model::ModelConfig& config, const PruneOptions& opti
       if (reason.empty()) {
         chosen.emplace(name, pattern);
       } else {
-        plan.skipped.push_back({name, reason});
-        if (first_reason.empty()) first_reason = fmt::format("\"{}\": {}", name, reason);
+        const bool was_chosen = planner.has_chosen();
+        plan.skipped.push_back({name, reason, was_chosen});
+        if (first_reason.empty() || was_chosen) {
+          first_reason = fmt::format("\"{}\": {}", name, reason);
+        }
       }
     });
   }

@@ -14,6 +14,7 @@ namespace twofour::prune {
 struct SkippedLayer {
   std::string name;
   std::string reason;
+  bool was_chosen = false;  ///< by its name: only its columns do not fit
 };
 
 struct LayerPlan {

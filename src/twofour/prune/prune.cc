@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/grad_mode.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
 #include "twofour/prune/block_pruner.h"
 #include "twofour/prune/pruned_folder.h"
@@ -13,6 +14,23 @@
 namespace twofour::prune {
 
 using Json = nlohmann::ordered_json;
+
+namespace {
+
+// A user who asked for these layers may not read the table.
+void warn_of_misfits(const std::vector<SkippedLayer>& skipped) {
+  int64_t layers = 0;
+  const SkippedLayer* first = nullptr;
+  for (const SkippedLayer& layer : skipped) {
+    if (!layer.was_chosen) continue;
+    if (++layers == 1) first = &layer;
+  }
+  if (!first) return;
+  spdlog::warn("{} {} dense: \"{}\": {}", layers, layers == 1 ? "layer stays" : "layers stay",
+               first->name, first->reason);
+}
+
+}  // namespace
 
 void check_combination(const PruneOptions& options) {
   const bool is_calibrated = !options.calibration.files.empty();
@@ -40,6 +58,7 @@ PruneSummary prune(const checkpoint::ModelFolder& folder, const PruneOptions& op
   check_combination(options);
   PruneSummary summary;
   LayerPlan plan = plan_layers(folder.config().model, options);
+  warn_of_misfits(plan.skipped);
   const Json identity = {{"twofour", options.version},
                          {"settings", settings_of(options)},
                          {"model", hash_of_model(folder)},

@@ -13,6 +13,8 @@
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
 
+#include <fmt/format.h>
+
 #include "twofour/base/parallel.h"
 #include "twofour/sparse/pruning.h"
 
