@@ -7,7 +7,7 @@ namespace twofour::tensor {
 namespace {
 
 // Below that, the full product of some columns is as fast as two smaller ones.
-constexpr int64_t kWidestWhole = 200;
+constexpr int64_t kWidestWhole = 128;
 
 // A multiple of a vector's width near the middle.
 int64_t middle_of(int64_t begin, int64_t end) { return begin + ((end - begin) / 2 + 15) / 16 * 16; }
