@@ -134,7 +134,7 @@ def test_inputs_of_a_block_come_from_the_pruned_blocks_before_it_unless_asked(tw
 
 
 ADDITIONS = {
-    "published": ["--published", "--sampling", "stream"],
+    "published": ["--published"],
     "swaps": ["--swaps"],
     "admm": ["--reweight", "admm"],
     "exact": ["--reweight", "exact", "--method", "wanda"],
@@ -147,8 +147,6 @@ ADDITIONS = {
 
 @pytest.mark.parametrize("options", ADDITIONS.values(), ids=ADDITIONS)
 def test_killed_runs_go_on_to_the_same_bytes(twofour, tmp_path, folders, ids, options):
-    if options == ADDITIONS["published"]:
-        options = ["--published"]
     model = folders("llama2", num_hidden_layers=4)
     prune(twofour, model, ids, tmp_path / "whole", *options)
     command = [PROGRAM, "prune", "--model", model, "--out", tmp_path / "out", "--calibration", ids, "--samples", "12",
@@ -203,6 +201,7 @@ def test_resuming_with_other_settings_names_the_difference(twofour, tmp_path, fo
     assert "its damping is 0.01, but now it is 0.02" in refused.stderr
     other = write_ids(tmp_path / "other.bin", numpy.arange(6000) % 97)
     assert "its calibration is" in prune(twofour, model, other, out, "--resume", fails=2).stderr
+    assert "its seed is 0, but now it is 4" in prune(twofour, model, ids, out, "--seed", 4, "--resume", fails=2).stderr
     changed = tmp_path / "changed"
     shutil.copytree(model, changed)
     tensors = load_file(changed / "model.safetensors")
@@ -269,6 +268,10 @@ BAD = {
     "mask only with reconstruction": (["--mask-only", "--reconstruct", 1], 2, "--mask-only"),
     "mask only with weights": (["--mask-only", "--reweight", "admm"], 2, "--mask-only"),
     "nothing to resume": (["--resume"], 2, "no interrupted run"),
+    "a rate of nothing": (["--reconstruct-lr", 0.1], 2, "only with --reconstruct"),
+    "swaps without groups": (["--sparsity", 0.5, "--swaps"], 2, "only with N:M patterns"),
+    "deep expression": (["--include", "(" * 20000 + "a" + ")" * 20000], 2, "regular expression"),
+    "other bytes": (["--include", os.fsdecode(b"q_proj|\xff")], 2, "regular expression"),
 }
 
 
@@ -306,7 +309,12 @@ def test_values_that_are_not_finite_name_their_layer(twofour, tmp_path, folders,
 def test_activations_that_are_not_finite_name_their_layer(twofour, tmp_path, folders, ids):
     norm = "model.layers.1.input_layernorm.weight"
     model = damaged(folders("llama2"), tmp_path, lambda tensors: tensors[norm].fill_(float("inf")))
-    assert "model.layers.1.self_attn.q_proj" in prune(twofour, model, ids, tmp_path / "out", fails=1).stderr
+    assert norm in prune(twofour, model, ids, tmp_path / "out", fails=1).stderr
+    shutil.rmtree(tmp_path / "damaged")
+    up = "model.layers.0.mlp.up_proj.weight"
+    model = damaged(folders("llama2"), tmp_path, lambda tensors: tensors[up].mul_(1e38))
+    failed = prune(twofour, model, ids, tmp_path / "overflow", fails=1)
+    assert "model.layers.0.mlp.down_proj.weight" in failed.stderr
 
 
 def test_what_is_there_is_not_overwritten(twofour, tmp_path, folders, ids):
@@ -326,6 +334,96 @@ def test_text_needs_a_tokenizer_and_other_ids_are_refused(twofour, tmp_path, fol
     assert "97" in failed.stderr and "large.bin" in failed.stderr
 
 
+def test_inputs_and_other_files_are_not_overwritten(twofour, tmp_path, folders, ids):
+    model = tmp_path / "model"
+    shutil.copytree(folders("llama2"), model)
+    for option in ("--save-samples", "--report"):
+        for file in (model / "model.safetensors", ids, tmp_path):
+            assert f"{option} \"{file}\" exists" in prune(twofour, model, ids, tmp_path / "out", option, file,
+                                                           fails=2).stderr
+        prune(twofour, model, ids, tmp_path / "out", option, tmp_path / "nowhere/file", fails=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+# Kills the program at its n-th call that changes a file.
+KILL = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
+static void count(void) {
+  static int done;
+  const char* at = getenv("KILL_AT");
+  if (at && ++done == atoi(at)) kill(getpid(), SIGKILL);
+}
+#define NEXT(name, result, parameters, arguments) \
+  result name parameters { \
+    static result (*next) parameters; \
+    if (!next) next = (result (*) parameters)dlsym(RTLD_NEXT, #name); \
+    count(); \
+    return next arguments; \
+  }
+NEXT(fsync, int, (int fd), (fd))
+NEXT(rename, int, (const char* from, const char* to), (from, to))
+NEXT(renameat2, int, (int a, const char* from, int b, const char* to, unsigned f), (a, from, b, to, f))
+NEXT(ftruncate, int, (int fd, off_t size), (fd, size))
+NEXT(ftruncate64, int, (int fd, off_t size), (fd, size))
+NEXT(mkdir, int, (const char* path, mode_t mode), (path, mode))
+NEXT(unlink, int, (const char* path), (path))
+NEXT(remove, int, (const char* path), (path))
+"""
+
+
+def test_a_kill_at_any_change_of_a_file_can_be_resumed(twofour, tmp_path, folders, ids):
+    (tmp_path / "kill.c").write_text(KILL)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "kill.so", tmp_path / "kill.c", "-ldl"], check=True)
+    model = folders("llama2")
+    prune(twofour, model, ids, tmp_path / "whole", "--method", "wanda")
+    command = ["prune", "--model", model, "--out", tmp_path / "out", "--calibration", ids, "--samples", 12,
+               "--context", 32, "--method", "wanda"]
+    kills = 0
+    for at in range(1, 1000):
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
+        shutil.rmtree(tmp_path / "out.unfinished", ignore_errors=True)
+        killed = subprocess.run([PROGRAM, *map(str, command)], capture_output=True,
+                                env={**os.environ, "LD_PRELOAD": str(tmp_path / "kill.so"), "KILL_AT": str(at)})
+        if killed.returncode == 0:
+            break
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        kills += 1
+        if (tmp_path / "out").exists():  # complete, but for what the next line removes
+            twofour(*command, "--resume", fails=2)
+        else:
+            resumable = (tmp_path / "out.unfinished/state.json").exists()
+            twofour(*command, *(["--resume"] if resumable else []))
+        assert same_bytes(tmp_path / "whole", tmp_path / "out") == [], at
+    assert kills > 30
+
+
+def test_a_folder_that_appears_meanwhile_stays(tmp_path, folders, ids):
+    process = subprocess.Popen([*map(str, [PROGRAM, "prune", "--model", folders("llama2", num_hidden_layers=4), "--out",
+                                           tmp_path / "out", "--calibration", ids, "--samples", 12, "--context", 32])],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "out.unfinished/state.json").exists():
+        time.sleep(0.001)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/precious").write_text("x")
+    errors = process.communicate()[1]
+    assert process.returncode == 1 and "cannot name the folder" in errors
+    assert (tmp_path / "out/precious").read_text() == "x" and (tmp_path / "out.unfinished/prune.json").exists()
+
+
+def test_the_errors_after_reconstruction_are_those_of_the_result(twofour, tmp_path, folders, ids):
+    model = folders("llama2")
+    before = json.loads(prune(twofour, model, ids, tmp_path / "a").stdout)
+    after = json.loads(prune(twofour, model, ids, tmp_path / "b", "--reconstruct", 2).stdout)
+    assert before["layers"][0]["error"] != after["layers"][0]["error"]
+    record = json.loads((tmp_path / "b/prune.json").read_text())
+    assert all(block["error_after"] <= block["error_before"] for block in record["reconstruction"])
+
+
 def test_a_full_disk_is_one_line_and_loses_no_finished_block(twofour, tmp_path, folders, ids):
     model = folders("llama2")
     limit = (model / "model.safetensors").stat().st_size // 2
@@ -334,7 +432,7 @@ def test_a_full_disk_is_one_line_and_loses_no_finished_block(twofour, tmp_path, 
         "prune", "--model", model, "--out", tmp_path / "out", "--calibration", ids, "--samples", 12, "--context", 32,
     ])], capture_output=True, text=True)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1 and "out" in done.stderr, done.stderr
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_unpruned_methods_need_no_calibration(twofour, tmp_path, folders):

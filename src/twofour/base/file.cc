@@ -272,9 +272,31 @@ void AtomicFolder::commit() {
   committed_ = true;
 }
 
+namespace {
+
+void sync_folder(const fs::path& folder) {
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) sync_path(entry.path());
+  sync_path(folder);
+}
+
+}  // namespace
+
+bool is_taken(const fs::path& path) {
+  std::error_code error;
+  return fs::symlink_status(path, error).type() != fs::file_type::not_found;
+}
+
+void move_to_new_place(const fs::path& from, const fs::path& to) {
+  sync_folder(from);
+  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0) {
+    fail("cannot name the folder \"{}\", which stays \"{}\": {}", to.string(), from.string(),
+         system_message(errno));
+  }
+  sync_path(parent_of(to));
+}
+
 void move_into_place(const fs::path& from, const fs::path& to) {
-  for (const auto& entry : fs::recursive_directory_iterator(from)) sync_path(entry.path());
-  sync_path(from);
+  sync_folder(from);
   // A folder cannot be renamed over one that holds files, but the two can change places at once.
   const bool replaces = fs::exists(to);
   if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(),

@@ -105,6 +105,12 @@ class AtomicFolder {
 /// of that name disappears.
 void move_into_place(const fs::path& from, const fs::path& to);
 
+/// The same, but throws if anything has that name, which stays as it is.
+void move_to_new_place(const fs::path& from, const fs::path& to);
+
+/// Whether anything has that name, also a link to nothing or a name that cannot be looked up.
+bool is_taken(const fs::path& path);
+
 /// Creates a folder and its parents; throws when it cannot, or when a file is in the way.
 void make_folder(const fs::path& path);
 

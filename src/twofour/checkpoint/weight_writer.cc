@@ -74,16 +74,23 @@ WeightWriter::WeightWriter(const fs::path& folder, std::span<const TensorToWrite
     hasher.add(layouts.emplace_back(layout_of(shard.tensors, metadata)).head);
   }
   announcement_ = hasher.digest();
+  remove_abandoned(path_);
   written_ = saved_names();
-  if (written_.empty()) {  // nothing can be reused
-    for (const auto& entry : fs::directory_iterator(path_)) {
-      if (entry.path().filename() != "lock") fs::remove_all(entry.path());
-    }
-  }
+  if (written_.empty()) remove_weights();  // nothing can be reused
   open_files(layouts);
 }
 
 WeightWriter::~WeightWriter() = default;
+
+// Files of other shards may have the names that this writer gives.
+void WeightWriter::remove_weights() const {
+  fs::remove(path_ / kJournal);
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    const std::string name = entry.path().filename().string();
+    const bool is_weights = name.ends_with(".safetensors") || name == kWeightIndex;
+    if (name.starts_with("model") && is_weights) fs::remove(entry.path());
+  }
+}
 
 std::set<std::string> WeightWriter::saved_names() const {
   const fs::path journal = path_ / kJournal;
@@ -142,9 +149,9 @@ void WeightWriter::finish() {
   const std::string index = index_of(shards_);
   if (!index.empty()) write_file(path_ / kWeightIndex, index);
   files_.clear();
-  fs::remove(path_ / kJournal);
   lock_.reset();
-  move_into_place(path_, folder_);
+  move_to_new_place(path_, folder_);
+  fs::remove(folder_ / kJournal);
 }
 
 }  // namespace twofour::checkpoint

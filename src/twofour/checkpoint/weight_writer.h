@@ -47,8 +47,8 @@ class WeightWriter {
   /// Makes the tensors put so far available to a later process, even after a crash.
   void save();
 
-  /// Renames the complete folder to its final name, replacing an older one. Throws Error with the
-  /// tensors that were not put.
+  /// Gives the complete folder its final name. Throws Error with a tensor that was not put, or if
+  /// anything has that name; the unfinished folder then stays as it is.
   void finish();
 
  private:
@@ -59,6 +59,7 @@ class WeightWriter {
     uint64_t begin;
   };
   void open_files(std::span<const SafetensorsLayout> layouts);
+  void remove_weights() const;
   std::set<std::string> saved_names() const;
 
   std::filesystem::path folder_, path_;

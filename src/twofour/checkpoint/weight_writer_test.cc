@@ -75,7 +75,7 @@ TEST_P(Writing, what_was_saved_is_not_made_again) {
   expect_equal_folders(folder_ / "pulled", folder_ / "pushed");
 }
 
-TEST_P(Writing, another_origin_begins_anew_and_a_finished_folder_is_replaced) {
+TEST_P(Writing, another_origin_begins_anew_and_an_existing_folder_is_not_replaced) {
   {
     auto writer = open();
     for (const auto& [name, tensor] : weights_) writer->put(name, tensor);
@@ -85,6 +85,12 @@ TEST_P(Writing, another_origin_begins_anew_and_a_finished_folder_is_replaced) {
   EXPECT_FALSE(writer->has(weights_[0].first));
   make_folder(folder_ / "pushed");
   write_file(folder_ / "pushed" / "old", "old");
+  for (const auto& [name, tensor] : weights_) writer->put(name, tensor);
+  EXPECT_THAT_ERROR(writer->finish(), "File exists");
+  EXPECT_TRUE(fs::exists(folder_ / "pushed" / "old"));
+  writer.reset();
+  fs::remove_all(folder_ / "pushed");
+  writer = open("b");
   for (const auto& [name, tensor] : weights_) writer->put(name, tensor);
   writer->finish();
   expect_equal_folders(folder_ / "pulled", folder_ / "pushed");

@@ -18,6 +18,7 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/convert_tokens.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/model_option.h"
 #include "twofour/cli/output_folder.h"
 #include "twofour/cli/values.h"
@@ -239,14 +240,13 @@ void run_convert(const ConvertFlags& flags) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const auto [files, bytes] = written(flags.out);
   if (flags.json) {
-    print_output("{}\n", nlohmann::ordered_json{{"in", flags.in},
-                                                {"from", from},
-                                                {"out", flags.out},
-                                                {"to", flags.to},
-                                                {"files", files},
-                                                {"bytes", bytes},
-                                                {"seconds", seconds}}
-                             .dump());
+    print_json_line({{"in", flags.in},
+                     {"from", from},
+                     {"out", flags.out},
+                     {"to", flags.to},
+                     {"files", files},
+                     {"bytes", bytes},
+                     {"seconds", seconds}});
   } else {
     print_output("{}: {} from {}, {} {}, {:.1f} MB ({:.1f} s)\n", flags.out, flags.to, from, files,
                  files == 1 ? "file" : "files", static_cast<double>(bytes) / 1e6, seconds);

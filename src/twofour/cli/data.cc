@@ -11,6 +11,7 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/input_options.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/values.h"
 #include "twofour/text/prepare.h"
 
@@ -74,7 +75,7 @@ void run_data(const DataFlags& flags) {
                                        {"empty_documents", summary.empty_documents},
                                        {"seconds", seconds}};
   if (flags.json) {
-    print_output("{}\n", json.dump());
+    print_json_line(json);
     return;
   }
   print_output("{}: train {} tokens in {} documents, val {} tokens in {} documents ({:.1f} s)\n",

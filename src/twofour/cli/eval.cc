@@ -11,6 +11,7 @@
 #include "twofour/cli/eval_text.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/input_options.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/model_option.h"
 #include "twofour/cli/values.h"
 #include "twofour/eval/perplexity.h"
@@ -60,7 +61,7 @@ void run_perplexity(const EvalFlags& flags) {
     json["adjusted_perplexity"] = std::exp(result.nll / static_cast<double>(*data.words));
   }
   if (flags.json) {
-    print_output("{}\n", json.dump());
+    print_json_line(json);
     return;
   }
   print_output("perplexity {:.4f} over {} tokens", result.perplexity, result.tokens);

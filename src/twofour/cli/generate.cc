@@ -14,6 +14,7 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/generate_session.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/values.h"
 
 namespace twofour::cli {
@@ -85,7 +86,7 @@ void print_json(const Prompt& prompt, const std::vector<Continuation>& samples, 
   if (samples.size() > 1) {
     for (const Continuation& sample : samples) json["samples"].push_back(json_of(sample));
   }
-  print_output("{}\n", json.dump());
+  print_json_line(json);
 }
 
 // Prints text as it is generated, or JSON at the end; a line separates samples.

@@ -13,6 +13,7 @@
 #include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/model_option.h"
 #include "twofour/kernels/dispatch.h"
 #include "twofour/sparse/dtype_times.h"
@@ -111,7 +112,7 @@ void print_model(const Json& model) {
 void run_info(const ModelOption& model, bool json) {
   Json info = model.path.empty() ? machine() : describe_model(model);
   if (json) {
-    print_output("{}\n", info.dump());
+    print_json_line(info);
   } else if (!model.path.empty()) {
     print_model(info);
   } else {

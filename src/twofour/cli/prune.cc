@@ -14,6 +14,7 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/eval_text.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/prune_flags.h"
 #include "twofour/eval/perplexity.h"
 #include "twofour/prune/page.h"
@@ -79,12 +80,13 @@ void print_result(const PruneFlags& flags, const prune::PruneSummary& summary,
     }
     json.update(prune::layers_json(summary.layers, summary.skipped));
     json["seconds"] = summary.seconds;
-    print_output("{}\n", json.dump());
+    print_json_line(json);
     return;
   }
   print_output("{}", prune::table_text(summary));
   if (perplexities) {
-    print_output("perplexity {}\n", prune::text_of(*perplexities));
+    print_output("perplexity {}{}\n", prune::text_of(*perplexities),
+                 perplexities->after ? "" : ", and unchanged: --mask-only leaves the weights");
   }
   print_output("{}: {} layers pruned, {:.1f} % of their weights are {} ({})\n", flags.out,
                summary.layers.size(), 100 * share_of_zeros(summary),
@@ -100,7 +102,7 @@ void run_prune(const PruneFlags& flags, const CLI::App& command) {
   EvalText text;
   if (evaluates) text = read_eval_text(flags.evaluate, folder, false, {});
   const prune::Calibration calibration = calibration_of(options);
-  if (!flags.save_samples.empty()) {
+  if (!flags.save_samples.empty() && !is_taken(flags.save_samples)) {
     save_samples(flags.save_samples, calibration, options.calibration.vocabulary);
   }
   if (evaluates) {

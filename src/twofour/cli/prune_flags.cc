@@ -16,11 +16,19 @@ namespace {
 
 constexpr int64_t kLongestContext = 2048;  // unless --context asks for more
 
+std::vector<TomlEntry> entries_of(const std::string& file) {
+  const std::string text = read_file(file, kLargestSettings);
+  try {
+    return read_toml(text);
+  } catch (const Error& error) {
+    fail_usage("cannot read \"{}\": {}", file, error.what());
+  }
+}
+
 // Each line of the file is "regular expression" = "pattern".
 std::vector<prune::LayerRule> read_rules(const std::string& file) {
   std::vector<prune::LayerRule> rules;
-  const std::string text = read_file(file, kLargestSettings);
-  for (const TomlEntry& entry : read_toml(text)) {
+  for (const TomlEntry& entry : entries_of(file)) {
     if (entry.is_list || entry.values.size() != 1) {
       fail_usage("\"{}\", line {}: expected one pattern, as \"2:4\", \"0.5\" or \"dense\"", file,
                  entry.line);
@@ -65,6 +73,17 @@ void check_contradictions(const PruneFlags& flags, const CLI::App& command) {
   exclude("--published", "--swaps");
   exclude("--published", "--permute");
   exclude("--published", "--reconstruct");
+  if (flags.method != "sparsegpt") exclude("--published", "--update-weights");
+  const auto only_with = [&](const char* option, bool has_effect, const char* where) {
+    if (is_given(option) && !has_effect) fail_usage("{} has an effect only with {}", option, where);
+  };
+  only_with("--reconstruct-lr", flags.options.reconstruct_passes > 0, "--reconstruct");
+  only_with("--ria-power", flags.method == "ria", "--method ria");
+  only_with("--admm-iterations", flags.reweight == "admm", "--reweight admm");
+  const bool has_groups = flags.sparsity == 0 || !flags.patterns_file.empty();
+  only_with("--swaps", has_groups, "N:M patterns");
+  only_with("--permute", has_groups, "N:M patterns");
+  if (flags.out.empty()) fail_usage("--out names no folder");
   const bool reweights = flags.reweight != "none";
   if (flags.mask_only && reweights) {
     fail_usage("--reweight changes weights, --mask-only leaves them");
@@ -73,6 +92,18 @@ void check_contradictions(const PruneFlags& flags, const CLI::App& command) {
     fail_usage("--reweight and --no-update-weights exclude each other");
   }
   if (flags.published && reweights) fail_usage("--published and --reweight exclude each other");
+}
+
+// The file must be new, because it may be the wrong one. A resumed run may write it again.
+void check_new_file(const char* option, const std::string& file, const PruneFlags& flags) {
+  if (file.empty()) return;
+  if (is_taken(file) && !(flags.options.resume && fs::is_regular_file(file))) {
+    fail_usage("{} \"{}\" exists: choose another name, or remove it", option, file);
+  }
+  const fs::path folder = fs::absolute(file).parent_path();
+  if (!fs::is_directory(folder)) {
+    fail_usage("{} \"{}\": there is no folder \"{}\"", option, file, folder.string());
+  }
 }
 
 // Float16 may overflow in activations, so such models run in float32.
@@ -89,8 +120,8 @@ void complete_calibration(const PruneFlags& flags, const checkpoint::ModelFolder
                           prune::CalibrationOptions& calibration) {
   const model::Sizes sizes = model::sizes_of(folder.config().model);
   calibration.files.assign(flags.calibration.begin(), flags.calibration.end());
-  const bool is_published = flags.published || flags.sampling == "sparsegpt";
-  calibration.sampling = is_published ? prune::Sampling::kSparseGpt : prune::Sampling::kStream;
+  const bool is_sparsegpt = flags.sampling == "sparsegpt";
+  calibration.sampling = is_sparsegpt ? prune::Sampling::kSparseGpt : prune::Sampling::kStream;
   calibration.tokenizer =
       flags.tokenizer.empty() ? folder.place().tokenizer : fs::path(flags.tokenizer);
   calibration.vocabulary = sizes.vocabulary;
@@ -216,6 +247,8 @@ prune::PruneOptions prune_options(const PruneFlags& flags, const CLI::App& comma
                                   const checkpoint::ModelFolder& folder) {
   check_contradictions(flags, command);
   prune::PruneOptions options = flags.options;
+  check_new_file("--save-samples", flags.save_samples, flags);
+  check_new_file("--report", flags.report, flags);
   options.out = fs::absolute(flags.out).lexically_normal();
   if (!options.out.has_filename()) options.out = options.out.parent_path();
   options.method = prune::method_named(flags.method);
@@ -233,6 +266,9 @@ prune::PruneOptions prune_options(const PruneFlags& flags, const CLI::App& comma
   options.largest_shard = bytes_named(flags.largest_shard).value();
   options.version = TWOFOUR_VERSION;
   complete_calibration(flags, folder, options.calibration);
+  if (flags.published && command.count("--sampling") == 0) {
+    options.calibration.sampling = prune::Sampling::kSparseGpt;
+  }
   return options;
 }
 

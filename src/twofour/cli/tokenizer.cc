@@ -15,6 +15,7 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/input_options.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/values.h"
 #include "twofour/text/bpe_trainer.h"
 #include "twofour/text/documents.h"
@@ -134,10 +135,9 @@ void run_train(const TokenizerFlags& flags) {
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (flags.json) {
-    print_output("{}\n", nlohmann::ordered_json{{"out", flags.out},
-                                                {"vocabulary_size", tokenizer.vocabulary_size()},
-                                                {"seconds", seconds}}
-                             .dump());
+    print_json_line({{"out", flags.out},
+                     {"vocabulary_size", tokenizer.vocabulary_size()},
+                     {"seconds", seconds}});
   } else {
     print_output("{}: {} pieces ({:.1f} s)\n", flags.out, tokenizer.vocabulary_size(), seconds);
   }

@@ -8,6 +8,7 @@
 #include "twofour/cli/command.h"
 #include "twofour/cli/fastest_dtype.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/train/stop_signal.h"
 #include "twofour/train/trainer.h"
@@ -55,7 +56,7 @@ void add_train(CLI::App& program) {
     static const train::StopSignal stop_signal;
     const train::TrainSummary summary = train::train(options, kept_config(command, options));
     if (*json) {
-      print_output("{}\n", summary_json(summary, options).dump());
+      print_json_line(summary_json(summary, options));
     } else if (summary.steps < options.optimizer.steps) {
       print_output("stopped after step {} of {}: continue with --resume\n", summary.steps,
                    options.optimizer.steps);

@@ -11,6 +11,7 @@
 #include "twofour/base/streams.h"
 #include "twofour/cli/fastest_dtype.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/cli/values.h"
 #include "twofour/train/stop_signal.h"
@@ -53,7 +54,7 @@ void print_search_json(const train::DecaySearch& search) {
                               {"loss", probe.loss},
                               {"healthy", probe.is_healthy()}});
   }
-  print_output("{}\n", json.dump());
+  print_json_line(json);
 }
 
 void tune(const TuneFlags& flags, CLI::App& command) {

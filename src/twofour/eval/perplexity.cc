@@ -36,14 +36,20 @@ std::vector<Window> windows_of(int64_t ids, int64_t context, int64_t stride) {
 [[noreturn]] void fail_not_finite(const model::Model& model, const Window& window, int64_t id,
                                   float loss) {
   std::string cause = "its weights are finite, so something overflows: try --dtype float32";
-  bool found = false;
+  bool found = false, is_whole = true;
   model::Model visited = model;  // shares the tensors
   visited.visit([&](const std::string& name, const at::Tensor& tensor) {
+    is_whole &= tensor.defined();
     if (found || !tensor.defined() || at::isfinite(tensor).all().item<bool>()) return;
     found = true;
     cause =
         fmt::format("the model's \"{}\" holds nan or infinity: make or download it again", name);
   });
+  if (!found && !is_whole) {  // the blocks are not in memory
+    cause =
+        "a weight holds nan or infinity, or activations overflow: look at \"twofour info\", or "
+        "try --dtype float32";
+  }
   fail("the loss of token {} (in the window from {} to {}) is {}: {}", id, window.begin,
        window.end - 1, loss, cause);
 }

@@ -51,8 +51,8 @@ Activations::Activations(const std::vector<int64_t>& rows, int64_t width, at::Sc
   if (bytes > most_bytes) {
     mapped_ = map_new_file(bytes, folder);
     mapped_bytes_ = bytes;
-    spdlog::info("{:.1f} GB of activations are kept in a file (--memory {:.1f} GB)",
-                 static_cast<double>(bytes) * 1e-9, static_cast<double>(most_bytes) * 1e-9);
+    spdlog::info("{:.3g} GB of activations exceed --memory and are kept in a file",
+                 static_cast<double>(bytes) * 1e-9);
   }
   auto* place = static_cast<char*>(mapped_);
   for (const int64_t count : rows) {

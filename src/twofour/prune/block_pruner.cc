@@ -5,8 +5,9 @@
 #include <fmt/format.h>
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/isfinite.h>
 
-#include "twofour/base/log.h"
+#include "twofour/base/error.h"
 #include "twofour/kernels/masks/mask.h"
 #include "twofour/prune/permute.h"
 
@@ -86,6 +87,7 @@ void BlockPruner::pass_finished(int64_t i) {
 
 void BlockPruner::prune_block(int64_t i) {
   folder_.load_block(model_, i, options_.dtype);
+  check_finite(i);
   std::set<std::string> names;
   for (const auto& [name, pattern] : patterns(i)) names.insert(name);
   BlockInputs inputs(names, options_.sums);
@@ -101,14 +103,14 @@ void BlockPruner::prune_block(int64_t i) {
     show(i, kObserved + (kPruned - kObserved) * share, name + error_detail(result));
     LayerWeights pruned = prune_layer(options_, name, patterns(i).at(name), dense_weight(name),
                                       states_ ? &inputs.gram(name) : nullptr);
-    inputs.drop(name);
+    if (options_.reconstruct_passes == 0) inputs.drop(name);
     pruned.result.is_permuted = permuted.contains(name);
     result.layers.push_back(pruned.result);
     result.masks.emplace_back(name, packed_mask(pruned.mask));
     const MaskedWeight layer = {pruned.weight, pruned.mask};
     options_.reconstruct_passes > 0 ? void(weights[name] = layer) : write(name, layer);
   });
-  if (options_.reconstruct_passes > 0) reconstruct(i, weights, result);
+  if (options_.reconstruct_passes > 0) reconstruct(i, weights, inputs, result);
   write_others(i);
   if (states_ && !is_sequential()) states_->take_dense_outputs();
   if (states_ && is_sequential() && i < plan_.last_block()) {
@@ -117,6 +119,15 @@ void BlockPruner::prune_block(int64_t i) {
   }
   model::drop_block(model_, i);
   out_.finish_block(i, std::move(result));
+}
+
+// Norms and biases too, because they would spoil the inputs of other layers.
+void BlockPruner::check_finite(int64_t i) {
+  model_.visit_block(i, [&](const std::string& name, const at::Tensor& tensor) {
+    if (at::isfinite(tensor).all().item<bool>()) return;
+    fail("\"{}\" holds nan or infinity{}: make or download the model again", printable(name),
+         options_.dtype == at::kHalf ? " in float16" : "");
+  });
 }
 
 void BlockPruner::observe(int64_t i, BlockInputs& inputs) {
@@ -169,7 +180,7 @@ at::Tensor BlockPruner::dense_weight(const std::string& name) {
 }
 
 void BlockPruner::reconstruct(int64_t i, std::map<std::string, MaskedWeight>& weights,
-                              BlockResult& result) {
+                              BlockInputs& inputs, BlockResult& result) {
   if (weights.empty()) return;
   const auto steps =
       static_cast<double>(options_.reconstruct_passes) * static_cast<double>(states_->batches());
@@ -179,7 +190,13 @@ void BlockPruner::reconstruct(int64_t i, std::map<std::string, MaskedWeight>& we
       reconstruct_block(model_, i, states_->inputs(), *states_->dense(), states_->passes(),
                         options_.reconstruct_passes, options_.reconstruct_rate, weights,
                         [&] { show_share(++done / steps); });
-  for (const auto& [name, layer] : weights) write(name, layer);
+  for (LayerResult& layer : result.layers) {
+    const MaskedWeight& trained = weights.at(layer.name);
+    write(layer.name, trained);
+    layer.error =
+        relative_error(dense_weight(layer.name), trained.weight, inputs.gram(layer.name).matrix());
+    inputs.drop(layer.name);
+  }
 }
 
 // To the folder, and to the model as it will be read.

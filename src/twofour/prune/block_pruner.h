@@ -38,10 +38,12 @@ class BlockPruner {
 
   void pass_finished(int64_t i);
   void prune_block(int64_t i);
+  void check_finite(int64_t i);
   void observe(int64_t i, BlockInputs& inputs);
   std::set<std::string> permute(int64_t i, BlockInputs& inputs);
   at::Tensor dense_weight(const std::string& name);
-  void reconstruct(int64_t i, std::map<std::string, MaskedWeight>& weights, BlockResult& result);
+  void reconstruct(int64_t i, std::map<std::string, MaskedWeight>& weights, BlockInputs& inputs,
+                   BlockResult& result);
   void write(const std::string& name, const MaskedWeight& layer);
   void write_others(int64_t i);
 

@@ -13,12 +13,6 @@ namespace {
 
 using sparse::Pattern;
 
-void check_weight(const at::Tensor& weight, const std::string& name) {
-  if (at::isfinite(weight).all().item<bool>()) return;
-  fail("\"{}\" holds nan or infinity: make or download the model again, or --exclude it",
-       printable(name));
-}
-
 void check_inputs(const tensor::GramSum& gram, const std::string& name) {
   if (at::isfinite(gram.norms()).all().item<bool>()) return;
   fail(
@@ -101,7 +95,6 @@ at::Tensor weight_for(const PruneOptions& options, const Pattern& pattern, const
 
 at::Tensor layer_scores(const PruneOptions& options, const at::Tensor& weight,
                         tensor::GramSum* gram, const std::string& name) {
-  check_weight(weight, name);
   if (gram) check_inputs(*gram, name);
   LazyFactor factor(options, gram, name);
   return scores_of(options, weight, gram, factor);
@@ -116,7 +109,6 @@ double relative_error(const at::Tensor& weight, const at::Tensor& pruned, const 
 LayerWeights prune_layer(const PruneOptions& options, const std::string& name,
                          const Pattern& pattern, const at::Tensor& weight, tensor::GramSum* gram) {
   const auto start = std::chrono::steady_clock::now();
-  check_weight(weight, name);
   if (gram) check_inputs(*gram, name);
   LazyFactor factor(options, gram, name);
   LayerWeights pruned;

@@ -39,7 +39,7 @@ struct LayerWeights {
 };
 
 /// Chooses the mask of the dense `weight` [out, in] and the weights for it. `gram`: of the layer's
-/// calibration inputs, null without them. Throws Error with `name` for values that are not finite.
+/// calibration inputs, null without them. Throws Error with `name` if those are not finite.
 LayerWeights prune_layer(const PruneOptions& options, const std::string& name,
                          const sparse::Pattern& pattern, const at::Tensor& weight,
                          tensor::GramSum* gram);

@@ -1,9 +1,10 @@
 #include "twofour/prune/layer_plan.h"
 
 #include <algorithm>
-#include <regex>
+#include <optional>
 
 #include "twofour/base/error.h"
+#include "twofour/text/regex.h"
 
 namespace twofour::prune {
 namespace {
@@ -14,14 +15,14 @@ class NamePattern {
   NamePattern(std::string option, const std::string& text)
       : option_(std::move(option)), text_(text) {
     try {
-      regex_ = std::regex(text);
-    } catch (const std::regex_error&) {
-      fail_usage("{} \"{}\" is no regular expression", option_, printable(text_));
+      regex_.emplace(text);
+    } catch (const Error& error) {
+      fail_usage("{} \"{}\" is no regular expression: {}", option_, printable(text_), error.what());
     }
   }
 
   bool matches(const std::string& name) {
-    const bool is_match = std::regex_search(name, regex_);
+    const bool is_match = regex_->search(name, 0).has_value();
     has_matched_ |= is_match;
     return is_match;
   }
@@ -34,7 +35,7 @@ class NamePattern {
 
  private:
   std::string option_, text_;
-  std::regex regex_;
+  std::optional<text::Regex> regex_;
   bool has_matched_ = false;
 };
 

@@ -5,6 +5,7 @@
 #include <ATen/ops/isfinite.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/folder_lock.h"
 #include "twofour/base/hash.h"
 #include "twofour/base/parallel.h"
 #include "twofour/base/progress.h"
@@ -26,6 +27,11 @@ fs::path block_path(const fs::path& folder, size_t i, const char* extension) {
   return folder / kProgress / fmt::format("block-{}{}", i, extension);
 }
 
+// Names may come from a file system that does not know UTF-8.
+std::string json_text(const Json& json) {
+  return json.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
 Json read_json(const fs::path& path) {
   Json json = Json::parse(read_file(path, kLargestSettings), nullptr, false);
   if (json.is_discarded()) {
@@ -36,19 +42,43 @@ Json read_json(const fs::path& path) {
 
 // The first name, at any depth, whose values differ.
 void check_same(const Json& before, const Json& now, const fs::path& out) {
+  // First the settings: other samples also have another hash.
+  if (before.contains("settings") && before != now && before.size() > 1) {
+    check_same({{"settings", before.at("settings")}}, {{"settings", now.at("settings")}}, out);
+  }
   const Json flat_before = before.flatten(), flat_now = now.flatten();
-  const auto text_of = [](const Json& json, const std::string& name) {
-    return json.contains(name) ? json.at(name).dump() : std::string("not set");
+  const auto value_of = [](const Json& json, const std::string& name) {
+    return json.contains(name) ? json_text(json.at(name)) : std::string("not set");
   };
   std::set<std::string> names;
   for (const auto& [name, value] : flat_before.items()) names.insert(name);
   for (const auto& [name, value] : flat_now.items()) names.insert(name);
   for (const std::string& name : names) {
-    const std::string old_value = text_of(flat_before, name), value = text_of(flat_now, name);
+    const std::string old_value = value_of(flat_before, name), value = value_of(flat_now, name);
     if (old_value == value) continue;
     fail_usage("cannot resume \"{}\": its {} is {}, but now it is {}", out.string(),
                name.substr(name.rfind('/') + 1), printable(old_value), printable(value));
   }
+}
+
+// What only an unfinished folder has.
+void remove_state(const fs::path& folder) {
+  if (!fs::exists(folder / kState)) return;
+  std::error_code ignored;
+  fs::remove_all(folder / kProgress, ignored);
+  fs::remove(folder / "written.json", ignored);
+  fs::remove(folder / kState, ignored);
+}
+
+// Whether the folder is one that a process had only begun to make.
+bool is_bare(const fs::path& folder) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    const bool is_own = name == kProgress || name == "lock" || name.find(".partial-") != name.npos;
+    if (!is_own || (name == kProgress && !fs::is_empty(entry.path()))) return false;
+  }
+  return !error;
 }
 
 at::Tensor unpacked(const at::Tensor& bits, const at::Tensor& like) {
@@ -64,7 +94,8 @@ PrunedFolder::PrunedFolder(const fs::path& out, const checkpoint::ModelFolder& f
                            const Json& identity, uint64_t largest_shard, bool resumes)
     : out_(out), identity_(identity), folder_(folder), source_(checkpoint::open_folder(folder)) {
   for (const auto& tensor : source_.tensors) tensors_[tensor.name] = &tensor;
-  if (fs::exists(out)) {
+  if (is_taken(out)) {
+    if (resumes) remove_state(out);  // of a run that was stopped at its very end
     fail_usage("\"{}\" exists{}", out.string(),
                resumes ? ": the run is finished" : ": choose another --out, or remove it");
   }
@@ -77,22 +108,39 @@ PrunedFolder::PrunedFolder(const fs::path& out, const checkpoint::ModelFolder& f
     check_same(state.value("identity", Json::object()), identity, out);
     set_thread_count(state.value("threads", thread_count()));
     tensor::use_choices(state.value("products", Json::object()));
-  } else if (fs::exists(unfinished(out))) {
+  } else if (is_taken(unfinished(out)) && !is_bare(unfinished(out))) {
     fail_usage("\"{}\" holds an interrupted or running prune: go on with --resume, or remove it",
                unfinished(out).string());
   }
-  writer_ = std::make_unique<checkpoint::WeightWriter>(
-      out, source_.tensors, largest_shard, checkpoint::Metadata{{"format", "pt"}}, identity.dump());
-  make_folder(path() / kProgress);
+  open_writer(largest_shard, resumes);
+}
+
+// A new folder has its state from the beginning, so that it can always be resumed. It is removed if
+// its files cannot be laid out.
+void PrunedFolder::open_writer(uint64_t largest_shard, bool resumes) {
+  const fs::path folder = unfinished(out_);
+  { const FolderLock is_free(folder); }  // throws if another process works there
+  try {
+    make_folder(folder / kProgress);
+    remove_abandoned(folder);
+    remove_abandoned(folder / kProgress);
+    if (!resumes) write_state();
+    writer_ = std::make_unique<checkpoint::WeightWriter>(out_, source_.tensors, largest_shard,
+                                                         checkpoint::Metadata{{"format", "pt"}},
+                                                         json_text(identity_));
+  } catch (const Error&) {
+    std::error_code ignored;
+    if (!resumes) fs::remove_all(folder, ignored);
+    throw;
+  }
   if (resumes) read_progress();
-  write_state();
 }
 
 // Again after each block, because products are chosen when they are first needed.
 void PrunedFolder::write_state() const {
   const Json state = {
       {"identity", identity_}, {"threads", thread_count()}, {"products", tensor::choices_made()}};
-  write_file(path() / kState, state.dump(2) + "\n");
+  write_file(unfinished(out_) / kState, json_text(state) + "\n");
 }
 
 PrunedFolder::~PrunedFolder() {
@@ -175,7 +223,7 @@ void PrunedFolder::finish_block(int64_t i, BlockResult result) {
   if (const auto& errors = result.reconstruction) {
     record["reconstruction"] = {errors->before, errors->after};
   }
-  write_file(block_path(path(), blocks_.size(), ".json"), record.dump());
+  write_file(block_path(path(), blocks_.size(), ".json"), json_text(record));
   write_state();
   writer_->save();
   blocks_.push_back(std::move(result));
@@ -191,12 +239,12 @@ void PrunedFolder::finish(const Json& record) {
   }
   source_.masks.assign(masks.begin(), masks.end());
   checkpoint::write_without_weights(path(), source_);
-  write_file(path() / "prune.json", record.dump(2) + "\n");
-  writer_->save();  // a stop while the files are flushed loses nothing
-  fs::remove(path() / kState);
-  fs::remove_all(path() / kProgress);
+  write_file(path() / "prune.json", json_text(record) + "\n");
+  remove_abandoned(path());
+  writer_->save();
   writer_->finish();
   is_finished_ = true;
+  remove_state(out_);
   const checkpoint::ModelFolder check(out_);
 }
 

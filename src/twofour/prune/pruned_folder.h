@@ -61,6 +61,7 @@ class PrunedFolder {
 
  private:
   void read_progress();
+  void open_writer(uint64_t largest_shard, bool resumes);
   void write_state() const;
   std::string stored_name(const std::string& name) const;
   const checkpoint::TensorToWrite& source_tensor(const std::string& stored) const;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <regex>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -18,6 +18,7 @@
 #include "twofour/sparse/pattern.h"
 #include "twofour/sparse/soft_threshold.h"
 #include "twofour/tensor/accumulate.h"
+#include "twofour/text/regex.h"
 
 namespace twofour::train {
 
@@ -52,16 +53,17 @@ void SparseWeights::choose_layers(const std::vector<std::pair<std::string, at::T
   if (!method_.has_chosen_layers()) return;
   const std::map<std::string, at::Tensor> masks(given.begin(), given.end());
   const bool takes_all = method_.has_given_masks() && method_.layers == kFeedForwardLayers;
-  std::regex pattern;
+  std::optional<text::Regex> pattern;
   try {
-    pattern = std::regex(method_.layers);
-  } catch (const std::regex_error&) {
-    fail_usage("--sparse-layers \"{}\" is no regular expression", printable(method_.layers));
+    pattern.emplace(method_.layers);
+  } catch (const Error& error) {
+    fail_usage("--sparse-layers \"{}\" is no regular expression: {}", printable(method_.layers),
+               error.what());
   }
   std::string example;
   model_.visit_linears([&](const std::string& name, model::Linear& linear) {
     example = name;
-    if (!takes_all && !std::regex_search(name, pattern)) return;
+    if (!takes_all && !pattern->search(name, 0)) return;
     Layer layer{name, &linear, {}, {}, {}, {}, 0, {}};
     if (method_.has_given_masks()) {
       const auto mask = masks.find(name);

@@ -13,6 +13,7 @@
 #include "twofour/cli/bench/bench.h"
 #include "twofour/cli/bench/block_layers.h"
 #include "twofour/cli/bench/contest.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/tensor/accumulate.h"
 #include "twofour/tensor/choice.h"
 #include "twofour/train/methods.h"
@@ -303,7 +304,7 @@ void add_bench_block(CLI::App& bench) {
         measure_block(*options, options->activation == "gelu" ? BlockActivation::kGelu
                                                               : BlockActivation::kSwiglu);
     if (options->json) {
-      print_output("{}\n", report.dump());
+      print_json_line(report);
     } else {
       print_block(report);
     }

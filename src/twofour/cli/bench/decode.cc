@@ -13,6 +13,7 @@
 #include "twofour/cli/bench/contest.h"
 #include "twofour/cli/bench/dense.h"
 #include "twofour/cli/bench/rowwise.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/sparse/product24.h"
 #include "twofour/tensor/kernel_types.h"
 
@@ -174,7 +175,7 @@ void add_bench_decode(CLI::App& bench) {
     check_groups("--in", options->in);
     const Json report = measure_decode(*options);
     if (options->json) {
-      print_output("{}\n", report.dump());
+      print_json_line(report);
     } else {
       print_decode(report);
     }

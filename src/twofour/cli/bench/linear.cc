@@ -10,6 +10,7 @@
 #include "twofour/cli/bench/bench.h"
 #include "twofour/cli/bench/contest.h"
 #include "twofour/cli/bench/explain.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/kernels/products/few_tokens/few24.h"
 #include "twofour/sparse/linear24.h"
 #include "twofour/sparse/mvue.h"
@@ -269,7 +270,7 @@ void add_bench_linear(CLI::App& bench) {
     check_groups("--in", options->in);
     const Json report = measure_linear(*options);
     if (options->json) {
-      print_output("{}\n", report.dump());
+      print_json_line(report);
     } else {
       print_products(report, options->explain);
     }

@@ -16,6 +16,7 @@
 
 #include "twofour/cli/bench/bandwidth.h"
 #include "twofour/cli/bench/bench.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/kernels/fp8/fp8.h"
 #include "twofour/kernels/packed24/packed24.h"
 #include "twofour/sparse/float8.h"
@@ -193,7 +194,7 @@ void add_bench_mask(CLI::App& bench) {
     }
     const Json report = measure_mask(*options);
     if (options->json) {
-      print_output("{}\n", report.dump());
+      print_json_line(report);
       return;
     }
     print_head(report);

@@ -7,6 +7,7 @@
 
 #include "twofour/cli/bench/bandwidth.h"
 #include "twofour/cli/bench/bench.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/kernels/products/many_tokens/panel24.h"
 #include "twofour/tensor/kernel_types.h"
 
@@ -56,7 +57,7 @@ void add_bench_mvue(CLI::App& bench) {
       report.update(measure_type<tensor::Pointee<decltype(type)>>(*options));
     });
     if (options->json) {
-      print_output("{}\n", report.dump());
+      print_json_line(report);
     } else {
       print_head(report);
       print_bandwidth(report);

@@ -14,6 +14,7 @@
 #include "twofour/checkpoint/masks_of_model.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/mask/commands.h"
 #include "twofour/cli/mask/masks.h"
 #include "twofour/cli/model_option.h"
@@ -49,11 +50,22 @@ std::vector<std::string> without_mask(const MaskSet& set, const model::ModelConf
   return names;
 }
 
+// A mask of an embedding or a norm is a mistake.
+void check_linear(const MaskSet& set, const model::ModelConfig& config) {
+  const std::vector<std::string> linears = checkpoint::linear_names(config);
+  for (const auto& [name, mask] : set.masks) {
+    if (std::find(linears.begin(), linears.end(), name) != linears.end()) continue;
+    fail("\"{}\" holds a mask of \"{}\", which is not the weight of a linear layer", set.place,
+         printable(name));
+  }
+}
+
 void run_mask_apply(const MaskApplyFlags& flags) {
   check_output_folder(flags.out, flags.model.path, flags.force);
   checkpoint::ModelSource source = checkpoint::open_folder(open_model(flags.model));
   const MaskSet set = open_masks(flags.masks, source.model);
   require_masks(set);
+  check_linear(set, source.model);
   checkpoint::apply_masks(source, set.masks);
   uint64_t total = 0, done = 0;
   for (const auto& tensor : source.tensors) total += tensor.bytes();
@@ -77,11 +89,10 @@ void run_mask_apply(const MaskApplyFlags& flags) {
   }
   const int64_t zeros = removed_by(set);
   if (flags.json) {
-    print_output("{}\n", nlohmann::ordered_json{{"out", flags.out},
-                                                {"masked_layers", set.masks.size()},
-                                                {"other_linear_layers", dense},
-                                                {"removed", zeros}}
-                             .dump());
+    print_json_line({{"out", flags.out},
+                     {"masked_layers", set.masks.size()},
+                     {"other_linear_layers", dense},
+                     {"removed", zeros}});
   } else {
     print_output("{}: masks of {} applied, which remove {} entries\n", flags.out,
                  count_of_layers(set.masks.size()), zeros);

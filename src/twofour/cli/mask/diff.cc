@@ -9,6 +9,7 @@
 #include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/mask/commands.h"
 #include "twofour/cli/mask/masks.h"
 #include "twofour/cli/model_option.h"
@@ -128,7 +129,7 @@ void print_difference_json(const MaskDiffFlags& flags, const MaskDifference& dif
   json["total"] = difference.total.json();
   json["only_in_a"] = difference.only_left;
   json["only_in_b"] = difference.only_right;
-  print_output("{}\n", json.dump());
+  print_json_line(json);
 }
 
 void run_mask_diff(const MaskDiffFlags& flags) {

@@ -13,6 +13,7 @@
 #include "twofour/checkpoint/masks_of_model.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/mask/commands.h"
 #include "twofour/cli/mask/masks.h"
 #include "twofour/cli/model_option.h"
@@ -112,7 +113,7 @@ void run_mask_extract(const MaskExtractFlags& flags) {
     values += tensor.values;
   }
   if (flags.json) {
-    print_output("{}\n", json.dump());
+    print_json_line(json);
     return;
   }
   print_output("{}: masks of {}; {}\n", flags.out, count_of_layers(extracted.masks.size()),

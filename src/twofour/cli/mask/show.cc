@@ -11,6 +11,7 @@
 #include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/help.h"
+#include "twofour/cli/json_output.h"
 #include "twofour/cli/mask/commands.h"
 #include "twofour/cli/mask/masks.h"
 #include "twofour/cli/model_option.h"
@@ -156,7 +157,7 @@ void print_shown_json(const MaskShowFlags& flags, const std::vector<ShownLayer>&
   }
   json["entries"] = entries;
   json["zeros"] = entries - kept;
-  print_output("{}\n", json.dump());
+  print_json_line(json);
 }
 
 void print_shown_table(const std::vector<ShownLayer>& layers, int64_t entries, int64_t kept) {
