@@ -39,6 +39,9 @@ struct Regex::Compiled {
 };
 
 Regex::Regex(std::string_view pattern) {
+  if (find_invalid_utf8(pattern) != std::string_view::npos) {
+    fail("the regular expression \"{}\" is not UTF-8", printable(pattern));
+  }
   const std::string translated = with_fixed_unicode(pattern);
   const std::lock_guard lock(compiling());
   OnigEncoding encodings[] = {ONIG_ENCODING_UTF8};
