@@ -125,9 +125,7 @@ void add_prune(CLI::App& program) {
       *program.add_subcommand("prune", "make a trained model 2:4 sparse in one shot");
   auto flags = std::make_shared<PruneFlags>();
   add_prune_flags(command, *flags);
-  set_example(
-      command,
-      "twofour prune --model gpt2 --out gpt2-24 --method sparsegpt --calibration c4.jsonl.gz");
+  set_example(command, "twofour prune --model gpt2 --out gpt2-24 --calibration c4.jsonl.gz");
   on_run(command, [flags, &command] { run_prune(*flags, command); });
 }
 

@@ -132,8 +132,7 @@ void complete_calibration(const PruneFlags& flags, const checkpoint::ModelFolder
 }
 
 void add_layer_flags(CLI::App& command, PruneFlags& flags) {
-  command
-      .add_option("--pattern", flags.pattern, "N:M, N of every M entries of a row stay; M up to 8")
+  command.add_option("--pattern", flags.pattern, "N of every M entries of a row stay, 1:2 to 7:8")
       ->type_name("N:M");
   add_number(command, "--sparsity", flags.sparsity,
              {.low = 0, .high = 1, .without_low = true, .without_high = true},
