@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 
 #include "twofour/base/error.h"

@@ -6,14 +6,13 @@
 #include <random>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/ops/eye.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/randn.h>
-
-#include <fmt/format.h>
 
 #include "twofour/base/parallel.h"
 #include "twofour/sparse/pruning.h"

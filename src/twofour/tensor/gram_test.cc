@@ -2,10 +2,11 @@
 
 #include <random>
 
+#include <gtest/gtest.h>
+
 #include <ATen/Context.h>
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/randn.h>
-#include <gtest/gtest.h>
 
 namespace twofour::tensor {
 namespace {

@@ -14,9 +14,10 @@ struct SumsShape {
 };
 
 TEST(ColumnSums, are_the_products_on_every_instruction_set) {
-  for (const auto& [depth, columns, rows] :
+  for (const SumsShape& shape :
        {SumsShape{0, 5, 32}, SumsShape{1, 1, 32}, SumsShape{7, 8, 64}, SumsShape{128, 9, 64},
         SumsShape{129, 15, 96}, SumsShape{300, 128, 64}, SumsShape{513, 3, 32}}) {
+    const int64_t depth = shape.depth, columns = shape.columns, rows = shape.rows;
     const int64_t stride = columns + 2;
     const auto matrix = normal_floats(static_cast<size_t>(depth * stride), 91);
     const auto x = normal_floats(static_cast<size_t>(depth * rows), 92);
