@@ -7,6 +7,7 @@
 #include <ATen/Context.h>
 #include <ATen/ops/allclose.h>
 #include <ATen/ops/randn.h>
+#include <ATen/ops/zeros.h>
 
 namespace twofour::tensor {
 namespace {

@@ -122,7 +122,9 @@ TEST_F(ColumnLoop, is_the_published_loop_with_the_whole_inverse) {
 }
 
 TEST_F(ColumnLoop, has_the_same_bits_on_every_instruction_set) {
-  for (const auto& [columns, group, kept] : kBlockShapes) {
+  for (const BlockShape& shape : kBlockShapes) {
+    const int64_t columns = shape.columns;
+    const int group = shape.group, kept = shape.kept;
     const auto r = upper_triangle(columns, columns, 71);
     const ColumnBlock block(r.data(), columns, columns, group);
     const Columns in(columns, 48, 72);

@@ -92,8 +92,10 @@ TEST_F(SwapSearch, takes_the_best_swap_and_each_lowers_the_error) {
 }
 
 TEST_F(SwapSearch, has_the_same_bits_on_every_instruction_set) {
-  for (const auto& [columns, group, kept] : kSwapShapes) {
-    const SwapCase before(columns, group, kept, 81);
+  for (const SwapShape& shape : kSwapShapes) {
+    const int64_t columns = shape.columns;
+    const int group = shape.group;
+    const SwapCase before(columns, group, shape.kept, 81);
     SwapCase expected = before;
     set_instruction_set(InstructionSet::kReference);
     const int64_t swaps = expected.swap(0);
