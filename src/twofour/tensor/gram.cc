@@ -1,41 +1,38 @@
 #include "twofour/tensor/gram.h"
 
+#include <algorithm>
+#include <functional>
+
+#include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/zeros.h>
+
+#include "twofour/base/parallel.h"
 
 namespace twofour::tensor {
 namespace {
 
-// Below that, the full product of some columns is as fast as two smaller ones.
-constexpr int64_t kWidestWhole = 128;
+// Panels of columns, wide enough for fast products and narrow enough that the squares on the
+// diagonal, whose upper halves are computed in vain, are a small part.
+constexpr int64_t kNarrowestPanel = 64, kWidestPanel = 256, kPanels = 12;
 
-// A multiple of a vector's width near the middle.
-int64_t middle_of(int64_t begin, int64_t end) { return begin + ((end - begin) / 2 + 15) / 16 * 16; }
-
-// Adds the lower triangle of xᵀx for columns [begin, end): the square below the diagonal in one
-// product, and the two triangles beside it in the same way.
-void add_triangle(const at::Tensor& x, int64_t begin, int64_t end, at::Tensor& sum) {
-  const auto columns = [&](int64_t first, int64_t last) { return x.slice(1, first, last); };
-  const auto add_product = [&](int64_t first_row, int64_t last_row, int64_t first, int64_t last) {
-    at::Tensor part = sum.slice(0, first_row, last_row).slice(1, first, last);
-    at::addmm_out(part, part, columns(first_row, last_row).t(), columns(first, last));
-  };
-  if (end - begin <= kWidestWhole) return add_product(begin, end, begin, end);
-  const int64_t middle = middle_of(begin, end);
-  add_product(middle, end, begin, middle);
-  add_triangle(x, begin, middle, sum);
-  add_triangle(x, middle, end, sum);
+int64_t panel_width(int64_t width) {
+  const int64_t even = (width / kPanels + 15) / 16 * 16;
+  return std::clamp(even, kNarrowestPanel, kWidestPanel);
 }
 
-// Copies it to the upper one.
-void mirror_triangle(int64_t begin, int64_t end, at::Tensor& sum) {
-  if (end - begin <= kWidestWhole) return;
-  const int64_t middle = middle_of(begin, end);
-  sum.slice(0, begin, middle)
-      .slice(1, middle, end)
-      .copy_(sum.slice(0, middle, end).slice(1, begin, middle).t());
-  mirror_triangle(begin, middle, sum);
-  mirror_triangle(middle, end, sum);
+// Calls fn(begin, end) for each panel; all threads get about as much of the triangle.
+void for_panels(int64_t width, const std::function<void(int64_t begin, int64_t end)>& fn) {
+  const int64_t panel = panel_width(width), panels = (width + panel - 1) / panel;
+  const auto call = [&](int64_t i) { fn(i * panel, std::min(width, (i + 1) * panel)); };
+  // A short panel of the triangle goes with a long one.
+  parallel_for(0, (panels + 1) / 2, 1, [&](int64_t first, int64_t last) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    for (int64_t i = first; i < last; ++i) {
+      call(i);
+      if (panels - 1 - i != i) call(panels - 1 - i);
+    }
+  });
 }
 
 }  // namespace
@@ -44,13 +41,21 @@ GramSum::GramSum(int64_t width, at::ScalarType dtype) : sum_(at::zeros({width, w
 
 void GramSum::add(const at::Tensor& x) {
   const at::Tensor values = x.detach().to(sum_.scalar_type()).contiguous();
-  add_triangle(values, 0, width(), sum_);
+  for_panels(width(), [&](int64_t begin, int64_t end) {
+    at::Tensor part = sum_.slice(0, begin, end).slice(1, 0, end);
+    at::addmm_out(part, part, values.slice(1, begin, end).t(), values.slice(1, 0, end));
+  });
   tokens_ += values.size(0);
   is_symmetric_ = false;
 }
 
 at::Tensor GramSum::matrix() {
-  if (!is_symmetric_) mirror_triangle(0, width(), sum_);
+  if (is_symmetric_) return sum_;
+  for_panels(width(), [&](int64_t begin, int64_t end) {
+    sum_.slice(0, 0, begin)
+        .slice(1, begin, end)
+        .copy_(sum_.slice(0, begin, end).slice(1, 0, begin).t());
+  });
   is_symmetric_ = true;
   return sum_;
 }
