@@ -3,11 +3,9 @@
 #include <map>
 #include <set>
 
-#include <ATen/ops/empty.h>
-
 #include "twofour/base/error.h"
-#include "twofour/kernels/masks/mask.h"
 #include "twofour/model/model.h"
+#include "twofour/sparse/masks.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -17,9 +15,7 @@ constexpr double kPrunedShare = 0.1;
 at::Tensor without_removed(const at::Tensor& values, const at::Tensor& mask, bool is_transposed) {
   // The mask lies over [out, in].
   const at::Tensor weight = is_transposed ? values.t() : values;
-  at::Tensor kept = at::empty(weight.sizes(), at::kByte);
-  kernels::unpack_mask(mask.const_data_ptr<uint8_t>(), kept.numel(),
-                       kept.mutable_data_ptr<uint8_t>());
+  const at::Tensor kept = sparse::unpacked_mask(mask, weight.sizes());
   const at::Tensor masked = as_bits(weight).masked_fill(kept.eq(0), 0).view(values.scalar_type());
   return (is_transposed ? masked.t() : masked).contiguous();
 }
@@ -51,11 +47,7 @@ at::Tensor is_nonzero(const at::Tensor& values) {
 }
 
 at::Tensor mask_of_nonzero(const at::Tensor& weight) {
-  const at::Tensor kept = is_nonzero(weight).to(at::kByte).contiguous();
-  at::Tensor mask = at::empty({(kept.numel() + 7) / 8}, at::kByte);
-  kernels::pack_mask(kept.const_data_ptr<uint8_t>(), kept.numel(),
-                     mask.mutable_data_ptr<uint8_t>());
-  return mask;
+  return sparse::packed_mask(is_nonzero(weight));
 }
 
 NamedTensors masks_of_zeros(const ModelFolder& folder) {

@@ -16,8 +16,6 @@
 namespace twofour::checkpoint {
 namespace {
 
-constexpr const char* kJournal = "written.json";
-
 [[noreturn]] void fail_write(const fs::path& path) {
   fail("cannot write \"{}\": {}", path.string(), system_message(errno));
 }
@@ -84,7 +82,7 @@ WeightWriter::~WeightWriter() = default;
 
 // Files of other shards may have the names that this writer gives.
 void WeightWriter::remove_weights() const {
-  fs::remove(path_ / kJournal);
+  fs::remove(path_ / kWeightJournal);
   for (const auto& entry : fs::directory_iterator(path_)) {
     const std::string name = entry.path().filename().string();
     const bool is_weights = name.ends_with(".safetensors") || name == kWeightIndex;
@@ -93,7 +91,7 @@ void WeightWriter::remove_weights() const {
 }
 
 std::set<std::string> WeightWriter::saved_names() const {
-  const fs::path journal = path_ / kJournal;
+  const fs::path journal = path_ / kWeightJournal;
   if (!fs::exists(journal)) return {};
   const auto json = nlohmann::json::parse(read_file(journal, uint64_t{1} << 30), nullptr, false);
   if (!json.is_object() || json.value("announcement", "") != announcement_) return {};
@@ -139,7 +137,7 @@ void WeightWriter::save() {
     if (fsync(file->fd) != 0) fail_write(file->path);
   }
   const nlohmann::json journal = {{"announcement", announcement_}, {"tensors", written_}};
-  write_file(path_ / kJournal, journal.dump());
+  write_file(path_ / kWeightJournal, journal.dump());
 }
 
 void WeightWriter::finish() {
@@ -151,7 +149,7 @@ void WeightWriter::finish() {
   files_.clear();
   lock_.reset();
   move_to_new_place(path_, folder_);
-  fs::remove(folder_ / kJournal);
+  fs::remove(folder_ / kWeightJournal);
 }
 
 }  // namespace twofour::checkpoint

@@ -18,6 +18,9 @@
 
 namespace twofour::checkpoint {
 
+/// The file of an unfinished folder that lists its saved tensors; finish() removes it last.
+inline constexpr char kWeightJournal[] = "written.json";
+
 class WeightWriter {
  public:
   /// `tensors` announces all names, dtypes and shapes; make() is not called. The files are laid out

@@ -4,12 +4,11 @@
 
 #include <fmt/format.h>
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 
 #include "twofour/base/error.h"
-#include "twofour/kernels/masks/mask.h"
 #include "twofour/prune/permute.h"
+#include "twofour/sparse/masks.h"
 
 namespace twofour::prune {
 namespace {
@@ -18,14 +17,6 @@ constexpr int64_t kPerBlock = 1000;  // units of the progress bar
 
 // The parts of a block's time, roughly.
 constexpr double kObserved = 0.4, kPruned = 0.7, kReconstructed = 0.8;
-
-at::Tensor packed_mask(const at::Tensor& mask) {
-  const at::Tensor bytes = mask.contiguous();
-  at::Tensor bits = at::empty({(bytes.numel() + 7) / 8}, at::kByte);
-  kernels::pack_mask(static_cast<const uint8_t*>(bytes.const_data_ptr()), bytes.numel(),
-                     bits.mutable_data_ptr<uint8_t>());
-  return bits;
-}
 
 // The error of the last layer.
 std::string error_detail(const BlockResult& result) {
@@ -106,7 +97,7 @@ void BlockPruner::prune_block(int64_t i) {
     if (options_.reconstruct_passes == 0) inputs.drop(name);
     pruned.result.is_permuted = permuted.contains(name);
     result.layers.push_back(pruned.result);
-    result.masks.emplace_back(name, packed_mask(pruned.mask));
+    result.masks.emplace_back(name, sparse::packed_mask(pruned.mask));
     const MaskedWeight layer = {pruned.weight, pruned.mask};
     options_.reconstruct_passes > 0 ? void(weights[name] = layer) : write(name, layer);
   });

@@ -60,8 +60,4 @@ std::vector<PermutedInputs> permute_block(
   return permuted;
 }
 
-at::Tensor permute_gram(const at::Tensor& gram, const at::Tensor& order) {
-  return gram.index_select(0, order).index_select(1, order);
-}
-
 }  // namespace twofour::prune

@@ -34,7 +34,4 @@ std::vector<PermutedInputs> permute_block(
     const std::function<std::optional<sparse::Pattern>(const std::string& name)>& pattern_of,
     const std::function<at::Tensor(const std::string& name, const at::Tensor& weight)>& scores_of);
 
-/// The Gram matrix [in, in] of the permuted inputs.
-at::Tensor permute_gram(const at::Tensor& gram, const at::Tensor& order);
-
 }  // namespace twofour::prune

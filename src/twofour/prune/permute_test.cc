@@ -16,6 +16,7 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/prune/assignment.h"
+#include "twofour/tensor/gram.h"
 
 #include "testing.h"
 
@@ -184,8 +185,9 @@ TEST_F(Permutations, a_gram_matrix_follows_its_inputs) {
   const at::Tensor x = at::randn({30, 16});
   const at::Tensor order = at::randperm(16, at::TensorOptions().dtype(at::kLong));
   const at::Tensor permuted = x.index_select(1, order);
-  EXPECT_TRUE(
-      at::allclose(permute_gram(x.t().mm(x), order), permuted.t().mm(permuted), 1e-4, 1e-4));
+  tensor::GramSum gram(16, at::kFloat);
+  gram.add(x);
+  EXPECT_TRUE(at::allclose(gram.permuted(order).matrix(), permuted.t().mm(permuted), 1e-4, 1e-4));
 }
 
 TEST_F(Permutations, layers_that_stay_dense_or_do_not_fit_are_left_alone) {

@@ -2,7 +2,6 @@
 
 #include <set>
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 
 #include "twofour/base/error.h"
@@ -11,8 +10,8 @@
 #include "twofour/base/parallel.h"
 #include "twofour/base/progress.h"
 #include "twofour/checkpoint/mask_files.h"
-#include "twofour/kernels/masks/mask.h"
 #include "twofour/prune/record.h"
+#include "twofour/sparse/masks.h"
 #include "twofour/tensor/choice.h"
 #include "twofour/tensor/dtype.h"
 
@@ -67,7 +66,7 @@ void remove_state(const fs::path& folder) {
   if (!fs::exists(folder / kState)) return;
   std::error_code ignored;
   fs::remove_all(folder / kProgress, ignored);
-  fs::remove(folder / "written.json", ignored);
+  fs::remove(folder / checkpoint::kWeightJournal, ignored);
   fs::remove(folder / kState, ignored);
 }
 
@@ -82,18 +81,15 @@ bool is_bare(const fs::path& folder) {
   return !error;
 }
 
-at::Tensor unpacked(const at::Tensor& bits, const at::Tensor& like) {
-  at::Tensor mask = at::empty(like.sizes(), at::kByte);
-  kernels::unpack_mask(bits.const_data_ptr<uint8_t>(), mask.numel(),
-                       mask.mutable_data_ptr<uint8_t>());
-  return mask;
-}
-
 }  // namespace
 
 PrunedFolder::PrunedFolder(const fs::path& out, const checkpoint::ModelFolder& folder,
                            const Json& identity, uint64_t largest_shard, bool resumes)
-    : out_(out), identity_(identity), folder_(folder), source_(checkpoint::open_folder(folder)) {
+    : out_(out),
+      identity_(identity),
+      folder_(folder),
+      source_(checkpoint::open_folder(folder)),
+      shapes_(model::make_shapes(source_.model)) {
   for (const auto& tensor : source_.tensors) tensors_[tensor.name] = &tensor;
   if (is_taken(out)) {
     if (resumes) remove_state(out);  // of a run that was stopped at its very end
@@ -154,10 +150,9 @@ PrunedFolder::~PrunedFolder() {
 
 // A block counts if its record is there and the writer has saved all its tensors.
 void PrunedFolder::read_progress() {
-  model::Model shapes = model::make_shapes(source_.model);
-  for (int64_t i = 0; i < shapes.layers(); ++i) {
+  for (int64_t i = 0; i < shapes_.layers(); ++i) {
     bool is_complete = fs::exists(block_path(path(), blocks_.size(), ".json"));
-    shapes.visit_block(i, [&](const std::string& name, at::Tensor&) {
+    shapes_.visit_block(i, [&](const std::string& name, at::Tensor&) {
       is_complete = is_complete && writer_->has(stored_name(name));
     });
     if (!is_complete) return;
@@ -190,7 +185,7 @@ void PrunedFolder::load_block(model::Model& model, int64_t i, at::ScalarType dty
   const BlockResult& result = block(i);
   for (const auto& [name, bits] : result.masks) {
     at::Tensor& weight = model::linear_named(model, name).weight;
-    weight.mul_(unpacked(bits, weight));
+    weight.mul_(sparse::unpacked_mask(bits, weight.sizes()));
   }
 }
 
@@ -208,8 +203,7 @@ at::Tensor PrunedFolder::put(const std::string& name, const at::Tensor& tensor) 
 }
 
 void PrunedFolder::finish_block(int64_t i, BlockResult result) {
-  model::Model shapes = model::make_shapes(source_.model);
-  shapes.visit_block(i, [&](const std::string& name, at::Tensor&) {
+  shapes_.visit_block(i, [&](const std::string& name, at::Tensor&) {
     const std::string stored = stored_name(name);
     if (!writer_->has(stored)) writer_->put(stored, source_tensor(stored).make());
   });

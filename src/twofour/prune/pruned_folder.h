@@ -70,6 +70,7 @@ class PrunedFolder {
   nlohmann::ordered_json identity_;
   const checkpoint::ModelFolder& folder_;
   checkpoint::ModelSource source_;
+  model::Model shapes_;
   std::map<std::string, const checkpoint::TensorToWrite*> tensors_;
   std::unique_ptr<checkpoint::WeightWriter> writer_;
   std::vector<BlockResult> blocks_;

@@ -10,6 +10,21 @@
 
 namespace twofour::sparse {
 
+at::Tensor packed_mask(const at::Tensor& mask) {
+  const at::Tensor bytes = mask.contiguous();
+  at::Tensor bits = at::empty({(bytes.numel() + 7) / 8}, at::TensorOptions().dtype(at::kByte));
+  kernels::pack_mask(static_cast<const uint8_t*>(bytes.const_data_ptr()), bytes.numel(),
+                     bits.mutable_data_ptr<uint8_t>());
+  return bits;
+}
+
+at::Tensor unpacked_mask(const at::Tensor& bits, at::IntArrayRef sizes) {
+  at::Tensor mask = at::empty(sizes, at::TensorOptions().dtype(at::kByte));
+  kernels::unpack_mask(bits.const_data_ptr<uint8_t>(), mask.numel(),
+                       mask.mutable_data_ptr<uint8_t>());
+  return mask;
+}
+
 void check_maskable(const at::Tensor& weight, MaskSearch search, const std::string& name) {
   if (weight.size(1) % 4 != 0) {
     fail_usage("\"{}\" has {} inputs, which 4 does not divide: it cannot be 2:4 sparse", name,

@@ -13,6 +13,12 @@ namespace twofour::sparse {
 
 using kernels::WeightCounts;
 
+/// A mask of bytes or bools, any shape, nonzero = kept, in the packed form above.
+at::Tensor packed_mask(const at::Tensor& mask);
+
+/// A packed mask with one byte an entry (0 or 1) and these sizes.
+at::Tensor unpacked_mask(const at::Tensor& bits, at::IntArrayRef sizes);
+
 /// The search for a weight's mask (kernels/masks/mask.h).
 enum class MaskSearch {
   kMagnitude,    ///< two of every four consecutive inputs

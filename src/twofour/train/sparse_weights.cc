@@ -13,7 +13,6 @@
 
 #include "twofour/base/error.h"
 #include "twofour/base/parts.h"
-#include "twofour/kernels/masks/mask.h"
 #include "twofour/sparse/masks.h"
 #include "twofour/sparse/pattern.h"
 #include "twofour/sparse/soft_threshold.h"
@@ -88,10 +87,7 @@ void SparseWeights::choose_layers(const std::vector<std::pair<std::string, at::T
 bool SparseWeights::keeps_two_of_four(const Layer& layer) {
   const at::Tensor& weight = layer.linear->weight;
   if (weight.size(1) % 4 != 0) return false;
-  at::Tensor bytes = at::empty(weight.sizes(), at::kByte);
-  kernels::unpack_mask(layer.mask.const_data_ptr<uint8_t>(), bytes.numel(),
-                       bytes.mutable_data_ptr<uint8_t>());
-  return sparse::is_24(bytes.to(at::kFloat));
+  return sparse::is_24(sparse::unpacked_mask(layer.mask, weight.sizes()).to(at::kFloat));
 }
 
 void SparseWeights::set_up(Layer& layer) {

@@ -4,14 +4,12 @@
 
 #include <fmt/format.h>
 
-#include <ATen/ops/empty.h>
-
 #include "twofour/base/error.h"
 #include "twofour/base/log.h"
 #include "twofour/checkpoint/conversion.h"
 #include "twofour/checkpoint/masks_of_model.h"
 #include "twofour/cli/model_option.h"
-#include "twofour/kernels/masks/mask.h"
+#include "twofour/sparse/masks.h"
 
 namespace twofour::cli {
 namespace {
@@ -83,9 +81,7 @@ void require_masks(const MaskSet& set) {
 }
 
 at::Tensor unpacked(const at::Tensor& mask, int64_t entries) {
-  at::Tensor kept = at::empty({entries}, at::kByte);
-  kernels::unpack_mask(mask.const_data_ptr<uint8_t>(), entries, kept.mutable_data_ptr<uint8_t>());
-  return kept;
+  return sparse::unpacked_mask(mask, {entries});
 }
 
 std::string shape_text(const std::vector<int64_t>& shape) {
