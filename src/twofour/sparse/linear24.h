@@ -9,6 +9,7 @@
 #include "twofour/base/random.h"
 #include "twofour/sparse/float8.h"
 #include "twofour/sparse/product24.h"
+#include "twofour/sparse/soft_mask.h"
 #include "twofour/sparse/weight24.h"
 #include "twofour/tensor/choice.h"
 
@@ -38,11 +39,14 @@ struct Linear {
   c10::intrusive_ptr<Float8Weight> float8;
   /// After keep_packed(): the weight; `weight` is then undefined.
   Packed packed;
+  /// A mask to be learned, and its use by this copy of the layer. Null: none.
+  std::shared_ptr<SoftMask> soft_mask;
+  MaskUse mask_use = MaskUse::kLearn;
 };
 
 /// z [tokens, out] of x [tokens, in]. With gradients enabled, backward adds dW and db in float32
 /// directly to weight.grad() and bias.grad(), which must exist, so a gradient is never a second
-/// tensor. Several backward passes accumulate.
+/// tensor; parameters that require no gradient get none. Several backward passes accumulate.
 at::Tensor linear(const at::Tensor& x, const Linear& layer);
 
 /// Whether the product of one token with the layer's 2:4 weight is faster from its packed form, by
