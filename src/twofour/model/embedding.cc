@@ -31,8 +31,10 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &tokens = saved[0], &positions = saved[1], &ids = saved[2];
     const at::Tensor dx = gradients[0].to(at::kFloat).contiguous();
-    tensor::gradient_of(tokens).index_add_(0, ids.view({-1}), dx);
-    if (positions.defined()) {
+    if (tokens.requires_grad()) {
+      tensor::gradient_of(tokens).index_add_(0, ids.view({-1}), dx);
+    }
+    if (positions.defined() && positions.requires_grad()) {
       tensor::gradient_of(positions)
           .narrow(0, context->saved_data["first_position"].toInt(), ids.size(1))
           .add_(dx.view({ids.size(0), ids.size(1), dx.size(1)}).sum(0));

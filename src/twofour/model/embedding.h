@@ -10,7 +10,7 @@ namespace twofour::model {
 
 /// tokens[id] + positions[position] as [N, D] for tokens [V, D], positions [context, D] (undefined:
 /// none) and ids [B, T] at positions first_position…, in the compute dtype. Backward adds to the
-/// masters' float32 gradients in place.
+/// masters' float32 gradients in place; those that require none get none.
 at::Tensor embed(const Table& tokens, const Table& positions, const at::Tensor& ids,
                  int64_t first_position = 0);
 

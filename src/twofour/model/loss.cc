@@ -101,6 +101,7 @@ struct LossFunction : torch::autograd::Function<LossFunction> {
                  }
                  dhidden.narrow(0, first, logits.size(0))
                      .copy_(sparse::input_gradient_product(logits, output.used().detach()));
+                 if (!weight.requires_grad()) return;
                  sparse::add_weight_gradient_product(
                      logits, hidden.narrow(0, first, logits.size(0)), tensor::gradient_of(weight));
                });

@@ -26,11 +26,11 @@ struct Teacher {
 /// as a float64 scalar.
 ///
 /// With gradients enabled, the logits' gradient, divided by N and times `gradient_scale`, is
-/// propagated through the output matrix at once: the matrix's gradient is added in place, and
-/// backward returns the gradient of `hidden`. backward must start from this scalar itself (its own
-/// gradient is taken as one). At most half of the rows, and about 128 MB of logits, exist at a
-/// time. With a teacher and gradients it is (1 - A) · that + A · KL(teacher || model), and as many
-/// logits of the teacher exist.
+/// propagated through the output matrix at once: the matrix's gradient is added in place, if it
+/// requires one, and backward returns the gradient of `hidden`. backward must start from this
+/// scalar itself (its own gradient is taken as one). At most half of the rows, and about 128 MB of
+/// logits, exist at a time. With a teacher and gradients it is (1 - A) · that + A · KL(teacher ||
+/// model), and as many logits of the teacher exist.
 at::Tensor next_token_loss(const Table& output, const at::Tensor& hidden,
                            std::span<const int64_t> targets, double gradient_scale,
                            const Teacher& teacher = {});

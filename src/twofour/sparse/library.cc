@@ -46,6 +46,15 @@ TORCH_LIBRARY(twofour, library) {
   library.def("soft_threshold24(Tensor weight, float scale=1.0) -> (Tensor out, Tensor mask)");
   library.def("soft_threshold_scale(Tensor weight) -> float");
   library.def(
+      "soft_mask(Tensor logits, *, float kappa, float tau, Tensor? gumbel=None, int seed=0, "
+      "SymInt step=0, SymInt micro_batch=0, int tensor=0, int kept=2, int group=4, "
+      "bool hard=False) -> Tensor");
+  library.def(
+      "soft_mask_gradient(Tensor dsoft, Tensor logits, *, float kappa, float tau, "
+      "Tensor? gumbel=None, int seed=0, SymInt step=0, SymInt micro_batch=0, int tensor=0, "
+      "int kept=2, int group=4, bool hard=False) -> Tensor");
+  library.def("add_prior(Tensor logits, Tensor mask, float strength) -> Tensor");
+  library.def(
       "mvue24(Tensor gradient, int seed, SymInt step, SymInt micro_batch=0, int tensor=0, "
       "bool exact=False) -> Tensor");
   library.def("round_to_float8(Tensor x, str format, float scale=1.0) -> Tensor");
@@ -80,6 +89,9 @@ TORCH_LIBRARY_IMPL(twofour, CPU, library) {
   library.impl("unpack_mask", &unpack_mask);
   library.impl("soft_threshold24", &soft_threshold24);
   library.impl("soft_threshold_scale", &soft_threshold_scale);
+  library.impl("soft_mask", &soft_mask);
+  library.impl("soft_mask_gradient", &soft_mask_gradient);
+  library.impl("add_prior", &add_prior);
   library.impl("mvue24", &mvue24);
   library.impl("round_to_float8", &round_to_float8);
   library.impl("float8_scale", &float8_scale);
@@ -103,6 +115,9 @@ TORCH_LIBRARY_IMPL(twofour, Meta, library) {
   library.impl("pack_mask", &shapes::pack_mask);
   library.impl("unpack_mask", &shapes::unpack_mask);
   library.impl("soft_threshold24", &shapes::soft_threshold24);
+  library.impl("soft_mask", &shapes::soft_mask);
+  library.impl("soft_mask_gradient", &shapes::soft_mask_gradient);
+  library.impl("add_prior", &shapes::add_prior);
   library.impl("mvue24", &shapes::mvue24);
   library.impl("round_to_float8", &shapes::round_to_float8);
   library.impl("pack24", &shapes::pack24);
@@ -124,6 +139,9 @@ constexpr const char* kOperators[] = {"magnitude_mask",
                                       "unpack_mask",
                                       "soft_threshold24",
                                       "soft_threshold_scale",
+                                      "soft_mask",
+                                      "soft_mask_gradient",
+                                      "add_prior",
                                       "mvue24",
                                       "round_to_float8",
                                       "float8_scale",

@@ -61,15 +61,11 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     return c10::static_intrusive_pointer_cast<Holder>(found->second.toCapsule());
   }
 
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &used = saved[1], &weight = saved[2], &bias = saved[3];
-    const at::Tensor dz = gradients[0].contiguous();
-    if (bias.defined()) tensor::add_to_gradient(bias, dz.sum(0, /*keepdim=*/false, at::kFloat));
+  static void add_weight_gradient(AutogradContext* context, const at::Tensor& dz,
+                                  const at::Tensor& x, const at::Tensor& weight,
+                                  Float8Weight* float8) {
     const bool is_estimated = context->saved_data["mvue"].toBool();
     const RandomStream stream = saved_stream(context);
-    const auto weight24 = saved_holder<Weight24>(context, "weight24");
-    const auto float8 = saved_holder<Float8Weight>(context, "float8");
     at::Tensor& gradient = tensor::gradient_of(weight);
     if (float8) {
       add_weight_gradient_float8(dz, x, is_estimated ? &stream : nullptr, gradient);
@@ -78,6 +74,18 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     } else {
       add_weight_gradient_product(dz, x, gradient);
     }
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &used = saved[1], &weight = saved[2], &bias = saved[3];
+    const at::Tensor dz = gradients[0].contiguous();
+    if (bias.defined() && bias.requires_grad()) {
+      tensor::add_to_gradient(bias, dz.sum(0, /*keepdim=*/false, at::kFloat));
+    }
+    const auto weight24 = saved_holder<Weight24>(context, "weight24");
+    const auto float8 = saved_holder<Float8Weight>(context, "float8");
+    if (weight.requires_grad()) add_weight_gradient(context, dz, x, weight, float8.get());
     if (!context->needs_input_grad(0)) return {at::Tensor(), at::Tensor(), at::Tensor()};
     at::Tensor dx = float8 ? input_gradient_product_float8(dz, used, *float8, weight24.get())
                            : input_gradient_product(dz, used, weight24.get());
@@ -133,6 +141,7 @@ at::Tensor packed_product(const at::Tensor& x, const Linear& layer) {
 
 at::Tensor linear(const at::Tensor& x, const Linear& layer) {
   if (layer.packed.values.defined()) return packed_product(x, layer);
+  if (layer.soft_mask) return soft_masked_linear(x, layer);
   return LinearFunction::apply(x, layer.weight, layer);
 }
 

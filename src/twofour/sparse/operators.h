@@ -10,9 +10,10 @@
 //
 // Results are independent of threads and, except for the last bits of products, of the instruction
 // set. Between calls only the fastest kernel of each shape is kept. apply_mask, soft_threshold24,
-// linear24 and linear24_prepared have gradients, of any order; differentiating another operator is
-// an error. Operators that return a number read the data, so torch.compile breaks its graph there.
-// Under torch.autocast products use its dtype, like F.linear. Nested tensors are refused.
+// linear24 and linear24_prepared have gradients, of any order, soft_mask of first order;
+// differentiating another operator is an error. Operators that return a number read the data, so
+// torch.compile breaks its graph there. Under torch.autocast products use its dtype, like F.linear.
+// Nested tensors are refused.
 #pragma once
 
 #include <optional>
@@ -76,6 +77,29 @@ std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, do
 
 /// β = <w, S(w)> / <S(w), S(w)>, 1 if S(w) is zero everywhere, NaN if w has a NaN.
 double soft_threshold_scale(const at::Tensor& weight);
+
+/// The masks of MaskLLM (arXiv 2409.17481, section 3.3) for logits [.., C], one for each way to
+/// keep `kept` of `group` entries, C <= 70, in the order 1100, 1010, 1001, 0110, 0101, 0011 for
+/// 2:4: y = softmax((kappa · logits + g) / tau) times the candidates, [.., group] in the dtype of
+/// the logits; with `hard` the candidate with the largest y. Arithmetic is float32. g is `gumbel`
+/// (of the logits' shape), otherwise drawn: a function of (seed, step, micro_batch, tensor,
+/// position), as in mvue24; with a negative seed, zero. Gradient: of the logits, with `hard`
+/// straight through; it is not differentiable itself. A NaN makes its group NaN.
+at::Tensor soft_mask(const at::Tensor& logits, double kappa, double tau,
+                     const std::optional<at::Tensor>& gumbel, int64_t seed, c10::SymInt step,
+                     c10::SymInt micro_batch, int64_t tensor, int64_t kept, int64_t group,
+                     bool hard);
+
+/// The gradient of the logits [.., C], for dsoft [.., group].
+at::Tensor soft_mask_gradient(const at::Tensor& dsoft, const at::Tensor& logits, double kappa,
+                              double tau, const std::optional<at::Tensor>& gumbel, int64_t seed,
+                              c10::SymInt step, c10::SymInt micro_batch, int64_t tensor,
+                              int64_t kept, int64_t group, bool hard);
+
+/// The logits [.., C] of a prior (section 3.4): logits + (<mask, S_k> - kept²/group) · s · strength
+/// for candidate S_k, with s the unbiased standard deviation of all logits. mask [.., group] keeps
+/// the same number of entries in every group; otherwise an error names one that differs.
+at::Tensor add_prior(const at::Tensor& logits, const at::Tensor& mask, double strength);
 
 /// An unbiased estimate of gradient [.., features] with at most two entries kept of every four
 /// consecutive tokens of a feature (arXiv 2203.10991); see kernels/mvue/mvue.h. The random numbers

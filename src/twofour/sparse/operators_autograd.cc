@@ -191,8 +191,9 @@ TORCH_LIBRARY_IMPL(twofour, Autograd, library) {
   library.impl("soft_threshold24", &differentiable_soft_threshold24);
   library.impl("linear24", &differentiable_linear24);
   library.impl("linear24_prepared", &differentiable_linear24_prepared);
-  for (const char* name : {"mvue24", "round_to_float8", "pack24", "unpack24", "input_gradient24",
-                           "weight_gradient24", "linear24_packed", "sparsegpt", "gram"}) {
+  for (const char* name :
+       {"mvue24", "round_to_float8", "pack24", "unpack24", "input_gradient24", "weight_gradient24",
+        "linear24_packed", "sparsegpt", "gram", "soft_mask_gradient", "add_prior"}) {
     library.impl(name, torch::autograd::autogradNotImplementedFallback());
   }
 }

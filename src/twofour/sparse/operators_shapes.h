@@ -31,6 +31,15 @@ at::Tensor apply_mask(const at::Tensor& weight, const at::Tensor& mask);
 at::Tensor pack_mask(const at::Tensor& mask);
 at::Tensor unpack_mask(const at::Tensor& bits, c10::SymIntArrayRef shape);
 std::tuple<at::Tensor, at::Tensor> soft_threshold24(const at::Tensor& weight, double scale);
+at::Tensor soft_mask(const at::Tensor& logits, double kappa, double tau,
+                     const std::optional<at::Tensor>& gumbel, int64_t seed, c10::SymInt step,
+                     c10::SymInt micro_batch, int64_t tensor, int64_t kept, int64_t group,
+                     bool hard);
+at::Tensor soft_mask_gradient(const at::Tensor& dsoft, const at::Tensor& logits, double kappa,
+                              double tau, const std::optional<at::Tensor>& gumbel, int64_t seed,
+                              c10::SymInt step, c10::SymInt micro_batch, int64_t tensor,
+                              int64_t kept, int64_t group, bool hard);
+at::Tensor add_prior(const at::Tensor& logits, const at::Tensor& mask, double strength);
 at::Tensor mvue24(const at::Tensor& gradient, int64_t seed, c10::SymInt step,
                   c10::SymInt micro_batch, int64_t tensor, bool exact);
 at::Tensor round_to_float8(const at::Tensor& x, std::string_view format, double scale);

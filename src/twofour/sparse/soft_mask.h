@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include <ATen/core/Tensor.h>
 
@@ -17,6 +18,9 @@ struct Linear;
 
 /// The state of one layer, shared by copies of its model.
 struct SoftMask {
+  SoftMask(kernels::Candidates of_group, at::Tensor values)
+      : candidates(std::move(of_group)), logits(std::move(values)) {}
+
   kernels::Candidates candidates;
   at::Tensor logits;  ///< [out, in / M, C], float32 or bfloat16
   /// Set before each pass; a pass and its backward need the same values. options.gumbel stays null.

@@ -12,6 +12,7 @@
 #include "twofour/kernels/mvue/mvue_table.h"
 #include "twofour/kernels/pruning/column_loop_table.h"
 #include "twofour/kernels/pruning/swap_search_table.h"
+#include "twofour/kernels/soft_mask/soft_mask_table.h"
 #include "twofour/kernels/training/accumulate_table.h"
 #include "twofour/kernels/training/adamw_table.h"
 #include "twofour/kernels/training/cross_entropy_table.h"
@@ -28,9 +29,10 @@
 #define TWOFOUR_TABLES_OF(use, T)                                                           \
   use(AccumulateTable<T>) use(AttendTable<T>) use(CrossEntropyTable<T>) use(Float8Table<T>) \
       use(ForwardWeightTable<T>) use(GeluTable<T>) use(MaskTable<T>) use(MvueTable<T>)      \
-          use(SoftThresholdTable<T>) use(TokenRowsTable<T>)
-#define TWOFOUR_TABLES(use)        \
-  TWOFOUR_TABLES_OF(use, float)    \
-  TWOFOUR_TABLES_OF(use, bfloat16) \
-  TWOFOUR_TABLES_OF(use, float16)  \
-  use(AdamWTable) use(ColumnLoopTable) use(MaskBytesTable) use(RankUpdateTable) use(SwapSearchTable)
+          use(SoftMaskTable<T>) use(SoftThresholdTable<T>) use(TokenRowsTable<T>)
+#define TWOFOUR_TABLES(use)                                                     \
+  TWOFOUR_TABLES_OF(use, float)                                                 \
+  TWOFOUR_TABLES_OF(use, bfloat16)                                              \
+  TWOFOUR_TABLES_OF(use, float16)                                               \
+  use(AdamWTable) use(ColumnLoopTable) use(MaskBytesTable) use(RankUpdateTable) \
+      use(SoftMaskSumsTable) use(SwapSearchTable)

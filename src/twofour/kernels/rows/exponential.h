@@ -1,10 +1,11 @@
-// e^x and the sums of softmax over a row, in float32. Everything has internal linkage.
+// e^x, log(x) and the sums of softmax over a row, in float32. Everything has internal linkage.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 
 #include "twofour/kernels/group.h"
+#include "twofour/kernels/simd/lanes.h"
 
 namespace twofour::kernels {
 namespace {
@@ -12,27 +13,50 @@ namespace {
 constexpr int64_t kLanes = 16;  // partial sums of a row
 
 // e^x for |x| <= 87, relative error under 2e-7: argument reduction by Cody and Waite, then a
-// polynomial of degree 6. NaN stays NaN.
-inline float power_of_e(float x) {
+// polynomial of degree 6. NaN stays NaN. F is float or a vector (simd/lanes.h).
+template <class F>
+F power_of_e(F x) {
   constexpr float kMagic = 12582912.0f;  // 1.5 · 2^23: adding it rounds to an integer
-  const float shifted = x * 1.44269504f + kMagic;
-  const float n = shifted - kMagic;
-  const float r = x - n * 0.693359375f - n * -2.12194440e-4f;
-  float p = 1.0f / 720;
+  const F shifted = x * 1.44269504f + kMagic;
+  const F n = shifted - kMagic;
+  const F r = x - n * 0.693359375f - n * -2.12194440e-4f;
+  F p = F{} + 1.0f / 720;
   p = p * r + 1.0f / 120;
   p = p * r + 1.0f / 24;
   p = p * r + 1.0f / 6;
   p = p * r + 0.5f;
   p = p * r + 1.0f;
   p = p * r + 1.0f;
-  const uint32_t exponent = bits_of(shifted) + 127 - 0x4B400000u;
+  const WordsOf<F> exponent = bits_of(shifted) + (127 - 0x4B400000u);
   return p * float_from_bits(exponent << 23);
 }
 
 // e^x for x <= 0; 0 below -87.
-inline float exponential(float x) {
-  const float value = power_of_e(x < -87.0f ? -87.0f : x);
-  return x < -87.0f ? 0.0f : value;
+template <class F>
+F exponential(F x) {
+  const F least = F{} - 87.0f, zero = {};
+  const F value = power_of_e(x < least ? least : x);
+  return x < least ? zero : value;
+}
+
+// log(x) of a normal number x > 0, relative error under 2e-7, also near 1: x = 2^n (1 + f) with
+// 1 + f between √½ and √2, and log(1 + f) = f - f²/2 + f³ P(f), P of degree 6 with the least
+// relative error of the logarithm.
+template <class F>
+F natural_logarithm(F x) {
+  constexpr uint32_t kRootOfHalf = 0x3f3504f3u;
+  const WordsOf<F> bits = bits_of(x) + (0x3f800000u - kRootOfHalf);
+  const F n = float_from_bits((bits >> 23) | 0x4b000000u) - (8388608.0f + 127.0f);
+  const F f = float_from_bits((bits & 0x7fffffu) + kRootOfHalf) - 1.0f, square = f * f;
+  F p = F{} + 0.0869990289f;
+  p = p * f - 0.142673969f;
+  p = p * f + 0.149149001f;
+  p = p * f - 0.16577597f;
+  p = p * f + 0.199630529f;
+  p = p * f - 0.250013381f;
+  p = p * f + 0.333339095f;
+  const F rest = (p * f - 0.5f) * square + n * -2.12194440e-4f;
+  return f + rest + n * 0.693359375f;
 }
 
 // 1 / (1 + e^-v); both tails are exact.

@@ -1,4 +1,4 @@
-// Vectors of Philox blocks for MVUE, with the same words as RandomStream.
+// Vectors of Philox blocks, with the same words as RandomStream.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 #endif
 
 #include "twofour/base/random.h"
+#include "twofour/kernels/simd/lanes_memory.h"
 
 namespace twofour::kernels {
 namespace {
@@ -108,6 +109,62 @@ inline PhiloxLanes philox8(const PhiloxRounds& rounds, uint32_t first) {
   return {times0(c0), times1(c2), c1, c3, rounds.key[9][0] | rounds.key[9][1] << 32};
 }
 #endif
+
+// The lower halves of 64-bit lanes times a number below 2^32.
+inline uint64_t times_lower(uint64_t a, uint64_t factor) { return (a & 0xffffffffu) * factor; }
+#if defined(__AVX2__)
+inline VectorOf<Floats8, uint64_t> times_lower(VectorOf<Floats8, uint64_t> a, uint64_t factor) {
+  return reinterpret_cast<VectorOf<Floats8, uint64_t>>(_mm256_mul_epu32(
+      reinterpret_cast<__m256i>(a), _mm256_set1_epi64x(static_cast<int64_t>(factor))));
+}
+#endif
+#if defined(__AVX512F__)
+inline VectorOf<Floats16, uint64_t> times_lower(VectorOf<Floats16, uint64_t> a, uint64_t factor) {
+  return reinterpret_cast<VectorOf<Floats16, uint64_t>>(_mm512_mul_epu32(
+      reinterpret_cast<__m512i>(a), _mm512_set1_epi64(static_cast<int64_t>(factor))));
+}
+#endif
+
+// The four words of the blocks whose indices are the lower halves of `index`, in lower halves; the
+// upper ones are undefined.
+template <class Long>
+void philox_words(const PhiloxRounds& rounds, Long index, Long (&word)[4]) {
+  Long c3 = times_lower(index, kPhiloxMultiplier0);
+  Long c1 = times_lower((c3 >> 32) ^ rounds.first_c2, kPhiloxMultiplier1);
+  Long c0 = (c1 >> 32) ^ rounds.second_c0, c2 = c3 ^ rounds.second_c2;
+  c3 = Long{} + rounds.second_c3;
+  for (int round = 2; round < 10; ++round) {
+    const Long product0 = times_lower(c0, kPhiloxMultiplier0);
+    const Long product1 = times_lower(c2, kPhiloxMultiplier1);
+    c0 = (product1 >> 32) ^ c1 ^ rounds.key[round][0];
+    c2 = (product0 >> 32) ^ c3 ^ rounds.key[round][1];
+    c1 = product1;
+    c3 = product0;
+  }
+  word[0] = c0;
+  word[1] = c1;
+  word[2] = c2;
+  word[3] = c3;
+}
+
+// The same for one index a lane of F.
+template <class F>
+void philox_of_lanes(const PhiloxRounds& rounds, WordsOf<F> index, WordsOf<F> (&word)[4]) {
+  if constexpr (sizeof(F) == sizeof(float)) {
+    uint64_t words[4];
+    philox_words<uint64_t>(rounds, index, words);
+    for (int i = 0; i < 4; ++i) word[i] = static_cast<uint32_t>(words[i]);
+  } else {
+    using Long = VectorOf<F, uint64_t>;
+    const auto indices = reinterpret_cast<Long>(index);
+    Long even[4], odd[4];
+    philox_words(rounds, indices, even);
+    philox_words(rounds, indices >> 32, odd);
+    for (int i = 0; i < 4; ++i) {
+      word[i] = reinterpret_cast<WordsOf<F>>((even[i] & 0xffffffffu) | odd[i] << 32);
+    }
+  }
+}
 
 }  // namespace
 }  // namespace twofour::kernels

@@ -33,10 +33,13 @@ struct SoftMaskOptions {
   Noise noise = Noise::kNone;
   const float* gumbel = nullptr;  ///< [groups, C], for kGiven
   RandomStream stream;            ///< for kDrawn
+  int64_t first_group = 0;  ///< the first group's number in the stream: for a part of a matrix
 };
 
-/// soft [groups, M] of logits [groups, C]. L is float or bfloat16. Of equal largest y the first
-/// candidate wins.
+/// soft [groups, M] of logits [groups, C]. L is float, bfloat16 or, here and in the gradient,
+/// float16. Of equal largest y the first candidate wins. A group with a logit that is NaN or +∞
+/// becomes NaN. Here and below: throws Error unless κ and τ are finite numbers above 0, columns are
+/// a multiple of M, and the numbers of the groups' blocks of random numbers fit 32 bits.
 template <class L>
 void soft_mask(const L* logits, int64_t groups, const Candidates& candidates,
                const SoftMaskOptions& options, float* soft);
