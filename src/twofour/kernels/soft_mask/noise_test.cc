@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "twofour/kernels/kernels_testing.h"
@@ -12,7 +13,7 @@
 namespace twofour::kernels {
 namespace {
 
-// Candidate of each group that noise alone, or with these logits, chooses.
+// The candidate of each group that its noise chooses.
 std::vector<int64_t> chosen_candidates(const Candidates& c, const std::vector<float>& logits,
                                        const RandomStream& stream, float kappa = 1) {
   const int64_t groups = static_cast<int64_t>(logits.size()) / c.count();
@@ -32,8 +33,8 @@ std::vector<int64_t> chosen_candidates(const Candidates& c, const std::vector<fl
   return chosen;
 }
 
-// The sum of (observed - expected)² / expected, less than the limit with probability 1 - 1e-6: by
-// Wilson and Hilferty's approximation of chi-square with `freedom` degrees, 4.753 deviations.
+// Expects a sum of (observed - expected)² / expected that chi-square with `freedom` degrees exceeds
+// with probability 1e-6: 4.753 deviations in Wilson and Hilferty's approximation.
 void expect_chi_square(const std::vector<double>& observed, const std::vector<double>& expected,
                        double freedom, const std::string& what) {
   double sum = 0;
@@ -44,12 +45,10 @@ void expect_chi_square(const std::vector<double>& observed, const std::vector<do
   EXPECT_LT(sum, freedom * std::pow(1 - ninth + 4.753 * std::sqrt(ninth), 3)) << what;
 }
 
-// With two candidates, y = 1 / (1 + e^(g1 - g0)), and g0 - g1 is logistic. With kappa · logit far
-// apart nothing of a single g is seen, so the numbers are read one by one: candidate k of C against
-// the others at -∞ except one at 0 noise is not possible; instead y0 / y1 gives differences.
+// Differences of two Gumbel numbers, which are logistic: τ log(y_k / y_k+1) for equal logits. The
+// mask of 1:M is y itself.
 std::vector<double> noise_differences(const Candidates& c, int64_t groups,
                                       const RandomStream& stream) {
-  // 1:M: the mask's entries are y itself.
   const std::vector<float> logits(static_cast<size_t>(groups * c.count()));
   std::vector<float> y(logits.size());
   soft_mask(logits.data(), groups, c, {.tau = 4, .noise = Noise::kDrawn, .stream = stream},

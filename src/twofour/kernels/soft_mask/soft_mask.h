@@ -32,7 +32,7 @@ struct SoftMaskOptions {
   Choice choice = Choice::kSoft;
   Noise noise = Noise::kNone;
   const float* gumbel = nullptr;  ///< [groups, C], for kGiven
-  RandomStream stream;            ///< for kDrawn
+  RandomStream stream = {};       ///< for kDrawn
   int64_t first_group = 0;  ///< the first group's number in the stream: for a part of a matrix
 };
 
