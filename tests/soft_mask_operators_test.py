@@ -97,7 +97,7 @@ def test_masks_and_gradients_are_the_published_formulation(seed, hard):
         return ops.soft_mask(values, gumbel=gumbel, **options)
 
     mask, gradient = gradients(ours, logits)
-    reference = logits.double().requires_grad_()
+    reference = logits.double().clone().requires_grad_()
     y, expected = published(reference, gumbel=gumbel, **options)
     torch.manual_seed(5)
     expected.backward(torch.randn(expected.shape).double())
@@ -116,7 +116,7 @@ def test_arithmetic_is_float32_for_all_dtypes(dtype):
         wide = {name: value.float() if name == "gumbel" else value for name, value in options.items()}
         mask, gradient = gradients(lambda one: ops.soft_mask(one, kappa=100.0, tau=1.0, **options), logits)
         assert mask.dtype == gradient.dtype == dtype
-        exact = logits.float().requires_grad_()
+        exact = logits.float().clone().requires_grad_()
         expected = ops.soft_mask(exact, kappa=100.0, tau=1.0, **wide)
         torch.manual_seed(5)
         expected.backward(torch.randn(mask.shape).to(dtype).float())

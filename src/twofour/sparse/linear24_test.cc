@@ -58,6 +58,22 @@ TEST(Linear24, gradients_accumulate_in_one_buffer) {
   }
 }
 
+TEST(Linear24, frozen_parameters_get_no_gradients) {
+  const at::Tensor x = at::randn({16, 8}), dz = at::randn({16, 12});
+  for (const bool weight : {false, true}) {
+    for (const bool bias : {false, true}) {
+      Linear layer = random_layer(12, 8);
+      layer.weight.set_requires_grad(weight);
+      layer.bias.set_requires_grad(bias);
+      const at::Tensor input = x.clone().requires_grad_();
+      torch::autograd::backward({linear(input, layer)}, {dz});
+      EXPECT_EQ(layer.weight.grad().defined(), weight);
+      EXPECT_EQ(layer.bias.grad().defined(), bias);
+      EXPECT_LT(tensor::largest_difference(input.grad(), dz.mm(layer.weight.detach())), 1e-4);
+    }
+  }
+}
+
 TEST(Linear24, bfloat16_products_add_to_float32_gradients) {
   Linear layer = random_layer(12, 8);
   layer.forward_weight = layer.weight.detach().to(at::kBFloat16);

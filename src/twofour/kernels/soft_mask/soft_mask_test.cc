@@ -413,6 +413,8 @@ TEST(Prior, starts_its_candidate_at_the_published_probability) {
   float logits[6] = {};
   const uint8_t mask[4] = {0, 1, 0, 1};
   add_prior(logits, mask, 1, c, 3 * 0.01f);
+  const float overlap[6] = {1, 0, 1, 1, 2, 1};
+  for (int k = 0; k < 6; ++k) EXPECT_FLOAT_EQ(logits[k], (overlap[k] - 1) * 0.03f);
   const LogitStatistics statistics =
       logit_statistics(logits, std::vector<float>(4, 1.0f).data(), 1, 4, c, 100.0f);
   EXPECT_NEAR(statistics.largest_probability, 0.832, 5e-4);
