@@ -39,24 +39,33 @@ F exponential(F x) {
   return x < least ? zero : value;
 }
 
-// log(x) of a normal number x > 0, relative error under 2e-7, also near 1: x = 2^n (1 + f) with
-// 1 + f between √½ and √2, and log(1 + f) = f - f²/2 + f³ P(f), P of degree 6 with the least
-// relative error of the logarithm.
-template <class F>
-F natural_logarithm(F x) {
+// Replaces each x, a normal number above 0, by log(x), relative error under 2e-7, also near 1:
+// x = 2^n (1 + f) with 1 + f between √½ and √2, and log(1 + f) = f - f²/2 + f³ P(f), P of degree 6
+// with the least relative error of the logarithm. Several logarithms advance side by side, since
+// each step of one waits for the step before.
+template <class F, size_t kCount>
+void take_logarithms(F (&x)[kCount]) {
   constexpr uint32_t kRootOfHalf = 0x3f3504f3u;
-  const WordsOf<F> bits = bits_of(x) + (0x3f800000u - kRootOfHalf);
-  const F n = float_from_bits((bits >> 23) | 0x4b000000u) - (8388608.0f + 127.0f);
-  const F f = float_from_bits((bits & 0x7fffffu) + kRootOfHalf) - 1.0f, square = f * f;
-  F p = F{} + 0.0869990289f;
-  p = p * f - 0.142673969f;
-  p = p * f + 0.149149001f;
-  p = p * f - 0.16577597f;
-  p = p * f + 0.199630529f;
-  p = p * f - 0.250013381f;
-  p = p * f + 0.333339095f;
-  const F rest = (p * f - 0.5f) * square + n * -2.12194440e-4f;
-  return f + rest + n * 0.693359375f;
+  F n[kCount], f[kCount], p[kCount];
+  for (size_t k = 0; k < kCount; ++k) {
+    const WordsOf<F> bits = bits_of(x[k]) + (0x3f800000u - kRootOfHalf);
+    n[k] = float_from_bits((bits >> 23) | 0x4b000000u) - (8388608.0f + 127.0f);
+    f[k] = float_from_bits((bits & 0x7fffffu) + kRootOfHalf) - 1.0f;
+    p[k] = f[k] * 0.0869990289f - 0.142673969f;
+  }
+  const auto step = [&](float coefficient) {
+    for (size_t k = 0; k < kCount; ++k) p[k] = p[k] * f[k] + coefficient;
+  };
+  step(0.149149001f);
+  step(-0.16577597f);
+  step(0.199630529f);
+  step(-0.250013381f);
+  step(0.333339095f);
+  step(-0.5f);
+  for (size_t k = 0; k < kCount; ++k) {
+    const F rest = p[k] * (f[k] * f[k]) + n[k] * -2.12194440e-4f;
+    x[k] = f[k] + rest + n[k] * 0.693359375f;
+  }
 }
 
 // 1 / (1 + e^-v); both tails are exact.

@@ -67,7 +67,7 @@ struct AnyPattern {
   const uint8_t* all;
 };
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Calls fn(pattern).
 template <class Fn>
@@ -123,24 +123,20 @@ constexpr WordsOf<F> numbers_of_lanes() {
   return numbers;
 }
 
-// -log(-log(u)), u = (b + 0.5) · 2^-21 for the 21 bits b above the lowest two of `bits`. With them,
-// u lies in the middle between two numbers and is never 0 or 1.
-template <class F>
-F gumbel_of_bits(WordsOf<F> bits) {
-  const F u = float_from_bits((bits & 0x7ffffcu) | 0x3f800002u) - 1.0f;
-  return -natural_logarithm(-natural_logarithm(u));
-}
-
-// The numbers of a block's consecutive 21 bits, from the lowest bit of word 0 on.
-template <class F>
-void gumbels_of_block(const WordsOf<F> (&word)[4], F (&g)[kGumbelsOfBlock]) {
+// The first numbers of a block, -log(-log(u)): number k has the bits b from 21 k on, counted from
+// the lowest of word 0, and u = (b + 0.5) · 2^-21, which is never 0 or 1.
+template <class F, size_t kCount>
+void gumbels_of_block(const WordsOf<F> (&word)[4], F (&g)[kCount]) {
   const auto &a = word[0], &b = word[1], &c = word[2], &d = word[3];
-  g[0] = gumbel_of_bits<F>(a << 2);
-  g[1] = gumbel_of_bits<F>(a >> 19 | b << 13);
-  g[2] = gumbel_of_bits<F>(b >> 8);
-  g[3] = gumbel_of_bits<F>(b >> 29 | c << 3);
-  g[4] = gumbel_of_bits<F>(c >> 18 | d << 14);
-  g[5] = gumbel_of_bits<F>(d >> 7);
+  const WordsOf<F> bits[kGumbelsOfBlock] = {a << 2,           a >> 19 | b << 13, b >> 8,
+                                            b >> 29 | c << 3, c >> 18 | d << 14, d >> 7};
+  for (size_t k = 0; k < kCount; ++k) {
+    g[k] = float_from_bits((bits[k] & 0x7ffffcu) | 0x3f800002u) - 1.0f;
+  }
+  take_logarithms(g);
+  for (size_t k = 0; k < kCount; ++k) g[k] = -g[k];
+  take_logarithms(g);
+  for (size_t k = 0; k < kCount; ++k) g[k] = -g[k];
 }
 
 template <class F, class P>
@@ -149,7 +145,7 @@ void add_drawn(const PhiloxRounds& rounds, uint32_t first, P pattern, F (&z)[P::
   const auto index = (numbers_of_lanes<F>() + first) * static_cast<uint32_t>(blocks);
   for (int64_t block = 0; block < blocks; ++block) {
     WordsOf<F> word[4];
-    F g[kGumbelsOfBlock];
+    F g[smaller(P::kMost, kGumbelsOfBlock)];
     philox_of_lanes<F>(rounds, index + static_cast<uint32_t>(block), word);
     gumbels_of_block(word, g);
     const int64_t begin = block * kGumbelsOfBlock;
