@@ -5,13 +5,10 @@
 
 #include "twofour/kernels/rows/exponential.h"
 #include "twofour/kernels/simd/columns.h"
-#include "twofour/kernels/simd/philox_lanes.h"
+#include "twofour/kernels/soft_mask/gumbel_lanes.h"
 #include "twofour/kernels/soft_mask/soft_mask.h"
 
 namespace twofour::kernels {
-
-/// The numbers of one Philox block: 21 bits each.
-constexpr int64_t kGumbelsOfBlock = 6;
 
 /// A mask is written as floats for whole vectors of groups, so arrays have room for a multiple of
 /// this number of groups.
@@ -114,41 +111,11 @@ void store_columns(F (&v)[kColumns], int64_t columns, float* out) {
   }
 }
 
-template <class F>
-constexpr WordsOf<F> numbers_of_lanes() {
-  WordsOf<F> numbers = {};
-  if constexpr (sizeof(F) > sizeof(float)) {
-    for (size_t lane = 0; lane < kLanesOf<F>; ++lane) numbers[lane] = lane;
-  }
-  return numbers;
-}
-
-// The first numbers of a block, -log(-log(u)): number k has the bits b from 21 k on, counted from
-// the lowest of word 0, and u = (b + 0.5) · 2^-21, which is never 0 or 1.
-template <class F, size_t kCount>
-void gumbels_of_block(const WordsOf<F> (&word)[4], F (&g)[kCount]) {
-  const auto &a = word[0], &b = word[1], &c = word[2], &d = word[3];
-  const WordsOf<F> bits[kGumbelsOfBlock] = {a << 2,           a >> 19 | b << 13, b >> 8,
-                                            b >> 29 | c << 3, c >> 18 | d << 14, d >> 7};
-  for (size_t k = 0; k < kCount; ++k) {
-    g[k] = float_from_bits((bits[k] & 0x7ffffcu) | 0x3f800002u) - 1.0f;
-  }
-  take_logarithms(g);
-  for (size_t k = 0; k < kCount; ++k) g[k] = -g[k];
-  take_logarithms(g);
-  for (size_t k = 0; k < kCount; ++k) g[k] = -g[k];
-}
-
 template <class F, class P>
-void add_drawn(const PhiloxRounds& rounds, uint32_t first, P pattern, F (&z)[P::kMost]) {
-  const int64_t blocks = (pattern.count + kGumbelsOfBlock - 1) / kGumbelsOfBlock;
-  const auto index = (numbers_of_lanes<F>() + first) * static_cast<uint32_t>(blocks);
-  for (int64_t block = 0; block < blocks; ++block) {
-    WordsOf<F> word[4];
+void add_drawn(BlocksOfGroups<F>& blocks, P pattern, F (&z)[P::kMost]) {
+  for (int64_t begin = 0; begin < pattern.count; begin += kGumbelsOfBlock) {
     F g[smaller(P::kMost, kGumbelsOfBlock)];
-    philox_of_lanes<F>(rounds, index + static_cast<uint32_t>(block), word);
-    gumbels_of_block(word, g);
-    const int64_t begin = block * kGumbelsOfBlock;
+    blocks.take(g);
     for (int64_t k = begin; k < begin + kGumbelsOfBlock && k < pattern.count; ++k) {
       z[k] += g[k - begin];
     }
@@ -197,14 +164,14 @@ template <class F, class P, class T>
 void soft_of_pattern(const SoftMaskStep& step, P pattern, const T* logits,
                      const SoftMaskChunk& chunk) {
   constexpr int64_t kWidth = kLanesOf<F>;
-  const PhiloxRounds rounds(*step.stream);
+  BlocksOfGroups<F> blocks(*step.stream, chunk.first, pattern.count);
   for (int64_t g = 0; g < chunk.groups; g += kWidth) {
     const int64_t width = smaller(kWidth, chunk.groups - g), at = g * pattern.count;
     F z[P::kMost], share[P::kMost], soft[P::kMostEntries];
     load_columns(logits + at, width, pattern.count, z);
     for (int64_t k = 0; k < pattern.count; ++k) z[k] = z[k] * step.kappa;
     if (step.noise == Noise::kDrawn) {
-      add_drawn<F>(rounds, chunk.first + static_cast<uint32_t>(g), pattern, z);
+      add_drawn(blocks, pattern, z);
     } else if (step.noise == Noise::kGiven) {
       load_columns(chunk.gumbel + at, width, pattern.count, share);
       for (int64_t k = 0; k < pattern.count; ++k) z[k] += share[k];
