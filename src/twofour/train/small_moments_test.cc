@@ -160,7 +160,7 @@ TEST(SmallMoments, follow_the_float32_trajectory_on_a_noisy_quadratic) {
     for (const Moments kind : kKinds) {
       const auto here = losses(dtype, kind);
       for (size_t i = 0; i < exact.size(); ++i) {
-        EXPECT_NEAR(here[i], exact[i], 0.05 * exact[i] + 0.001)
+        EXPECT_NEAR(here[i], exact[i], 0.02 * exact[i])
             << c10::toString(dtype) << ", " << kind_name(kind) << ", record " << i;
       }
     }
