@@ -207,6 +207,29 @@ def npz():
         yield archive.getvalue()
 
 
+def t24():
+    """Without checksums, which the target sets if the last byte says so."""
+    for patterns in ([], [(2, 4, 6)], [(1, 4, 4), (1, 2, 2), (4, 8, 70)], [(1, 70, 70)]):
+        header, digits = b"", b""
+        for i, (kept, group, candidates) in enumerate(patterns):
+            rows, columns, name = 3, 17 * group, f"h.{i}.weight".encode()
+            fitting = 0
+            while candidates**(fitting + 1) <= 2**128:
+                fitting += 1
+            header += struct.pack("<QQHHI", rows, columns, kept, group, len(name)) + name
+            header += bytes(-len(header) % 8)
+            for first in range(0, rows * 17, fitting):
+                value = 0
+                for group_index in range(first, min(first + fitting, rows * 17)):
+                    value = value * candidates + group_index % candidates
+                digits += value.to_bytes(16, "little")
+            digits += bytes(16)
+        header += bytes(-len(header) % 16 + 16)
+        size = 32 + len(header)
+        content = b"T24MASKS" + struct.pack("<IIQQ", 1, len(patterns), size, size + len(digits)) + header + digits
+        yield content + b"\1"
+
+
 def llama2c():
     dim, hidden, heads, kv_heads, vocabulary, context = 4, 3, 2, 1, 3, 2
     layer = 2 * dim + 2 * dim * dim + 2 * dim // heads * kv_heads * dim + 3 * dim * hidden

@@ -398,6 +398,7 @@ def test_a_folder_that_cannot_be_written_is_named_as_given(tmp_path, llama):
     ("llama", ["o", "--to", "nanogpt"], 1, "is hf, which cannot become nanogpt"),
     ("llama", ["o.npz", "--to", "npz"], 1, "holds no masks"),
     ("llama", ["o", "--to", "npz"], 2, "let OUT end in .npz"),
+    ("llama", ["o.npz", "--to", "t24"], 2, "let OUT end in .t24"),
     ("llama", ["o.bin", "--to", "llama2c", "--dtype", "float16"], 2, "--dtype is for"),
     ("llama", ["o", "--to", "hf", "--max-shard-size", "5"], 2, "must be a size such as 5GB"),
     ("llama", ["o", "--to", "hf", "--max-shard-size", "0GB"], 2, "must be a size such as 5GB"),

@@ -80,6 +80,7 @@ def sound(tmp_path_factory):
     convert(hf, folder / "compressed", "--to", "compressed-tensors")
     convert(hf, folder / "model.bin", "--to", "llama2c")
     convert(folder / "masks.npz", folder / "masks.safetensors", "--to", "masks", "--model", hf)
+    convert(folder / "masks.npz", folder / "masks.t24", "--to", "t24", "--model", hf)
     numpy.arange(20, dtype=numpy.uint16).tofile(folder / "nanogpt.bin")
     convert(folder / "nanogpt.bin", folder / "tokens.bin", "--to", "twofour")
     return folder
@@ -421,6 +422,21 @@ NPZ = {
     "mask of another size": (npz(data=bytes(7), dictionary="{'descr': '|u1', 'fortran_order': False, 'shape': (7,), }"),
                              "need 8 bytes"),
 }
+T24 = {
+    "empty": (replace("masks.t24", b""), "it is no .t24"),
+    "another format": (replace("masks.t24", b"PNG" + bytes(100)), "it is no .t24"),
+    "cut in the head": (cut("masks.t24", 31), "it is no .t24"),
+    "cut in the header": (cut("masks.t24", 100), "it has 100 bytes, its header asks for"),
+    "cut in the digits": (cut("masks.t24", -20), "its header asks for"),
+    "bytes behind the masks": (append("masks.t24", b"x"), "its header asks for"),
+    "a later version": (overwrite("masks.t24", 8, b"\2"), "version 2 of .t24"),
+    "huge number of masks": (overwrite("masks.t24", 12, b"\xff" * 4), "its header is damaged"),
+    "huge header": (overwrite("masks.t24", 16, b"\xf0" + b"\xff" * 7), "should be 18446744073709551600 bytes long"),
+    "huge matrix": (overwrite("masks.t24", 32, b"\xff" * 7), "its header is damaged"),
+    "bit flip in a name": (overwrite("masks.t24", 60, b"x"), "its header is damaged"),
+    "bit flip in digits": (overwrite("masks.t24", -20, b"\xff"), "is damaged: the checksum at byte"),
+    "bit flip in a checksum": (overwrite("masks.t24", -1, b"\0"), "is damaged: the checksum at byte"),
+}
 LLAMA2C = {
     "empty": (replace("model.bin", b""), "its header alone 28"),
     "cut in the header": (cut("model.bin", 27), "its header alone 28"),
@@ -451,6 +467,7 @@ FILES = {
     "config.json": (["hf", "out", "--to", "hf"], "hf", CONFIGS),
     "compressed": (["compressed", "out", "--to", "hf"], "compressed", COMPRESSED),
     "masks": (["masks.safetensors", "out.npz", "--to", "npz", "--model", "hf"], "masks.safetensors", MASKS),
+    "t24": (["masks.t24", "out.npz", "--to", "npz", "--model", "hf"], "masks.t24", T24),
     "npz": (["masks.npz", "out.safetensors", "--to", "masks", "--model", "hf"], "masks.npz", NPZ),
     "llama2c": (["model.bin", "out", "--to", "hf"], "model.bin", LLAMA2C),
     "tokens": (["tokens.bin", "out.bin", "--to", "nanogpt"], "tokens", TOKENS),

@@ -1,7 +1,9 @@
-"""mask show, apply, diff and extract, against numpy and transformers, for folders, safetensors and .npz."""
+"""mask show, apply, diff and extract, against numpy and transformers, for folders, safetensors, .npz and .t24."""
 
+import itertools
 import json
 import shutil
+import struct
 
 import numpy
 import pytest
@@ -9,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from models_test import random_model
+from models_test import random_model, write_ids
 
 LINEARS = {"gpt2": ("c_attn", "c_proj", "c_fc"), "llama2": ("_proj",),
            "pythia": ("query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h")}
@@ -44,8 +46,38 @@ def write_masks(path, masks):
     return path
 
 
+def read_t24(path):
+    """As docs/model-format.md describes the format."""
+    content = path.read_bytes()
+    magic, version, count, digits, size = struct.unpack_from("<8sIIQQ", content)
+    assert (magic, version, size) == (b"T24MASKS", 1, len(content))
+    masks, place = {}, 32
+    for _ in range(count):
+        rows, columns, kept, group, length = struct.unpack_from("<QQHHI", content, place)
+        name = content[place + 24:place + 24 + length].decode()
+        place += (24 + length + 7) // 8 * 8
+        candidates = [[i in positions for i in range(group)] for positions in itertools.combinations(range(group), kept)]
+        fitting = 0
+        while len(candidates)**(fitting + 1) <= 2**128:
+            fitting += 1
+        indices = []
+        for _ in range(-(-rows * columns // group // fitting)):
+            integer = int.from_bytes(content[digits:digits + 16], "little")
+            digits += 16
+            for _ in range(fitting):
+                indices.append(integer % len(candidates))
+                integer //= len(candidates)
+        digits += 16
+        mask = numpy.array(candidates, dtype=numpy.uint8)[indices]
+        masks[name] = mask.reshape(-1)[:rows * columns].reshape(rows, columns)
+    assert digits == len(content)
+    return masks
+
+
 def read_masks(path, shapes):
     """Those of the file, with the shapes of the given ones."""
+    if path.suffix == ".t24":
+        return read_t24(path)
     arrays = dict(numpy.load(path)) if path.suffix == ".npz" else {k: v.numpy() for k, v in load_file(path).items()}
     assert arrays.keys() == {f"{name}.mask" for name in shapes}
     bits = {name: numpy.unpackbits(arrays[f"{name}.mask"]) for name in shapes}
@@ -100,11 +132,94 @@ def test_apply_zeroes_what_numpy_zeroes_and_extract_gives_the_masks_back(twofour
     assert (tmp_path / "sparse" / "generation_config.json").read_bytes() == (
         tmp_path / "dense" / "generation_config.json").read_bytes()
     AutoModelForCausalLM.from_pretrained(tmp_path / "sparse")
-    for out in ("a.npz", "a.safetensors"):
+    for out in ("a.npz", "a.safetensors", "a.t24"):
         done = twofour("mask", "extract", "--dense", tmp_path / "dense", "--sparse", tmp_path / "sparse",
                        "--out", tmp_path / out)
         assert "all else is equal" in done.stdout
         assert same_masks(read_masks(tmp_path / out, masks), masks)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_masks_put_on_a_dense_folder_run_as_the_folder_that_apply_writes(twofour, tmp_path, family, dtype):
+    random_model(family).to(getattr(torch, dtype)).save_pretrained(tmp_path / "dense")
+    masks = random_masks(family, load_file(tmp_path / "dense" / "model.safetensors"), seed=3)
+    random = numpy.random.default_rng(1)
+    ids, prompt = write_ids(tmp_path / "ids.bin", random.integers(0, 97, 300)), write_ids(tmp_path / "p.bin", [5, 9, 2])
+    npz = write_masks(tmp_path / "m.npz", masks)
+    twofour("mask", "apply", "--model", tmp_path / "dense", "--masks", npz, "--out", tmp_path / "sparse")
+    twofour("mask", "extract", "--dense", tmp_path / "dense", "--sparse", tmp_path / "sparse", "--out", tmp_path / "m.t24")
+
+    def perplexity(*arguments):
+        return json.loads(twofour("eval", "perplexity", *arguments, "--data", ids, "--context", 32, "--dtype", dtype,
+                                  "--json").stdout)
+
+    def run(*arguments):
+        results = [perplexity(*arguments, *more) for more in ([], ["--stream"], ["--weights", "dense"])]
+        for more in ([], ["--weights", "packed"]):
+            results.append(json.loads(twofour("generate", *arguments, "--prompt-ids", prompt, "--max-tokens", 20,
+                                              "--dtype", dtype, *more, "--json").stdout))
+        return [{name: value for name, value in result.items() if "second" not in name} for result in results]
+
+    expected = run("--model", tmp_path / "sparse")
+    assert expected[-1]["packed_layers"] == len(masks)
+    for file in (tmp_path / "m.t24", npz, tmp_path / "sparse"):
+        assert run("--model", tmp_path / "dense", "--masks", file) == expected
+    assert perplexity("--model", tmp_path / "dense")["nll"] != expected[0]["nll"]
+
+
+def test_masks_to_run_with_are_checked_like_those_to_apply(twofour, tmp_path):
+    random_model("llama2").save_pretrained(tmp_path / "dense")
+    random_model("gpt2").save_pretrained(tmp_path / "gpt2")
+    masks = random_masks("llama2", load_file(tmp_path / "dense" / "model.safetensors"), 1)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    file = write_masks(tmp_path / "m.safetensors", masks)
+    twofour("convert", file, tmp_path / "m.t24", "--to", "t24", "--model", tmp_path / "dense")
+    ids = write_ids(tmp_path / "ids.bin", range(90))
+
+    def error(masks, model="dense"):
+        arguments = ["--model", tmp_path / model, "--masks", masks]
+        first = twofour("eval", "perplexity", *arguments, "--data", ids, fails=1).stderr
+        assert twofour("generate", *arguments, "--prompt-ids", ids, fails=1).stderr == first
+        return first
+
+    for good in (file, tmp_path / "m.t24"):
+        assert "no such weight" in error(good, "gpt2")
+    wrong = write_masks(tmp_path / "wrong.safetensors", {name: masks[name].reshape(128, -1)})
+    assert f'"{name}" is for [128, 32], but the weight is [64, 64]' in error(wrong)
+    embedding = write_masks(tmp_path / "e.npz", {"model.embed_tokens.weight": numpy.ones((97, 64), dtype=numpy.uint8)})
+    assert "not the weight of a linear layer" in error(embedding)
+    assert "holds no masks" in error(tmp_path / "dense")
+    assert "No such file" in error(tmp_path / "absent.t24")
+    (tmp_path / "cut.t24").write_bytes((tmp_path / "m.t24").read_bytes()[:-1])
+    assert "its header asks for" in error(tmp_path / "cut.t24")
+    some = write_masks(tmp_path / "some.npz", {name: masks[name]})
+    done = twofour("eval", "perplexity", "--model", tmp_path / "dense", "--masks", some, "--data", ids)
+    assert f"{len(masks) - 1} linear layers have no mask" in done.stderr
+
+
+def test_t24_takes_the_masks_of_every_command_and_refuses_what_is_not_grouped(twofour, tmp_path, family, dense, masks):
+    npz = write_masks(tmp_path / "a.npz", masks)
+    twofour("convert", npz, tmp_path / "a.t24", "--to", "t24", "--model", dense)
+    assert same_masks(read_t24(tmp_path / "a.t24"), masks)
+    entries = sum(mask.size for mask in masks.values())
+    # Each of these small layers has a header and an integer that is not full.
+    assert 8 * (tmp_path / "a.t24").stat().st_size < 0.654 * entries + 8 * 150 * len(masks)
+    twofour("convert", tmp_path / "a.t24", tmp_path / "b.npz", "--to", "npz", "--model", dense)
+    assert same_masks(read_masks(tmp_path / "b.npz", masks), masks)
+    twofour("mask", "apply", "--model", dense, "--masks", tmp_path / "a.t24", "--out", tmp_path / "sparse")
+    twofour("convert", tmp_path / "sparse", tmp_path / "c.t24", "--to", "t24")
+    assert (tmp_path / "c.t24").read_bytes() == (tmp_path / "a.t24").read_bytes()
+    # It holds the shapes.
+    shown = json.loads(twofour("mask", "show", tmp_path / "a.t24", "--json").stdout)
+    assert {layer["name"]: (layer["shape"], layer["pattern"]) for layer in shown["layers"]} == {
+        name: (list(mask.shape), "2:4") for name, mask in masks.items()}
+    assert json.loads(twofour("mask", "diff", tmp_path / "a.t24", npz, "--json").stdout)["total"]["flips"] == 0
+    name = list(masks)[1]
+    masks[name][3, 4:8] = [1, 1, 1, 0]
+    bad = write_masks(tmp_path / "bad.npz", masks)
+    error = twofour("convert", bad, tmp_path / "bad.t24", "--to", "t24", "--model", dense, fails=1).stderr
+    assert f'the mask of "{name}" is not N:M: in row 3, columns 4 to 7 keep 3 of 4, the groups before 2' in error
+    assert not (tmp_path / "bad.t24").exists()
 
 
 def test_a_folder_with_zeros_is_as_good_as_its_masks(twofour, tmp_path, family, dense, masks):

@@ -211,12 +211,13 @@ def test_what_is_no_model_is_named(twofour, written, tmp_path, monkeypatch):
     torch.save({"a": torch.ones(2)}, tmp_path / "model.pt")
     (tmp_path / "m.gguf").write_bytes(b"GGUF\3\0\0\0")
     numpy.savez(tmp_path / "a.npz", a=numpy.ones(2))
+    (tmp_path / "m.t24").write_bytes(b"T24MASKS" + bytes(24))
     (tmp_path / "tokens.bin").write_bytes(b"\0\0" * 9)
     for file, message in (("model.pt", "pickled by PyTorch"), ("m.gguf", "GGUF"), ("a.npz", "masks or arrays"),
-                          ("tokens.bin", "tokens")):
+                          ("m.t24", "masks, not a model"), ("tokens.bin", "tokens")):
         assert message in run(tmp_path / file)
     for file, message in (("model.pt", "pickled by PyTorch"), ("m.gguf", "GGUF"), ("a.npz", "masks or arrays"),
-                          (written["llama2"] / SINGLE, "a model is a folder")):
+                          ("m.t24", "masks, not a model"), (written["llama2"] / SINGLE, "a model is a folder")):
         assert message in twofour("convert", tmp_path / file, tmp_path / "out", "--to", "hf", fails=1).stderr
 
 

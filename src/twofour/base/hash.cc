@@ -16,6 +16,12 @@ std::string hash_of(std::string_view content) {
   return hexadecimal(XXH3_128bits(content.data(), content.size()));
 }
 
+std::string checksum_of(std::string_view content) {
+  XXH128_canonical_t bytes;
+  XXH128_canonicalFromHash(&bytes, XXH3_128bits(content.data(), content.size()));
+  return {reinterpret_cast<const char*>(bytes.digest), sizeof bytes.digest};
+}
+
 struct Hasher::State {
   XXH3_state_t* xxh = XXH3_createState();
   ~State() { XXH3_freeState(xxh); }

@@ -9,6 +9,9 @@ namespace twofour {
 
 std::string hash_of(std::string_view content);
 
+/// The same as 16 bytes, in the order of the digits.
+std::string checksum_of(std::string_view content);
+
 /// The hash of pieces that follow each other.
 class Hasher {
  public:

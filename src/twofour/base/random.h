@@ -40,6 +40,7 @@ struct RandomStream {
   uint32_t micro_batch = 0;  ///< index over all ranks, so that accumulation never repeats numbers
   uint32_t tensor = 0;       ///< which consumer: a parameter's index, or one of the constants below
 
+  static constexpr uint32_t kRounding = 0x40000000u;  ///< plus a parameter's index
   static constexpr uint32_t kInitialWeights = 0x80000000u;
   static constexpr uint32_t kDataOrder = 0x80000001u;
   static constexpr uint32_t kSampling = 0x80000002u;

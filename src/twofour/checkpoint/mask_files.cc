@@ -6,6 +6,9 @@
 
 #include "twofour/base/error.h"
 #include "twofour/checkpoint/npz.h"
+#include "twofour/checkpoint/t24.h"
+#include "twofour/sparse/mask_pattern.h"
+#include "twofour/sparse/masks.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -96,15 +99,57 @@ void check_metadata(const SafetensorsFile& file, const WeightShapes& shapes) {
   }
 }
 
-bool is_npz(const fs::path& path) {
-  return MappedFile(path).text().starts_with("PK") || path.extension() == ".npz";
+NamedTensors read_t24(const fs::path& path, const WeightShapes& shapes) {
+  const T24File file(path);
+  NamedTensors masks;
+  for (const auto& [weight, entry] : file.entries()) {
+    entries_in_mask(weight, path, shapes);
+    const std::vector<int64_t> shape = {entry.rows, entry.columns}, &expected = shapes.at(weight);
+    if (shape != expected) {
+      fail("\"{}\": the mask of \"{}\" is for {}, but the weight is {}", path.string(),
+           printable(weight), shape_in_metadata(shape), shape_in_metadata(expected));
+    }
+    masks.emplace_back(weight, file.read(weight));
+  }
+  return masks;
+}
+
+T24Mask t24_mask(const std::string& weight, const at::Tensor& mask,
+                 const std::vector<int64_t>& shape, const fs::path& path) {
+  try {
+    if (shape.size() != 2) fail("the weight is no matrix");
+    const at::Tensor bytes = sparse::unpacked_mask(mask, shape);
+    const sparse::GroupPattern pattern =
+        sparse::group_pattern_of(bytes.const_data_ptr<uint8_t>(), shape[0], shape[1]);
+    return {weight, shape[0], shape[1], pattern.kept, pattern.group, [mask] { return mask; }};
+  } catch (const Error& error) {
+    fail("cannot write \"{}\": the mask of \"{}\" is not N:M: {}; .safetensors and .npz hold any",
+         path.string(), printable(weight), error.what());
+  }
 }
 
 }  // namespace
 
+std::optional<MaskFormat> mask_format_named(const fs::path& path) {
+  const fs::path ending = path.extension();
+  if (ending == ".safetensors") return MaskFormat::kSafetensors;
+  if (ending == ".npz") return MaskFormat::kNpz;
+  if (ending == ".t24") return MaskFormat::kT24;
+  return {};
+}
+
+MaskFormat mask_format_of(const fs::path& path) {
+  const MappedFile file(path);
+  if (is_t24(file.text())) return MaskFormat::kT24;
+  if (file.text().starts_with("PK")) return MaskFormat::kNpz;
+  return mask_format_named(path).value_or(MaskFormat::kSafetensors);
+}
+
 NamedTensors read_masks(const fs::path& path, const WeightShapes& shapes) {
   const fs::path file_path = fs::is_directory(path) ? path / "masks.safetensors" : path;
-  if (is_npz(file_path)) {
+  const MaskFormat format = mask_format_of(file_path);
+  if (format == MaskFormat::kT24) return read_t24(file_path, shapes);
+  if (format == MaskFormat::kNpz) {
     const NpzFile file(file_path);
     return read_all(file_path, file.entries(), shapes,
                     [&](const std::string& array) { return file.read(array); });
@@ -125,7 +170,11 @@ WeightShapes shapes_in_mask_file(const fs::path& path) {
                                  : shape_from_metadata(text->second, array, path);
     }
   };
-  if (is_npz(path)) {
+  const MaskFormat format = mask_format_of(path);
+  if (format == MaskFormat::kT24) {
+    const T24File file(path);
+    for (const auto& [weight, entry] : file.entries()) shapes[weight] = {entry.rows, entry.columns};
+  } else if (format == MaskFormat::kNpz) {
     add(NpzFile(path), {});
   } else {
     const SafetensorsFile file(path);
@@ -135,19 +184,28 @@ WeightShapes shapes_in_mask_file(const fs::path& path) {
 }
 
 void write_masks(const fs::path& path, const NamedTensors& masks, const WeightShapes& shapes) {
-  NamedTensors arrays;
-  Metadata metadata;
+  std::map<std::string, at::Tensor> flat;  // by name
   for (const auto& [weight, mask] : masks) {
     const int64_t size = entries_in_mask(weight, path, shapes);
     check_type_and_size(mask.scalar_type(), mask.sizes().vec(), weight, size, path);
-    const std::string array = weight + std::string(kSuffix);
-    arrays.emplace_back(array, mask.contiguous().view({-1}));
-    check_last_byte(arrays.back().second, weight, size, path);
-    metadata[array] = shape_in_metadata(shapes.at(weight));
+    flat[weight] = mask.contiguous().view({-1});
+    check_last_byte(flat[weight], weight, size, path);
   }
-  std::sort(arrays.begin(), arrays.end(),
-            [](const auto& a, const auto& b) { return a.first < b.first; });
-  if (path.extension() == ".npz") {
+  const auto format = mask_format_named(path).value_or(MaskFormat::kSafetensors);
+  if (format == MaskFormat::kT24) {
+    std::vector<T24Mask> all;
+    for (const auto& [weight, mask] : flat) {
+      all.push_back(t24_mask(weight, mask, shapes.at(weight), path));
+    }
+    return write_t24(path, all);
+  }
+  NamedTensors arrays;
+  Metadata metadata;
+  for (const auto& [weight, mask] : flat) {
+    arrays.emplace_back(weight + std::string(kSuffix), mask);
+    metadata[arrays.back().first] = shape_in_metadata(shapes.at(weight));
+  }
+  if (format == MaskFormat::kNpz) {
     write_npz(path, arrays);
   } else {
     write_safetensors(path, arrays, metadata);

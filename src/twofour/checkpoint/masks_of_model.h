@@ -1,5 +1,4 @@
-// The masks that a model folder holds or implies, and masks applied to a model. Masks have the form
-// of mask_files.h.
+// The masks that a model folder holds or implies, in the form of mask_files.h.
 #pragma once
 
 #include <string>
@@ -26,16 +25,12 @@ at::Tensor mask_of_nonzero(const at::Tensor& weight);
 /// weight at a time.
 NamedTensors masks_of_zeros(const ModelFolder& folder);
 
-/// The folder's own: masks.safetensors, the bitmasks of compressed weights, or a checkpoint's.
-/// Empty if it has none. Throws Error as read_masks does.
+/// Those that were put on the folder, and for the other weights its own: masks.safetensors, the
+/// bitmasks of compressed weights, or a checkpoint's. By name; empty if there are none. Throws
+/// Error as read_masks does.
 NamedTensors stored_masks(const ModelFolder& folder);
 
 /// The names of all linear weights, in the model's order.
 std::vector<std::string> linear_names(const model::ModelConfig& config);
-
-/// Sets the entries that `masks` remove to +0 when the tensors are made, and adds the masks to the
-/// source's, in place of earlier ones of the same weights. All other bits stay. Throws Error for a
-/// mask whose weight the source lacks, or of another size.
-void apply_masks(ModelSource& source, const NamedTensors& masks);
 
 }  // namespace twofour::checkpoint

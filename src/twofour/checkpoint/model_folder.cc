@@ -12,6 +12,7 @@
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
 #include "twofour/checkpoint/mask_files.h"
+#include "twofour/checkpoint/masked_weights.h"
 #include "twofour/checkpoint/run_weights.h"
 #include "twofour/tensor/dtype.h"
 
@@ -186,6 +187,15 @@ void ModelFolder::open(const fs::path& path, bool is_strict) {
       place_ = newer;
     }
   }
+}
+
+void ModelFolder::put_masks(const NamedTensors& masks) {
+  std::map<std::string, MaskedWeights::Mask> by_stored_name;
+  for (const auto& [name, mask] : masks) {
+    by_stored_name[stored_name(name)] = {mask, stores_transposed(config_.model, name)};
+  }
+  weights_ = std::make_shared<MaskedWeights>(weights_, std::move(by_stored_name));
+  for (const auto& [name, mask] : masks) masks_put_[name] = mask;
 }
 
 nlohmann::ordered_json ModelFolder::config_file() const {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -42,6 +43,12 @@ class ModelFolder {
   /// Ignored fields and tensors that might matter, one line each.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
+  /// Puts masks (in the form of mask_files.h) on the weights: from now on, every function here
+  /// behaves as for the folder that `mask apply` writes. Throws Error for a mask whose weight the
+  /// model lacks, or of another size.
+  void put_masks(const NamedTensors& masks);
+  const std::map<std::string, at::Tensor>& masks_put() const { return masks_put_; }
+
   /// The weights as they are stored, and the stored name of a parameter.
   const ModelWeights& weights() const { return *weights_; }
   std::string stored_name(const std::string& name) const;
@@ -71,6 +78,7 @@ class ModelFolder {
   ModelPlace place_;
   FolderConfig config_;
   std::shared_ptr<const ModelWeights> weights_;
+  std::map<std::string, at::Tensor> masks_put_;
   std::vector<std::string> warnings_;
 };
 

@@ -9,6 +9,7 @@
 #include "twofour/base/file.h"
 #include "twofour/checkpoint/llama2c.h"
 #include "twofour/checkpoint/run_checkpoint.h"
+#include "twofour/checkpoint/t24.h"
 
 namespace twofour::checkpoint {
 namespace {
@@ -137,6 +138,7 @@ std::string foreign_kind(const fs::path& path) {
            "folder";
   }
   if (path.extension() == ".npz") return "it is a file of masks or arrays, not a model";
+  if (is_t24(text)) return "it is a file of masks, not a model: --masks takes it beside --model";
   if (text.starts_with("PK") || text.starts_with("\x80\x02")) {
     return "it is pickled by PyTorch, which is not read: save it with save_pretrained of "
            "transformers";

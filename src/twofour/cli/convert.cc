@@ -40,7 +40,9 @@ struct ConvertFlags {
 bool is_model(const std::string& format) {
   return format == "hf" || format == "compressed-tensors" || format == "llama2c";
 }
-bool is_masks(const std::string& format) { return format == "npz" || format == "masks"; }
+bool is_masks(const std::string& format) {
+  return format == "npz" || format == "masks" || format == "t24";
+}
 bool is_folder(const std::string& format) {
   return format == "hf" || format == "compressed-tensors";
 }
@@ -60,7 +62,8 @@ std::string format_of(const fs::path& in, const std::string& to) {
     return "llama2c";
   }
   if (is_masks(to)) {
-    return MappedFile(in).text().starts_with("PK") || in.extension() == ".npz" ? "npz" : "masks";
+    constexpr const char* kNames[] = {"masks", "npz", "t24"};  // of a MaskFormat
+    return kNames[static_cast<size_t>(checkpoint::mask_format_of(in))];
   }
   if (checkpoint::is_llama2c(in)) return "llama2c";
   return fs::exists(fs::path(in).replace_extension(".json")) ? "twofour" : "nanogpt";
@@ -87,9 +90,9 @@ void check_flags(const ConvertFlags& flags, const std::string& from) {
   }
   if (is_model(flags.to)) return;
   // Token files need one too: their .json of the same stem must be another file.
-  const std::string extension = flags.to == "npz"    ? ".npz"
-                                : is_masks(flags.to) ? ".safetensors"
-                                                     : ".bin";
+  const std::string extension = !is_masks(flags.to)   ? ".bin"
+                                : flags.to == "masks" ? ".safetensors"
+                                                      : "." + flags.to;
   if (fs::path(flags.out).extension() != extension) {
     fail_usage("--to {} writes a file: let OUT end in {}", flags.to, extension);
   }
@@ -261,17 +264,19 @@ void add_convert(CLI::App& program) {
   auto flags = std::make_shared<ConvertFlags>();
   command
       .add_option("in", flags->in,
-                  "a model folder, llama2.c model, token file (.bin) or masks (.npz, .safetensors)")
+                  "a model folder, llama2.c model, token file (.bin) or masks (.npz, .safetensors, "
+                  ".t24)")
       ->required()
       ->type_name("IN");
   command.add_option("out", flags->out, "a folder, or the file's name")
       ->required()
       ->type_name("OUT");
-  add_choice(command, "--to", flags->to,
-             {"hf", "compressed-tensors", "llama2c", "nanogpt", "twofour", "npz", "masks"},
-             "hf: Hugging Face folder; compressed-tensors: the same with 2:4 layers as "
-             "sparse-24-bitmask; llama2c: its .bin; nanogpt, twofour: token files; npz, masks: "
-             "masks as MaskLLM's .npz or masks.safetensors")
+  add_choice(
+      command, "--to", flags->to,
+      {"hf", "compressed-tensors", "llama2c", "nanogpt", "twofour", "npz", "masks", "t24"},
+      "hf: Hugging Face folder; compressed-tensors: the same with 2:4 layers as "
+      "sparse-24-bitmask; llama2c: its .bin; nanogpt, twofour: token files; npz, masks, t24: "
+      "masks as MaskLLM's .npz, as masks.safetensors or, if they are N:M, at their entropy")
       ->required()
       ->type_name("FORMAT");
   add_dtype(command, "--dtype", flags->dtype, "dtype of the written weights (default: unchanged)");

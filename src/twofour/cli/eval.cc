@@ -82,6 +82,7 @@ void add_eval(CLI::App& program) {
       *group.add_subcommand("perplexity", "measure perplexity on a text or a token file");
   auto flags = std::make_shared<EvalFlags>();
   add_model_options(command, flags->model)->required();
+  add_masks_option(command, flags->model);
   command
       .add_option(
           "--data", flags->data,

@@ -240,6 +240,7 @@ void add_generate(CLI::App& program) {
   CLI::App& command = *program.add_subcommand("generate", "continue a text");
   auto flags = std::make_shared<GenerateFlags>();
   add_model_options(command, flags->model)->required();
+  add_masks_option(command, flags->model);
   add_prompt_options(command, *flags);
   add_sampling_options(command, *flags);
   add_length_options(command, *flags);

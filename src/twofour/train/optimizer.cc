@@ -31,6 +31,17 @@ size_t group_of(const std::string& name, const at::Tensor& parameter,
   fail("no group of parameters takes \"{}\"", printable(name));
 }
 
+void require_dtype(const std::string& name, const at::Tensor& parameter) {
+  const at::ScalarType dtype = parameter.scalar_type();
+  if (dtype == at::kFloat || dtype == at::kBFloat16) return;
+  fail("\"{}\" is {}: AdamW takes parameters in float32 or bfloat16", printable(name),
+       c10::toString(dtype));
+}
+
+double bias_correction(double beta, int64_t steps) {
+  return 1.0 - std::pow(beta, static_cast<double>(steps));
+}
+
 }  // namespace
 
 std::vector<ParameterGroup> decay_on_matrices(double weight_decay) {
@@ -54,10 +65,18 @@ AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters,
   }
   std::vector<std::regex> patterns;
   for (const ParameterGroup& rule : options.groups) patterns.emplace_back(rule.pattern);
+  uint32_t index = RandomStream::kRounding;
   for (auto& [name, parameter] : parameters) {
+    const size_t place = group_of(name, parameter, options.groups, patterns);
+    const RandomStream stream = {options.seed, 0, 0, index++};
+    if (options.moments != Moments::kFloat32 || parameter.scalar_type() != at::kFloat) {
+      require_dtype(name, parameter);
+      small_.push_back({name, parameter.detach(), tensor::gradient_of(parameter),
+                        make_moments(parameter, options.moments), options.groups[place], stream});
+      continue;
+    }
     const bool can_freeze = !freezes || freezes(name);
-    const size_t first = can_freeze ? 0 : options.groups.size();
-    Group& group = groups_[first + group_of(name, parameter, options.groups, patterns)];
+    Group& group = groups_[(can_freeze ? 0 : options.groups.size()) + place];
     group.names.push_back(name);
     group.gradients.push_back(tensor::gradient_of(parameter));
     group.exp_avg.push_back(at::zeros_like(parameter.detach()));
@@ -69,12 +88,14 @@ AdamW::AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters,
 
 double AdamW::gradient_norm() const {
   double squares = 0.0;
+  const auto add = [&](const at::Tensor& gradient) {
+    const double norm = at::linalg_vector_norm(gradient).item<double>();
+    squares += norm * norm;
+  };
   for (const Group& group : groups_) {
-    for (const at::Tensor& gradient : group.gradients) {
-      const double norm = at::linalg_vector_norm(gradient).item<double>();
-      squares += norm * norm;
-    }
+    for (const at::Tensor& gradient : group.gradients) add(gradient);
   }
+  for (const SmallParameter& one : small_) add(one.gradient);
   return std::sqrt(squares);
 }
 
@@ -97,6 +118,7 @@ double AdamW::step(double learning_rate, double loss_scale,
       update(group, rate, divisor);
     }
   }
+  update_small_parameters(learning_rate, divisor);
   clear_gradients();
   return norm;
 }
@@ -113,17 +135,31 @@ void AdamW::update(Group& group, double learning_rate, double divisor) {
                     /*found_inf=*/{});
 }
 
+void AdamW::update_small_parameters(double learning_rate, double divisor) {
+  kernels::AdamWStep step;
+  step.beta1 = options_.beta1;
+  step.beta2 = options_.beta2;
+  step.epsilon = options_.epsilon;
+  step.gradient_divisor = divisor;
+  step.bias_correction1 = bias_correction(options_.beta1, steps_taken());
+  step.bias_correction2 = bias_correction(options_.beta2, steps_taken());
+  for (const SmallParameter& one : small_) {
+    step.learning_rate = learning_rate * one.rule.learning_rate_factor;
+    step.weight_decay = one.rule.weight_decay;
+    RandomStream stream = one.stream;
+    stream.step = static_cast<uint32_t>(steps_taken());
+    update_small(one.parameter, one.gradient, one.moments, step, stream);
+  }
+}
+
 void AdamW::update_with_frozen_moment(Group& group, double learning_rate, double divisor) {
-  const auto correction = [](double beta, int64_t steps) {
-    return 1.0 - std::pow(beta, static_cast<double>(steps));
-  };
   kernels::FrozenAdamW options;
   options.learning_rate = learning_rate;
   options.beta1 = options_.beta1;
   options.epsilon = options_.epsilon;
   options.gradient_divisor = divisor;
-  options.bias_correction1 = correction(options_.beta1, steps_taken());
-  options.bias_correction2 = correction(options_.beta2, frozen_at());
+  options.bias_correction1 = bias_correction(options_.beta1, steps_taken());
+  options.bias_correction2 = bias_correction(options_.beta2, frozen_at());
   options.weight_decay = group.rule.weight_decay;
   for (size_t i = 0; i < group.parameters.size(); ++i) {
     kernels::frozen_adamw(
@@ -134,6 +170,7 @@ void AdamW::update_with_frozen_moment(Group& group, double learning_rate, double
 }
 
 SecondMomentChange AdamW::second_moment_change(double divisor) const {
+  require_large("watched");
   kernels::MomentChange total;
   int64_t entries = 0;
   for (const Group& group : groups_) {
@@ -153,13 +190,23 @@ SecondMomentChange AdamW::second_moment_change(double divisor) const {
   return {mean, std::exp(total.sum_of_logarithms / static_cast<double>(total.nonzero))};
 }
 
-void AdamW::freeze_second_moment() { counters_.mutable_data_ptr<int64_t>()[1] = steps_taken(); }
+void AdamW::freeze_second_moment() {
+  require_large("frozen");
+  counters_.mutable_data_ptr<int64_t>()[1] = steps_taken();
+}
+
+void AdamW::require_large(const char* what) const {
+  if (small_.empty()) return;
+  fail("the second moment of \"{}\" cannot be {}, which needs parameters and moments in float32",
+       printable(small_[0].name), what);
+}
 
 void AdamW::clear_gradients() {
   const at::NoGradGuard no_gradients;
   for (Group& group : groups_) {
     for (at::Tensor& gradient : group.gradients) gradient.zero_();
   }
+  for (SmallParameter& one : small_) one.gradient.zero_();
 }
 
 std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
@@ -169,6 +216,13 @@ std::vector<std::pair<std::string, at::Tensor>> AdamW::state() const {
       tensors.emplace_back("exp_avg." + group.names[i], group.exp_avg[i]);
       tensors.emplace_back("exp_avg_sq." + group.names[i], group.exp_avg_sq[i]);
     }
+  }
+  for (const SmallParameter& one : small_) {
+    tensors.emplace_back("exp_avg." + one.name, one.moments.exp_avg);
+    tensors.emplace_back("exp_avg_sq." + one.name, one.moments.exp_avg_sq);
+    if (!one.moments.exp_avg_scale.defined()) continue;
+    tensors.emplace_back("exp_avg_scale." + one.name, one.moments.exp_avg_scale);
+    tensors.emplace_back("exp_avg_sq_scale." + one.name, one.moments.exp_avg_sq_scale);
   }
   tensors.emplace_back("counters", counters_);
   return tensors;

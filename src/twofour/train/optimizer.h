@@ -10,6 +10,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "twofour/train/phases.h"
+#include "twofour/train/small_moments.h"
 
 namespace twofour::train {
 
@@ -30,13 +31,17 @@ struct AdamWOptions {
   double clip = 1.0;  ///< 0 = none
   /// A parameter belongs to the first group that it matches, and must match one.
   std::vector<ParameterGroup> groups = decay_on_matrices(0.1);
+  /// Smaller ones save memory and cost some noise: rounding is stochastic.
+  Moments moments = Moments::kFloat32;
+  uint64_t seed = 0;  ///< of that rounding
 };
 
-/// Updates the parameters' float32 memory in place from .grad(), which it clears after a step.
+/// Updates parameters in float32 or bfloat16 in place from their float32 .grad(), which it clears
+/// after a step. A parameter in bfloat16 is its own master: it is rounded stochastically.
 class AdamW {
  public:
   /// `freezes`: whether freeze_second_moment() applies to the named parameter; empty = to all.
-  /// Throws Error for a parameter without a group.
+  /// Throws Error for a parameter without a group or of another dtype.
   AdamW(std::vector<std::pair<std::string, at::Tensor>> parameters, const AdamWOptions& options,
         const std::function<bool(const std::string& name)>& freezes = {});
 
@@ -51,7 +56,8 @@ class AdamW {
 
   void clear_gradients();
 
-  /// The change of the second moment in the next update; for use in `before_update`.
+  /// The change of the second moment in the next update; for use in `before_update`. Like
+  /// freeze_second_moment, it needs float32 parameters and moments and else throws Error.
   SecondMomentChange second_moment_change(double divisor) const;
 
   /// Fixes the second moments that can freeze, bias correction included (STEP, arXiv 2302.01172,
@@ -59,8 +65,9 @@ class AdamW {
   void freeze_second_moment();
   bool has_frozen_second_moment() const { return frozen_at() >= 0; }
 
-  /// The state that the next step depends on: "exp_avg.NAME", "exp_avg_sq.NAME", "counters". The
-  /// tensors share memory with the optimiser, so filling them restores it.
+  /// The state that the next step depends on: "exp_avg.NAME", "exp_avg_sq.NAME", for moments of 8
+  /// bits "exp_avg_scale.NAME" and "exp_avg_sq_scale.NAME", and "counters". The tensors share
+  /// memory with the optimiser, so filling them restores it.
   std::vector<std::pair<std::string, at::Tensor>> state() const;
 
   /// The number of updates, without skipped ones.
@@ -73,14 +80,24 @@ class AdamW {
     ParameterGroup rule;
     bool freezes = true;
   };
+  struct SmallParameter {
+    std::string name;
+    at::Tensor parameter, gradient;
+    SmallMoments moments;
+    ParameterGroup rule;
+    RandomStream stream;  // but for the step
+  };
   int64_t frozen_at() const;
   double gradient_norm() const;
   void update(Group& group, double learning_rate, double divisor);
   void update_with_frozen_moment(Group& group, double learning_rate, double divisor);
+  void update_small_parameters(double learning_rate, double divisor);
+  void require_large(const char* what) const;
 
   AdamWOptions options_;
   std::vector<Group> groups_;  // those of the options; then copies for parameters that never freeze
-  at::Tensor counters_;        // int64: steps taken, and those before the freeze (-1: none)
+  std::vector<SmallParameter> small_;  // those that are not in the groups
+  at::Tensor counters_;                // int64: steps taken, and those before the freeze (-1: none)
 };
 
 }  // namespace twofour::train

@@ -25,7 +25,7 @@ namespace {
 
 struct MaskApplyFlags {
   ModelOption model;
-  std::string masks, out;
+  std::string out;
   bool force = false, json = false;
 };
 
@@ -40,33 +40,12 @@ int64_t removed_by(const MaskSet& set) {
   return removed;
 }
 
-std::vector<std::string> without_mask(const MaskSet& set, const model::ModelConfig& config) {
-  std::set<std::string> masked;
-  for (const auto& [name, mask] : set.masks) masked.insert(name);
-  std::vector<std::string> names;
-  for (const std::string& name : checkpoint::linear_names(config)) {
-    if (!masked.contains(name)) names.push_back(name);
-  }
-  return names;
-}
-
-// A mask of an embedding or a norm is a mistake.
-void check_linear(const MaskSet& set, const model::ModelConfig& config) {
-  const std::vector<std::string> linears = checkpoint::linear_names(config);
-  for (const auto& [name, mask] : set.masks) {
-    if (std::find(linears.begin(), linears.end(), name) != linears.end()) continue;
-    fail("\"{}\" holds a mask of \"{}\", which is not the weight of a linear layer", set.place,
-         printable(name));
-  }
-}
-
 void run_mask_apply(const MaskApplyFlags& flags) {
   check_output_folder(flags.out, flags.model.path, flags.force);
-  checkpoint::ModelSource source = checkpoint::open_folder(open_model(flags.model));
-  const MaskSet set = open_masks(flags.masks, source.model);
-  require_masks(set);
-  check_linear(set, source.model);
-  checkpoint::apply_masks(source, set.masks);
+  checkpoint::ModelFolder model = open_model({flags.model.path, flags.model.is_strict});
+  const MaskSet set = masks_for(flags.model.masks, model.config().model);
+  model.put_masks(set.masks);
+  checkpoint::ModelSource source = checkpoint::open_folder(std::move(model));
   uint64_t total = 0, done = 0;
   for (const auto& tensor : source.tensors) total += tensor.bytes();
   ProgressBar bar("applying", total);
@@ -80,18 +59,11 @@ void run_mask_apply(const MaskApplyFlags& flags) {
   checkpoint::write_folder(folder.path(), source, checkpoint::kLargestShard);
   folder.commit();
   ProgressBar::clear_line();
-  const std::vector<std::string> dense = without_mask(set, source.model);
-  if (!dense.empty()) {
-    spdlog::info("{} linear {} no mask and {} as before: \"{}\"{}", dense.size(),
-                 dense.size() == 1 ? "layer has" : "layers have",
-                 dense.size() == 1 ? "stays" : "stay", dense[0],
-                 dense.size() == 1 ? "" : fmt::format(" and {} more", dense.size() - 1));
-  }
   const int64_t zeros = removed_by(set);
   if (flags.json) {
     print_json_line({{"out", flags.out},
                      {"masked_layers", set.masks.size()},
-                     {"other_linear_layers", dense},
+                     {"other_linear_layers", without_mask(set)},
                      {"removed", zeros}});
   } else {
     print_output("{}: masks of {} applied, which remove {} entries\n", flags.out,
@@ -105,11 +77,7 @@ void add_mask_apply(CLI::App& group) {
   CLI::App& command = *group.add_subcommand("apply", "a dense model and masks to a sparse model");
   auto flags = std::make_shared<MaskApplyFlags>();
   add_model_options(command, flags->model)->required();
-  command
-      .add_option("--masks", flags->masks,
-                  "masks.safetensors, MaskLLM's .npz, or a model folder (without masks, its zeros)")
-      ->required()
-      ->type_name("PATH");
+  add_masks_option(command, flags->model)->required();
   command.add_option("--out", flags->out, "the folder to write")->required()->type_name("DIR");
   command.add_flag("--force", flags->force, "replace --out");
   add_threads_option(command);

@@ -152,9 +152,9 @@ void add_mask_diff(CLI::App& group) {
   auto flags = std::make_shared<MaskDiffFlags>();
   for (const auto& [name, value] : {std::pair("a", &flags->left), std::pair("b", &flags->right)}) {
     command
-        .add_option(name, *value,
-                    "masks.safetensors, MaskLLM's .npz, or a model folder (without masks, its "
-                    "zeros)")
+        .add_option(
+            name, *value,
+            ".t24, masks.safetensors, MaskLLM's .npz, or a model folder (without masks, its zeros)")
         ->required()
         ->type_name(name[0] == 'a' ? "A" : "B");
   }

@@ -134,7 +134,9 @@ void add_mask_extract(CLI::App& group) {
   command.add_option("--sparse", flags->sparse, "the model after pruning")
       ->required()
       ->type_name("DIR");
-  command.add_option("--out", flags->out, "masks.safetensors or MaskLLM's .npz to write")
+  command
+      .add_option("--out", flags->out,
+                  "the file of masks to write: .safetensors, MaskLLM's .npz or .t24")
       ->required()
       ->type_name("FILE");
   command.add_flag("--allow-updated", flags->allow_updated,

@@ -1,6 +1,7 @@
 #include "twofour/cli/mask/masks.h"
 
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -80,6 +81,36 @@ void require_masks(const MaskSet& set) {
   fail("\"{}\" holds no masks, nor linear layers with zeros", set.place);
 }
 
+MaskSet masks_for(const std::string& place, const model::ModelConfig& config) {
+  MaskSet set = open_masks(place, config);
+  require_masks(set);
+  set.linears = checkpoint::linear_names(config);
+  const std::set<std::string> linears(set.linears.begin(), set.linears.end());
+  for (const auto& [name, mask] : set.masks) {
+    if (linears.contains(name)) continue;
+    fail("\"{}\" holds a mask of \"{}\", which is not the weight of a linear layer", set.place,
+         printable(name));
+  }
+  const std::vector<std::string> dense = without_mask(set);
+  if (!dense.empty()) {
+    spdlog::info("{} linear {} no mask and {} as before: \"{}\"{}", dense.size(),
+                 dense.size() == 1 ? "layer has" : "layers have",
+                 dense.size() == 1 ? "stays" : "stay", dense[0],
+                 dense.size() == 1 ? "" : fmt::format(" and {} more", dense.size() - 1));
+  }
+  return set;
+}
+
+std::vector<std::string> without_mask(const MaskSet& set) {
+  std::set<std::string> masked;
+  for (const auto& [name, mask] : set.masks) masked.insert(name);
+  std::vector<std::string> names;
+  for (const std::string& name : set.linears) {
+    if (!masked.contains(name)) names.push_back(name);
+  }
+  return names;
+}
+
 at::Tensor unpacked(const at::Tensor& mask, int64_t entries) {
   return sparse::unpacked_mask(mask, {entries});
 }
@@ -94,9 +125,8 @@ std::string count_of_layers(size_t count) {
 }
 
 void check_mask_file(const std::string& path, bool force) {
-  const fs::path extension = fs::path(path).extension();
-  if (extension != ".safetensors" && extension != ".npz") {
-    fail_usage("--out \"{}\" must end in .safetensors or .npz", path);
+  if (!checkpoint::mask_format_named(path)) {
+    fail_usage("--out \"{}\" must end in {}", path, checkpoint::kMaskEndings);
   }
   if (fs::is_directory(path)) fail("\"{}\" is a folder: choose another --out", path);
   if (fs::exists(path) && !force) {

@@ -213,8 +213,9 @@ void add_mask_show(CLI::App& group) {
       *group.add_subcommand("show", "density and pattern of each layer, and a picture of one");
   auto flags = std::make_shared<MaskShowFlags>();
   command
-      .add_option("path", flags->path,
-                  "masks.safetensors, MaskLLM's .npz, or a model folder (without masks, its zeros)")
+      .add_option(
+          "path", flags->path,
+          ".t24, masks.safetensors, MaskLLM's .npz, or a model folder (without masks, its zeros)")
       ->required()
       ->type_name("PATH");
   add_model_options(command, flags->model);

@@ -18,6 +18,7 @@
 #include "twofour/kernels/training/cross_entropy_table.h"
 #include "twofour/kernels/training/gelu_table.h"
 #include "twofour/kernels/training/rank_update_table.h"
+#include "twofour/kernels/training/small_adamw_table.h"
 #if defined(__AVX2__)
 #include "twofour/kernels/masks/mask_vectors.h"
 #endif
@@ -30,9 +31,10 @@
   use(AccumulateTable<T>) use(AttendTable<T>) use(CrossEntropyTable<T>) use(Float8Table<T>) \
       use(ForwardWeightTable<T>) use(GeluTable<T>) use(MaskTable<T>) use(MvueTable<T>)      \
           use(SoftMaskTable<T>) use(SoftThresholdTable<T>) use(TokenRowsTable<T>)
-#define TWOFOUR_TABLES(use)                                                     \
-  TWOFOUR_TABLES_OF(use, float)                                                 \
-  TWOFOUR_TABLES_OF(use, bfloat16)                                              \
-  TWOFOUR_TABLES_OF(use, float16)                                               \
-  use(AdamWTable) use(ColumnLoopTable) use(MaskBytesTable) use(RankUpdateTable) \
-      use(SoftMaskSumsTable) use(SwapSearchTable)
+#define TWOFOUR_TABLES(use)                                                             \
+  TWOFOUR_TABLES_OF(use, float)                                                         \
+  TWOFOUR_TABLES_OF(use, bfloat16)                                                      \
+  TWOFOUR_TABLES_OF(use, float16)                                                       \
+  use(AdamWTable) use(ColumnLoopTable) use(MaskBytesTable) use(RankUpdateTable)         \
+      use(SmallAdamWTable<float>) use(SmallAdamWTable<bfloat16>) use(SoftMaskSumsTable) \
+          use(SwapSearchTable)

@@ -54,19 +54,23 @@ inline __m128i halves_of(Words8 words) {
   return _mm_packus_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));
 }
 
+template <class Words>
+void store_halves(Words words, bfloat16* out) {
+  if constexpr (sizeof(Words) == 32) {
+    _mm_storeu_si128(vector128(out), halves_of(words));
+  } else {
+#if defined(__AVX512F__)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
+                        _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(words)));
+#endif
+  }
+}
+
 template <class F>
 void store_narrowed(F lanes, bfloat16* out) {
   using Words = WordsOf<F>;
   const Words bits = bits_of(lanes), rounded = bits + 0x7fffu + (bits >> 16 & 1u);
-  const Words upper = (lanes == lanes ? rounded : bits | 0x400000u) >> 16;
-  if constexpr (sizeof(F) == 32) {
-    _mm_storeu_si128(vector128(out), halves_of(upper));
-  } else {
-#if defined(__AVX512F__)
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
-                        _mm512_cvtepi32_epi16(reinterpret_cast<__m512i>(upper)));
-#endif
-  }
+  store_halves<Words>((lanes == lanes ? rounded : bits | 0x400000u) >> 16, out);
 }
 template <class F>
 void store_narrowed(F lanes, float16* out) {
@@ -80,7 +84,7 @@ void store_narrowed(F lanes, float16* out) {
   }
 }
 
-// Lanes of 32 or 16 bits, at most 127, as bytes.
+// Lanes of 32 bits, at most 255, or of 16 bits, at most 127, as bytes.
 template <class V>
 void store_bytes(V lanes, uint8_t* out) {
   constexpr bool kWords = sizeof(V{}[0]) == 4;
