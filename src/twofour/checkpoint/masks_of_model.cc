@@ -69,11 +69,10 @@ NamedTensors stored_masks(const ModelFolder& folder) {
   if (fs::exists(file)) return read_masks(file, shapes);
   NamedTensors masks;
   for (const auto& [name, shape] : shapes) {
-    const std::string stored = folder.stored_name(name);
-    const at::Tensor mask = folder.weights().mask(stored);
+    const at::Tensor mask = folder.weights().mask(folder.stored_name(name));
     if (!mask.defined()) continue;
     masks.emplace_back(name, mask);
-    folder.weights().release(stored);
+    folder.release(name);
   }
   return masks;
 }

@@ -262,9 +262,11 @@ at::Tensor ModelFolder::stored(const std::string& name) const {
   return stores_transposed(config_.model, name) ? tensor.t() : tensor;
 }
 
+void ModelFolder::release(const std::string& name) const { weights_->release(stored_name(name)); }
+
 void ModelFolder::fill(const std::string& name, at::Tensor& tensor) const {
   tensor.copy_(stored(name));
-  weights_->release(stored_name(name));
+  release(name);
 }
 
 model::Model ModelFolder::load(at::ScalarType dtype) const {
@@ -299,7 +301,7 @@ void ModelFolder::for_each(
   uint64_t done = 0;
   shapes.visit([&](const std::string& name, at::Tensor& tensor) {
     fn(name, stored(name));
-    weights_->release(stored_name(name));
+    release(name);
     bar.update(done += static_cast<uint64_t>(tensor.numel()));
   });
 }

@@ -161,12 +161,9 @@ std::set<std::string> BlockPruner::permute(int64_t i, BlockInputs& inputs) {
 
 at::Tensor BlockPruner::dense_weight(const std::string& name) {
   if (master_) return model::linear_named(*master_, name).weight.clone();
-  const std::string stored = folder_.stored_name(name);
-  const at::Tensor view = folder_.weights().view(stored);
-  const bool is_transposed = checkpoint::stores_transposed(model_.config(), name);
   const at::Tensor weight =
-      (is_transposed ? view.t() : view).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
-  folder_.weights().release(stored);
+      folder_.stored(name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+  folder_.release(name);
   return weight.contiguous();
 }
 

@@ -36,12 +36,6 @@ struct Extracted {
   std::vector<UpdatedTensor> updated;  // those with values that neither stayed nor became 0
 };
 
-// A parameter as it is stored, linears as [out, in].
-at::Tensor parameter_in(const checkpoint::ModelFolder& folder, const std::string& name) {
-  const at::Tensor stored = folder.weights().view(folder.stored_name(name));
-  return checkpoint::stores_transposed(folder.config().model, name) ? stored.t() : stored;
-}
-
 // Compares one parameter of both models and adds its mask, if entries were removed.
 void compare_parameter(const MaskExtractFlags& flags, const std::string& name, bool is_linear,
                        const at::Tensor& dense, const at::Tensor& sparse, Extracted& extracted) {
@@ -79,10 +73,10 @@ Extracted extract(const MaskExtractFlags& flags, const checkpoint::ModelFolder& 
   ProgressBar bar("comparing", shapes.size());
   uint64_t done = 0;
   for (const auto& [name, shape] : shapes) {
-    compare_parameter(flags, name, is_linear.contains(name), parameter_in(dense, name),
-                      parameter_in(sparse, name), extracted);
-    dense.weights().release(dense.stored_name(name));
-    sparse.weights().release(sparse.stored_name(name));
+    compare_parameter(flags, name, is_linear.contains(name), dense.stored(name),
+                      sparse.stored(name), extracted);
+    dense.release(name);
+    sparse.release(name);
     bar.update(++done);
   }
   return extracted;
