@@ -10,7 +10,6 @@
 #include "twofour/cli/help.h"
 #include "twofour/cli/json_output.h"
 #include "twofour/cli/train_flags.h"
-#include "twofour/train/stop_signal.h"
 #include "twofour/train/trainer.h"
 
 namespace twofour::cli {
@@ -53,7 +52,7 @@ void add_train(CLI::App& program) {
     settle_dtype(command, options);
     options.run.quiet = *json;
     // Lives until the process ends, because after the last step a stop could save nothing.
-    static const train::StopSignal stop_signal;
+    static const StopSignal stop_signal(train::kStopMessages);
     const train::TrainSummary summary = train::train(options, kept_config(command, options));
     if (*json) {
       print_json_line(summary_json(summary, options));

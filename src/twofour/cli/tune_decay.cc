@@ -14,7 +14,6 @@
 #include "twofour/cli/json_output.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/cli/values.h"
-#include "twofour/train/stop_signal.h"
 
 namespace twofour::cli {
 namespace {
@@ -61,7 +60,7 @@ void tune(const TuneFlags& flags, CLI::App& command) {
   train::TrainOptions options = complete_options(flags.train);
   settle_dtype(command, options);
   options = train::decay_probe_options(std::move(options), flags.probe_steps);
-  static const train::StopSignal stop_signal;
+  static const StopSignal stop_signal(train::kStopMessages);
   // Every probe sets its own decay.
   const std::string config = kept_config(command, options, {"decay"});
   const train::DecaySearch search = train::search_decay(options, config, flags.most_runs);

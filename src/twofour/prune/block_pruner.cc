@@ -43,6 +43,7 @@ BlockPruner::BlockPruner(const checkpoint::ModelFolder& folder, const PruneOptio
 void BlockPruner::run() {
   const int64_t done = out_.blocks_done();
   for (int64_t i = 0; i <= plan_.last_block(); ++i) {
+    out_.stop_if_asked();
     i < done ? pass_finished(i) : prune_block(i);
     if (i < done) bar_.start_at(static_cast<uint64_t>((i + 1) * kPerBlock));
   }

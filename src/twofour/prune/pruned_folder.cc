@@ -156,6 +156,7 @@ void PrunedFolder::read_progress() {
       is_complete = is_complete && writer_->has(stored_name(name));
     });
     if (!is_complete) return;
+    StopSignal::set_saved(i + 1);
     BlockResult result;
     const Json record = read_json(block_path(path(), blocks_.size(), ".json"));
     for (const auto& layer : record.at("layers")) result.layers.push_back(layer_from_json(layer));
@@ -222,10 +223,18 @@ void PrunedFolder::finish_block(int64_t i, BlockResult result) {
   write_state();
   writer_->save();
   blocks_.push_back(std::move(result));
+  StopSignal::set_saved(blocks_done());
+}
+
+void PrunedFolder::stop_if_asked() const {
+  if (!StopSignal::requested()) return;
+  if (blocks_.empty()) fail("stopped on request before the first block, so nothing is kept");
+  fail("stopped on request after block {}: continue with --resume", blocks_done());
 }
 
 void PrunedFolder::finish(const Json& record) {
   for (const auto& tensor : source_.tensors) {
+    stop_if_asked();
     if (!writer_->has(tensor.name)) writer_->put(tensor.name, tensor.make());
   }
   std::map<std::string, at::Tensor> masks(source_.masks.begin(), source_.masks.end());

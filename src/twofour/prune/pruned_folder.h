@@ -55,6 +55,9 @@ class PrunedFolder {
   /// process.
   void finish_block(int64_t i, BlockResult result);
 
+  /// Throws Error, with what can be continued, if a signal asked to stop.
+  void stop_if_asked() const;
+
   /// Copies all other tensors, writes masks, `record` as prune.json and the other files, checks the
   /// folder by opening it, and gives it its name.
   void finish(const nlohmann::ordered_json& record);
