@@ -248,8 +248,8 @@ void run_convert(const ConvertFlags& flags) {
                      {"bytes", bytes},
                      {"seconds", seconds}});
   } else {
-    print_output("{}: {} from {}, {} {}, {:.1f} MB ({:.1f} s)\n", flags.out, flags.to, from, files,
-                 files == 1 ? "file" : "files", static_cast<double>(bytes) / 1e6, seconds);
+    print_line("{}: {} from {}, {} {}, {:.1f} MB ({:.1f} s)", flags.out, flags.to, from, files,
+               files == 1 ? "file" : "files", static_cast<double>(bytes) / 1e6, seconds);
   }
 }
 

@@ -78,9 +78,9 @@ void run_data(const DataFlags& flags) {
     print_json_line(json);
     return;
   }
-  print_output("{}: train {} tokens in {} documents, val {} tokens in {} documents ({:.1f} s)\n",
-               flags.out, summary.train_tokens, summary.train_documents, summary.val_tokens,
-               summary.val_documents, seconds);
+  print_line("{}: train {} tokens in {} documents, val {} tokens in {} documents ({:.1f} s)",
+             flags.out, summary.train_tokens, summary.train_documents, summary.val_tokens,
+             summary.val_documents, seconds);
   if (summary.empty_documents > 0)
     print_output("{} empty documents left out\n", summary.empty_documents);
 }

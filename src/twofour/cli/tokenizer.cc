@@ -139,7 +139,7 @@ void run_train(const TokenizerFlags& flags) {
                      {"vocabulary_size", tokenizer.vocabulary_size()},
                      {"seconds", seconds}});
   } else {
-    print_output("{}: {} pieces ({:.1f} s)\n", flags.out, tokenizer.vocabulary_size(), seconds);
+    print_line("{}: {} pieces ({:.1f} s)", flags.out, tokenizer.vocabulary_size(), seconds);
   }
 }
 

@@ -57,10 +57,10 @@ void add_train(CLI::App& program) {
     if (*json) {
       print_json_line(summary_json(summary, options));
     } else if (summary.steps < options.optimizer.steps) {
-      print_output("stopped after step {} of {}: continue with --resume\n", summary.steps,
-                   options.optimizer.steps);
+      print_line("stopped after step {} of {}: continue with --resume", summary.steps,
+                 options.optimizer.steps);
     } else {
-      print_output("the model is in {}\n", (options.run.out / "model").string());
+      print_line("the model is in {}", (options.run.out / "model").string());
     }
   });
 }

@@ -73,7 +73,7 @@ void tune(const TuneFlags& flags, CLI::App& command) {
   }
   const fs::path file = options.run.out / "decay.toml";
   write_file(file, fragment(search.probes.back(), options));
-  if (!flags.json) print_output("written: {}\n", file.string());
+  if (!flags.json) print_line("written: {}", file.string());
 }
 
 }  // namespace

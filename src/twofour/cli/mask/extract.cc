@@ -110,10 +110,10 @@ void run_mask_extract(const MaskExtractFlags& flags) {
     print_json_line(json);
     return;
   }
-  print_output("{}: masks of {}; {}\n", flags.out, count_of_layers(extracted.masks.size()),
-               values == 0 ? "all else is equal"
-                           : fmt::format("{} values in {} tensors were updated", values,
-                                         extracted.updated.size()));
+  print_line("{}: masks of {}; {}", flags.out, count_of_layers(extracted.masks.size()),
+             values == 0 ? "all else is equal"
+                         : fmt::format("{} values in {} tensors were updated", values,
+                                       extracted.updated.size()));
 }
 
 }  // namespace
