@@ -11,6 +11,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
+#include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/mask_files.h"
 #include "twofour/checkpoint/run_weights.h"
 #include "twofour/tensor/dtype.h"
@@ -190,7 +191,8 @@ void ModelFolder::open(const fs::path& path, bool is_strict) {
 
 nlohmann::ordered_json ModelFolder::config_file() const {
   if (place_.step) return config_json(config_.model, config_.special, at::kFloat);
-  return nlohmann::ordered_json::parse(read_file(place_.folder / "config.json", kLargestSettings));
+  const fs::path path = place_.folder / "config.json";
+  return parse_ordered_object(read_file(path, kLargestSettings), path);
 }
 
 // As in transformers, names may lack the prefix, and a tied embedding may only have the output's

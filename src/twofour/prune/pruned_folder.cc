@@ -9,6 +9,8 @@
 #include "twofour/base/hash.h"
 #include "twofour/base/parallel.h"
 #include "twofour/base/progress.h"
+#include "twofour/base/stop_signal.h"
+#include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/mask_files.h"
 #include "twofour/prune/record.h"
 #include "twofour/sparse/masks.h"
@@ -258,7 +260,7 @@ std::string hash_of_model(const checkpoint::ModelFolder& folder) {
   for (const auto& tensor : source.tensors) total += tensor.bytes();
   ProgressBar bar("hashing the model", total);
   Hasher hasher;
-  hasher.add(source.config.dump());
+  hasher.add(checkpoint::python_json(source.config, -1));
   for (const auto& tensor : source.tensors) {
     const at::Tensor values = tensor.make().contiguous();
     hasher.add(tensor.name);
