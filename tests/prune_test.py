@@ -271,6 +271,7 @@ BAD = {
     "a rate of nothing": (["--reconstruct-lr", 0.1], 2, "only with --reconstruct"),
     "swaps without groups": (["--sparsity", 0.5, "--swaps"], 2, "only with N:M patterns"),
     "deep expression": (["--include", "(" * 20000 + "a" + ")" * 20000], 2, "regular expression"),
+    "no zeros": (["--sparsity", 0], 2, 'must be a number, above 0, below 1, but is "0"'),
     "other bytes": (["--include", os.fsdecode(b"q_proj|\xff")], 2, "regular expression"),
 }
 

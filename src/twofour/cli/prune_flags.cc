@@ -80,7 +80,7 @@ void check_contradictions(const PruneFlags& flags, const CLI::App& command) {
   only_with("--reconstruct-lr", flags.options.reconstruct_passes > 0, "--reconstruct");
   only_with("--ria-power", flags.method == "ria", "--method ria");
   only_with("--admm-iterations", flags.reweight == "admm", "--reweight admm");
-  const bool has_groups = flags.sparsity == 0 || !flags.patterns_file.empty();
+  const bool has_groups = !flags.sparsity || !flags.patterns_file.empty();
   only_with("--swaps", has_groups, "N:M patterns");
   only_with("--permute", has_groups, "N:M patterns");
   if (flags.out.empty()) fail_usage("--out names no folder");
@@ -251,8 +251,8 @@ prune::PruneOptions prune_options(const PruneFlags& flags, const CLI::App& comma
   options.out = fs::absolute(flags.out).lexically_normal();
   if (!options.out.has_filename()) options.out = options.out.parent_path();
   options.method = prune::method_named(flags.method);
-  options.pattern = flags.sparsity > 0 ? sparse::Pattern{0, 0, flags.sparsity}
-                                       : prune::pattern_named(flags.pattern);
+  options.pattern =
+      flags.sparsity ? sparse::Pattern{0, 0, *flags.sparsity} : prune::pattern_named(flags.pattern);
   options.weights = weights_named(flags);
   options.include = flags.include;
   options.exclude = flags.exclude;
