@@ -7,6 +7,7 @@
 #include <ATen/ops/count_nonzero.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/file.h"
 #include "twofour/base/progress.h"
 #include "twofour/base/streams.h"
 #include "twofour/checkpoint/conversion.h"
@@ -94,8 +95,11 @@ void run_mask_extract(const MaskExtractFlags& flags) {
   const Extracted extracted = extract(flags, dense, sparse, shapes);
   ProgressBar::clear_line();
   if (extracted.masks.empty()) {
-    fail("no linear layer of \"{}\" has zeros in place of values of \"{}\"", flags.sparse,
-         flags.dense);
+    // prune --mask-only leaves the weights.
+    const fs::path stored = sparse.path() / "masks.safetensors";
+    fail("no linear layer of \"{}\" has zeros in place of values of \"{}\"{}", flags.sparse,
+         flags.dense,
+         fs::exists(stored) ? fmt::format(": its masks are in \"{}\"", stored.string()) : "");
   }
   checkpoint::write_masks(flags.out, extracted.masks, shapes);
   nlohmann::ordered_json json = {{"out", flags.out},
