@@ -112,13 +112,17 @@ std::vector<fs::path> replaced_by(const ConvertFlags& flags) {
 }
 
 void check_target(const ConvertFlags& flags) {
+  if (flags.out.empty())
+    fail_usage("OUT is empty: name a {}", is_folder(flags.to) ? "folder" : "file");
+  if (is_folder(flags.to)) check_outside_model("OUT", flags.out, flags.in);
   for (const fs::path& path : replaced_by(flags)) {
     if (flags.force || !fs::exists(path)) continue;
-    fail("\"{}\" exists: choose another OUT, or replace it with --force", path.string());
+    fail_usage("\"{}\" exists: choose another OUT, or replace it with --force", path.string());
   }
   if (!fs::is_directory(flags.out)) return;
   if (!is_folder(flags.to)) {
-    fail("\"{}\" is a folder, but --to {} writes a file: choose another OUT", flags.out, flags.to);
+    fail_usage("\"{}\" is a folder, but --to {} writes a file: choose another OUT", flags.out,
+               flags.to);
   }
   check_replaceable(flags.out, flags.in);
 }

@@ -43,6 +43,7 @@ std::string unescape(const std::string& text) {
 }
 
 void run_data(const DataFlags& flags) {
+  if (flags.out.empty()) fail_usage("--out names no folder");
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
   if (fs::is_directory(flags.out)) remove_abandoned(flags.out);
   text::PrepareOptions options;

@@ -18,6 +18,7 @@
 #include "twofour/cli/prune_flags.h"
 #include "twofour/eval/perplexity.h"
 #include "twofour/prune/page.h"
+#include "twofour/prune/pruned_folder.h"
 #include "twofour/prune/record.h"
 #include "twofour/text/token_file.h"
 
@@ -87,6 +88,7 @@ void run_prune(const PruneFlags& flags, const CLI::App& command) {
   const checkpoint::ModelFolder folder = open_model(flags.model);
   const prune::PruneOptions options = prune_options(flags, command, folder);
   prune::check_combination(options);
+  prune::check_place(options.out, options.resume);
   const bool evaluates = !flags.evaluate.empty();
   std::optional<prune::Perplexities> perplexities;
   EvalText text;

@@ -85,6 +85,22 @@ bool is_bare(const fs::path& folder) {
 
 }  // namespace
 
+void check_place(const fs::path& out, bool resumes) {
+  if (is_taken(out)) {
+    if (resumes) remove_state(out);  // of a run that was stopped at its very end
+    fail_usage("\"{}\" exists{}", out.string(),
+               resumes ? ": the run is finished" : ": choose another --out, or remove it");
+  }
+  const fs::path folder = unfinished(out);
+  if (resumes && !fs::exists(folder / kState)) {
+    fail_usage("there is no interrupted run in \"{}\" to resume", folder.string());
+  }
+  if (!resumes && is_taken(folder) && !is_bare(folder)) {
+    fail_usage("\"{}\" holds an interrupted or running prune: go on with --resume, or remove it",
+               folder.string());
+  }
+}
+
 PrunedFolder::PrunedFolder(const fs::path& out, const checkpoint::ModelFolder& folder,
                            const Json& identity, uint64_t largest_shard, bool resumes)
     : out_(out),
@@ -93,23 +109,12 @@ PrunedFolder::PrunedFolder(const fs::path& out, const checkpoint::ModelFolder& f
       source_(checkpoint::open_folder(folder)),
       shapes_(model::make_shapes(source_.model)) {
   for (const auto& tensor : source_.tensors) tensors_[tensor.name] = &tensor;
-  if (is_taken(out)) {
-    if (resumes) remove_state(out);  // of a run that was stopped at its very end
-    fail_usage("\"{}\" exists{}", out.string(),
-               resumes ? ": the run is finished" : ": choose another --out, or remove it");
-  }
-  const fs::path state_path = unfinished(out) / kState;
+  check_place(out, resumes);
   if (resumes) {
-    if (!fs::exists(state_path)) {
-      fail_usage("there is no interrupted run in \"{}\" to resume", unfinished(out).string());
-    }
-    const Json state = read_json(state_path);
+    const Json state = read_json(unfinished(out) / kState);
     check_same(state.value("identity", Json::object()), identity, out);
     set_thread_count(state.value("threads", thread_count()));
     tensor::use_choices(state.value("products", Json::object()));
-  } else if (is_taken(unfinished(out)) && !is_bare(unfinished(out))) {
-    fail_usage("\"{}\" holds an interrupted or running prune: go on with --resume, or remove it",
-               unfinished(out).string());
   }
   open_writer(largest_shard, resumes);
 }

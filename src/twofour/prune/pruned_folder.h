@@ -25,13 +25,17 @@ struct BlockResult {
   checkpoint::NamedTensors masks;  ///< in the form of checkpoint/mask_files.h
 };
 
+/// Throws Error (usage) if OUT exists, if OUT.unfinished does without `resumes`, or if there is
+/// nothing to go on with.
+void check_place(const std::filesystem::path& out, bool resumes);
+
 /// Until finish(), everything lies in OUT.unfinished.
 class PrunedFolder {
  public:
-  /// `identity`: all that determines the result, by name. Without `resumes`, throws Error if OUT or
-  /// OUT.unfinished exists. With it, throws Error if there is nothing to go on with, or with the
-  /// first name whose value has changed; then sets the number of threads and the measured choices
-  /// of products that the run began with, on which the last bits depend.
+  /// `identity`: all that determines the result, by name. Throws Error as check_place does. With
+  /// `resumes`, throws Error with the first name whose value has changed, then sets the number of
+  /// threads and the measured choices of products that the run began with, on which the last bits
+  /// depend.
   PrunedFolder(const std::filesystem::path& out, const checkpoint::ModelFolder& folder,
                const nlohmann::ordered_json& identity, uint64_t largest_shard, bool resumes);
   /// Removes the unfinished folder if it holds no finished block.

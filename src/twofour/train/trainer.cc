@@ -136,8 +136,8 @@ Resumed Trainer::start(const std::string& config) {
     return resumed;
   }
   if (checkpoint::latest_checkpoint(options_.run.out)) {
-    fail("\"{}\" already holds a run: continue with --resume, or choose another --out",
-         options_.run.out.string());
+    fail_usage("\"{}\" already holds a run: continue with --resume, or choose another --out",
+               options_.run.out.string());
   }
   make_folder(options_.run.out / "checkpoints");
   write_file(kept, config);

@@ -98,9 +98,9 @@ void check_mask_file(const std::string& path, bool force) {
   if (extension != ".safetensors" && extension != ".npz") {
     fail_usage("--out \"{}\" must end in .safetensors or .npz", path);
   }
-  if (fs::is_directory(path)) fail("\"{}\" is a folder: choose another --out", path);
+  if (fs::is_directory(path)) fail_usage("\"{}\" is a folder: choose another --out", path);
   if (fs::exists(path) && !force) {
-    fail("\"{}\" exists: choose another --out, or replace it with --force", path);
+    fail_usage("\"{}\" exists: choose another --out, or replace it with --force", path);
   }
 }
 
