@@ -52,6 +52,52 @@ def test_impossible_settings(twofour, corpus, small, tmp_path, options, message)
     assert message in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_a_path_with_a_newline_stays_one_line(twofour, corpus, small, tmp_path):
+    odd = tmp_path / "a\nb\x1b[31m\u2028"
+    shown = f"{tmp_path}/a\\x0ab\\x1b[31m\\xe2\\x80\\xa8"
+    for command in (["generate", "--model", odd], ["info", "--model", odd], ["prune", "--model", odd, "--out", "o"],
+                    ["mask", "show", odd], ["mask", "diff", odd, odd], ["convert", odd, "o", "--to", "hf"],
+                    ["data", odd, "--tokenizer", corpus / "tokenizer", "--out", "o"],
+                    ["train", "--data", odd, "--out", "r"], ["report", odd], ["tokenizer", "encode", "--tokenizer", odd],
+                    ["eval", "perplexity", "--model", odd, "--data", odd]):
+        done = subprocess.run([PROGRAM, *map(str, command)], capture_output=True, text=True, cwd=tmp_path, input="")
+        assert done.returncode in (1, 2) and len(done.stderr.splitlines()) == 1 and shown in done.stderr, done.stderr
+    assert list(tmp_path.iterdir()) == []
+    # Results and the log too.
+    done = twofour("train", "--data", corpus / "data", "--out", odd, *small, "--steps", 2)
+    assert f"the model is in {shown}/model" in done.stdout.split("\n")
+    done = twofour("convert", odd, odd / "half", "--to", "hf", "--dtype", "bfloat16")
+    assert done.stdout.startswith(f"{shown}/half: hf from hf")
+    done = twofour("train", "--out", odd, "--resume-from", "step-0", "--steps", 3, fails=1)
+    assert shown in done.stderr
+
+
+@pytest.mark.parametrize("command", [
+    ["mask", "apply", "--model", "m", "--masks", "m", "--out", ""], ["convert", "m", "", "--to", "hf"],
+    ["convert", "m", "", "--to", "llama2c"], ["data", "m/config.json", "--tokenizer", "m", "--out", ""],
+    ["tokenizer", "train", "m/config.json", "--vocab-size", "300", "--out", ""],
+    ["prune", "--model", "m", "--method", "magnitude", "--out", ""]], ids=lambda command: " ".join(command))
+def test_no_name_is_no_output(twofour, sparse_run, tmp_path, command):
+    shutil.copytree(sparse_run / "model", tmp_path / "m")
+    before = tree(tmp_path)
+    twofour(*command, fails=2, cwd=tmp_path)
+    assert tree(tmp_path) == before
+
+
+def test_training_a_tokenizer_deletes_nothing_else(twofour, corpus, sparse_run, tmp_path):
+    train = ["tokenizer", "train", corpus / "text.txt", "--vocab-size", 300, "--out"]
+    shutil.copytree(sparse_run / "model", tmp_path / "m")
+    (tmp_path / "m/tokenizer.json").rename(tmp_path / "file")
+    before = tree(tmp_path)
+    assert "which is no file of a tokenizer and would be lost" in twofour(*train, tmp_path / "m", fails=2).stderr
+    assert "is a file" in twofour(*train, tmp_path / "file", fails=2).stderr
+    assert tree(tmp_path) == before
+    for _ in range(2):
+        twofour(*train, tmp_path / "tokenizer")
+    (tmp_path / "empty").mkdir()
+    twofour(*train, tmp_path / "empty")
+
+
 def test_context_longer_than_the_data(twofour, corpus, small, tmp_path):
     error = twofour("train", "--data", corpus / "data", "--out", tmp_path / "r", *small, "--context",
                     10**6, fails=1).stderr
@@ -182,13 +228,13 @@ def test_full_disk_while_saving_damages_nothing(twofour, corpus, small, tmp_path
     error = twofour("data", *copies, "--tokenizer", corpus / "tokenizer", "--out", out, "--val-fraction", 0,
                     preexec_fn=limit_files, fails=1).stderr
     assert "cannot write" in error
-    assert not list(out.glob("*.bin"))
+    assert not out.exists()
     assert tree(run / "checkpoints") == before
 
 
 def test_a_run_folder_is_never_overwritten(twofour, corpus, small, sparse_run):
     before = tree(sparse_run)
-    error = twofour("train", "--data", corpus / "data", "--out", sparse_run, *small, fails=1).stderr
+    error = twofour("train", "--data", corpus / "data", "--out", sparse_run, *small, fails=2).stderr
     assert "already holds a run" in error
     assert tree(sparse_run) == before
 

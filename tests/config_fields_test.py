@@ -191,6 +191,39 @@ def test_fields_that_nobody_knows_are_warned_of_once_and_refused_by_strict(twofo
         assert f"{name} is not known here" in ours(twofour, folder, data, fails=1).stderr
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_lacks_are_refused_where_they_are_used(twofour, written, tmp_path, family, value):
+    """Python writes and reads them."""
+    data = write_ids(tmp_path / "ids.bin", IDS)
+    word = json.dumps(value)
+    folder = changed(written[family], tmp_path / "ignored", {
+        "temperature": value, "initializer_range": value, "my_note": [1, {"NaN": value}, "-Infinity"], "other": word})
+    nll, log = ours(twofour, folder, data)
+    assert math.isclose(nll, reference(written[family]), rel_tol=2e-5) and "my_note" in log
+    twofour("convert", folder, tmp_path / "copy", "--to", "hf")
+    assert (tmp_path / "copy/config.json").read_text().count(word) == (folder / "config.json").read_text().count(word)
+    copied, given = (json.loads((place / "config.json").read_text()) for place in (tmp_path / "copy", folder))
+    assert repr(copied) == repr(given)  # NaN is not equal to itself
+    config = json.loads((written[family] / "config.json").read_text())
+    used = [name for name, old in config.items() if type(old) in (int, float, bool) and name in (
+        "vocab_size", "hidden_size", "n_embd", "n_layer", "n_head", "num_hidden_layers", "num_attention_heads",
+        "num_key_value_heads", "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "rope_theta", "head_dim",
+        "intermediate_size", "ffn_dim", "tie_word_embeddings", "max_position_embeddings", "n_positions")]
+    assert len(used) >= 5
+    for name in [*used, "sliding_window" if family == "mistral" else "is_encoder_decoder", "logit_scale"]:
+        folder = changed(written[family], tmp_path / name, {name: value})
+        assert name in ours(twofour, folder, data, fails=1).stderr
+    folder = tmp_path / "broken"
+    shutil.copytree(written[family], folder)
+    text = json.dumps(config)
+    (folder / "config.json").write_text(f'{{"a": {word}, "b": [{word}], ' + text[1:-1] + ", }")
+    place = len(f'{{"a": {word}, "b": [{word}], ' + text[1:-1] + ", }")
+    assert f"no valid JSON at byte {place}\n" in ours(twofour, folder, data, fails=1).stderr
+    (folder / "config.json").write_text(f'{{{word}: 1, ' + text[1:])
+    ours(twofour, folder, data, fails=1)
+
+
 def test_architectures_are_names_only(twofour, written, tmp_path):
     data = write_ids(tmp_path / "ids.bin", IDS)
     expected = reference(written["gpt2"])

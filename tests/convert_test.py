@@ -312,11 +312,11 @@ def test_golden_folders_are_copied_to_the_bit(twofour, tmp_path, shared):
 def test_nothing_is_replaced_without_force(twofour, tmp_path, llama):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/precious.txt").write_text("mine")
-    assert "exists" in twofour("convert", llama, tmp_path / "out", "--to", "hf", fails=1).stderr
-    assert "precious.txt" in twofour("convert", llama, tmp_path / "out", "--to", "hf", "--force", fails=1).stderr
+    assert "exists" in twofour("convert", llama, tmp_path / "out", "--to", "hf", fails=2).stderr
+    assert "precious.txt" in twofour("convert", llama, tmp_path / "out", "--to", "hf", "--force", fails=2).stderr
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["precious.txt"]
     (tmp_path / "a.bin").write_text("mine")
-    assert "exists" in twofour("convert", llama, tmp_path / "a.bin", "--to", "llama2c", fails=1).stderr
+    assert "exists" in twofour("convert", llama, tmp_path / "a.bin", "--to", "llama2c", fails=2).stderr
     twofour("convert", llama, tmp_path / "a.bin", "--to", "llama2c", "--force")
     assert (tmp_path / "a.bin").stat().st_size > 1000
     twofour("convert", llama, tmp_path / "b", "--to", "hf")
@@ -330,7 +330,7 @@ def test_nothing_is_replaced_without_force(twofour, tmp_path, llama):
 def test_the_json_beside_a_token_file_is_not_replaced_without_force(twofour, tmp_path, to):
     numpy.arange(10, dtype=numpy.uint16).tofile(tmp_path / "a.bin")
     (tmp_path / "b.json").write_text("mine")
-    assert "b.json" in twofour("convert", tmp_path / "a.bin", tmp_path / "b.bin", "--to", to, fails=1).stderr
+    assert "b.json" in twofour("convert", tmp_path / "a.bin", tmp_path / "b.bin", "--to", to, fails=2).stderr
     assert (tmp_path / "b.json").read_text() == "mine" and not (tmp_path / "b.bin").exists()
     twofour("convert", tmp_path / "a.bin", tmp_path / "b.bin", "--to", to, "--force")
 
@@ -344,7 +344,7 @@ def test_force_replaces_the_files_that_came_along_before(twofour, tmp_path, llam
     twofour("convert", llama, llama, "--to", "hf", "--force")
     assert (llama / "notes.txt").read_text() == "of the model"
     (tmp_path / "copy/notes.txt").write_text("changed since")
-    assert "notes.txt" in twofour("convert", llama, tmp_path / "copy", "--to", "hf", "--force", fails=1).stderr
+    assert "notes.txt" in twofour("convert", llama, tmp_path / "copy", "--to", "hf", "--force", fails=2).stderr
     assert (tmp_path / "copy/notes.txt").read_text() == "changed since"
 
 
@@ -356,7 +356,7 @@ def test_force_deletes_no_file_that_is_not_of_a_model(twofour, tmp_path, llama, 
     (tmp_path / out / name).parent.mkdir(exist_ok=True)
     (tmp_path / out / name).write_text("important")
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / out).rglob("*")}
-    error = twofour("convert", llama, out, "--to", "hf", "--force", fails=1, cwd=tmp_path).stderr
+    error = twofour("convert", llama, out, "--to", "hf", "--force", fails=2, cwd=tmp_path).stderr
     assert f'"{out}" holds "{name.split("/")[0]}", which --force would delete although it is no model file' in error
     assert "remove it or choose another OUT" in error
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / out).rglob("*")} == before
@@ -368,7 +368,7 @@ def test_force_replaces_only_folders_that_hold_a_model(twofour, tmp_path, llama,
     (tmp_path / "other").mkdir()
     for name, text in files.items():
         (tmp_path / "other" / name).write_text(text)
-    assert "holds no model" in twofour("convert", llama, tmp_path / "other", "--to", "hf", "--force", fails=1).stderr
+    assert "holds no model" in twofour("convert", llama, tmp_path / "other", "--to", "hf", "--force", fails=2).stderr
     assert {file.name: file.read_text() for file in (tmp_path / "other").iterdir()} == files
 
 

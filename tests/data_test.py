@@ -77,6 +77,13 @@ def test_a_file_that_is_given_twice_is_read_twice_with_a_warning(data, tmp_path)
     assert summary["train_documents"] == 2 and "b.txt\" is given twice" in log
 
 
+def test_a_call_that_fails_leaves_no_folder(twofour, corpus, tmp_path):
+    (tmp_path / "empty.txt").write_text("")
+    for text in (tmp_path / "empty.txt", tmp_path / "none.txt"):
+        twofour("data", text, "--tokenizer", corpus / "tokenizer", "--out", tmp_path / "out", fails=1)
+        assert not (tmp_path / "out").exists()
+
+
 def test_a_killed_call_leaves_nothing_that_is_taken_for_data(data, corpus, tmp_path):
     (tmp_path / "a.txt").write_text("the cat")
     before = data(tmp_path / "a.txt")[1]

@@ -378,21 +378,34 @@ def test_bad_calls_are_refused_with_one_line(twofour, tmp_path):
     save_file({f"{name}.mask": torch.zeros(512, dtype=torch.uint8)}, tmp_path / "shape.safetensors",
               {f"{name}.mask": "[-1, [2]]"})
     assert "metadata" in fails("show", tmp_path / "shape.safetensors")
+    save_file({f"{name}.mask": torch.zeros(0, dtype=torch.uint8)}, tmp_path / "shape.safetensors",
+              {f"{name}.mask": "[0, 8]"})
+    assert "metadata" in fails("show", tmp_path / "shape.safetensors")
+    # Without a model only these sizes are known to be wrong: a byte for each entry, and nothing at all.
+    for array in (masks[name], masks[name][:0].reshape(-1)):
+        numpy.savez(tmp_path / "bytes.npz", **{f"{name}.mask": array})
+        assert f"{list(array.shape)}, expected bits packed" in fails("show", tmp_path / "bytes.npz")
     save_file({"x": torch.zeros(3)}, tmp_path / "none.safetensors")
     assert "no mask" in fails("show", tmp_path / "none.safetensors")
 
-    assert "exists" in fails(*apply(file, out=dense))
+    assert "exists" in fails(*apply(file, out=dense), status=2)
+    assert f'--out "{dense}/out" lies inside the model\'s own folder "{dense}"' in fails(
+        *apply(file, out=dense / "out"), status=2)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    assert "letter.txt" in fails(*apply(file, out=tmp_path / "mine"), "--force")
+    assert "letter.txt" in fails(*apply(file, out=tmp_path / "mine"), "--force", status=2)
     twofour("mask", *apply(file))
     twofour("mask", *apply(file), "--force")
 
     extract = ["extract", "--dense", dense, "--sparse"]
     assert "has zeros in place" in fails(*extract, dense, "--out", tmp_path / "e.npz")
+    shutil.copytree(dense, tmp_path / "masked")  # as prune --mask-only writes it
+    shutil.copy(file, tmp_path / "masked")
+    assert f'its masks are in "{tmp_path}/masked/masks.safetensors"' in fails(
+        *extract, tmp_path / "masked", "--out", tmp_path / "e.npz")
     assert "different sizes" in fails(*extract, tmp_path / "gpt2", "--out", tmp_path / "e.npz")
     assert "must end in" in fails(*extract, tmp_path / "out", "--out", tmp_path / "e.bin", status=2)
-    assert "exists" in fails(*extract, tmp_path / "out", "--out", file)
+    assert "exists" in fails(*extract, tmp_path / "out", "--out", file, status=2)
     random_model("llama2").bfloat16().save_pretrained(tmp_path / "half")
     assert "BFloat16" in fails(*extract, tmp_path / "half", "--out", tmp_path / "e.npz")
     assert not (tmp_path / "e.npz").exists()

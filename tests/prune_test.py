@@ -229,6 +229,8 @@ def test_every_layer_is_accounted_for(twofour, tmp_path, folders, ids):
     assert reasons["model.layers.1.self_attn.k_proj.weight"] == "matches --exclude"
     assert patterns["model.layers.1.mlp.down_proj.weight"] == "1:4"
     assert patterns["model.layers.1.self_attn.q_proj.weight"] == "0.25"
+    rules.write_text('"q_proj" = "2:4"\n"k_proj" = "0"\n')
+    assert f'"{rules}", line 2: ' in prune(twofour, model, ids, tmp_path / "b", "--patterns", rules, fails=2).stderr
     page = (tmp_path / "report.html").read_text()
     xml.etree.ElementTree.fromstring(page.split("\n", 1)[1])
     assert "svg" in page and all(name in page for name in named)
@@ -271,6 +273,7 @@ BAD = {
     "a rate of nothing": (["--reconstruct-lr", 0.1], 2, "only with --reconstruct"),
     "swaps without groups": (["--sparsity", 0.5, "--swaps"], 2, "only with N:M patterns"),
     "deep expression": (["--include", "(" * 20000 + "a" + ")" * 20000], 2, "regular expression"),
+    "no zeros": (["--sparsity", 0], 2, 'must be a number, above 0, below 1, but is "0"'),
     "other bytes": (["--include", os.fsdecode(b"q_proj|\xff")], 2, "regular expression"),
 }
 
@@ -322,6 +325,69 @@ def test_what_is_there_is_not_overwritten(twofour, tmp_path, folders, ids):
     (tmp_path / "out/precious").write_text("x")
     assert "exists" in prune(twofour, folders("llama2"), ids, tmp_path / "out", fails=2).stderr
     assert (tmp_path / "out/precious").read_text() == "x"
+
+
+def test_what_is_written_has_places_of_its_own(twofour, tmp_path, folders, ids):
+    for options in (["--report", tmp_path / "out"], ["--save-samples", tmp_path / "a/../out"],
+                    ["--report", tmp_path / "x", "--save-samples", tmp_path / "x"]):
+        assert "are both" in prune(twofour, folders("llama2"), ids, tmp_path / "out", *options, fails=2).stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_command_writes_into_the_folder_of_its_model(twofour, tmp_path, folders, ids, corpus):
+    model = tmp_path / "model"
+    shutil.copytree(folders("llama2"), model)
+    (tmp_path / "link").symlink_to(model)
+    train = ["train", "--data", corpus / "data", "--steps", 1]
+    for command, name in (
+            (["prune", "--model", model, "--method", "magnitude", "--out", model / "a"], "--out"),
+            (["prune", "--model", tmp_path / "link", "--method", "magnitude", "--out", model / "a/b"], "--out"),
+            (["prune", "--model", model, "--method", "magnitude", "--out", tmp_path / "link/a"], "--out"),
+            (["prune", "--model", ".", "--method", "magnitude", "--out", "a"], "--out"),
+            (["convert", model, model / "a", "--to", "hf"], "OUT"),
+            (["convert", model, model / "a/", "--to", "compressed-tensors"], "OUT"),
+            ([*train, "--init", model, "--out", model / "a"], "--out"),
+            ([*train, "--model", "gpt2-124m", "--distill", model, "--out", model / "a"], "--out")):
+        error = twofour(*command, fails=2, cwd=model).stderr
+        assert f"{name} \"" in error and "lies inside the model's own folder" in error, error
+    assert same_bytes(model, folders("llama2")) == []
+    # The names are alike, but the folders are not.
+    twofour("prune", "--model", model, "--method", "magnitude", "--out", tmp_path / "model-24")
+    twofour("prune", "--model", model, "--method", "magnitude", "--out", model / "../b")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_after_the_block_and_resuming_gives_the_same_bytes(twofour, tmp_path, folders, ids, number):
+    model = folders("llama2", num_hidden_layers=8)
+    prune(twofour, model, ids, tmp_path / "whole", "--reconstruct", 1)
+    command = [*map(str, ["prune", "--model", model, "--calibration", ids, "--samples", 12, "--context", 32,
+                          "--reconstruct", 1, "--out", tmp_path / "out"])]
+    process = subprocess.Popen([PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "out.unfinished/progress/block-1.json").exists():
+        time.sleep(0.001)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    first, second = errors.splitlines()
+    assert first == "twofour: stopping after this block; once more to stop at once"
+    block = re.fullmatch(r"twofour: stopped on request after block (\d): continue with --resume", second)[1]
+    assert process.returncode == 1 and output == ""
+    assert len(list((tmp_path / "out.unfinished/progress").glob("*.json"))) == int(block)
+    twofour(*command, "--resume")
+    assert same_bytes(tmp_path / "whole", tmp_path / "out") == []
+
+
+def test_a_second_signal_ends_at_once_and_says_what_is_left(tmp_path, folders, ids):
+    process = subprocess.Popen([*map(str, [PROGRAM, "prune", "--model", folders("llama2"), "--calibration", ids,
+                                           "--samples", 64, "--context", 64, "--reconstruct", 1000, "--out",
+                                           tmp_path / "out"])], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "out.unfinished/state.json").exists():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    assert "stopping after this block" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    errors = process.communicate(timeout=60)[1]
+    assert errors == "twofour: stopped at once, before a block was finished\n"
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_text_needs_a_tokenizer_and_other_ids_are_refused(twofour, tmp_path, folders):

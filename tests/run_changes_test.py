@@ -155,7 +155,7 @@ def test_a_run_finds_its_data_from_any_folder_and_where_it_was_moved(twofour, co
 
 def test_without_a_run_there_is_nothing_to_resume(twofour, tmp_path):
     assert f'there is no run in "{tmp_path / "no"}"' in twofour("train", "--out", tmp_path / "no", "--resume",
-                                                               fails=1).stderr
+                                                               fails=2).stderr
     assert "--out is missing" in twofour("train", "--resume", fails=2).stderr
     assert not (tmp_path / "no").exists()
 

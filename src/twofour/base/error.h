@@ -41,8 +41,9 @@ template <class... Args>
 /// The text of an errno value, such as "No such file or directory".
 std::string system_message(int error_number);
 
-/// `text` with control characters and invalid UTF-8 made visible, cut after `limit` bytes, for
-/// quoting a file's content in a one-line message.
+/// `text` with control characters, line separators and invalid UTF-8 made visible, cut after
+/// `limit` bytes, for quoting a file's content in a message. Messages are printed as one line in
+/// any case (write_message_line), so this is for content that may be long.
 std::string printable(std::string_view text, size_t limit = 60);
 
 }  // namespace twofour

@@ -33,10 +33,12 @@ bool is_named(int fd, const fs::path& path) {
 
 }  // namespace
 
-FolderLock::FolderLock(const fs::path& folder) : path_(folder / "lock") {
-  make_folder(folder);
+FolderLock::FolderLock(const fs::path& folder)
+    : path_(folder / "lock"), is_new_(!is_taken(folder)) {
   for (;;) {
+    make_folder(folder);  // again if another process has just removed it
     fd_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd_ < 0 && errno == ENOENT) continue;
     if (fd_ < 0) fail("cannot write \"{}\": {}", path_.string(), system_message(errno));
     if (flock(fd_, LOCK_EX | LOCK_NB) != 0) {
       const int error = errno;
@@ -63,6 +65,7 @@ FolderLock::FolderLock(const fs::path& folder) : path_(folder / "lock") {
 FolderLock::~FolderLock() {
   if (fd_ < 0) return;
   unlink(path_.c_str());  // while still held, so that a waiting process notices
+  if (is_new_) rmdir(path_.parent_path().c_str());  // fails if it holds anything
   close(fd_);
 }
 

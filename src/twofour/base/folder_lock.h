@@ -10,8 +10,9 @@ namespace twofour {
 /// over.
 class FolderLock {
  public:
-  /// Creates the folder if there is none. Throws Error with the holder's number if it is locked. On
-  /// a file system without locks, warns and excludes nobody.
+  /// Creates the folder if there is none, and in the end removes it if it is still empty. Throws
+  /// Error with the holder's number if it is locked. On a file system without locks, warns and
+  /// excludes nobody.
   explicit FolderLock(const fs::path& folder);
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
@@ -20,6 +21,7 @@ class FolderLock {
  private:
   fs::path path_;
   int fd_ = -1;
+  bool is_new_ = false;  // the folder
 };
 
 }  // namespace twofour

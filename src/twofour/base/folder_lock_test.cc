@@ -51,6 +51,20 @@ TEST(FolderLock, leaves_nothing_and_can_be_taken_again) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
+TEST(FolderLock, removes_the_folder_that_it_made_if_nothing_was_written) {
+  const testing::TemporaryFolder folder;
+  { const FolderLock lock(folder / "a" / "b"); }
+  EXPECT_FALSE(fs::exists(folder / "a" / "b"));
+  {
+    const FolderLock lock(folder / "run");
+    write_file(folder / "run" / "file", "x");
+  }
+  EXPECT_TRUE(fs::exists(folder / "run" / "file"));
+  fs::create_directory(folder / "mine");
+  { const FolderLock lock(folder / "mine"); }
+  EXPECT_TRUE(fs::exists(folder / "mine"));
+}
+
 TEST(FolderLock, says_where_it_cannot_be_written) {
   const testing::TemporaryFolder folder;
   write_file(folder / "file", "x");

@@ -20,7 +20,7 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
                         : message.level == spdlog::level::warn ? "warning: "
                                                                : "";
     const std::string_view text(message.payload.data(), message.payload.size());
-    write_message(fmt::format("twofour: {}{}\n", label, text));
+    write_message_line(fmt::format("twofour: {}{}", label, text));
   }
   void flush_() override {}
 };

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <new>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -33,6 +34,8 @@ void write_output(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) fail_output(errno);
 }
 
+void write_line(std::string_view text) { write_output(printable(text, text.npos) + "\n"); }
+
 void flush_output() {
   errno = 0;
   // Also reports earlier losses that nobody checked.
@@ -45,6 +48,14 @@ void write_message(std::string_view text) noexcept {
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) return;
     text.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+void write_message_line(std::string_view text) noexcept {
+  try {
+    write_message(printable(text, text.npos) + "\n");
+  } catch (const std::bad_alloc&) {
+    write_message("twofour: out of memory\n");
   }
 }
 

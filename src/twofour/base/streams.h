@@ -17,10 +17,20 @@ void reserve_standard_streams();
 /// cannot be written (a full disk, a closed stream).
 void write_output(std::string_view text);
 
+/// The same for one line, to which it adds the newline. Control characters appear as in
+/// printable(), so that a path with a newline stays one line.
+void write_line(std::string_view text);
+
 /// write_output of formatted text.
 template <class... Args>
 void print_output(fmt::format_string<Args...> format, Args&&... args) {
   write_output(fmt::format(format, std::forward<Args>(args)...));
+}
+
+/// write_line of formatted text.
+template <class... Args>
+void print_line(fmt::format_string<Args...> format, Args&&... args) {
+  write_line(fmt::format(format, std::forward<Args>(args)...));
 }
 
 /// Writes what is buffered for stdout. Throws as write_output does.
@@ -28,5 +38,8 @@ void flush_output();
 
 /// Writes to stderr at once, as far as that is possible.
 void write_message(std::string_view text) noexcept;
+
+/// The same for one line, as write_line.
+void write_message_line(std::string_view text) noexcept;
 
 }  // namespace twofour

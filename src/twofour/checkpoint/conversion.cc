@@ -75,7 +75,7 @@ void write_extras(const fs::path& folder, const fs::path& extras) {
 }
 
 void write_config(const fs::path& folder, const OrderedJson& config) {
-  write_file(folder / kConfig, config.dump(2) + "\n");
+  write_file(folder / kConfig, python_json(config) + "\n");
 }
 
 // One of the three tensors of a compressed weight.

@@ -15,7 +15,18 @@ namespace twofour::checkpoint {
 nlohmann::json parse_json_object(std::string_view text, const std::filesystem::path& path,
                                  std::string_view part = "it");
 
-/// The same for a whole file of at most 100 MB.
+/// The same, but NaN, Infinity and -Infinity are numbers, as in Python, which writes them.
+nlohmann::json parse_python_object(std::string_view text, const std::filesystem::path& path);
+
+/// The same with the fields in the order of the text.
+nlohmann::ordered_json parse_ordered_object(std::string_view text,
+                                            const std::filesystem::path& path);
+
+/// parse_python_object of a whole file of at most 100 MB.
 nlohmann::json read_json_object(const std::filesystem::path& path);
+
+/// Text that parse_ordered_object reads back, also for numbers that are not finite; on one line if
+/// `indent` is -1.
+std::string python_json(const nlohmann::ordered_json& json, int indent = 2);
 
 }  // namespace twofour::checkpoint

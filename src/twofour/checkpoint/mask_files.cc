@@ -23,7 +23,8 @@ std::vector<int64_t> shape_from_metadata(const std::string& text, const std::str
                                          const fs::path& path) {
   const auto shape = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
   const auto is_size = [](const nlohmann::json& size) {
-    return size.is_number_unsigned() && size.get<uint64_t>() <= INT32_MAX;
+    return size.is_number_unsigned() && size.get<uint64_t>() > 0 &&
+           size.get<uint64_t>() <= INT32_MAX;
   };
   if (shape.is_array() && shape.size() == 2 && std::all_of(shape.begin(), shape.end(), is_size)) {
     return shape.get<std::vector<int64_t>>();
@@ -128,6 +129,17 @@ T24Mask t24_mask(const std::string& weight, const at::Tensor& mask,
   }
 }
 
+// The entries of a mask without metadata. Arrays that are no packed bits would show as masks of
+// another size.
+int64_t entries_in_bytes(const std::vector<int64_t>& packed, const std::string& array,
+                         const fs::path& path) {
+  if (packed.size() == 1 && packed[0] > 0) return 8 * packed[0];
+  fail(
+      "cannot read \"{}\": array \"{}\" is {}, expected bits packed into one row of bytes, as "
+      "numpy.packbits does",
+      path.string(), printable(array), shape_in_metadata(packed));
+}
+
 }  // namespace
 
 std::optional<MaskFormat> mask_format_named(const fs::path& path) {
@@ -166,7 +178,7 @@ WeightShapes shapes_in_mask_file(const fs::path& path) {
     for (const auto& [array, entry] : file.entries()) {
       const auto text = metadata.find(array);
       shapes[weight_of(array, path)] =
-          text == metadata.end() ? std::vector<int64_t>{8 * c10::multiply_integers(entry.shape)}
+          text == metadata.end() ? std::vector<int64_t>{entries_in_bytes(entry.shape, array, path)}
                                  : shape_from_metadata(text->second, array, path);
     }
   };

@@ -39,7 +39,8 @@ NamedTensors read_masks(const std::filesystem::path& path, const WeightShapes& s
 
 /// The shapes of the weights of a mask file by itself: [out, in] of a .t24 and where the metadata
 /// of a safetensors has it, else [entries], filled up to whole bytes. Throws Error as read_masks
-/// does, and for metadata that is no shape.
+/// does, for metadata that is no shape, and for an array without metadata that is not one row of
+/// bytes.
 WeightShapes shapes_in_mask_file(const std::filesystem::path& path);
 
 /// Writes masks in the format that `path` names, else as safetensors with the shapes in the

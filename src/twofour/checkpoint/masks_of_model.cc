@@ -58,11 +58,10 @@ NamedTensors stored_masks(const ModelFolder& folder) {
     return {masks.begin(), masks.end()};
   }
   for (const auto& [name, shape] : shapes) {
-    const std::string stored = folder.stored_name(name);
-    const at::Tensor mask = folder.weights().mask(stored);
+    const at::Tensor mask = folder.weights().mask(folder.stored_name(name));
     if (!mask.defined()) continue;
     masks.emplace(name, mask);
-    folder.weights().release(stored);
+    folder.release(name);
   }
   return {masks.begin(), masks.end()};
 }

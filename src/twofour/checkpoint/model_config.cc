@@ -1,6 +1,7 @@
 #include "twofour/checkpoint/model_config.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
@@ -143,7 +144,7 @@ void check_unknown(const ConfigReader& reader, const Json& json, bool is_strict,
 }  // namespace
 
 FolderConfig parse_config(std::string_view text, const std::string& path, bool is_strict) {
-  const Json json = parse_json_object(text, path);
+  const Json json = parse_python_object(text, path);
   const std::string what = fmt::format("cannot load \"{}\"", path);
   ConfigReader reader(json, what);
   FolderConfig config;
@@ -187,9 +188,10 @@ FolderConfig read_config(const fs::path& folder, bool is_strict) {
   config.not_applied = settings_not_applied(json);
   const auto penalty = json.find("repetition_penalty");
   if (penalty != json.end() && !penalty->is_null() && *penalty != 1.0) {
-    if (!penalty->is_number() || !(penalty->get<double>() > 0)) {
+    if (!penalty->is_number() || !(penalty->get<double>() > 0) ||
+        std::isinf(penalty->get<double>())) {
       fail("cannot use \"{}\": repetition_penalty is {}, not a number above 0", generation.string(),
-           printable(penalty->dump()));
+           model::text_of(*penalty));
     }
     config.repetition_penalty = penalty->get<double>();
   }

@@ -11,6 +11,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/progress.h"
+#include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/mask_files.h"
 #include "twofour/checkpoint/masked_weights.h"
 #include "twofour/checkpoint/run_weights.h"
@@ -200,7 +201,8 @@ void ModelFolder::put_masks(const NamedTensors& masks) {
 
 nlohmann::ordered_json ModelFolder::config_file() const {
   if (place_.step) return config_json(config_.model, config_.special, at::kFloat);
-  return nlohmann::ordered_json::parse(read_file(place_.folder / "config.json", kLargestSettings));
+  const fs::path path = place_.folder / "config.json";
+  return parse_ordered_object(read_file(path, kLargestSettings), path);
 }
 
 // As in transformers, names may lack the prefix, and a tied embedding may only have the output's
@@ -272,9 +274,11 @@ at::Tensor ModelFolder::stored(const std::string& name) const {
   return stores_transposed(config_.model, name) ? tensor.t() : tensor;
 }
 
+void ModelFolder::release(const std::string& name) const { weights_->release(stored_name(name)); }
+
 void ModelFolder::fill(const std::string& name, at::Tensor& tensor) const {
   tensor.copy_(stored(name));
-  weights_->release(stored_name(name));
+  release(name);
 }
 
 model::Model ModelFolder::load(at::ScalarType dtype) const {
@@ -309,7 +313,7 @@ void ModelFolder::for_each(
   uint64_t done = 0;
   shapes.visit([&](const std::string& name, at::Tensor& tensor) {
     fn(name, stored(name));
-    weights_->release(stored_name(name));
+    release(name);
     bar.update(done += static_cast<uint64_t>(tensor.numel()));
   });
 }

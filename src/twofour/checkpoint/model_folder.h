@@ -53,6 +53,11 @@ class ModelFolder {
   const ModelWeights& weights() const { return *weights_; }
   std::string stored_name(const std::string& name) const;
 
+  /// One parameter with the stored values, linears as [out, in]; may be a view of the file.
+  /// release() lets its pages leave memory; a view stays valid and reads them again.
+  at::Tensor stored(const std::string& name) const;
+  void release(const std::string& name) const;
+
   /// The whole model, each tensor converted to `dtype`.
   model::Model load(at::ScalarType dtype) const;
 
@@ -72,7 +77,6 @@ class ModelFolder {
   void check_shape(const std::string& name, const at::Tensor& expected) const;
   bool is_tied() const;
   void check_tied_output() const;
-  at::Tensor stored(const std::string& name) const;
   void fill(const std::string& name, at::Tensor& tensor) const;
 
   ModelPlace place_;

@@ -115,13 +115,17 @@ std::vector<fs::path> replaced_by(const ConvertFlags& flags) {
 }
 
 void check_target(const ConvertFlags& flags) {
+  if (flags.out.empty())
+    fail_usage("OUT is empty: name a {}", is_folder(flags.to) ? "folder" : "file");
+  if (is_folder(flags.to)) check_outside_model("OUT", flags.out, flags.in);
   for (const fs::path& path : replaced_by(flags)) {
     if (flags.force || !fs::exists(path)) continue;
-    fail("\"{}\" exists: choose another OUT, or replace it with --force", path.string());
+    fail_usage("\"{}\" exists: choose another OUT, or replace it with --force", path.string());
   }
   if (!fs::is_directory(flags.out)) return;
   if (!is_folder(flags.to)) {
-    fail("\"{}\" is a folder, but --to {} writes a file: choose another OUT", flags.out, flags.to);
+    fail_usage("\"{}\" is a folder, but --to {} writes a file: choose another OUT", flags.out,
+               flags.to);
   }
   check_replaceable(flags.out, flags.in);
 }
@@ -251,8 +255,8 @@ void run_convert(const ConvertFlags& flags) {
                      {"bytes", bytes},
                      {"seconds", seconds}});
   } else {
-    print_output("{}: {} from {}, {} {}, {:.1f} MB ({:.1f} s)\n", flags.out, flags.to, from, files,
-                 files == 1 ? "file" : "files", static_cast<double>(bytes) / 1e6, seconds);
+    print_line("{}: {} from {}, {} {}, {:.1f} MB ({:.1f} s)", flags.out, flags.to, from, files,
+               files == 1 ? "file" : "files", static_cast<double>(bytes) / 1e6, seconds);
   }
 }
 

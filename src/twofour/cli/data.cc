@@ -43,6 +43,7 @@ std::string unescape(const std::string& text) {
 }
 
 void run_data(const DataFlags& flags) {
+  if (flags.out.empty()) fail_usage("--out names no folder");
   const text::Tokenizer tokenizer = text::Tokenizer::load(flags.tokenizer);
   if (fs::is_directory(flags.out)) remove_abandoned(flags.out);
   text::PrepareOptions options;
@@ -78,9 +79,9 @@ void run_data(const DataFlags& flags) {
     print_json_line(json);
     return;
   }
-  print_output("{}: train {} tokens in {} documents, val {} tokens in {} documents ({:.1f} s)\n",
-               flags.out, summary.train_tokens, summary.train_documents, summary.val_tokens,
-               summary.val_documents, seconds);
+  print_line("{}: train {} tokens in {} documents, val {} tokens in {} documents ({:.1f} s)",
+             flags.out, summary.train_tokens, summary.train_documents, summary.val_tokens,
+             summary.val_documents, seconds);
   if (summary.empty_documents > 0)
     print_output("{} empty documents left out\n", summary.empty_documents);
 }

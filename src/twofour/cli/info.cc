@@ -83,10 +83,10 @@ Json describe_model(const ModelOption& model) {
 }
 
 void print_model(const Json& model) {
-  print_output("{}: {}, {} parameters, {:.1f} MB, {:.1f} % zeros\n",
-               model["model"].get<std::string>(), model["architecture"].get<std::string>(),
-               model["parameters"].get<int64_t>(), model["memory_bytes"].get<double>() / 1e6,
-               100 * model["zeros"].get<double>() / model["parameters"].get<double>());
+  print_line("{}: {}, {} parameters, {:.1f} MB, {:.1f} % zeros", model["model"].get<std::string>(),
+             model["architecture"].get<std::string>(), model["parameters"].get<int64_t>(),
+             model["memory_bytes"].get<double>() / 1e6,
+             100 * model["zeros"].get<double>() / model["parameters"].get<double>());
   print_output("{:<44} {:>16} {:<13} {:>8}  {}\n", "tensor (linears as [out, in])", "shape",
                "dtype", "zeros", "2:4");
   for (const Json& layer : model["tensors"]) {

@@ -1,5 +1,6 @@
 #include "twofour/cli/output_folder.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 
@@ -42,6 +43,37 @@ fs::path folder_of(const fs::path& out) {
   return (path.has_filename() ? path : path.parent_path()).parent_path();
 }
 
+void check_outside_model(const std::string& option, const fs::path& out, const fs::path& in) {
+  if (out.empty()) fail_usage("{} names no folder", option);
+  if (!fs::is_directory(in)) return;
+  const fs::path folder = checkpoint::find_model(in).folder;
+  std::error_code error;
+  // "a/" has an empty last part.
+  const fs::path inner = fs::weakly_canonical(fs::absolute(out) / "", error);
+  const fs::path outer = fs::canonical(folder, error);
+  if (error) return;  // the command will fail with a better message
+  const auto [end, rest] = std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end());
+  if (end != outer.end() || rest == inner.end() || rest->empty()) return;
+  fail_usage("{} \"{}\" lies inside the model's own folder \"{}\": choose another", option,
+             out.string(), folder.string());
+}
+
+void check_tokenizer_folder(const fs::path& out) {
+  if (out.empty()) fail_usage("--out names no folder");
+  if (!is_taken(out)) return;
+  if (!fs::is_directory(out)) {
+    fail_usage("\"{}\" is a file, and --out is a folder: choose another", out.string());
+  }
+  for (const auto& entry : fs::directory_iterator(out)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.is_regular_file() && checkpoint::tokenizer_files().contains(name)) continue;
+    fail_usage(
+        "\"{}\" holds \"{}\", which is no file of a tokenizer and would be lost: choose "
+        "another --out",
+        out.string(), name);
+  }
+}
+
 void check_replaceable(const fs::path& folder, const fs::path& in) {
   const fs::path extras_in = fs::is_directory(in) ? checkpoint::find_model(in).tokenizer : in;
   const std::set<fs::directory_entry> entries(fs::directory_iterator(folder), {});
@@ -49,7 +81,7 @@ void check_replaceable(const fs::path& folder, const fs::path& in) {
   const std::set<std::string> extras = checkpoint::extra_files(extras_in);
   for (const fs::directory_entry& entry : entries) {
     if (is_model_file(entry) || comes_again(entry, extras_in, extras)) continue;
-    fail(
+    fail_usage(
         "\"{}\" holds \"{}\", which --force would delete although it is no model file: remove it "
         "or choose another OUT",
         folder.string(), printable(entry.path().filename().string()));
@@ -59,17 +91,19 @@ void check_replaceable(const fs::path& folder, const fs::path& in) {
                           ? nlohmann::json::parse(read_file(path, kLargestSettings), nullptr, false)
                           : nlohmann::json();
   if (config.is_object() && config.contains("model_type")) return;
-  fail("\"{}\" holds no model (no config.json with a model_type): remove it or choose another OUT",
-       folder.string());
+  fail_usage(
+      "\"{}\" holds no model (no config.json with a model_type): remove it or choose another OUT",
+      folder.string());
 }
 
 void check_output_folder(const fs::path& out, const fs::path& in, bool force) {
+  check_outside_model("--out", out, in);
   if (fs::exists(out)) {
     if (!force) {
-      fail("\"{}\" exists: choose another --out, or replace it with --force", out.string());
+      fail_usage("\"{}\" exists: choose another --out, or replace it with --force", out.string());
     }
     if (!fs::is_directory(out)) {
-      fail("\"{}\" is a file, and --out is a folder: choose another", out.string());
+      fail_usage("\"{}\" is a file, and --out is a folder: choose another", out.string());
     }
     check_replaceable(out, in);
   }

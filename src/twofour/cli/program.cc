@@ -128,7 +128,7 @@ void parse_and_run(CLI::App& program, int argc, const char* const* argv) {
 int report(const std::string& message, int status) noexcept {
   ProgressBar::clear_line();
   try {
-    write_message(fmt::format("twofour: {}\n", message));
+    write_message_line(fmt::format("twofour: {}", message));
   } catch (const std::exception&) {
     write_message("twofour: out of memory\n");
   }

@@ -18,6 +18,7 @@
 #include "twofour/cli/prune_flags.h"
 #include "twofour/eval/perplexity.h"
 #include "twofour/prune/page.h"
+#include "twofour/prune/pruned_folder.h"
 #include "twofour/prune/record.h"
 #include "twofour/text/token_file.h"
 
@@ -59,16 +60,6 @@ void save_samples(const std::string& file, const prune::Calibration& calibration
   writer.commit();
 }
 
-// Of all weights in pruned layers.
-double share_of_zeros(const prune::PruneSummary& summary) {
-  int64_t zeros = 0, entries = 0;
-  for (const prune::LayerResult& layer : summary.layers) {
-    zeros += layer.zeros;
-    entries += layer.rows * layer.columns;
-  }
-  return static_cast<double>(zeros) / static_cast<double>(entries);
-}
-
 void print_result(const PruneFlags& flags, const prune::PruneSummary& summary,
                   const std::optional<prune::Perplexities>& perplexities) {
   if (flags.json) {
@@ -88,15 +79,16 @@ void print_result(const PruneFlags& flags, const prune::PruneSummary& summary,
     print_output("perplexity {}{}\n", prune::text_of(*perplexities),
                  perplexities->after ? "" : ", and unchanged: --mask-only leaves the weights");
   }
-  print_output("{}: {} layers pruned, {:.1f} % of their weights are {} ({})\n", flags.out,
-               summary.layers.size(), 100 * share_of_zeros(summary),
-               flags.mask_only ? "masked" : "zero", format_duration(summary.seconds));
+  print_line("{}: {} layers pruned, {:.1f} % of their weights are {} ({})", flags.out,
+             summary.layers.size(), 100 * prune::totals_of(summary.layers).share_of_zeros(),
+             flags.mask_only ? "masked" : "zero", format_duration(summary.seconds));
 }
 
 void run_prune(const PruneFlags& flags, const CLI::App& command) {
   const checkpoint::ModelFolder folder = open_model(flags.model);
   const prune::PruneOptions options = prune_options(flags, command, folder);
   prune::check_combination(options);
+  prune::check_place(options.out, options.resume);
   const bool evaluates = !flags.evaluate.empty();
   std::optional<prune::Perplexities> perplexities;
   EvalText text;

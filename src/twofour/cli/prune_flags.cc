@@ -1,12 +1,14 @@
 #include "twofour/cli/prune_flags.h"
 
 #include <algorithm>
+#include <map>
 
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/numbers.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/input_options.h"
+#include "twofour/cli/output_folder.h"
 #include "twofour/cli/toml.h"
 #include "twofour/cli/values.h"
 #include "twofour/tensor/dtype.h"
@@ -34,7 +36,11 @@ std::vector<prune::LayerRule> read_rules(const std::string& file) {
                  entry.line);
     }
     prune::LayerRule rule{entry.key, std::nullopt};
-    if (entry.values[0] != "dense") rule.pattern = prune::pattern_named(entry.values[0]);
+    try {
+      if (entry.values[0] != "dense") rule.pattern = prune::pattern_named(entry.values[0]);
+    } catch (const Error& error) {
+      fail_usage("\"{}\", line {}: {}", file, entry.line, error.what());
+    }
     rules.push_back(std::move(rule));
   }
   return rules;
@@ -80,7 +86,7 @@ void check_contradictions(const PruneFlags& flags, const CLI::App& command) {
   only_with("--reconstruct-lr", flags.options.reconstruct_passes > 0, "--reconstruct");
   only_with("--ria-power", flags.method == "ria", "--method ria");
   only_with("--admm-iterations", flags.reweight == "admm", "--reweight admm");
-  const bool has_groups = flags.sparsity == 0 || !flags.patterns_file.empty();
+  const bool has_groups = !flags.sparsity || !flags.patterns_file.empty();
   only_with("--swaps", has_groups, "N:M patterns");
   only_with("--permute", has_groups, "N:M patterns");
   if (flags.out.empty()) fail_usage("--out names no folder");
@@ -92,6 +98,18 @@ void check_contradictions(const PruneFlags& flags, const CLI::App& command) {
     fail_usage("--reweight and --no-update-weights exclude each other");
   }
   if (flags.published && reweights) fail_usage("--published and --reweight exclude each other");
+}
+
+// The places that are written, because one would be in the way of another at the very end.
+void check_places_differ(const PruneFlags& flags) {
+  std::map<fs::path, const char*> options;
+  for (const auto& [option, path] :
+       {std::pair("--out", &flags.out), std::pair("--report", &flags.report),
+        std::pair("--save-samples", &flags.save_samples)}) {
+    if (path->empty()) continue;
+    const auto [other, is_new] = options.emplace(fs::absolute(*path).lexically_normal(), option);
+    if (!is_new) fail_usage("{} and {} are both \"{}\"", other->second, option, *path);
+  }
 }
 
 // The file must be new, because it may be the wrong one. A resumed run may write it again.
@@ -246,13 +264,15 @@ prune::PruneOptions prune_options(const PruneFlags& flags, const CLI::App& comma
                                   const checkpoint::ModelFolder& folder) {
   check_contradictions(flags, command);
   prune::PruneOptions options = flags.options;
+  check_places_differ(flags);
   check_new_file("--save-samples", flags.save_samples, flags);
   check_new_file("--report", flags.report, flags);
   options.out = fs::absolute(flags.out).lexically_normal();
   if (!options.out.has_filename()) options.out = options.out.parent_path();
+  check_outside_model("--out", options.out, folder.path());
   options.method = prune::method_named(flags.method);
-  options.pattern = flags.sparsity > 0 ? sparse::Pattern{0, 0, flags.sparsity}
-                                       : prune::pattern_named(flags.pattern);
+  options.pattern =
+      flags.sparsity ? sparse::Pattern{0, 0, *flags.sparsity} : prune::pattern_named(flags.pattern);
   options.weights = weights_named(flags);
   options.include = flags.include;
   options.exclude = flags.exclude;

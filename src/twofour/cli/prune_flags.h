@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@ namespace twofour::cli {
 struct PruneFlags {
   ModelOption model;
   std::string out, method = "sparsegpt", pattern = "2:4", blocks, patterns_file;
-  double sparsity = 0;
+  std::optional<double> sparsity;
   bool update_weights = false, no_update_weights = false, mask_only = false;
   std::vector<std::string> include, exclude, calibration;
   std::string sampling = "stream", inputs = "sequential", dtype, memory = "4G", sums = "float32";

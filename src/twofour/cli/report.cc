@@ -52,8 +52,9 @@ void run_report(const ReportFlags& flags) {
   const report::Table parts = report::compare_parts(runs);
   if (!parts.rows.empty()) print_output("\n{}", shown(parts));
   if (flags.out.empty() || flags.markdown) return;
-  print_output("\nwritten: {}; open it in a browser: file://{}\n", flags.out,
-               fs::absolute(flags.out).lexically_normal().string());
+  print_output("\n");
+  print_line("written: {}; open it in a browser: file://{}", flags.out,
+             fs::absolute(flags.out).lexically_normal().string());
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "twofour/cli/help.h"
 #include "twofour/cli/input_options.h"
 #include "twofour/cli/json_output.h"
+#include "twofour/cli/output_folder.h"
 #include "twofour/cli/values.h"
 #include "twofour/text/bpe_trainer.h"
 #include "twofour/text/documents.h"
@@ -107,6 +108,7 @@ void run_decode(const TokenizerFlags& flags) {
 
 void run_train(const TokenizerFlags& flags) {
   const auto start = std::chrono::steady_clock::now();
+  check_tokenizer_folder(flags.out);
   static const text::Splitter rule{std::string(text::kGpt2Rule)};
   text::DocumentOptions options = flags.documents;
   options.safe_cut = [](std::string_view text, size_t begin) { return rule.safe_cut(text, begin); };
@@ -139,7 +141,7 @@ void run_train(const TokenizerFlags& flags) {
                      {"vocabulary_size", tokenizer.vocabulary_size()},
                      {"seconds", seconds}});
   } else {
-    print_output("{}: {} pieces ({:.1f} s)\n", flags.out, tokenizer.vocabulary_size(), seconds);
+    print_line("{}: {} pieces ({:.1f} s)", flags.out, tokenizer.vocabulary_size(), seconds);
   }
 }
 

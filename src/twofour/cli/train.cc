@@ -10,7 +10,6 @@
 #include "twofour/cli/help.h"
 #include "twofour/cli/json_output.h"
 #include "twofour/cli/train_flags.h"
-#include "twofour/train/stop_signal.h"
 #include "twofour/train/trainer.h"
 
 namespace twofour::cli {
@@ -53,15 +52,15 @@ void add_train(CLI::App& program) {
     settle_dtype(command, options);
     options.run.quiet = *json;
     // Lives until the process ends, because after the last step a stop could save nothing.
-    static const train::StopSignal stop_signal;
+    static const StopSignal stop_signal(train::kStopMessages);
     const train::TrainSummary summary = train::train(options, kept_config(command, options));
     if (*json) {
       print_json_line(summary_json(summary, options));
     } else if (summary.steps < options.optimizer.steps) {
-      print_output("stopped after step {} of {}: continue with --resume\n", summary.steps,
-                   options.optimizer.steps);
+      print_line("stopped after step {} of {}: continue with --resume", summary.steps,
+                 options.optimizer.steps);
     } else {
-      print_output("the model is in {}\n", (options.run.out / "model").string());
+      print_line("the model is in {}", (options.run.out / "model").string());
     }
   });
 }

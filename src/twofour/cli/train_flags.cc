@@ -10,6 +10,7 @@
 #include "twofour/base/file.h"
 #include "twofour/base/numbers.h"
 #include "twofour/cli/model_flags.h"
+#include "twofour/cli/output_folder.h"
 #include "twofour/cli/values.h"
 #include "twofour/train/methods.h"
 #include "twofour/train/recipes.h"
@@ -250,7 +251,7 @@ std::string config_of_run(const fs::path& run) {
   if (run.empty()) fail_usage("--out is missing: the folder of the run to resume");
   const fs::path kept = run / "config.toml";
   if (!fs::exists(kept)) {
-    fail("there is no run in \"{}\": leave --resume out to start one", run.string());
+    fail_usage("there is no run in \"{}\": leave --resume out to start one", run.string());
   }
   return kept.string();
 }
@@ -310,6 +311,11 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
         options.data.folder.string());
   }
   complete_model(flags, options);
+  if (!options.run.resume) {
+    for (const fs::path& model : {options.model.init, options.model.teacher}) {
+      check_outside_model("--out", options.run.out, model);
+    }
+  }
   options.optimizer.min_learning_rate =
       flags.min_learning_rate.value_or(options.optimizer.learning_rate / 10);
   return options;

@@ -14,7 +14,6 @@
 #include "twofour/cli/json_output.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/cli/values.h"
-#include "twofour/train/stop_signal.h"
 
 namespace twofour::cli {
 namespace {
@@ -61,7 +60,7 @@ void tune(const TuneFlags& flags, CLI::App& command) {
   train::TrainOptions options = complete_options(flags.train);
   settle_dtype(command, options);
   options = train::decay_probe_options(std::move(options), flags.probe_steps);
-  static const train::StopSignal stop_signal;
+  static const StopSignal stop_signal(train::kStopMessages);
   // Every probe sets its own decay.
   const std::string config = kept_config(command, options, {"decay"});
   const train::DecaySearch search = train::search_decay(options, config, flags.most_runs);
@@ -74,7 +73,7 @@ void tune(const TuneFlags& flags, CLI::App& command) {
   }
   const fs::path file = options.run.out / "decay.toml";
   write_file(file, fragment(search.probes.back(), options));
-  if (!flags.json) print_output("written: {}\n", file.string());
+  if (!flags.json) print_line("written: {}", file.string());
 }
 
 }  // namespace

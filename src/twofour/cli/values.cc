@@ -43,6 +43,7 @@ bool Range::contains(double value) const {
 std::string Range::text() const {
   if (std::isinf(high))
     return without_low ? fmt::format("above {}", low) : fmt::format("{} or more", low);
+  if (without_low && without_high) return fmt::format("above {}, below {}", low, high);
   if (without_high) return fmt::format("{} or more, below {}", low, high);
   return fmt::format("{} to {}", low, high);
 }

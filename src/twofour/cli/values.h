@@ -21,7 +21,7 @@ struct Range {
   bool without_low = false, without_high = false;  ///< exclude the bound itself
 
   bool contains(double value) const;
-  std::string text() const;  ///< "1 to 1024", "0 or more", "above 0"
+  std::string text() const;  ///< "1 to 1024", "0 or more", "above 0, below 1"
 };
 
 inline Range at_least(double low) { return {.low = low}; }

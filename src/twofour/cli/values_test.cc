@@ -58,6 +58,8 @@ TEST(Values, a_range_holds_its_bounds_or_not) {
   EXPECT_EQ(given<double>(proper_share(), "1"),
             "--x: must be a number, 0 or more, below 1, but is \"1\"");
   EXPECT_EQ(given<double>(proper_share(), "0"), "0");
+  const Range inner = {.low = 0, .high = 1, .without_low = true, .without_high = true};
+  EXPECT_EQ(given<double>(inner, "0"), "--x: must be a number, above 0, below 1, but is \"0\"");
 }
 
 TEST(Values, dtypes_have_other_names_and_are_spelt_one_way) {

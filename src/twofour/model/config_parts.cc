@@ -120,7 +120,7 @@ void check_layer_types(ConfigReader& reader, int64_t layers) {
   if (!types.is_array()) reader.refuse("layer_types", "is no list");
   for (const Json& type : types) {
     if (type == "full_attention" || type == "attention" || type == "sliding_attention") continue;
-    reader.refuse("layer_types", fmt::format("{} is not supported", printable(type.dump())));
+    reader.refuse("layer_types", fmt::format("{} is not supported", text_of(type)));
   }
   if (static_cast<int64_t>(types.size()) != layers) {
     reader.refuse("layer_types",
@@ -144,8 +144,8 @@ Json qwen_window(ConfigReader& reader, int64_t layers) {
 int64_t context_within(ConfigReader& reader, const Json& window, int64_t context) {
   if (window.is_null()) return context;
   if (!window.is_number_integer() || window <= 0) {
-    reader.refuse("sliding_window", fmt::format("is {}, expected a number of tokens or null",
-                                                printable(window.dump())));
+    reader.refuse("sliding_window",
+                  fmt::format("is {}, expected a number of tokens or null", text_of(window)));
   }
   const auto tokens = window.get<int64_t>();
   if (tokens >= context) return context;

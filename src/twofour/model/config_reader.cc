@@ -39,7 +39,7 @@ int64_t ConfigReader::size(const std::string& name) {
   if (!value.is_number_integer()) refuse(name, "is missing or no whole number");
   const bool is_huge = value.is_number_unsigned() && value.get<uint64_t>() > (uint64_t{1} << 31);
   const auto size = value.get<int64_t>();
-  if (is_huge || size <= 0) refuse(name, fmt::format("is {}, which no model has", value.dump()));
+  if (is_huge || size <= 0) refuse(name, fmt::format("is {}, which no model has", text_of(value)));
   return size;
 }
 
@@ -59,7 +59,7 @@ double ConfigReader::positive(const std::string& name, std::optional<double> oth
   if (!value.is_number()) refuse(name, "is missing or no number");
   const auto number = value.get<double>();
   if (!(number > 0) || std::isinf(number)) {
-    refuse(name, fmt::format("is {}, expected a number above 0", value.dump()));
+    refuse(name, fmt::format("is {}, expected a number above 0", text_of(value)));
   }
   return number;
 }
@@ -82,9 +82,7 @@ void ConfigReader::require(const std::string& name, const std::vector<Json>& sup
   const Json& value = any(name);
   if (value.is_null()) return;
   if (std::find(supported.begin(), supported.end(), value) == supported.end()) {
-    refuse(name,
-           fmt::format("{} is not supported",
-                       printable(value.dump(-1, ' ', false, Json::error_handler_t::replace))));
+    refuse(name, fmt::format("{} is not supported", text_of(value)));
   }
 }
 
@@ -107,6 +105,13 @@ void ConfigReader::finish() const {
 void ConfigReader::refuse_unknown(const std::string& name) const {
   refuse(name,
          "is not known here and might change what the model computes (if it does not, remove it)");
+}
+
+std::string text_of(const Json& value) {
+  const double number = value.is_number_float() ? value.get<double>() : 0;
+  if (std::isnan(number)) return "NaN";
+  if (std::isinf(number)) return number < 0 ? "-Infinity" : "Infinity";
+  return printable(value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 bool is_empty_value(const Json& value) {

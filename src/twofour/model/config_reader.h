@@ -60,6 +60,9 @@ class ConfigReader {
   std::vector<std::string> warnings_;
 };
 
+/// A value for messages, printable and cut; NaN and infinite numbers as Python writes them.
+std::string text_of(const nlohmann::json& value);
+
 /// null, false, 0, "", [] or {}: the false values of Python.
 bool is_empty_value(const nlohmann::json& value);
 

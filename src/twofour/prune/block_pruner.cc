@@ -43,6 +43,7 @@ BlockPruner::BlockPruner(const checkpoint::ModelFolder& folder, const PruneOptio
 void BlockPruner::run() {
   const int64_t done = out_.blocks_done();
   for (int64_t i = 0; i <= plan_.last_block(); ++i) {
+    out_.stop_if_asked();
     i < done ? pass_finished(i) : prune_block(i);
     if (i < done) bar_.start_at(static_cast<uint64_t>((i + 1) * kPerBlock));
   }
@@ -161,12 +162,9 @@ std::set<std::string> BlockPruner::permute(int64_t i, BlockInputs& inputs) {
 
 at::Tensor BlockPruner::dense_weight(const std::string& name) {
   if (master_) return model::linear_named(*master_, name).weight.clone();
-  const std::string stored = folder_.stored_name(name);
-  const at::Tensor view = folder_.weights().view(stored);
-  const bool is_transposed = checkpoint::stores_transposed(model_.config(), name);
   const at::Tensor weight =
-      (is_transposed ? view.t() : view).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
-  folder_.weights().release(stored);
+      folder_.stored(name).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+  folder_.release(name);
   return weight.contiguous();
 }
 

@@ -13,16 +13,10 @@ namespace {
 class NamePattern {
  public:
   NamePattern(std::string option, const std::string& text)
-      : option_(std::move(option)), text_(text) {
-    try {
-      regex_.emplace(text);
-    } catch (const Error& error) {
-      fail_usage("{} \"{}\" is no regular expression: {}", option_, printable(text_), error.what());
-    }
-  }
+      : option_(std::move(option)), text_(text), regex_(text::regex_of_option(option_, text)) {}
 
   bool matches(const std::string& name) {
-    const bool is_match = regex_->search(name, 0).has_value();
+    const bool is_match = regex_.search(name, 0).has_value();
     has_matched_ |= is_match;
     return is_match;
   }
@@ -35,7 +29,7 @@ class NamePattern {
 
  private:
   std::string option_, text_;
-  std::optional<text::Regex> regex_;
+  text::Regex regex_;
   bool has_matched_ = false;
 };
 

@@ -30,8 +30,8 @@ void check_combination(const PruneOptions& options);
 /// on the calibration samples while the block is dense, then all of them are pruned, then the
 /// samples pass the pruned block (Inputs::kSequential) on their way to the next. A pure function of
 /// the model, the calibration data, the options, the number of threads and the chosen products; a
-/// killed run that is resumed gives the same bytes. Throws Error as the functions of this folder
-/// do.
+/// killed run that is resumed gives the same bytes. SIGINT and the like end it after a block
+/// (StopSignal). Throws Error as the functions of this folder do.
 PruneSummary prune(const checkpoint::ModelFolder& folder, const PruneOptions& options,
                    const Calibration& calibration);
 

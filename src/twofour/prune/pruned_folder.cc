@@ -9,6 +9,8 @@
 #include "twofour/base/hash.h"
 #include "twofour/base/parallel.h"
 #include "twofour/base/progress.h"
+#include "twofour/base/stop_signal.h"
+#include "twofour/checkpoint/json_file.h"
 #include "twofour/checkpoint/mask_files.h"
 #include "twofour/prune/record.h"
 #include "twofour/sparse/masks.h"
@@ -83,6 +85,22 @@ bool is_bare(const fs::path& folder) {
 
 }  // namespace
 
+void check_place(const fs::path& out, bool resumes) {
+  if (is_taken(out)) {
+    if (resumes) remove_state(out);  // of a run that was stopped at its very end
+    fail_usage("\"{}\" exists{}", out.string(),
+               resumes ? ": the run is finished" : ": choose another --out, or remove it");
+  }
+  const fs::path folder = unfinished(out);
+  if (resumes && !fs::exists(folder / kState)) {
+    fail_usage("there is no interrupted run in \"{}\" to resume", folder.string());
+  }
+  if (!resumes && is_taken(folder) && !is_bare(folder)) {
+    fail_usage("\"{}\" holds an interrupted or running prune: go on with --resume, or remove it",
+               folder.string());
+  }
+}
+
 PrunedFolder::PrunedFolder(const fs::path& out, const checkpoint::ModelFolder& folder,
                            const Json& identity, uint64_t largest_shard, bool resumes)
     : out_(out),
@@ -91,23 +109,12 @@ PrunedFolder::PrunedFolder(const fs::path& out, const checkpoint::ModelFolder& f
       source_(checkpoint::open_folder(folder)),
       shapes_(model::make_shapes(source_.model)) {
   for (const auto& tensor : source_.tensors) tensors_[tensor.name] = &tensor;
-  if (is_taken(out)) {
-    if (resumes) remove_state(out);  // of a run that was stopped at its very end
-    fail_usage("\"{}\" exists{}", out.string(),
-               resumes ? ": the run is finished" : ": choose another --out, or remove it");
-  }
-  const fs::path state_path = unfinished(out) / kState;
+  check_place(out, resumes);
   if (resumes) {
-    if (!fs::exists(state_path)) {
-      fail_usage("there is no interrupted run in \"{}\" to resume", unfinished(out).string());
-    }
-    const Json state = read_json(state_path);
+    const Json state = read_json(unfinished(out) / kState);
     check_same(state.value("identity", Json::object()), identity, out);
     set_thread_count(state.value("threads", thread_count()));
     tensor::use_choices(state.value("products", Json::object()));
-  } else if (is_taken(unfinished(out)) && !is_bare(unfinished(out))) {
-    fail_usage("\"{}\" holds an interrupted or running prune: go on with --resume, or remove it",
-               unfinished(out).string());
   }
   open_writer(largest_shard, resumes);
 }
@@ -156,6 +163,7 @@ void PrunedFolder::read_progress() {
       is_complete = is_complete && writer_->has(stored_name(name));
     });
     if (!is_complete) return;
+    StopSignal::set_saved(i + 1);
     BlockResult result;
     const Json record = read_json(block_path(path(), blocks_.size(), ".json"));
     for (const auto& layer : record.at("layers")) result.layers.push_back(layer_from_json(layer));
@@ -222,10 +230,18 @@ void PrunedFolder::finish_block(int64_t i, BlockResult result) {
   write_state();
   writer_->save();
   blocks_.push_back(std::move(result));
+  StopSignal::set_saved(blocks_done());
+}
+
+void PrunedFolder::stop_if_asked() const {
+  if (!StopSignal::requested()) return;
+  if (blocks_.empty()) fail("stopped on request before the first block, so nothing is kept");
+  fail("stopped on request after block {}: continue with --resume", blocks_done());
 }
 
 void PrunedFolder::finish(const Json& record) {
   for (const auto& tensor : source_.tensors) {
+    stop_if_asked();
     if (!writer_->has(tensor.name)) writer_->put(tensor.name, tensor.make());
   }
   std::map<std::string, at::Tensor> masks(source_.masks.begin(), source_.masks.end());
@@ -249,7 +265,7 @@ std::string hash_of_model(const checkpoint::ModelFolder& folder) {
   for (const auto& tensor : source.tensors) total += tensor.bytes();
   ProgressBar bar("hashing the model", total);
   Hasher hasher;
-  hasher.add(source.config.dump());
+  hasher.add(checkpoint::python_json(source.config, -1));
   for (const auto& tensor : source.tensors) {
     const at::Tensor values = tensor.make().contiguous();
     hasher.add(tensor.name);

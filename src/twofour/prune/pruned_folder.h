@@ -25,13 +25,17 @@ struct BlockResult {
   checkpoint::NamedTensors masks;  ///< in the form of checkpoint/mask_files.h
 };
 
+/// Throws Error (usage) if OUT exists, if OUT.unfinished does without `resumes`, or if there is
+/// nothing to go on with.
+void check_place(const std::filesystem::path& out, bool resumes);
+
 /// Until finish(), everything lies in OUT.unfinished.
 class PrunedFolder {
  public:
-  /// `identity`: all that determines the result, by name. Without `resumes`, throws Error if OUT or
-  /// OUT.unfinished exists. With it, throws Error if there is nothing to go on with, or with the
-  /// first name whose value has changed; then sets the number of threads and the measured choices
-  /// of products that the run began with, on which the last bits depend.
+  /// `identity`: all that determines the result, by name. Throws Error as check_place does. With
+  /// `resumes`, throws Error with the first name whose value has changed, then sets the number of
+  /// threads and the measured choices of products that the run began with, on which the last bits
+  /// depend.
   PrunedFolder(const std::filesystem::path& out, const checkpoint::ModelFolder& folder,
                const nlohmann::ordered_json& identity, uint64_t largest_shard, bool resumes);
   /// Removes the unfinished folder if it holds no finished block.
@@ -54,6 +58,9 @@ class PrunedFolder {
   /// Copies the tensors of block i that were not put, and makes the block available to a later
   /// process.
   void finish_block(int64_t i, BlockResult result);
+
+  /// Throws Error, with what can be continued, if a signal asked to stop.
+  void stop_if_asked() const;
 
   /// Copies all other tensors, writes masks, `record` as prune.json and the other files, checks the
   /// folder by opening it, and gives it its name.

@@ -18,6 +18,15 @@ std::optional<double> optional_number(const nlohmann::json& json, const char* na
 
 }  // namespace
 
+Totals totals_of(const std::vector<LayerResult>& layers) {
+  Totals totals;
+  for (const LayerResult& layer : layers) {
+    totals.weights += layer.rows * layer.columns;
+    totals.zeros += layer.zeros;
+  }
+  return totals;
+}
+
 Json layer_json(const LayerResult& layer) {
   Json json = {{"name", layer.name},
                {"pattern", name_of(layer.pattern)},
@@ -46,16 +55,13 @@ LayerResult layer_from_json(const nlohmann::json& json) {
 
 Json layers_json(const std::vector<LayerResult>& layers, const std::vector<SkippedLayer>& skipped) {
   Json json = {{"layers", Json::array()}, {"skipped", Json::array()}};
-  int64_t zeros = 0, entries = 0;
-  for (const LayerResult& layer : layers) {
-    json["layers"].push_back(layer_json(layer));
-    zeros += layer.zeros;
-    entries += layer.rows * layer.columns;
-  }
+  for (const LayerResult& layer : layers) json["layers"].push_back(layer_json(layer));
   for (const SkippedLayer& layer : skipped) {
     json["skipped"].push_back({{"name", layer.name}, {"reason", layer.reason}});
   }
-  json["totals"] = {{"layers", layers.size()}, {"weights", entries}, {"zeros", zeros}};
+  const Totals totals = totals_of(layers);
+  json["totals"] = {
+      {"layers", layers.size()}, {"weights", totals.weights}, {"zeros", totals.zeros}};
   return json;
 }
 

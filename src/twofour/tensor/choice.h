@@ -2,7 +2,6 @@
 // timed in turn, and the fastest is kept, also in a file for later runs. 2:4 is never used if dense
 // is faster. A choice that was measured while other work ran holds for the process only; later
 // processes measure it again.
-// later ones measure it again.
 //
 // TWOFOUR_TUNE=off: nothing is measured or read; 2:4 products always run on 2:4 kernels, dense ones
 // on ATen's. on (default): as above. refresh: each process measures every shape once.

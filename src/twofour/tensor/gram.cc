@@ -16,6 +16,9 @@ namespace {
 // diagonal, whose upper halves are computed in vain, are a small part.
 constexpr int64_t kNarrowestPanel = 64, kWidestPanel = 256, kPanels = 12;
 
+// Few enough that the inputs stay in a cache while one panel after another reads them.
+constexpr int64_t kTokensAtOnce = 512;
+
 int64_t panel_width(int64_t width) {
   const int64_t even = (width / kPanels + 15) / 16 * 16;
   return std::clamp(even, kNarrowestPanel, kWidestPanel);
@@ -40,12 +43,15 @@ void for_panels(int64_t width, const std::function<void(int64_t begin, int64_t e
 GramSum::GramSum(int64_t width, at::ScalarType dtype) : sum_(at::zeros({width, width}, dtype)) {}
 
 void GramSum::add(const at::Tensor& x) {
-  const at::Tensor values = x.detach().to(sum_.scalar_type()).contiguous();
-  for_panels(width(), [&](int64_t begin, int64_t end) {
-    at::Tensor part = sum_.slice(0, begin, end).slice(1, 0, end);
-    at::addmm_out(part, part, values.slice(1, begin, end).t(), values.slice(1, 0, end));
-  });
-  tokens_ += values.size(0);
+  for (int64_t token = 0; token < x.size(0); token += kTokensAtOnce) {
+    const at::Tensor some = x.detach().slice(0, token, token + kTokensAtOnce);
+    const at::Tensor values = some.to(sum_.scalar_type()).contiguous();
+    for_panels(width(), [&](int64_t begin, int64_t end) {
+      at::Tensor part = sum_.slice(0, begin, end).slice(1, 0, end);
+      at::addmm_out(part, part, values.slice(1, begin, end).t(), values.slice(1, 0, end));
+    });
+  }
+  tokens_ += x.size(0);
   is_symmetric_ = false;
 }
 

@@ -28,7 +28,7 @@ TEST(GramSum, equals_the_full_product_of_all_inputs_together) {
     at::Tensor expected = at::zeros({width, width}, at::kDouble);
     int64_t tokens = 0;
     for (int64_t part = draw(1, 4); part > 0; --part) {
-      const at::Tensor x = at::randn({draw(1, 90), width}).to(dtype);
+      const at::Tensor x = at::randn({draw(1, seed % 4 == 0 ? 1300 : 90), width}).to(dtype);
       gram.add(x);
       tokens += x.size(0);
       const at::Tensor exact = x.to(at::kDouble);

@@ -75,4 +75,12 @@ std::optional<Regex::Match> Regex::search(std::string_view text, size_t from) co
   return Match{static_cast<size_t>(region->beg[0]), static_cast<size_t>(region->end[0])};
 }
 
+Regex regex_of_option(std::string_view option, std::string_view pattern) {
+  try {
+    return Regex(pattern);
+  } catch (const Error& error) {
+    fail_usage("{}: {}", option, error.what());
+  }
+}
+
 }  // namespace twofour::text

@@ -48,4 +48,8 @@ class Regex {
   std::shared_ptr<const Compiled> compiled_;
 };
 
+/// The expression that a user gave as `option` ("--include"). Throws Error (usage) with the option
+/// and the constructor's reason.
+Regex regex_of_option(std::string_view option, std::string_view pattern);
+
 }  // namespace twofour::text

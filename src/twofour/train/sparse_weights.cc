@@ -52,17 +52,11 @@ void SparseWeights::choose_layers(const std::vector<std::pair<std::string, at::T
   if (!method_.has_chosen_layers()) return;
   const std::map<std::string, at::Tensor> masks(given.begin(), given.end());
   const bool takes_all = method_.has_given_masks() && method_.layers == kFeedForwardLayers;
-  std::optional<text::Regex> pattern;
-  try {
-    pattern.emplace(method_.layers);
-  } catch (const Error& error) {
-    fail_usage("--sparse-layers \"{}\" is no regular expression: {}", printable(method_.layers),
-               error.what());
-  }
+  const text::Regex pattern = text::regex_of_option("--sparse-layers", method_.layers);
   std::string example;
   model_.visit_linears([&](const std::string& name, model::Linear& linear) {
     example = name;
-    if (!takes_all && !pattern->search(name, 0)) return;
+    if (!takes_all && !pattern.search(name, 0)) return;
     Layer layer{name, &linear, {}, {}, {}, {}, 0, {}};
     if (method_.has_given_masks()) {
       const auto mask = masks.find(name);

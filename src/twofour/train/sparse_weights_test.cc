@@ -206,7 +206,7 @@ TEST(SparseWeights, refuse_a_pattern_that_finds_nothing_or_what_cannot_be_sparse
     method.layers = pattern;
     SparseWeights(model, method, at::kFloat, 1);
   };
-  EXPECT_THAT_ERROR(make("mlp["), "\"mlp[\" is no regular expression");
+  EXPECT_THAT_ERROR(make("mlp["), "--sparse-layers: the regular expression \"mlp[\"");
   EXPECT_THAT_ERROR(make("h[.]7[.]"),
                     "matches no layer: their weights are named as \"transformer.h");
   make("c_attn|c_proj");

@@ -9,6 +9,7 @@
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
 #include "twofour/base/parts.h"
+#include "twofour/base/stop_signal.h"
 #include "twofour/checkpoint/model_folder.h"
 #include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/tensor/dtype.h"
@@ -17,7 +18,6 @@
 #include "twofour/train/sampler.h"
 #include "twofour/train/starting_point.h"
 #include "twofour/train/stepper.h"
-#include "twofour/train/stop_signal.h"
 #include "twofour/train/validation.h"
 
 namespace twofour::train {
@@ -136,8 +136,8 @@ Resumed Trainer::start(const std::string& config) {
     return resumed;
   }
   if (checkpoint::latest_checkpoint(options_.run.out)) {
-    fail("\"{}\" already holds a run: continue with --resume, or choose another --out",
-         options_.run.out.string());
+    fail_usage("\"{}\" already holds a run: continue with --resume, or choose another --out",
+               options_.run.out.string());
   }
   make_folder(options_.run.out / "checkpoints");
   write_file(kept, config);

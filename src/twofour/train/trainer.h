@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "twofour/base/stop_signal.h"
 #include "twofour/train/options.h"
 
 namespace twofour::train {
@@ -20,6 +21,12 @@ struct TrainSummary {
   std::optional<double> flip_rate;          ///< if there are masks
   std::optional<double> zeros;              ///< of W̃, for a sparse method
 };
+
+/// For the caller's StopSignal.
+inline constexpr StopMessages kStopMessages = {
+    "stopping after this step, with a checkpoint; once more to stop at once",
+    "stopped at once: the steps after step ", ", which the last checkpoint holds, are lost",
+    "stopped at once: there is no checkpoint yet, so all steps are lost"};
 
 /// Trains with `options`. `config` is the effective configuration, kept as RUN/config.toml.
 ///

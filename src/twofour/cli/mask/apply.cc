@@ -66,8 +66,8 @@ void run_mask_apply(const MaskApplyFlags& flags) {
                      {"other_linear_layers", without_mask(set)},
                      {"removed", zeros}});
   } else {
-    print_output("{}: masks of {} applied, which remove {} entries\n", flags.out,
-                 count_of_layers(set.masks.size()), zeros);
+    print_line("{}: masks of {} applied, which remove {} entries", flags.out,
+               count_of_layers(set.masks.size()), zeros);
   }
 }
 

@@ -113,7 +113,7 @@ void print_difference(const MaskDiffFlags& flags, const MaskDifference& differen
   for (const auto& [place, names] : {std::pair(&flags.left, &difference.only_left),
                                      std::pair(&flags.right, &difference.only_right)}) {
     for (const std::string& name : *names) {
-      print_output("only in {}: {}\n", *place, printable(name, 80));
+      print_line("only in {}: {}", *place, printable(name, 80));
     }
   }
 }

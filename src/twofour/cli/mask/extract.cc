@@ -7,6 +7,7 @@
 #include <ATen/ops/count_nonzero.h>
 
 #include "twofour/base/error.h"
+#include "twofour/base/file.h"
 #include "twofour/base/progress.h"
 #include "twofour/base/streams.h"
 #include "twofour/checkpoint/conversion.h"
@@ -35,12 +36,6 @@ struct Extracted {
   checkpoint::NamedTensors masks;
   std::vector<UpdatedTensor> updated;  // those with values that neither stayed nor became 0
 };
-
-// A parameter as it is stored, linears as [out, in].
-at::Tensor parameter_in(const checkpoint::ModelFolder& folder, const std::string& name) {
-  const at::Tensor stored = folder.weights().view(folder.stored_name(name));
-  return checkpoint::stores_transposed(folder.config().model, name) ? stored.t() : stored;
-}
 
 // Compares one parameter of both models and adds its mask, if entries were removed.
 void compare_parameter(const MaskExtractFlags& flags, const std::string& name, bool is_linear,
@@ -79,10 +74,10 @@ Extracted extract(const MaskExtractFlags& flags, const checkpoint::ModelFolder& 
   ProgressBar bar("comparing", shapes.size());
   uint64_t done = 0;
   for (const auto& [name, shape] : shapes) {
-    compare_parameter(flags, name, is_linear.contains(name), parameter_in(dense, name),
-                      parameter_in(sparse, name), extracted);
-    dense.weights().release(dense.stored_name(name));
-    sparse.weights().release(sparse.stored_name(name));
+    compare_parameter(flags, name, is_linear.contains(name), dense.stored(name),
+                      sparse.stored(name), extracted);
+    dense.release(name);
+    sparse.release(name);
     bar.update(++done);
   }
   return extracted;
@@ -100,8 +95,11 @@ void run_mask_extract(const MaskExtractFlags& flags) {
   const Extracted extracted = extract(flags, dense, sparse, shapes);
   ProgressBar::clear_line();
   if (extracted.masks.empty()) {
-    fail("no linear layer of \"{}\" has zeros in place of values of \"{}\"", flags.sparse,
-         flags.dense);
+    // prune --mask-only leaves the weights.
+    const fs::path stored = sparse.path() / "masks.safetensors";
+    fail("no linear layer of \"{}\" has zeros in place of values of \"{}\"{}", flags.sparse,
+         flags.dense,
+         fs::exists(stored) ? fmt::format(": its masks are in \"{}\"", stored.string()) : "");
   }
   checkpoint::write_masks(flags.out, extracted.masks, shapes);
   nlohmann::ordered_json json = {{"out", flags.out},
@@ -116,10 +114,10 @@ void run_mask_extract(const MaskExtractFlags& flags) {
     print_json_line(json);
     return;
   }
-  print_output("{}: masks of {}; {}\n", flags.out, count_of_layers(extracted.masks.size()),
-               values == 0 ? "all else is equal"
-                           : fmt::format("{} values in {} tensors were updated", values,
-                                         extracted.updated.size()));
+  print_line("{}: masks of {}; {}", flags.out, count_of_layers(extracted.masks.size()),
+             values == 0 ? "all else is equal"
+                         : fmt::format("{} values in {} tensors were updated", values,
+                                       extracted.updated.size()));
 }
 
 }  // namespace

@@ -128,9 +128,9 @@ void check_mask_file(const std::string& path, bool force) {
   if (!checkpoint::mask_format_named(path)) {
     fail_usage("--out \"{}\" must end in {}", path, checkpoint::kMaskEndings);
   }
-  if (fs::is_directory(path)) fail("\"{}\" is a folder: choose another --out", path);
+  if (fs::is_directory(path)) fail_usage("\"{}\" is a folder: choose another --out", path);
   if (fs::exists(path) && !force) {
-    fail("\"{}\" exists: choose another --out, or replace it with --force", path);
+    fail_usage("\"{}\" exists: choose another --out, or replace it with --force", path);
   }
 }
 

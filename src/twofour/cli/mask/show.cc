@@ -123,13 +123,7 @@ std::vector<std::pair<std::string, at::Tensor>> chosen_layers(const MaskSet& set
                                                               const MaskShowFlags& flags) {
   const auto all = all_layers(set);
   if (flags.layer.empty()) return all;
-  const auto pattern = [&] {
-    try {
-      return text::Regex(flags.layer);
-    } catch (const Error& error) {
-      fail_usage("--layer \"{}\": {}", printable(flags.layer), error.what());
-    }
-  }();
+  const text::Regex pattern = text::regex_of_option("--layer", flags.layer);
   std::vector<std::pair<std::string, at::Tensor>> chosen;
   for (const auto& layer : all) {
     if (pattern.search(layer.first, 0)) chosen.push_back(layer);

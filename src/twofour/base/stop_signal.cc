@@ -1,5 +1,6 @@
-#include "twofour/train/stop_signal.h"
+#include "twofour/base/stop_signal.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <charconv>
@@ -9,14 +10,15 @@
 
 #include <unistd.h>
 
-namespace twofour::train {
+namespace twofour {
 namespace {
 
 constexpr int kStopSignals[] = {SIGINT, SIGTERM, SIGHUP};
 constexpr int kSignals = 4;  // these and SIGPIPE
 
 std::atomic<bool> stop_requested = false;
-std::atomic<int64_t> saved_step = 0;
+std::atomic<int64_t> saved_count = 0;
+StopMessages messages_to_say = {};
 bool is_on_terminal = false;
 struct sigaction before[kSignals];
 
@@ -50,28 +52,30 @@ void on_stop(int signal) {
   const int error = errno;
   Line line;
   if (is_on_terminal) line << "\r\x1b[K";  // a progress bar's line, or the terminal's ^C
+  line << "twofour: ";
   if (!stop_requested.exchange(true)) {
-    line << "twofour: stopping after this step, with a checkpoint; once more to stop at once\n";
+    line << messages_to_say.first;
   } else {
-    const int64_t step = saved_step;
-    line << "twofour: stopped at once: ";
-    if (step > 0) {
-      line << "the steps after step " << step << ", which the last checkpoint holds, are lost\n";
+    const int64_t saved = saved_count;
+    if (saved > 0) {
+      line << messages_to_say.before << saved << messages_to_say.after;
     } else {
-      line << "there is no checkpoint yet, so all steps are lost\n";
+      line << messages_to_say.nothing;
     }
     std::signal(signal, SIG_DFL);
     raise(signal);  // delivered when this handler returns
   }
+  line << "\n";
   line.write_to_stderr();
   errno = error;
 }
 
 }  // namespace
 
-StopSignal::StopSignal() {
+StopSignal::StopSignal(const StopMessages& messages) {
   stop_requested = false;
-  saved_step = 0;
+  saved_count = 0;
+  messages_to_say = messages;
   is_on_terminal = isatty(STDERR_FILENO) == 1;
   struct sigaction action = {};
   sigemptyset(&action.sa_mask);
@@ -96,6 +100,6 @@ StopSignal::~StopSignal() {
 
 bool StopSignal::requested() { return stop_requested; }
 
-void StopSignal::set_saved(int64_t step) { saved_step = step; }
+void StopSignal::set_saved(int64_t count) { saved_count = count; }
 
-}  // namespace twofour::train
+}  // namespace twofour
