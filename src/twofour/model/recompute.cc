@@ -40,7 +40,10 @@ struct RecomputeFunction : torch::autograd::Function<RecomputeFunction> {
 }  // namespace
 
 at::Tensor recompute(const Block& block, const at::Tensor& x) {
-  return at::GradMode::is_enabled() ? RecomputeFunction::apply(x, block) : block(x);
+  if (!at::GradMode::is_enabled()) return block(x);
+  // With a frozen embedding, only parameters inside the block need gradients; the graph needs an
+  // input that does.
+  return RecomputeFunction::apply(x.requires_grad() ? x : x.detach().requires_grad_(), block);
 }
 
 }  // namespace twofour::model

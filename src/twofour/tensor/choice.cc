@@ -163,6 +163,12 @@ class Choices {
     if (measured) write(shape, choice);
   }
 
+  void forget_all() {
+    made_.clear();
+    taken_over_.clear();
+    quick_.clear();
+  }
+
   void forget_file() {
     read_ = false;
     writable_ = true;
@@ -323,6 +329,11 @@ nlohmann::json choices_made() {
     for (const auto& [key, choice] : *part) all[key.first][key.second] = entry_of(choice);
   }
   return all;
+}
+
+void forget_choices_made() {
+  const std::lock_guard lock(choices_mutex);
+  choices().forget_all();
 }
 
 void use_choices(const nlohmann::json& stored) {

@@ -139,6 +139,13 @@ void Metrics::record_sample(int64_t step, const std::string& prompt,
                     printable(prompt + continuation, std::string::npos)));
 }
 
+void Metrics::record_masks(int64_t step, const Json& fields) {
+  if (fields.is_null()) return;
+  Json line = {{"event", "masks"}, {"step", step}, {"time", unix_time()}};
+  line.update(fields);
+  write_line(line.dump());
+}
+
 void Metrics::record_end(int64_t step, double seconds) {
   write_line(
       Json{{"event", "end"}, {"step", step}, {"time", unix_time()}, {"seconds", seconds}}.dump());

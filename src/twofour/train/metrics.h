@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "twofour/base/progress.h"
 #include "twofour/train/events.h"
 #include "twofour/train/run_state.h"
@@ -52,6 +54,8 @@ class Metrics {
   /// Records an option that changed when the run was resumed.
   void record_change(int64_t step, const Change& change);
   void record_sample(int64_t step, const std::string& prompt, const std::string& continuation);
+  /// Records the fields of TrainedModel::observe(); null: nothing.
+  void record_masks(int64_t step, const nlohmann::ordered_json& fields);
   void record_end(int64_t step, double seconds);
   void update_progress(int64_t step, double loss, double tokens_per_second);
 

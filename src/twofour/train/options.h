@@ -11,6 +11,7 @@
 #include "twofour/checkpoint/model_config.h"
 #include "twofour/model/architectures.h"
 #include "twofour/train/methods.h"
+#include "twofour/train/small_moments.h"
 
 namespace twofour::train {
 
@@ -56,7 +57,8 @@ struct OptimizerOptions {
   double clip = 1.0;  ///< largest norm of the whole gradient; 0 = no clipping
   /// The initial loss scale, which adapts; 0 = none. Unset: 65536 with float16, else none.
   std::optional<double> loss_scale;
-  int64_t loss_scale_growth = 2000;  ///< consecutive finite steps before the scale doubles
+  int64_t loss_scale_growth = 2000;     ///< consecutive finite steps before the scale doubles
+  Moments moments = Moments::kFloat32;  ///< the form of AdamW's state
   /// Ends the run after five consecutive gradient norms this many times the usual; 0 = never.
   double divergence_factor = 1000;
 };

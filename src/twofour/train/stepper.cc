@@ -12,50 +12,38 @@
 #include "twofour/base/parts.h"
 #include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/model/loss.h"
-#include "twofour/tensor/dtype.h"
 #include "twofour/train/schedule.h"
-#include "twofour/train/starting_point.h"
 
 namespace twofour::train {
 namespace {
 
-checkpoint::NamedTensors parameters_of(model::Model& model) {
-  checkpoint::NamedTensors parameters;
-  model.visit([&](const std::string& name, at::Tensor& tensor) {
-    tensor.requires_grad_();
-    parameters.emplace_back(name, tensor);
-  });
-  return parameters;
-}
-
-AdamWOptions optimizer_options(const TrainOptions& options) {
+AdamWOptions optimizer_options(const TrainOptions& options, const TrainedModel& trained) {
   return {.beta1 = options.optimizer.beta1,
           .beta2 = options.model.method.beta2,
           .epsilon = options.optimizer.epsilon,
           .clip = options.optimizer.clip,
-          .groups = decay_on_matrices(options.optimizer.weight_decay)};
+          .groups = trained.groups(options.optimizer.weight_decay),
+          .moments = options.optimizer.moments,
+          .seed = options.run.seed};
 }
 
 // Whether the named weight's second moment freezes with the others; none = all do.
-std::function<bool(const std::string&)> freezes(const Method& method,
-                                                const SparseWeights& weights) {
-  if (method.second_moment == SecondMoment::kAdapt || method.freeze == Freeze::kAll) return {};
-  return [&weights](const std::string& name) { return weights.has(name); };
+std::function<bool(const std::string&)> freezes(const Method& method, const TrainedModel& trained) {
+  if (method.second_moment == SecondMoment::kAdapt) return {};
+  return [&trained](const std::string& name) { return trained.freezes(name); };
 }
 
 }  // namespace
 
-Stepper::Stepper(const TrainOptions& options, const text::TokenFile& data, tensor::Ranks& ranks)
+Stepper::Stepper(const TrainOptions& options, TrainedModel& trained, const text::TokenFile& data,
+                 tensor::Ranks& ranks)
     : options_(options),
+      trained_(trained),
       batches_(data, options.context(), options.run.seed),
       ranks_(ranks),
-      model_(initial_model(options)),
-      teacher_(teacher_model(options.model, options.context())),
-      weights_(model_, options.model.method, tensor::dtype_named(options.model.dtype),
-               options.run.seed, given_masks(options, model_)),
-      gradients_(parameters_of(model_)),
-      optimizer_(parameters_of(model_), optimizer_options(options),
-                 freezes(options.model.method, weights_)),
+      gradients_(trained.parameters()),
+      optimizer_(trained.parameters(), optimizer_options(options, trained),
+                 freezes(options.model.method, trained)),
       phases_(options.model.method, options.optimizer.steps),
       scaler_(options.first_loss_scale(), options.optimizer.loss_scale_growth),
       divergence_(options.optimizer.divergence_factor) {}
@@ -77,17 +65,20 @@ void Stepper::take_over(const std::vector<Change>& changes) {
   }
 }
 
-void Stepper::prepare(int64_t step) { weights_.prepare(optimizer_.steps_taken(), is_sparse(step)); }
+void Stepper::prepare(int64_t step) {
+  trained_.prepare(step, optimizer_.steps_taken(), is_sparse(step));
+}
 
 at::Tensor Stepper::loss_of(const at::Tensor& ids, std::span<const int64_t> targets,
                             double scale) const {
   model::Teacher teacher;
-  if (teacher_) {
+  if (const model::Model* from = trained_.teacher()) {
     const at::NoGradGuard no_gradients;
-    teacher = {teacher_->output(), model::hidden_of(*teacher_, ids), options_.model.distill_weight};
+    teacher = {from->output(), model::hidden_of(*from, ids), options_.model.distill_weight};
   }
-  const at::Tensor hidden = model::hidden_of(model_, ids, {options_.model.recompute});
-  return model::next_token_loss(model_.output(), hidden, targets, scale, teacher);
+  const model::Model& model = trained_.model();
+  const at::Tensor hidden = model::hidden_of(model, ids, {options_.model.recompute});
+  return model::next_token_loss(model.output(), hidden, targets, scale, teacher);
 }
 
 double Stepper::mean_over_ranks(double value) {
@@ -108,7 +99,7 @@ double Stepper::accumulate_gradients(int64_t step) {
     batches_.read((step * accumulate * ranks_.size() + own) * batch, inputs, targets);
     const at::Tensor ids =
         at::from_blob(inputs.data(), {batch, context}, at::TensorOptions().dtype(at::kLong));
-    weights_.set_stream(step, own);
+    trained_.begin_micro_batch(step, own, scale);
     at::Tensor micro_loss;
     {
       const PartTimer timer(Part::kForward);
@@ -127,10 +118,10 @@ double Stepper::accumulate_gradients(int64_t step) {
 double Stepper::update(double learning_rate, SecondMomentChange* change) {
   const PartTimer timer(Part::kOptimizer);
   const double norm = optimizer_.step(learning_rate, scaler_.scale(), [&](double divisor) {
-    weights_.decay_gradients(divisor);
+    trained_.decay_gradients(divisor);
     if (change) *change = optimizer_.second_moment_change(divisor);
   });
-  if (std::isfinite(norm)) weights_.decay_weights(learning_rate);
+  if (std::isfinite(norm)) trained_.decay_weights(learning_rate);
   return norm;
 }
 
@@ -187,16 +178,13 @@ void Stepper::check_divergence(int64_t step, const StepResult& result) const {
 }
 
 StateFiles Stepper::state() {
-  checkpoint::NamedTensors parameters, schedule = phases_.state();
-  model_.visit([&](const std::string& name, at::Tensor& tensor) {
-    parameters.emplace_back(name, tensor.detach());
-  });
+  checkpoint::NamedTensors schedule = phases_.state();
   schedule.emplace_back("loss_scale", scaler_.state());
   schedule.emplace_back("gradient_norm", divergence_.state());
-  return {{"model.safetensors", parameters},
-          {"optimizer.safetensors", optimizer_.state()},
-          {"sparsity.safetensors", weights_.state()},
-          {"schedule.safetensors", schedule}};
+  StateFiles files = trained_.state();
+  files.emplace_back("optimizer.safetensors", optimizer_.state());
+  files.emplace_back("schedule.safetensors", schedule);
+  return files;
 }
 
 }  // namespace twofour::train

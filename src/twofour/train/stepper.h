@@ -2,10 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <span>
 
-#include "twofour/model/model.h"
 #include "twofour/tensor/ranks.h"
 #include "twofour/text/batches.h"
 #include "twofour/text/token_file.h"
@@ -16,7 +14,7 @@
 #include "twofour/train/options.h"
 #include "twofour/train/phases.h"
 #include "twofour/train/run_state.h"
-#include "twofour/train/sparse_weights.h"
+#include "twofour/train/trained_model.h"
 
 namespace twofour::train {
 
@@ -30,19 +28,17 @@ struct StepResult {
 
 class Stepper {
  public:
-  /// `options`, `data` and `ranks` must outlive this. Each rank takes its share of a step's
-  /// sequences, whose number is the options' times the number of ranks. Throws Error (usage) for
-  /// invalid options.
-  Stepper(const TrainOptions& options, const text::TokenFile& data, tensor::Ranks& ranks);
-
-  /// Starts a run; otherwise, fill the tensors of state().
-  void initialise() { weights_.initialise(); }
+  /// All arguments must outlive this. Each rank takes its share of a step's sequences, whose number
+  /// is the options' times the number of ranks.
+  Stepper(const TrainOptions& options, TrainedModel& trained, const text::TokenFile& data,
+          tensor::Ranks& ranks);
 
   /// Call it after state() was filled from a checkpoint: applies options that changed since then.
   /// Throws Error (usage) for a change that the state does not allow.
   void take_over(const std::vector<Change>& changes);
 
-  /// Makes the forward weights of `step`. Call it before a process's first step.
+  /// Makes the forward weights of `step`. Call it before a process's first step, after
+  /// trained.initialise() or after state() was filled.
   void prepare(int64_t step);
 
   /// Trains on the batches of `step` (0, 1, …) and prepares the next one. Throws Error if the run
@@ -59,9 +55,6 @@ class Stepper {
   StateFiles state();
 
   double loss_scale() const { return scaler_.scale(); }
-  const SparseWeights& weights() const { return weights_; }
-  SparseWeights& weights() { return weights_; }
-  model::Model& model() { return model_; }
 
  private:
   bool is_sparse(int64_t step) const;
@@ -72,11 +65,9 @@ class Stepper {
   void check_divergence(int64_t step, const StepResult& result) const;
 
   const TrainOptions& options_;
+  TrainedModel& trained_;
   text::Batches batches_;
   tensor::Ranks& ranks_;
-  model::Model model_;
-  std::optional<model::Model> teacher_;
-  SparseWeights weights_;
   FlatGradients gradients_;
   AdamW optimizer_;
   Phases phases_;

@@ -8,6 +8,7 @@
 
 #include "twofour/base/parallel.h"
 #include "twofour/tensor/tensor_testing.h"
+#include "twofour/train/pretraining.h"
 #include "twofour/train/train_testing.h"
 
 namespace twofour::train {
@@ -29,10 +30,11 @@ struct SmallRun {
       : options(std::move(run_options)),
         data(tokens_in(folder, repeats)),
         ranks(tensor::single_rank()),
-        stepper(options, data, *ranks) {
+        trained(options),
+        stepper(options, trained, data, *ranks) {
     options.run.out = folder / "run";
     set_thread_count(1);  // two would mostly wait for each other beside other tests
-    stepper.initialise();
+    trained.initialise();
     stepper.prepare(0);
   }
   Snapshot state() { return snapshot(stepper.state()); }
@@ -50,6 +52,7 @@ struct SmallRun {
   TrainOptions options;
   text::TokenFile data;
   std::unique_ptr<tensor::Ranks> ranks;
+  Pretraining trained;
   Stepper stepper;
 };
 
@@ -109,7 +112,7 @@ TEST(Stepper, phases_change_at_their_step_even_where_steps_are_skipped) {
     const StepResult result = run.stepper.take(step);
     EXPECT_EQ(result.was_skipped, skips);
     EXPECT_EQ(result.is_sparse, step >= 3 && step < 6) << step;
-    EXPECT_EQ(run.stepper.weights().masks().empty(), !(step + 1 >= 3 && step + 1 < 6)) << step;
+    EXPECT_EQ(run.trained.weights().masks().empty(), !(step + 1 >= 3 && step + 1 < 6)) << step;
   }
 }
 
@@ -284,8 +287,9 @@ TEST(Stepper, two_ranks_with_equal_windows_step_as_one) {
   const TrainOptions options = small_run(method_named("dense"));
   SmallRun alone(options, /*repeats=*/true);
   Twin twin;
-  Stepper together(alone.options, alone.data, twin);
-  together.initialise();
+  Pretraining trained(alone.options);
+  Stepper together(alone.options, trained, alone.data, twin);
+  trained.initialise();
   together.prepare(0);
   for (int64_t step = 0; step < 3; ++step) {
     const StepResult one = alone.stepper.take(step), two = together.take(step);

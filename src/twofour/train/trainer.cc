@@ -14,6 +14,7 @@
 #include "twofour/checkpoint/run_checkpoint.h"
 #include "twofour/tensor/dtype.h"
 #include "twofour/train/metrics.h"
+#include "twofour/train/pretraining.h"
 #include "twofour/train/run_state.h"
 #include "twofour/train/sampler.h"
 #include "twofour/train/starting_point.h"
@@ -72,13 +73,15 @@ void check_options(const TrainOptions& options) {
 
 class Trainer {
  public:
-  Trainer(const TrainOptions& options, const text::TokenFile& data,
+  Trainer(const TrainOptions& options, TrainedModel& trained, const text::TokenFile& data,
           std::optional<text::TokenFile> validation_data, tensor::Ranks& ranks)
       : options_(options),
+        trained_(trained),
         ranks_(ranks),
         validation_data_(std::move(validation_data)),
         fingerprint_(fingerprint(options, data)),
-        stepper_(options, data, ranks) {
+        stepper_(options, trained, data, ranks) {
+    trained.complete_fingerprint(fingerprint_);
     if (options.run.sample_every > 0) sampler_.emplace(options);
   }
 
@@ -87,7 +90,7 @@ class Trainer {
  private:
   Resumed start(const std::string& config);
   RunDescription description(int64_t first_step) const;
-  StepMetrics metrics_of(int64_t steps_done, const StepResult& result, double rate) const;
+  StepMetrics metrics_of(int64_t steps_done, const StepResult& result, double rate);
   void save_if_due(int64_t steps_done, bool stops);
   std::optional<double> validate();
   fs::path tokenizer_folder() const;
@@ -95,7 +98,6 @@ class Trainer {
   void sample_if_due(int64_t steps_done, Metrics& metrics);
   void do_what_is_due(int64_t steps_done, Metrics& metrics, TrainSummary& summary);
   [[noreturn]] void fail_stopped(int64_t steps_done, const Metrics& metrics) const;
-  void finish();
 
   int64_t tokens_per_step() const {
     return options_.data.batch * options_.data.accumulate * options_.context() * ranks_.size();
@@ -109,6 +111,7 @@ class Trainer {
   }
 
   const TrainOptions& options_;
+  TrainedModel& trained_;
   tensor::Ranks& ranks_;
   std::optional<text::TokenFile> validation_data_;
   std::optional<Sampler> sampler_;
@@ -142,7 +145,7 @@ Resumed Trainer::start(const std::string& config) {
   make_folder(options_.run.out / "checkpoints");
   write_file(kept, config);
   keep_tokenizer();
-  stepper_.initialise();
+  trained_.initialise();
   return {};
 }
 
@@ -156,7 +159,7 @@ RunDescription Trainer::description(int64_t first_step) const {
           thread_count()};
 }
 
-StepMetrics Trainer::metrics_of(int64_t steps_done, const StepResult& result, double rate) const {
+StepMetrics Trainer::metrics_of(int64_t steps_done, const StepResult& result, double rate) {
   StepMetrics metrics{steps_done, {}};
   const auto add = [&](Metric metric) { metrics.values.push_back(std::move(metric)); };
   add({"loss", result.loss, "loss/train", fmt::format("loss {:.4f}", result.loss)});
@@ -165,7 +168,7 @@ StepMetrics Trainer::metrics_of(int64_t steps_done, const StepResult& result, do
   add({"grad_norm", result.gradient_norm, "gradient_norm",
        fmt::format("grad norm {:.3f}", result.gradient_norm)});
   add({"tokens_per_second", rate, "tokens_per_second", short_count(rate) + " tokens/s"});
-  for (Metric& metric : stepper_.weights().metrics()) add(std::move(metric));
+  for (Metric& metric : trained_.record()) add(std::move(metric));
   if (const double scale = stepper_.loss_scale(); scale != 1.0) {
     add({"loss_scale", scale, "loss_scale", fmt::format("loss scale {:g}", scale)});
   }
@@ -176,9 +179,6 @@ StepMetrics Trainer::metrics_of(int64_t steps_done, const StepResult& result, do
   for (size_t i = 0; i < kPartNames.size(); ++i) {
     add({.name = kPartNames[i], .value = seconds[i], .group = "seconds"});
   }
-  for (const auto& [layer, flips] : stepper_.weights().flip_rates()) {
-    add({.name = layer, .value = flips, .tag = "flip_rate/" + layer, .group = "flip_rates"});
-  }
   return metrics;
 }
 
@@ -186,7 +186,7 @@ std::optional<double> Trainer::validate() {
   if (!validation_data_ || options_.data.validation_windows == 0) return std::nullopt;
   const ValidationWindows windows = {options_.data.validation_windows, options_.context(),
                                      options_.data.batch};
-  return validation_loss(stepper_.model(), *validation_data_, windows, ranks_);
+  return validation_loss(trained_.evaluated(), *validation_data_, windows, ranks_);
 }
 
 // The data's tokenizer, or the one of the initial weights; empty if neither exists.
@@ -211,7 +211,7 @@ void Trainer::sample_if_due(int64_t steps_done, Metrics& metrics) {
   if (!sampler_ || !is_due(options_.run.sample_every, steps_done)) return;
   std::string continuation;
   try {
-    continuation = sampler_->continuation(stepper_.model(), steps_done);
+    continuation = sampler_->continuation(trained_.evaluated(), steps_done);
   } catch (const Error& error) {  // NaN weights, which the run itself reports
     spdlog::warn("no sample after step {}: {}", steps_done, error.what());
     return;
@@ -227,16 +227,6 @@ void Trainer::fail_stopped(int64_t steps_done, const Metrics& metrics) const {
     fail("the standard output cannot be written ({}): stopped {}", metrics.output_error(), after);
   }
   fail("stopped on request {}", after);
-}
-
-void Trainer::finish() {
-  const fs::path tokenizer = tokenizer_folder();
-  stepper_.weights().replace_masters();
-  checkpoint::SaveOptions options;
-  options.special = options_.model.special;
-  options.masks = stepper_.weights().masks();
-  if (!tokenizer.empty()) options.tokenizer = tokenizer;
-  checkpoint::save_model(options_.run.out / "model", stepper_.model(), options);
 }
 
 // A checkpoint due at a suspicious step waits for the next normal one, because a diverging run must
@@ -263,6 +253,7 @@ void Trainer::do_what_is_due(int64_t steps_done, Metrics& metrics, TrainSummary&
   if (is_due(options_.run.validate_every, steps_done)) {
     summary.validation_loss = validate();
     if (summary.validation_loss) metrics.record_validation(steps_done, *summary.validation_loss);
+    metrics.record_masks(steps_done, trained_.observe());
   }
   sample_if_due(steps_done, metrics);
   if (!ends) save_if_due(steps_done, stops);
@@ -279,6 +270,7 @@ TrainSummary Trainer::run(const std::string& config) {
   Metrics metrics(options_.run.out, description(first_step), options_.run.quiet);
   for (const Change& change : resumed.changes) metrics.record_change(first_step, change);
   stepper_.prepare(first_step);
+  if (first_step == 0) metrics.record_masks(0, trained_.observe());
   take_part_seconds();
   const auto begin = Clock::now();
   auto last_record = begin;
@@ -309,21 +301,22 @@ TrainSummary Trainer::run(const std::string& config) {
     summary.tokens_per_second =
         static_cast<double>((last_step() - first_step) * tokens_per_step()) / summary.seconds;
   }
-  const SparsityStatistics sparsity = stepper_.weights().statistics();
-  if (options_.model.method.has_masks()) summary.flip_rate = sparsity.flip_rate;
-  if (options_.model.method.is_sparse()) summary.zeros = sparsity.zeros;
+  trained_.summarise(summary);
   if (first_step >= last_step()) {
     summary.validation_loss = validate();
     if (summary.validation_loss) metrics.record_validation(first_step, *summary.validation_loss);
   }
   metrics.record_end(last_step(), summary.seconds);
-  if (last_step() == options_.optimizer.steps) finish();
+  if (last_step() == options_.optimizer.steps) {
+    trained_.save(options_.run.out / "model", tokenizer_folder());
+  }
   return summary;
 }
 
 }  // namespace
 
-TrainSummary train(const TrainOptions& options, const std::string& config) {
+TrainSummary train(const TrainOptions& options, const std::string& config,
+                   const MakeTrainedModel& make_trained) {
   check_options(options);
   const auto ranks = tensor::single_rank();
   text::TokenFile data = text::TokenFile::open(options.data.folder / "train.bin");
@@ -336,7 +329,9 @@ TrainSummary train(const TrainOptions& options, const std::string& config) {
     validation_data = text::TokenFile::open(options.data.folder / "val.bin");
     validation_data->check(options.model.sizes().vocabulary);
   }
-  Trainer trainer(options, data, std::move(validation_data), *ranks);
+  const std::unique_ptr<TrainedModel> trained =
+      make_trained ? make_trained() : std::make_unique<Pretraining>(options);
+  Trainer trainer(options, *trained, data, std::move(validation_data), *ranks);
   return trainer.run(config);
 }
 

@@ -1,11 +1,14 @@
-// Pre-trains from a folder of token files to a run folder with a Hugging Face model.
+// A training run from a folder of token files to a run folder with a Hugging Face model.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "twofour/base/stop_signal.h"
 #include "twofour/train/options.h"
+#include "twofour/train/trained_model.h"
 
 namespace twofour::train {
 
@@ -20,7 +23,12 @@ struct TrainSummary {
   std::optional<double> validation_loss;    ///< after the last step, with val.bin
   std::optional<double> flip_rate;          ///< if there are masks
   std::optional<double> zeros;              ///< of W̃, for a sparse method
+  /// Groups with another mask than the prior's, for learned masks.
+  std::optional<double> changed_from_prior;
 };
+
+/// Makes what the run trains, once the options and the data are checked.
+using MakeTrainedModel = std::function<std::unique_ptr<TrainedModel>()>;
 
 /// For the caller's StopSignal.
 inline constexpr StopMessages kStopMessages = {
@@ -28,7 +36,8 @@ inline constexpr StopMessages kStopMessages = {
     "stopped at once: the steps after step ", ", which the last checkpoint holds, are lost",
     "stopped at once: there is no checkpoint yet, so all steps are lost"};
 
-/// Trains with `options`. `config` is the effective configuration, kept as RUN/config.toml.
+/// Trains with `options`; without `make_trained`, it pre-trains (pretraining.h). `config` is the
+/// effective configuration, kept as RUN/config.toml.
 ///
 /// The run folder appears with the first checkpoint and always holds `keep` complete ones. A
 /// resumed run without changes equals an uninterrupted one, bit for bit, on the same machine with
@@ -41,6 +50,7 @@ inline constexpr StopMessages kStopMessages = {
 /// diverges (see Stepper::take); a stop was requested (StopSignal, which the caller makes) or
 /// stdout cannot be written, once that step's checkpoint is written. `stop_after` ends a run
 /// without an error. RUN/model appears, or is replaced, only after the last step.
-TrainSummary train(const TrainOptions& options, const std::string& config);
+TrainSummary train(const TrainOptions& options, const std::string& config,
+                   const MakeTrainedModel& make_trained = {});
 
 }  // namespace twofour::train
