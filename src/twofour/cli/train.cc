@@ -1,44 +1,15 @@
-#include <cmath>
 #include <memory>
-
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "twofour/base/streams.h"
 #include "twofour/cli/command.h"
 #include "twofour/cli/fastest_dtype.h"
 #include "twofour/cli/help.h"
 #include "twofour/cli/json_output.h"
+#include "twofour/cli/run_summary.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/train/trainer.h"
 
 namespace twofour::cli {
-namespace {
-
-nlohmann::ordered_json summary_json(const train::TrainSummary& summary,
-                                    const train::TrainOptions& options) {
-  // null if nothing was measured.
-  const auto figure = [](const std::optional<double>& value) {
-    return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
-  };
-  std::optional<double> perplexity;
-  if (summary.validation_loss) perplexity = std::exp(*summary.validation_loss);
-  return {{"run", options.run.out.string()},
-          {"method", options.model.method.name},
-          {"parameters", summary.parameters},
-          {"steps", summary.steps},
-          {"train_loss", figure(summary.train_loss)},
-          {"validation_loss", figure(summary.validation_loss)},
-          {"validation_perplexity", figure(perplexity)},
-          {"tokens_per_second", figure(summary.tokens_per_second)},
-          {"seconds", summary.seconds},
-          {"flip_rate", figure(summary.flip_rate)},
-          {"zeros", figure(summary.zeros)},
-          {"skipped", summary.skipped}};
-}
-
-}  // namespace
-
 void add_train(CLI::App& program) {
   CLI::App& command = *program.add_subcommand("train", "pre-train a model, dense or 2:4 sparse");
   auto flags = std::make_shared<TrainFlags>();

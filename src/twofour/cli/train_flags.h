@@ -8,19 +8,15 @@
 
 #include <CLI/CLI.hpp>
 
-#include "twofour/cli/command.h"
-#include "twofour/train/options.h"
+#include "twofour/cli/run_flags.h"
 
 namespace twofour::cli {
 
 /// The values of the flags before the method and the model's sizes are determined.
-struct TrainFlags {
-  train::TrainOptions options;
-  std::string data, out, init, masks, teacher, resume_from, model = "gpt2-124m", method = "dense",
-                                                            recipe, budget;
+struct TrainFlags : RunFlags {
+  std::string init, masks, teacher, model = "gpt2-124m", method = "dense", recipe;
   std::map<std::string, std::string> axes;  ///< train::axes() by name
   std::optional<int64_t> layers, heads, key_value_heads, width, context, feed_forward;
-  std::optional<double> min_learning_rate;
   int64_t vocabulary = 0;
 };
 
