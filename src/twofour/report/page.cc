@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "twofour/report/chart.h"
+#include "twofour/report/mask_pictures.h"
 #include "twofour/report/page_script.h"
 #include "twofour/report/table.h"
 
@@ -44,6 +45,9 @@ svg { width: 100%; height: auto; display: block; }
 .tip b { font-weight: 600; }
 pre { white-space: pre-wrap; border: 1px solid var(--edge); border-radius: 8px; background: var(--card);
   padding: .9rem 1.1rem; font: inherit; margin: 0; }
+.masks { display: flex; flex-wrap: wrap; gap: 1.1rem; } .masks figure { flex: 0 1 300px; }
+.stays { fill: var(--soft); fill-opacity: .55; } .came { fill: #0072b2; } .went { fill: #d55e00; fill-opacity: .35; }
+.bin { fill: #0072b2; }
 .key { display: inline-block; width: .75em; height: .75em; border-radius: 50%; margin-right: .45em; }
 .legend > span { margin-right: 1.4em; }
 )";
@@ -130,6 +134,7 @@ std::string make_page(const std::vector<RunLog>& runs) {
     html += "<span>" + key(r) + escape(runs[r].name) + "</span>";
   html += "</p>\n" + table_html(compare(runs), FirstColumn::kRuns);
   html += "<h2>Curves</h2>\n" + charts_html(runs) + parts_html(runs) + differences_html(runs);
+  for (const RunLog& run : runs) html += mask_pictures(run);
   for (const RunLog& run : runs) {
     if (run.samples.empty()) continue;
     html += "<h2>Text by " + escape(run.name) + "</h2>\n<pre>" + escape(run.samples) + "</pre>\n";

@@ -14,8 +14,22 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kStepFields[] = {"loss",      "lr",    "grad_norm", "tokens_per_second",
-                                       "flip_rate", "zeros", "loss_scale"};
+constexpr const char* kStepFields[] = {"loss",
+                                       "lr",
+                                       "grad_norm",
+                                       "tokens_per_second",
+                                       "flip_rate",
+                                       "zeros",
+                                       "loss_scale",
+                                       "regularisation",
+                                       "kappa",
+                                       "tau",
+                                       "max_probability",
+                                       "changed",
+                                       "changed_from_prior",
+                                       "logit_mean",
+                                       "logit_deviation",
+                                       "kept_l2"};
 
 class LogReader {
  public:
@@ -45,6 +59,7 @@ class LogReader {
       run_.samples += fmt::format("after step {}: {}{}\n\n", *step, text(line, "prompt"),
                                   text(line, "continuation"));
     }
+    if (event == "masks") add_masks(*step, line);
     if (event == "step") {
       for (const char* field : kStepFields) add(field, *step, number(line, field));
       if (line.contains("seconds") && line["seconds"].is_object()) {
@@ -73,6 +88,28 @@ class LogReader {
   // Drops steps of an earlier part of the run after the checkpoint that this part resumed from.
   void forget_after(double step) {
     for (auto& [curve, points] : points_) points.erase(points.upper_bound(step), points.end());
+    while (!run_.masks.empty() && run_.masks.back().step > step) run_.masks.pop_back();
+  }
+  // Anything of another form is left out.
+  void add_masks(double step, const Json& line) {
+    MaskRecord record;
+    record.step = step;
+    const Json none = Json::object();
+    const Json& histograms = line.contains("histograms") ? line["histograms"] : none;
+    for (const auto& [layer, counts] : histograms.items()) {
+      std::vector<double> numbers;
+      for (const Json& count : counts)
+        numbers.push_back(count.is_number() ? count.get<double>() : 0);
+      record.histograms.emplace_back(layer, std::move(numbers));
+    }
+    record.layer = text(line, "layer");
+    if (line.contains("rows") && line["rows"].is_array()) {
+      for (const Json& row : line["rows"]) {
+        record.rows.push_back(row.is_string() ? row.get<std::string>() : "");
+      }
+    }
+    if (!run_.masks.empty() && run_.masks.back().step == step) run_.masks.pop_back();
+    run_.masks.push_back(std::move(record));
   }
   void add(const std::string& curve, double step, std::optional<double> value) {
     if (value && std::isfinite(*value)) points_[curve][step] = *value;

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace twofour::report {
@@ -16,16 +17,27 @@ struct Point {
 /// A curve by the name of its field in log.jsonl.
 using Curves = std::map<std::string, std::vector<Point>>;
 
+/// What a mask-learning run records of its masks now and then.
+struct MaskRecord {
+  double step = 0;
+  /// By layer: groups by the largest probability of their candidates, in equal parts of [0, 1].
+  std::vector<std::pair<std::string, std::vector<double>>> histograms;
+  /// A corner of one layer's likeliest mask: `rows` strings of '1' (kept) and '0'.
+  std::string layer;
+  std::vector<std::string> rows;
+};
+
 struct RunLog {
   std::string name, method, dtype;
   int64_t parameters = 0, steps = 0, tokens_per_step = 0;
   double seconds = 0;  ///< training time summed over the parts of the run, as far as it was logged
-  /// loss, lr, grad_norm, tokens_per_second, flip_rate, zeros, loss_scale, validation, and
-  /// "seconds/PART" for the parts of a step, in seconds since the record before.
+  /// By the names of chart_kinds() (chart.h), and "seconds/PART" for the parts of a step, in
+  /// seconds since the record before.
   Curves curves;
   int64_t runs = 1;                           ///< merged into this one (average.h)
   std::map<std::string, double> deviations;   ///< of the curves' last values, where runs > 1
   std::map<std::string, std::string> config;  ///< key -> value as config.toml writes them
+  std::vector<MaskRecord> masks;              ///< by step; empty but for learned masks
   std::string samples;  ///< RUN/samples.txt, if it exists, else those of the log
 };
 
