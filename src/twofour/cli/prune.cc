@@ -100,7 +100,10 @@ void run_prune(const PruneFlags& flags, const CLI::App& command) {
   if (evaluates) {
     perplexities = {flags.evaluate, perplexity_of(folder, text.ids, options, false), {}};
   }
-  const prune::PruneSummary summary = prune::prune(folder, options, calibration);
+  const prune::PruneSummary summary = [&] {
+    const StopSignal stop_signal(prune::kStopMessages);
+    return prune::prune(folder, options, calibration);
+  }();
   if (evaluates && !flags.mask_only) {
     const checkpoint::ModelFolder pruned(options.out);
     perplexities->after = perplexity_of(pruned, text.ids, options, true);

@@ -7,7 +7,6 @@
 #include "twofour/base/error.h"
 #include "twofour/base/log.h"
 #include "twofour/base/parallel.h"
-#include "twofour/base/stop_signal.h"
 #include "twofour/prune/block_pruner.h"
 #include "twofour/prune/pruned_folder.h"
 #include "twofour/prune/record.h"
@@ -17,10 +16,6 @@ namespace twofour::prune {
 using Json = nlohmann::ordered_json;
 
 namespace {
-
-constexpr StopMessages kPruneStopMessages = {
-    "stopping after this block; once more to stop at once", "stopped at once, after block ",
-    ": continue with --resume", "stopped at once, before a block was finished"};
 
 // A user who asked for these layers may not read the table.
 void warn_of_misfits(const std::vector<SkippedLayer>& skipped) {
@@ -68,7 +63,6 @@ PruneSummary prune(const checkpoint::ModelFolder& folder, const PruneOptions& op
                          {"settings", settings_of(options)},
                          {"model", hash_of_model(folder)},
                          {"calibration", calibration.hash}};
-  const StopSignal stop_signal(kPruneStopMessages);
   PrunedFolder out(options.out, folder, identity, options.largest_shard, options.resume);
   BlockPruner(folder, options, plan, out, calibration.ids).run();
   summary.skipped = plan.skipped;
