@@ -12,19 +12,11 @@ import math
 import pathlib
 import shutil
 import statistics
-import subprocess
-import sys
 
 from page import machine, write_page
 from processes import PROGRAM, ROOT, run_and_measure
+from small_models import CONTEXT, add_model_options, models_of
 
-SHARED = ROOT.parent / "shared/data"
-# Name -> a llama2.c model and its tokenizer; None: trained here.
-MODELS = {"stories260K": ("stories260K/stories260K.bin", "stories260K/tok512.bin"),
-          "babyllama-tok105": ("babyllama-tok105/model5000.bin", "babyllama-tok105/tok105.bin"),
-          "gpt2-10m": None}
-SIZE = ["--layers", 5, "--heads", 6, "--width", 384, "--context", 256]
-CONTEXT = 256
 PATTERNS = {"2:4": ["--pattern", "2:4"], "4:8": ["--pattern", "4:8"], "50 %": ["--sparsity", 0.5]}
 SPARSEGPT = ["--method", "sparsegpt"]
 ADDITIONS = {"swaps": ["--swaps"], "ADMM": ["--reweight", "admm"], "reconstruct": ["--reconstruct", 5],
@@ -48,10 +40,6 @@ CHARTED = ("magnitude", "Wanda", "SparseGPT, masks only", "SparseGPT", "SparseGP
 COLOURS = ("#888888", "#d62728", "#ff7f0e", "#1f77b4", "#2ca02c", "#9467bd")
 
 
-def run(*command, **options):
-    return subprocess.run([str(part) for part in command], check=True, text=True, **options)
-
-
 def file_name(text):
     return text.replace(" ", "_").replace(":", "-").replace("%", "percent").replace(",", "")
 
@@ -67,64 +55,25 @@ def options_of(method, pattern):
 
 
 class Experiment:
-    """A model, its texts as ids, and its runs."""
+    """A model and its runs."""
 
-    def __init__(self, name, args):
-        self.name, self.args, self.folder = name, args, args.out / name
-        self.model, self.test = self.folder / "model", self.folder / "test.bin"
+    def __init__(self, model, args):
+        self.model, self.args, self.folder = model, args, args.out / model.name
         self.folder.mkdir(parents=True, exist_ok=True)
-        files = MODELS[name]
-        if files:
-            if not (self.model / "config.json").exists():
-                model, tokenizer = (SHARED / "models" / file for file in files)
-                run(PROGRAM, "convert", model, self.model, "--to", "hf", "--tokenizer", tokenizer)
-            self.tokenize(self.model)
-        else:
-            self.train()
-        if not self.test.exists():
-            ids = (self.folder / "data/val.bin").read_bytes()
-            self.test.write_bytes(ids[:2 * args.test_tokens])
-
-    def tokenize(self, tokenizer):
-        if not (self.folder / "data/val.json").exists():
-            run(PROGRAM, "data", *self.args.text, "--tokenizer", tokenizer, "--out", self.folder / "data",
-                "--document-separator", "<|endoftext|>", "--val-fraction", 0.05)
-
-    def train(self):
-        if not (self.folder / "tokenizer/tokenizer.json").exists():
-            run(PROGRAM, "tokenizer", "train", *self.args.text, "--vocab-size", 2048, "--out",
-                self.folder / "tokenizer")
-        self.tokenize(self.folder / "tokenizer")
-        self.model = self.folder / "run/model"
-        if not (self.model / "config.json").exists():
-            resume = ["--resume"] if any(self.folder.glob("run/checkpoints/step-*/state.json")) else []
-            run(PROGRAM, "train", "--data", self.folder / "data", "--out", self.folder / "run", "--method", "dense",
-                *SIZE, "--steps", self.args.steps, "--batch", 8, "--lr", 2e-3, "--warmup", self.args.steps // 10,
-                "--dtype", "bfloat16", "--checkpoint-every", 200, "--keep", 1, *resume, stdout=subprocess.DEVNULL)
-
-    def perplexity(self, model):
-        return json.loads(run_and_measure(PROGRAM, "eval", "perplexity", "--model", model, "--data", self.test,
-                                          "--context", CONTEXT, "--dtype", "float32", "--json")[0])["perplexity"]
-
-    def dense(self):
-        kept = self.folder / "dense.json"
-        if not kept.exists():
-            kept.write_text(json.dumps(self.perplexity(self.model)))
-        return json.loads(kept.read_text())
 
     def prune(self, method, pattern, seed):
         """{"perplexity", "seconds", "peak_bytes", "layers"}"""
         kept = self.folder / f"{file_name(method)}-{file_name(pattern)}-{seed}.json"
         if not kept.exists():
-            print(f"== {self.name}, {pattern}, {method}, seed {seed}", flush=True)
+            print(f"== {self.model.name}, {pattern}, {method}, seed {seed}", flush=True)
             pruned = self.folder / "pruned"
             for leftover in (pruned, pruned.with_name("pruned.unfinished")):
                 shutil.rmtree(leftover, ignore_errors=True)
             output, peak, seconds = run_and_measure(
-                PROGRAM, "prune", "--model", self.model, "--out", pruned, "--calibration",
-                self.folder / "data/train.bin", "--samples", self.args.samples, "--context", CONTEXT, "--seed", seed,
+                PROGRAM, "prune", "--model", self.model.model, "--out", pruned, "--calibration",
+                self.model.data / "train.bin", "--samples", self.args.samples, "--context", CONTEXT, "--seed", seed,
                 "--dtype", "float32", "--json", *options_of(method, pattern))
-            kept.write_text(json.dumps({"perplexity": self.perplexity(pruned), "seconds": seconds, "peak_bytes": peak,
+            kept.write_text(json.dumps({"perplexity": self.model.perplexity(pruned), "seconds": seconds, "peak_bytes": peak,
                                         "layers": json.loads(output)["layers"]}))
             shutil.rmtree(pruned)
         return json.loads(kept.read_text())
@@ -202,30 +151,18 @@ def errors_by_layer(runs):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    stories = SHARED / "tinystories"
-    parser.add_argument("--text", nargs="*", type=pathlib.Path,
-                        default=[stories / "train_2MiB.txt", stories / "val.txt"],
-                        help="text files, documents parted by <|endoftext|> (default: ../shared's TinyStories)")
-    parser.add_argument("--models", nargs="*", default=list(MODELS), choices=list(MODELS))
+    add_model_options(parser)
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build/results/oneshot")
     parser.add_argument("--page", type=pathlib.Path, default=ROOT / "docs/results/oneshot.md")
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=64, help="of 256 tokens")
-    parser.add_argument("--steps", type=int, default=1500, help="of training gpt2-10m, 2048 tokens each")
-    parser.add_argument("--test-tokens", type=int, default=30000)
-    parser.add_argument("--print", action="store_true", dest="prints", help="print, and leave the page alone")
     args = parser.parse_args()
-    missing = [str(text) for text in args.text if not text.is_file()]
-    if missing:
-        sys.exit(f"no text at {', '.join(missing)}: give --text FILES")
     by_model, tables = {}, []
-    for name in args.models:
-        experiment = Experiment(name, args)
+    for model in models_of(args):
+        name, experiment = model.name, Experiment(model, args)
         runs = {(method, pattern): [experiment.prune(method, pattern, seed) for seed in range(1, args.seeds + 1)]
                 for pattern in PATTERNS for method in METHODS if options_of(method, pattern)}
         by_model[name] = runs
-        info = json.loads(run(PROGRAM, "info", "--model", experiment.model, "--json", capture_output=True).stdout)
-        tables.append(f"### {name}\n\n{table(experiment.dense(), runs, info['parameters'])}\n")
+        tables.append(f"### {name}\n\n{table(model.dense(), runs, model.parameters())}\n")
         if not args.prints:
             svg = args.page.parent / f"oneshot-{name.lower()}.svg"
             svg.write_text(chart(f"{name}, 2:4: relative error of each layer", errors_by_layer(runs)))

@@ -14,6 +14,9 @@ GPT2 = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "activation_
 
 SIZES = {
     "gpt2-124m": {**GPT2, "vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12},
+    "llama-100m": {**LLAMA, "vocab_size": 32000, "max_position_embeddings": 1024, "hidden_size": 768,
+                   "intermediate_size": 2048, "num_hidden_layers": 8, "num_attention_heads": 12,
+                   "num_key_value_heads": 4},
     # The shape of SmolLM-135M, untied, and of TinyLlama-1.1B.
     "llama-160m": {**LLAMA, "vocab_size": 32000, "max_position_embeddings": 1024, "hidden_size": 768,
                    "intermediate_size": 2048, "num_hidden_layers": 16, "num_attention_heads": 12,

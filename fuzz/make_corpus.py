@@ -208,7 +208,7 @@ def npz():
 
 
 def t24():
-    """Without checksums, which the target sets if the last byte says so."""
+    """Without checksums, which the target sets."""
     for patterns in ([], [(2, 4, 6)], [(1, 4, 4), (1, 2, 2), (4, 8, 70)], [(1, 70, 70)]):
         header, digits = b"", b""
         for i, (kept, group, candidates) in enumerate(patterns):
@@ -227,7 +227,7 @@ def t24():
         header += bytes(-len(header) % 16 + 16)
         size = 32 + len(header)
         content = b"T24MASKS" + struct.pack("<IIQQ", 1, len(patterns), size, size + len(digits)) + header + digits
-        yield content + b"\1"
+        yield content
 
 
 def llama2c():

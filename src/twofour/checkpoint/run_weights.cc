@@ -49,13 +49,25 @@ FolderConfig config_in(const OrderedJson& state, const fs::path& folder) {
   return config;
 }
 
+// Its state. A run that learns masks holds no weights.
+OrderedJson state_with_weights(const fs::path& folder) {
+  OrderedJson state = read_state(folder);
+  if (state["files"].contains("logits.safetensors")) {
+    fail(
+        "\"{}\" holds masks that are being learned, not a model: write one with \"twofour trim {} "
+        "--out DIR\"",
+        folder.string(), folder.string());
+  }
+  return state;
+}
+
 }  // namespace
 
 FolderConfig checkpoint_config(const fs::path& folder) {
   return config_in(read_state(folder), folder);
 }
 
-RunWeights::RunWeights(const fs::path& folder) : RunWeights(folder, read_state(folder)) {}
+RunWeights::RunWeights(const fs::path& folder) : RunWeights(folder, state_with_weights(folder)) {}
 
 RunWeights::RunWeights(const fs::path& folder, const OrderedJson& state)
     : ModelWeights(folder),

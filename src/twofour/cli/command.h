@@ -21,11 +21,13 @@ void add_data(CLI::App& program);
 void add_eval(CLI::App& program);
 void add_generate(CLI::App& program);
 void add_info(CLI::App& program);
+void add_learn(CLI::App& program);
 void add_mask(CLI::App& program);
 void add_prune(CLI::App& program);
 void add_report(CLI::App& program);
 void add_tokenizer(CLI::App& program);
 void add_train(CLI::App& program);
+void add_trim(CLI::App& program);
 void add_tune_decay(CLI::App& program);
 
 /// Runs `action` after all options are parsed, if `command` was chosen.

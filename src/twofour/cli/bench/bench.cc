@@ -12,6 +12,7 @@ void add_bench(CLI::App& program) {
   add_bench_mask(bench);
   add_bench_mvue(bench);
   add_bench_decode(bench);
+  add_bench_soft_mask(bench);
 }
 
 }  // namespace twofour::cli

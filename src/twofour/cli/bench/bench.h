@@ -27,6 +27,7 @@ void add_bench_block(CLI::App& bench);
 void add_bench_mask(CLI::App& bench);
 void add_bench_mvue(CLI::App& bench);
 void add_bench_decode(CLI::App& bench);
+void add_bench_soft_mask(CLI::App& bench);
 
 struct BenchOptions {
   int64_t rounds = 15;
