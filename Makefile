@@ -1,5 +1,5 @@
 # The everyday tasks. CMakePresets.json has the rest: debug, asan, tsan.
-.PHONY: help setup configure build build-tests test test-all fuzz demo bench results-pretraining results-oneshot format lint clean
+.PHONY: help setup configure build build-tests test test-all fuzz demo bench results-pretraining results-oneshot results-learned format lint clean
 
 help:
 	@echo "make demo    set up, build, train dense and 2:4 sparse on real text, compare (some ten minutes)"
@@ -9,6 +9,7 @@ help:
 	@echo "make bench   ratios against PyTorch, tokenizers and dense libraries, JSON in build/bench"
 	@echo "make results-pretraining  train all methods on ../shared's TinyStories, write docs/results (half an hour)"
 	@echo "make results-oneshot  prune three small models by all methods, write docs/results (an hour)"
+	@echo "make results-learned  learn the masks of the same models, write docs/results (up to an hour)"
 	@echo "make format  clang-format every source;  make lint  clang-tidy the changed ones"
 	@echo "make clean   remove build/ and demo/"
 
@@ -46,6 +47,9 @@ results-pretraining: build
 
 results-oneshot: build
 	@.venv/bin/python bench/oneshot.py
+
+results-learned: build
+	@.venv/bin/python bench/learned.py
 
 format:
 	@git ls-files '*.cc' '*.h' | xargs clang-format-14 -i

@@ -1,10 +1,10 @@
 """Learned masks against the published formulation in plain PyTorch (bench/peers/learned_masks.py).
 
-layer: forward and backward of one linear layer (`twofour bench soft-mask`), and the memory that a call adds at its peak.
-step: a step of `learn` on a random LLaMA of 100 million parameters. Both run in turns with the peer's process, and the
-fastest of each counts. memory: peak resident set of `learn` on a random LLaMA of 1.1 billion parameters in bfloat16, mapped
-file pages included, and the bytes per masked weight that it spends beside the weights. Prints ratios, above 1 where twofour
-is faster. Writes JSON to --out.
+layer: forward and backward of one linear layer (`twofour bench soft-mask`), and the memory that a call adds at its
+peak. step: a step of `learn` on a random LLaMA of 100 million parameters. Both run in turns with the peer's process,
+and the fastest of each counts. memory: peak resident set of `learn` on a random LLaMA of 1.1 billion parameters in
+bfloat16, mapped file pages included, and the bytes per masked weight that it spends beside the weights. Prints ratios,
+above 1 where twofour is faster. Writes JSON to --out.
 """
 
 import argparse
@@ -26,22 +26,27 @@ LIMIT = 16e9
 
 def bench_layer(args):
     """The two run in turns, as processes of some rounds each."""
-    results, shape = [], ["--tokens", args.tokens, "--in", args.width, "--out", args.width]
+    results, sizes = [], ["--tokens", args.tokens, "--rounds", args.rounds]
+    peer = [sys.executable, ROOT / "bench/peers/learned_masks.py", "layer", *sizes, "--width", args.width]
+    program = [PROGRAM, "bench", "soft-mask", *sizes, "--in", args.width, "--out", args.width, "--json"]
     for dtype in args.dtypes:
         ours, peers = [], []
         for _ in range(args.model_rounds):
-            ours.append(run_json(PROGRAM, "bench", "soft-mask", *shape, "--dtype", dtype, "--rounds", args.rounds, "--json"))
-            peers.append(run_json(sys.executable, ROOT / "bench/peers/learned_masks.py", "layer", "--tokens", args.tokens,
-                                  "--width", args.width, "--dtype", dtype, "--rounds", args.rounds))
-        best = {"twofour": min(each["masked_ms"] for each in ours), "peer": min(each["ms"] for each in peers),
-                "dense": min(each["dense_ms"] for each in ours)}
-        memory = {"twofour": min(each["added_bytes"] for each in ours), "peer": min(each["added_bytes"] for each in peers)}
+            ours.append(run_json(*program, "--dtype", dtype))
+            peers.append(run_json(*peer, "--dtype", dtype))
+
+        def least(name, reports):
+            return min(report[name] for report in reports)
+
+        best = {"twofour": least("masked_ms", ours), "peer": least("ms", peers), "dense": least("dense_ms", ours)}
+        memory = {"twofour": least("added_bytes", ours), "peer": least("added_bytes", peers)}
         results.append({"width": args.width, "tokens": args.tokens, "dtype": dtype, "ms": best,
                         "ratio": best["peer"] / best["twofour"], "added_bytes": memory,
                         "memory_ratio": memory["twofour"] / memory["peer"]})
         print(f"layer {args.width}x{args.width}, {args.tokens} tokens, {dtype}: {best['twofour']:.0f} ms, "
-              f"{best['peer'] / best['twofour']:.2f}x the peer's {best['peer']:.0f} ms (dense layer {best['dense']:.0f} ms); "
-              f"adds {memory['twofour'] / 1e6:.0f} MB, {memory['twofour'] / memory['peer']:.2f}x the peer's", flush=True)
+              f"{best['peer'] / best['twofour']:.2f}x the peer's {best['peer']:.0f} ms (dense layer "
+              f"{best['dense']:.0f} ms); adds {memory['twofour'] / 1e6:.0f} MB, "
+              f"{memory['twofour'] / memory['peer']:.2f}x the peer's", flush=True)
     return results
 
 
@@ -70,9 +75,9 @@ def bench_step(args, scratch):
         times = {"twofour": [], "peer": []}
         for number in range(args.model_rounds):
             times["twofour"].append(learn(model, data, scratch / f"run-{dtype}-{number}", 8, "--dtype", dtype)[0])
-            output = run_and_measure(sys.executable, ROOT / "bench/peers/learned_masks.py", "step", model, data / "train.bin",
-                                     "--dtype", dtype, "--steps", 6, "--batch", 1, "--context", CONTEXT, "--threads",
-                                     torch.get_num_threads())[0]
+            peer = [sys.executable, ROOT / "bench/peers/learned_masks.py", "step", model, data / "train.bin"]
+            output = run_and_measure(*peer, "--dtype", dtype, "--steps", 6, "--batch", 1, "--context", CONTEXT,
+                                     "--threads", torch.get_num_threads())[0]
             times["peer"].append(statistics.median(json.loads(output)["seconds"][2:]))
         best = {name: min(all_) for name, all_ in times.items()}
         results.append({"model": size, "dtype": dtype, "tokens": CONTEXT, "seconds": best,

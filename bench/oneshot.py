@@ -13,7 +13,7 @@ import pathlib
 import shutil
 import statistics
 
-from page import machine, write_page
+from page import machine, orderings, with_deviation, write_page
 from processes import PROGRAM, ROOT, run_and_measure
 from small_models import CONTEXT, add_model_options, models_of
 
@@ -73,16 +73,10 @@ class Experiment:
                 PROGRAM, "prune", "--model", self.model.model, "--out", pruned, "--calibration",
                 self.model.data / "train.bin", "--samples", self.args.samples, "--context", CONTEXT, "--seed", seed,
                 "--dtype", "float32", "--json", *options_of(method, pattern))
-            kept.write_text(json.dumps({"perplexity": self.model.perplexity(pruned), "seconds": seconds, "peak_bytes": peak,
-                                        "layers": json.loads(output)["layers"]}))
+            kept.write_text(json.dumps({"perplexity": self.model.perplexity(pruned), "seconds": seconds,
+                                        "peak_bytes": peak, "layers": json.loads(output)["layers"]}))
             shutil.rmtree(pruned)
         return json.loads(kept.read_text())
-
-
-def with_deviation(values):
-    if len(values) < 2:
-        return f"{values[0]:.3f}"
-    return f"{statistics.mean(values):.3f} ± {statistics.stdev(values):.3f}"
 
 
 def table(dense, runs, parameters):
@@ -95,22 +89,6 @@ def table(dense, runs, parameters):
         lines.append(f"| {method} | {' | '.join(cells)} | {statistics.mean(each['seconds'] for each in first):.1f} | "
                      f"{max(each['peak_bytes'] for each in first) / 1e6:.0f} MB |")
     return f"{parameters:,} parameters\n\n".replace(",", " ") + "\n".join(lines) + "\n"
-
-
-def orderings(by_model):
-    """Paired differences of the loss: runs of one seed share their samples."""
-    lines = ["| expected, 2:4 | " + " | ".join(by_model) + " |", "|---|" + "---|" * len(by_model)]
-    for better, worse in ORDERINGS:
-        cells = []
-        for runs in by_model.values():
-            gaps = [math.log(w["perplexity"] / b["perplexity"])
-                    for b, w in zip(runs[better, "2:4"], runs[worse, "2:4"])]
-            error = statistics.stdev(gaps) / math.sqrt(len(gaps)) if len(gaps) > 1 else math.inf
-            mean = statistics.mean(gaps)
-            verdict = "holds" if mean > 2 * error else "does not hold" if mean < -2 * error else "not decided"
-            cells.append(f"{verdict}, {mean:+.4f} ± {error:.4f}")
-        lines.append(f"| {better} better than {worse} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def chart(title, curves):
@@ -161,13 +139,15 @@ def main():
         name, experiment = model.name, Experiment(model, args)
         runs = {(method, pattern): [experiment.prune(method, pattern, seed) for seed in range(1, args.seeds + 1)]
                 for pattern in PATTERNS for method in METHODS if options_of(method, pattern)}
-        by_model[name] = runs
+        by_model[name] = {method: [each["perplexity"] for each in results]
+                          for (method, pattern), results in runs.items() if pattern == "2:4"}
         tables.append(f"### {name}\n\n{table(model.dense(), runs, model.parameters())}\n")
         if not args.prints:
             svg = args.page.parent / f"oneshot-{name.lower()}.svg"
             svg.write_text(chart(f"{name}, 2:4: relative error of each layer", errors_by_layer(runs)))
             tables.append(f"![Relative error of each layer of {name}]({svg.name})\n\n")
-    generated = f"\nMeasured on: {machine(PROGRAM)}.\n\n{''.join(tables)}### Expected orders\n\n{orderings(by_model)}\n"
+    orders = orderings("expected, 2:4", ORDERINGS, by_model)
+    generated = f"\nMeasured on: {machine(PROGRAM)}.\n\n{''.join(tables)}### Expected orders\n\n{orders}\n"
     if args.prints:
         print(generated)
     else:

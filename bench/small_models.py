@@ -67,7 +67,8 @@ class SmallModel:
         return json.loads(kept.read_text())
 
     def parameters(self):
-        return json.loads(run(PROGRAM, "info", "--model", self.model, "--json", capture_output=True).stdout)["parameters"]
+        info = run(PROGRAM, "info", "--model", self.model, "--json", capture_output=True).stdout
+        return json.loads(info)["parameters"]
 
 
 def add_model_options(parser):

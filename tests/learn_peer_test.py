@@ -122,9 +122,9 @@ def largest_of_each_group(weight):
 def test_the_loss_and_the_logits_follow_the_published_formulation(twofour, dense, tmp_path, hard, prior):
     torch.set_num_threads(1)
     run = tmp_path / "run"
-    twofour("learn", "--model", dense / "model", "--data", dense / "data", "--out", run, "--steps", STEPS, "--batch", BATCH,
-            "--context", CONTEXT, "--seed", SEED, "--lr", 2e-3, "--weight-reg", 1e-4, "--prior", prior, "--log-every", 1,
-            "--threads", 1, *(["--hard"] if hard else []), timeout=300)
+    twofour("learn", "--model", dense / "model", "--data", dense / "data", "--out", run, "--steps", STEPS, "--batch",
+            BATCH, "--context", CONTEXT, "--seed", SEED, "--lr", 2e-3, "--weight-reg", 1e-4, "--prior", prior,
+            "--log-every", 1, "--threads", 1, *(["--hard"] if hard else []), timeout=300)
     losses, layers = run_peer(dense, hard, largest_of_each_group if prior == "magnitude" else None)
     steps = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     steps = [line for line in steps if line["event"] == "step"]

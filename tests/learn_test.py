@@ -107,7 +107,8 @@ def test_killed_at_random_moments_equals_never_stopped(dense, corpus, tmp_path):
         process = subprocess.Popen(command(dense, corpus, cut, *options, *resume), stdout=subprocess.DEVNULL,
                                    stderr=subprocess.PIPE)
         try:
-            _, errors = process.communicate(timeout=chance.uniform(0.1, 0.9 if kills > 3 else 0.3) if kills < 8 else 100)
+            _, errors = process.communicate(timeout=chance.uniform(0.1, 0.9 if kills > 3 else 0.3)
+                                            if kills < 8 else 100)
             assert process.returncode == 0, errors
             break
         except subprocess.TimeoutExpired:
@@ -229,8 +230,8 @@ def test_any_pattern(dense, corpus, tmp_path, pattern, kept, group):
 
 def test_learned_masks_are_better_than_their_prior(dense, corpus, twofour, tmp_path):
     def perplexity(model):
-        return json.loads(twofour("eval", "perplexity", "--model", model, "--data", corpus / "data/val.bin", "--context",
-                                  32, "--json").stdout)["perplexity"]
+        done = twofour("eval", "perplexity", "--model", model, "--data", corpus / "data/val.bin", "--context", 32, "--json")
+        return json.loads(done.stdout)["perplexity"]
 
     learn(dense, corpus, tmp_path / "run", "--prior", "magnitude", "--steps", 200, "--lr", 2e-3)
     twofour("prune", "--model", dense, "--method", "magnitude", "--out", tmp_path / "pruned")

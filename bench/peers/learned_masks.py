@@ -44,7 +44,8 @@ class LearnedMaskLinear(nn.Module):
         self.register_buffer("weight", weight.detach())
         self.register_buffer("bias", None if bias is None else bias.detach())
         self.register_buffer("candidates", candidates_of(kept, group).to(weight.dtype))
-        self.logits = nn.Parameter(torch.randn(weight.numel() // group, len(self.candidates), dtype=weight.dtype) * 0.01)
+        drawn = torch.randn(weight.numel() // group, len(self.candidates), dtype=weight.dtype)
+        self.logits = nn.Parameter(drawn * 0.01)
         self.kappa, self.tau, self.hard, self.noise = 100.0, 4.0, hard, None
         self.squares = None
 

@@ -110,7 +110,7 @@ int64_t context_of(const LearnFlags& flags) {
   return model::sizes_of(checkpoint::ModelFolder(flags.model).config().model).context;
 }
 
-void fill_in(CLI::App& command, const LearnFlags& flags, const GivenOptions& given) {
+void fill_in_learning(CLI::App& command, const LearnFlags& flags, const GivenOptions& given) {
   if (!flags.recipe.empty()) {
     for (const auto& [name, value] : learn::recipe_named(flags.recipe)) {
       set_option_if_unset(command, name, value);
@@ -154,16 +154,9 @@ void add_learn_flags(CLI::App& command, LearnFlags& flags) {
       ->group("Training");
   add_output_flags(command, flags);
   add_threads_option(command);
-  ConfigHooks hooks;
-  hooks.implicit_file = [&flags] { return config_of_resumed_run(flags); };
-  hooks.complete = [&command, &flags](const GivenOptions& given) {
-    flags.options.run.keeps_threads =
-        given.on_command_line.contains("threads") || given.in_config.contains("threads");
-    check_use(flags.options, given);
-    keep_dtype(command, flags, given);
-    fill_in(command, flags, given);
-  };
-  add_config_options(command, hooks);
+  add_run_config_options(command, flags, [&command, &flags](const GivenOptions& given) {
+    fill_in_learning(command, flags, given);
+  });
 }
 
 learn::LearnOptions complete_options(const LearnFlags& flags) {

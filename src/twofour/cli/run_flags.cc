@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -51,6 +52,33 @@ std::string config_of_run(const fs::path& run) {
   return kept.string();
 }
 
+// The config file of the run to resume; empty: none.
+std::string config_of_resumed_run(RunFlags& flags) {
+  read_resume_from(flags);
+  return flags.options.run.resume ? config_of_run(flags.out) : std::string();
+}
+
+// A config may hold options for a later part of a run.
+void check_use(const train::TrainOptions& options, const GivenOptions& given) {
+  const auto is_typed = [&](const char* name) { return given.on_command_line.contains(name); };
+  if (options.run.sample_every == 0 && (is_typed("sample-prompt") || is_typed("sample-tokens"))) {
+    fail_usage("--sample-prompt and --sample-tokens make no sense without --sample-every");
+  }
+  if (options.first_loss_scale() == 0 && is_typed("loss-scale-growth")) {
+    fail_usage("--loss-scale-growth {} makes no sense without a --loss-scale",
+               options.optimizer.loss_scale_growth);
+  }
+}
+
+// A resumed run keeps its dtype.
+void keep_dtype(CLI::App& command, const RunFlags& flags, const GivenOptions& given) {
+  const auto dtype = given.in_config.find("dtype");
+  if (flags.options.model.dtype == "auto" && flags.options.run.resume &&
+      dtype != given.in_config.end()) {
+    set_option(command, "dtype", dtype->second);
+  }
+}
+
 }  // namespace
 
 void add_run_folder_flags(CLI::App& command, RunFlags& flags) {
@@ -65,11 +93,6 @@ void add_run_folder_flags(CLI::App& command, RunFlags& flags) {
                   "resume from this checkpoint; newer ones are set aside")
       ->configurable(false)
       ->type_name("step-N");
-}
-
-std::string config_of_resumed_run(RunFlags& flags) {
-  read_resume_from(flags);
-  return flags.options.run.resume ? config_of_run(flags.out) : std::string();
 }
 
 void add_optimizer_flags(CLI::App& command, RunFlags& flags) {
@@ -165,23 +188,18 @@ void shrink_steps(CLI::App& command, const std::string& name, double value, doub
   set_option(command, name, fmt::format("{:.0f}", std::max(1.0, std::round(value * share))));
 }
 
-void check_use(const train::TrainOptions& options, const GivenOptions& given) {
-  const auto is_typed = [&](const char* name) { return given.on_command_line.contains(name); };
-  if (options.run.sample_every == 0 && (is_typed("sample-prompt") || is_typed("sample-tokens"))) {
-    fail_usage("--sample-prompt and --sample-tokens make no sense without --sample-every");
-  }
-  if (options.first_loss_scale() == 0 && is_typed("loss-scale-growth")) {
-    fail_usage("--loss-scale-growth {} makes no sense without a --loss-scale",
-               options.optimizer.loss_scale_growth);
-  }
-}
-
-void keep_dtype(CLI::App& command, const RunFlags& flags, const GivenOptions& given) {
-  const auto dtype = given.in_config.find("dtype");
-  if (flags.options.model.dtype == "auto" && flags.options.run.resume &&
-      dtype != given.in_config.end()) {
-    set_option(command, "dtype", dtype->second);
-  }
+void add_run_config_options(CLI::App& command, RunFlags& flags,
+                            std::function<void(const GivenOptions& given)> fill_in) {
+  ConfigHooks hooks;
+  hooks.implicit_file = [&flags] { return config_of_resumed_run(flags); };
+  hooks.complete = [&command, &flags, fill_in = std::move(fill_in)](const GivenOptions& given) {
+    flags.options.run.keeps_threads =
+        given.on_command_line.contains("threads") || given.in_config.contains("threads");
+    check_use(flags.options, given);
+    keep_dtype(command, flags, given);
+    fill_in(given);
+  };
+  add_config_options(command, hooks);
 }
 
 void complete_run(const RunFlags& flags, train::TrainOptions& options) {

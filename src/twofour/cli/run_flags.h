@@ -1,6 +1,7 @@
 // The flags that every kind of training run has: its folders, optimiser, output and budget.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -20,9 +21,6 @@ struct RunFlags {
 /// --data, --out, --resume and --resume-from.
 void add_run_folder_flags(CLI::App& command, RunFlags& flags);
 
-/// The step of --resume-from. Then the config file of the run to resume; empty: none.
-std::string config_of_resumed_run(RunFlags& flags);
-
 /// --steps to --divergence-factor.
 void add_optimizer_flags(CLI::App& command, RunFlags& flags);
 
@@ -41,12 +39,10 @@ double scale_steps_to_budget(CLI::App& command, const RunFlags& flags, int64_t c
 void shrink_steps(CLI::App& command, const std::string& name, double value, double share,
                   const GivenOptions& given);
 
-/// Refuses options on the command line that have no effect. A config may hold them for a later part
-/// of a run.
-void check_use(const train::TrainOptions& options, const GivenOptions& given);
-
-/// Sets --dtype to the resumed run's, if it is `auto`.
-void keep_dtype(CLI::App& command, const RunFlags& flags, const GivenOptions& given);
+/// --config, by default that of the run to resume, and --print-config. `fill_in` sets the options
+/// that depend on others. Refuses options on the command line that have no effect. Call it last.
+void add_run_config_options(CLI::App& command, RunFlags& flags,
+                            std::function<void(const GivenOptions& given)> fill_in);
 
 /// The data's folder, the run's and the lowest learning rate. Throws Error (usage) if a folder is
 /// not given.

@@ -133,19 +133,12 @@ void add_train_flags(CLI::App& command, TrainFlags& flags) {
   add_method_options(command, flags);
   add_training_options(command, flags);
   add_threads_option(command);
-  ConfigHooks hooks;
-  hooks.implicit_file = [&flags] { return config_of_resumed_run(flags); };
-  hooks.complete = [&command, &flags](const GivenOptions& given) {
-    flags.options.run.keeps_threads =
-        given.on_command_line.contains("threads") || given.in_config.contains("threads");
-    check_use(flags.options, given);
+  add_run_config_options(command, flags, [&command, &flags](const GivenOptions& given) {
     if (!flags.init.empty() && given.on_command_line.contains("model")) {
       fail_usage("--model and --init both define the model: give one of them");
     }
-    keep_dtype(command, flags, given);
     fill_in(command, flags, given);
-  };
-  add_config_options(command, hooks);
+  });
 }
 
 train::TrainOptions complete_options(const TrainFlags& flags) {

@@ -90,8 +90,8 @@ std::filesystem::path choices_file();
 /// order, and a resumed run would differ in the last bits.
 nlohmann::json choices_made();
 
-/// Begins anew: later calls of choose() take what the file holds, or measure. For a process that has
-/// done other work before the one whose choices a checkpoint records.
+/// Begins anew: later calls of choose() take what the file holds, or measure. For a process that
+/// has done other work before the one whose choices a checkpoint records.
 void forget_choices_made();
 
 /// Adopts all choices from choices_made(). Ignores unknown entries.
