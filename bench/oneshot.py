@@ -18,14 +18,14 @@ from processes import PROGRAM, ROOT, run_and_measure
 from small_models import CONTEXT, add_model_options, models_of
 
 PATTERNS = {"2:4": ["--pattern", "2:4"], "4:8": ["--pattern", "4:8"], "50 %": ["--sparsity", 0.5]}
-SPARSEGPT = ["--method", "sparsegpt"]
+SPARSEGPT = ["--method", "sparsegpt", "--update-weights"]  # without ADMM, which is the default
 ADDITIONS = {"swaps": ["--swaps"], "ADMM": ["--reweight", "admm"], "reconstruct": ["--reconstruct", 5],
              "permute": ["--permute"]}
 METHODS = {
     "magnitude": ["--method", "magnitude"],
     "Wanda": ["--method", "wanda"],
     "RIA": ["--method", "ria"],
-    "SparseGPT, masks only": [*SPARSEGPT, "--no-update-weights"],
+    "SparseGPT, masks only": ["--method", "sparsegpt", "--no-update-weights"],
     "SparseGPT": SPARSEGPT,
     **{f"SparseGPT + {name}": [*SPARSEGPT, *options] for name, options in ADDITIONS.items()},
     "all together": [*SPARSEGPT, *(part for options in ADDITIONS.values() for part in options)],

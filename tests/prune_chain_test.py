@@ -26,6 +26,7 @@ FAMILIES = {
     "qwen2": LLAMA,
 }
 TWO_OF_FOUR, HALF = dict(kept=2, group=4), dict(kept=0, group=0, sparsity=0.5)
+SPARSEGPT = ["--method", "sparsegpt", "--reweight", "none"]
 # Name -> the program's options and the peer's.
 CASES = {
     "magnitude": (["--method", "magnitude", "--pattern", "2:4"], ("magnitude", TWO_OF_FOUR)),
@@ -34,14 +35,14 @@ CASES = {
     "wanda-4:8": (["--method", "wanda", "--pattern", "4:8"], ("wanda", dict(kept=4, group=8))),
     "wanda-unstructured": (["--method", "wanda", "--sparsity", 0.5], ("wanda", HALF)),
     "ria": (["--method", "ria", "--pattern", "2:4"], ("ria", TWO_OF_FOUR)),
-    "sparsegpt": (["--method", "sparsegpt", "--pattern", "2:4"], ("sparsegpt", TWO_OF_FOUR)),
-    "sparsegpt-1:4": (["--method", "sparsegpt", "--pattern", "1:4"], ("sparsegpt", dict(kept=1, group=4))),
-    "sparsegpt-unstructured": (["--method", "sparsegpt", "--sparsity", 0.5], ("sparsegpt", HALF)),
+    "sparsegpt": ([*SPARSEGPT, "--pattern", "2:4"], ("sparsegpt", TWO_OF_FOUR)),
+    "sparsegpt-1:4": ([*SPARSEGPT, "--pattern", "1:4"], ("sparsegpt", dict(kept=1, group=4))),
+    "sparsegpt-unstructured": ([*SPARSEGPT, "--sparsity", 0.5], ("sparsegpt", HALF)),
     "sparsegpt-masks": (["--method", "sparsegpt", "--pattern", "2:4", "--no-update-weights"],
                         ("sparsegpt", dict(TWO_OF_FOUR, update=False))),
     "sparsegpt-masks-unstructured": (["--method", "sparsegpt", "--sparsity", 0.5, "--no-update-weights"],
                                      ("sparsegpt", dict(HALF, update=False))),
-    "sparsegpt-dense": (["--method", "sparsegpt", "--pattern", "2:4", "--calibrate", "dense"],
+    "sparsegpt-dense": ([*SPARSEGPT, "--pattern", "2:4", "--calibrate", "dense"],
                         ("sparsegpt", dict(TWO_OF_FOUR, dense=True))),
 }
 

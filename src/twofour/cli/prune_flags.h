@@ -20,7 +20,8 @@ struct PruneFlags {
   bool update_weights = false, no_update_weights = false, mask_only = false;
   std::vector<std::string> include, exclude, calibration;
   std::string sampling = "stream", inputs = "sequential", dtype, memory = "4G", sums = "float32";
-  std::string tokenizer, reweight = "none", largest_shard = "5GB";
+  std::string tokenizer, largest_shard = "5GB";
+  std::string reweight;  ///< empty: the default of the method
   bool published = false;
   std::string evaluate, report, save_samples;
   bool json = false;
