@@ -207,7 +207,7 @@ def test_a_log_that_cannot_be_written_stops_no_run(corpus, small, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    (["learn", "--help"], 'unknown command "learn"'),
+    (["sparsify", "--help"], 'unknown command "sparsify"'),
     (["trian", "--help"], 'unknown command "trian", did you mean "train"?'),
     (["--help", "trian"], 'did you mean "train"?'),
     (["tokenizer", "trian", "--help"], 'did you mean "train"?'),

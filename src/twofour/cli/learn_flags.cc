@@ -27,7 +27,10 @@ void add_mask_flags(CLI::App& command, LearnFlags& flags) {
   const auto number = [&](const char* name, double& value, const Range& range, const char* help) {
     add_number(command, name, value, range, help)->group("Masks");
   };
-  command.add_option("--pattern", flags.pattern, "N of every M entries of a row stay (--N, --M)")
+  command
+      .add_option("--pattern", flags.pattern,
+                  "N of every M entries of a row stay, 1:2 to 4:8 or any with at "
+                  "most 70 masks a group (--N, --M)")
       ->type_name("N:M")
       ->group("Masks");
   command
