@@ -324,7 +324,9 @@ def test_bad_priors_are_refused_by_name(dense, corpus, twofour, tmp_path):
 
 BAD = {"pattern": (["--pattern", "4:9"], "4:9"), "dense pattern": (["--pattern", "4:4"], "4:4"),
        "no layer": (["--include", "nothing"], "matches no layer"), "regex": (["--include", "("], "regular expression"),
-       "kappa": (["--kappa", 0], "--kappa"), "self": (["--distill", "self", "--train-weights"], "frozen weights"),
+       "kappa": (["--kappa", 0], "--kappa"), "large kappa": (["--kappa-end", 1e300], "--kappa-end"),
+       "tau": (["--tau", 1e-40], "--tau"), "large prior": (["--prior-strength", 1e38], "--prior-strength"),
+       "self": (["--distill", "self", "--train-weights"], "frozen weights"),
        "context": (["--context", 4096], "--context")}
 
 
@@ -384,3 +386,108 @@ def test_trim_refuses_other_runs_and_models(dense, learned, sparse_run, corpus, 
     twofour("trim", learned, "--out", tmp_path / "masks.npz")
     assert "exists" in twofour("trim", learned, "--out", tmp_path / "masks.npz", fails=2).stderr
     assert not (tmp_path / "x").exists()
+    before = (dense / "model.safetensors").read_bytes()
+    assert "is the dense model" in twofour("trim", learned, "--out", dense, "--force", fails=2).stderr
+    assert (dense / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_replaces_nothing_that_it_did_not_make(dense, corpus, twofour, tmp_path):
+    def refused(folder, *more):
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        error = twofour(*command(more[0], corpus, folder, *more[1:])[1:], fails=2).stderr
+        assert "exists, and the run would replace it" in error
+        assert all(path.read_bytes() == content for path, content in before.items())
+
+    shutil.copytree(dense, tmp_path / "a/model")
+    refused(tmp_path / "a", tmp_path / "a/model")
+    for options in (["learn", "--model"], ["train", "--init"]):
+        for out, message in (("a", "exists, and the run would replace it"), ("a/model", "is the model's own folder")):
+            error = twofour(*options, tmp_path / "a/model", "--data", corpus / "data", "--out", tmp_path / out, "--context",
+                            32, "--steps", 1, fails=2).stderr
+            assert message in error
+    assert len(list((tmp_path / "a/model").iterdir())) == len(list(dense.iterdir()))
+    twofour("prune", "--model", dense, "--method", "magnitude", "--out", tmp_path / "b/prior")
+    refused(tmp_path / "b", dense, "--prior", "magnitude")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c/prior").write_text("a file")
+    refused(tmp_path / "c", dense, "--prior", "magnitude")
+
+
+def test_a_prior_goes_on_after_a_kill_at_its_very_start(dense, corpus, tmp_path):
+    learn(dense, corpus, tmp_path / "whole", "--prior", "magnitude")
+    (tmp_path / "run/prior.pruned.unfinished/progress").mkdir(parents=True)
+    learn(dense, corpus, tmp_path / "run", "--prior", "magnitude")
+    assert files_of(tmp_path / "run") == files_of(tmp_path / "whole")
+
+
+def test_a_damaged_prior_is_made_again_or_named(dense, corpus, twofour, tmp_path, learned):
+    run = tmp_path / "run"
+
+    def again(fails=None):
+        for folder in ("checkpoints", "model"):
+            shutil.rmtree(run / folder, ignore_errors=True)
+        done = twofour(*command(dense, corpus, run, "--prior", "magnitude", "--json")[1:], fails=fails)
+        assert fails or files_of(run) == files_of(learned)
+        return done.stderr
+
+    again()
+    masks = run / "prior/masks.safetensors"
+    content = masks.read_bytes()
+    masks.unlink()
+    again()
+    masks.write_bytes(content[:200])
+    assert f'to prune anew, remove "{run}/prior"' in again(fails=1)
+    masks.write_bytes(content[:-5] + b"\xff" + content[-4:])
+    assert "is not 2:4" in again(fails=2)
+    (run / "prior/prune.json").write_text("{")
+    assert f'to prune anew, remove "{run}/prior"' in again(fails=1)
+    shutil.rmtree(run / "prior")
+    (run / "prior.pruned.unfinished").mkdir()
+    (run / "prior.pruned.unfinished/state.json").write_text('{"identity": {}}')
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    shutil.rmtree(run / "model", ignore_errors=True)
+    error = subprocess.run(command(dense, corpus, run, "--prior", "magnitude"), capture_output=True, text=True).stderr
+    assert f'to prune anew, remove "{run}/prior.pruned.unfinished"' in error
+
+
+def test_a_resumed_run_asks_for_a_model_that_moved(dense, corpus, twofour, tmp_path):
+    shutil.copytree(dense, tmp_path / "model")
+    learn(tmp_path / "model", corpus, tmp_path / "run", "--stop-after", 5)
+    (tmp_path / "model").rename(tmp_path / "moved")
+    error = twofour("learn", "--out", tmp_path / "run", "--resume", fails=1).stderr
+    assert "give its new folder with --model" in error
+    twofour("learn", "--out", tmp_path / "run", "--resume", "--model", tmp_path / "moved")
+
+
+CONFIGS = ["model = []", 'model = ""', "model = [1, 2]", 'model = "nowhere"', "model = [", "[model]"]
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_trim_asks_for_a_model_that_the_config_does_not_name(learned, twofour, tmp_path, config):
+    run = tmp_path / "run"
+    shutil.copytree(learned, run)
+    (run / "config.toml").write_text(config + "\n")
+    done = subprocess.run([PROGRAM, "trim", run, "--out", tmp_path / "out"], capture_output=True, text=True)
+    assert done.returncode in (1, 2) and "with --model" in done.stderr, done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("damage", [{"method": 3}, {"pattern": 3}, {"pattern": "4:8"}, {"model (content hash)": 7}, []])
+def test_trim_names_what_is_wrong_in_a_state(learned, twofour, tmp_path, damage):
+    run = tmp_path / "run"
+    shutil.copytree(learned, run)
+    path = run / "checkpoints/step-0000016/state.json"
+    state = json.loads(path.read_text())
+    if damage:
+        state["options"].update(damage)
+    else:
+        state["options"] = damage
+    path.write_text(json.dumps(state))
+    error = subprocess.run([PROGRAM, "trim", run, "--out", tmp_path / "out"], capture_output=True, text=True).stderr
+    assert "exception" not in error and error.count("\n") == 1
+
+
+def test_a_file_of_masks_that_is_not_there_is_no_model(dense, corpus, twofour):
+    error = twofour("eval", "perplexity", "--model", dense, "--data", corpus / "data/val.bin", "--masks", "nowhere.t24",
+                    fails=1).stderr
+    assert 'cannot read "nowhere.t24"' in error and "hf download" not in error

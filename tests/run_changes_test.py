@@ -118,7 +118,7 @@ def test_a_damaged_newest_checkpoint_is_gone_around(twofour, start):
     file = run / "checkpoints" / "step-0000006" / "optimizer.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     error = twofour("train", "--out", run, "--resume", fails=1).stderr
-    assert 'optimizer.safetensors" is damaged; train --resume-from step-4 goes on from the one before' in error
+    assert 'optimizer.safetensors" is damaged; --resume-from step-4 goes on from the one before' in error
     twofour("train", "--out", run, "--resume-from", "step-4")
     assert content(run / "model") == content(whole / "model")
     assert (run / "checkpoints" / "aside-1" / "step-0000006").is_dir()

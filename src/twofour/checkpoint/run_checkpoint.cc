@@ -34,7 +34,7 @@ std::vector<int64_t> named_steps(const fs::path& run) {
   std::string remedy = "there is no older one: start again with another --out";
   for (const int64_t step : checkpoint_steps(run)) {
     if (checkpoint_path(run, step).filename() == folder.filename()) break;
-    remedy = fmt::format("train --resume-from {}{} goes on from the one before", kPrefix, step);
+    remedy = fmt::format("--resume-from {}{} goes on from the one before", kPrefix, step);
   }
   fail("cannot use the checkpoint: \"{}\" is {}; {}", file.string(),
        fs::exists(file) ? "damaged" : "missing", remedy);

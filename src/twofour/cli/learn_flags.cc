@@ -18,6 +18,9 @@ namespace {
 
 constexpr std::array kPriorMethods = {"magnitude", "wanda", "sparsegpt", "ria"};
 
+// Small enough that no product of these values leaves the range of float32.
+constexpr double kLeastFactor = 1e-10, kLargestFactor = 1e10;
+
 bool is_prior_method(const std::string& prior) {
   return std::find(kPriorMethods.begin(), kPriorMethods.end(), prior) != kPriorMethods.end();
 }
@@ -27,6 +30,7 @@ void add_mask_flags(CLI::App& command, LearnFlags& flags) {
   const auto number = [&](const char* name, double& value, const Range& range, const char* help) {
     add_number(command, name, value, range, help)->group("Masks");
   };
+  const Range factor = between(kLeastFactor, kLargestFactor);
   command
       .add_option("--pattern", flags.pattern,
                   "N of every M entries of a row stay, 1:2 to 4:8 or any with at "
@@ -47,20 +51,20 @@ void add_mask_flags(CLI::App& command, LearnFlags& flags) {
                   "of masks, a pruned folder, or none")
       ->type_name("MASKS")
       ->group("Masks");
-  number("--prior-strength", learn.prior.strength, at_least(0),
+  number("--prior-strength", learn.prior.strength, between(0, kLargestFactor),
          "of the prior, in deviations of the logits (--prior-strength)");
   add_number(command, "--prior-samples", learn.prior.samples, between(1, 1e7),
              "windows of the training data on which a --prior method prunes")
       ->group("Masks");
-  number("--kappa", learn.kappa.first, above(0),
+  number("--kappa", learn.kappa.first, factor,
          "factor of the logits at the first step (--gumbel-scale-range)");
-  number("--kappa-end", learn.kappa.last, above(0), "and after the last");
-  number("--tau", learn.tau.first, above(0),
+  number("--kappa-end", learn.kappa.last, factor, "and after the last");
+  number("--tau", learn.tau.first, factor,
          "temperature at the first step (--gumbel-temperature-range)");
-  number("--tau-end", learn.tau.last, above(0), "and after the last");
+  number("--tau-end", learn.tau.last, factor, "and after the last");
   number("--weight-reg", learn.regularisation, at_least(0),
          "factor of the kept weights' squares, which are rewarded; falls to 0 (--weight-reg)");
-  number("--init-std", learn.deviation, above(0), "deviation of the initial logits");
+  number("--init-std", learn.deviation, factor, "deviation of the initial logits");
   number("--logits-lr-factor", learn.logits_factor, above(0),
          "learning rate of the logits relative to --lr (--lr-mult)");
   command
@@ -168,6 +172,12 @@ learn::LearnOptions complete_options(const LearnFlags& flags) {
   if (flags.model.empty()) fail_usage("--model is missing: the folder of the dense model");
   complete_run(flags, options.train);
   train::ModelOptions& model = options.train.model;
+  if (options.train.run.resume && !fs::exists(flags.model)) {
+    fail(
+        "the run's dense model is no longer in \"{}\": give its new folder with --model "
+        "(its content is compared)",
+        flags.model);
+  }
   const checkpoint::ModelFolder folder = open_model({flags.model, false});
   model.init = fs::absolute(flags.model);
   model.config = folder.config().model;
@@ -175,7 +185,7 @@ learn::LearnOptions complete_options(const LearnFlags& flags) {
   options.train.data.context = flags.context.value_or(0);
   if (!options.train.run.resume) {
     for (const fs::path& folder_read : {model.init, absolute_path(flags.teacher)}) {
-      check_outside_model("--out", options.train.run.out, folder_read);
+      check_run_folder(options.train.run.out, folder_read);
     }
   }
   options.distills_itself = flags.teacher == "self";

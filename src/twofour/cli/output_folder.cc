@@ -58,6 +58,14 @@ void check_outside_model(const std::string& option, const fs::path& out, const f
              out.string(), folder.string());
 }
 
+void check_run_folder(const fs::path& out, const fs::path& in) {
+  check_outside_model("--out", out, in);
+  if (!fs::is_directory(in)) return;
+  std::error_code error;
+  if (!fs::equivalent(out, checkpoint::find_model(in).folder, error)) return;
+  fail_usage("--out \"{}\" is the model's own folder: choose another", out.string());
+}
+
 void check_tokenizer_folder(const fs::path& out) {
   if (out.empty()) fail_usage("--out names no folder");
   if (!is_taken(out)) return;

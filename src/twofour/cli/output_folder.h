@@ -15,6 +15,9 @@ std::filesystem::path folder_of(const std::filesystem::path& out);
 void check_outside_model(const std::string& option, const std::filesystem::path& out,
                          const std::filesystem::path& in);
 
+/// The same for the folder `out` of a run, which may not be the model's folder either.
+void check_run_folder(const std::filesystem::path& out, const std::filesystem::path& in);
+
 /// For a tokenizer's folder: throws Error (usage) if `out` is empty, a file, or holds anything but
 /// a tokenizer's files, because all that it holds is replaced.
 void check_tokenizer_folder(const std::filesystem::path& out);

@@ -148,7 +148,7 @@ train::TrainOptions complete_options(const TrainFlags& flags) {
   complete_model(flags, options);
   if (!options.run.resume) {
     for (const fs::path& model : {options.model.init, options.model.teacher}) {
-      check_outside_model("--out", options.run.out, model);
+      check_run_folder(options.run.out, model);
     }
   }
   return options;

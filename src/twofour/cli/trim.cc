@@ -25,19 +25,32 @@ struct TrimFlags {
   bool force = false, json = false;
 };
 
+// The value of --model in a run's config.toml; empty if it has none.
+std::string model_in_config(const fs::path& config) {
+  try {
+    for (const TomlEntry& entry : read_toml(read_file(config, kLargestSettings))) {
+      if (entry.key == "model" && entry.values.size() == 1) return entry.values.front();
+    }
+  } catch (const Error& error) {
+    fail("cannot read \"{}\": {}; give the dense model's folder with --model", config.string(),
+         error.what());
+  }
+  return "";
+}
+
 // The dense model of a run, by the config.toml beside its checkpoints.
 std::string dense_model_of(const learn::LearnedMasks& learned) {
   const fs::path config = learned.checkpoint.parent_path().parent_path() / "config.toml";
-  if (fs::exists(config)) {
-    for (const TomlEntry& entry : read_toml(read_file(config, kLargestSettings))) {
-      if (entry.key != "model") continue;
-      if (fs::is_directory(entry.values.front())) return entry.values.front();
-      fail_usage("the dense model is no longer in \"{}\": give its folder with --model",
-                 entry.values.front());
-    }
+  const std::string model = fs::is_regular_file(config) ? model_in_config(config) : "";
+  if (model.empty()) {
+    fail_usage("\"{}\" does not say which model it is of: give its folder with --model",
+               learned.checkpoint.string());
   }
-  fail_usage("\"{}\" does not say which model it is of: give its folder with --model",
-             learned.checkpoint.string());
+  if (!fs::is_directory(model)) {
+    fail_usage("the dense model is no longer in \"{}\": give its folder with --model",
+               printable(model));
+  }
+  return model;
 }
 
 void run_trim(const TrimFlags& flags) {
@@ -55,6 +68,10 @@ void run_trim(const TrimFlags& flags) {
     checkpoint::write_masks(flags.out, learned.masks, learned.shapes);
   } else {
     const std::string dense = flags.model.empty() ? dense_model_of(learned) : flags.model;
+    std::error_code error;
+    if (fs::equivalent(flags.out, dense, error)) {
+      fail_usage("--out \"{}\" is the dense model, which the run needs: choose another", flags.out);
+    }
     check_output_folder(flags.out, dense, flags.force);
     AtomicFolder folder(flags.out);
     learn::write_trimmed(learned, dense, folder.path());

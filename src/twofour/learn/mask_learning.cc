@@ -67,7 +67,7 @@ MaskLearning::MaskLearning(const LearnOptions& options)
     teacher_ = train::teacher_model(model, options.train.context());
   }
   choose_layers();
-  if (!options.prior.masks.empty()) check_given_prior();
+  if (!options.prior.masks.empty()) check_prior(options.prior.masks, options.prior.name);
   if (options.trains_weights)
     weights_.emplace(*model_, model.method, dtype, options.train.run.seed);
   evaluated_.emplace(*model_);
@@ -122,18 +122,17 @@ std::vector<train::ParameterGroup> MaskLearning::groups(double weight_decay) con
   return groups;
 }
 
-// A file's masks are checked before the run folder is made.
-void MaskLearning::check_given_prior() const {
-  const std::map<std::string, at::Tensor> given(options_.prior.masks.begin(),
-                                                options_.prior.masks.end());
+void MaskLearning::check_prior(const checkpoint::NamedTensors& masks,
+                               const std::string& place) const {
+  const std::map<std::string, at::Tensor> given(masks.begin(), masks.end());
   for (const Layer& layer : layers_) {
     const auto mask = given.find(layer.name);
     if (mask == given.end()) {
       fail_usage("--prior \"{}\" has no mask of \"{}\": exclude the layer, or learn without it",
-                 options_.prior.name, layer.name);
+                 place, layer.name);
     }
     check_prior_mask(mask->second, layer.linear->weight.size(0), layer.linear->weight.size(1),
-                     candidates_, layer.name, options_.prior.name);
+                     candidates_, layer.name, place);
   }
 }
 
@@ -141,6 +140,8 @@ void MaskLearning::initialise() {
   const at::NoGradGuard no_gradients;
   const checkpoint::NamedTensors masks =
       options_.prior.method ? pruned_prior(options_) : options_.prior.masks;
+  // Those of a file were checked before RUN was made.
+  if (options_.prior.method) check_prior(masks, (options_.train.run.out / "prior").string());
   const std::map<std::string, at::Tensor> by_name(masks.begin(), masks.end());
   for (Layer& layer : layers_) {
     at::Tensor& logits = layer.mask->logits;

@@ -54,7 +54,7 @@ class MaskLearning final : public train::TrainedModel {
     at::Tensor recorded, prior;
   };
   void choose_layers();
-  void check_given_prior() const;
+  void check_prior(const checkpoint::NamedTensors& masks, const std::string& place) const;
 
   const LearnOptions& options_;
   std::string model_hash_;

@@ -5,6 +5,7 @@
 #include "twofour/base/error.h"
 #include "twofour/base/file.h"
 #include "twofour/base/log.h"
+#include "twofour/base/parallel.h"
 #include "twofour/base/stop_signal.h"
 #include "twofour/checkpoint/conversion.h"
 #include "twofour/checkpoint/json_file.h"
@@ -40,15 +41,47 @@ prune::PruneOptions prune_options_of(const LearnOptions& options) {
   return prune;
 }
 
+// A run may begin in a folder that holds other things.
+void check_is_prior(const fs::path& folder) {
+  if (!is_taken(folder)) return;
+  bool is_other = !fs::is_directory(folder);
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    is_other |= name != "masks.safetensors" && name != "prune.json";
+  }
+  if (!is_other) return;
+  fail_usage("\"{}\" exists, and the run would replace it: remove it, or choose another --out",
+             folder.string());
+}
+
 // Whether the masks in `folder` were made from the same model, data and settings.
 bool is_made_by(const fs::path& folder, const prune::PruneOptions& options,
                 const std::string& model_hash, const prune::Calibration& calibration) {
-  if (!fs::exists(folder / "prune.json")) return false;
+  if (!fs::exists(folder / "prune.json") || !fs::exists(folder / "masks.safetensors")) return false;
   const nlohmann::json record = checkpoint::read_json_object(folder / "prune.json");
   return record.value("settings", nlohmann::json()) ==
              nlohmann::json(prune::settings_of(options)) &&
          record.value("model", "") == model_hash &&
          record.value("calibration", "") == calibration.hash;
+}
+
+// Prunes into options.out, or goes on with what an interrupted run left.
+void prune_or_resume(const checkpoint::ModelFolder& model, prune::PruneOptions& options,
+                     const prune::Calibration& calibration) {
+  const fs::path unfinished = options.out.string() + ".unfinished";
+  options.resume = fs::exists(unfinished / "state.json");
+  const int threads = thread_count();
+  try {
+    prune::prune(model, options, calibration);
+  } catch (const Error& error) {
+    if (StopSignal::requested()) {
+      fail("stopped on request while pruning for the prior: the same command continues");
+    }
+    if (!options.resume || error.kind() != Error::kUsage) throw;
+    fail_usage("{}; to prune anew, remove \"{}\"", error.what(), unfinished.string());
+  }
+  set_thread_count(threads);  // a resumed one takes the number that it had
 }
 
 }  // namespace
@@ -61,21 +94,18 @@ checkpoint::NamedTensors pruned_prior(const LearnOptions& options) {
                                              ? prune::Calibration()
                                              : prune::draw_calibration(prune.calibration);
   const fs::path kept = options.train.run.out / "prior";
-  if (is_made_by(kept, prune, prune::hash_of_model(model), calibration)) {
-    return checkpoint::read_masks(kept, shapes);
+  check_is_prior(kept);
+  try {
+    if (is_made_by(kept, prune, prune::hash_of_model(model), calibration)) {
+      return checkpoint::read_masks(kept, shapes);
+    }
+  } catch (const Error& error) {
+    fail("{}; to prune anew, remove \"{}\"", error.what(), kept.string());
   }
   spdlog::info("pruning by {} for the prior", options.prior.name);
   fs::remove_all(kept);
   fs::remove_all(prune.out);
-  fs::path unfinished = prune.out;
-  unfinished += ".unfinished";
-  prune.resume = fs::exists(unfinished);
-  try {
-    prune::prune(model, prune, calibration);
-  } catch (const Error&) {
-    if (!StopSignal::requested()) throw;
-    fail("stopped on request while pruning for the prior: the same command continues");
-  }
+  prune_or_resume(model, prune, calibration);
   AtomicFolder folder(kept);
   for (const char* file : {"masks.safetensors", "prune.json"}) {
     fs::rename(prune.out / file, folder.path() / file);

@@ -25,6 +25,12 @@ fs::path checkpoint_at(const fs::path& path) {
   return checkpoint::checkpoint_path(path, *step);
 }
 
+// A text of state.json; "" if it is missing or no text.
+std::string text_in(const Json& options, const std::string& name) {
+  const auto found = options.find(name);
+  return found != options.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 void read_masks_of(LearnedMasks& learned, const checkpoint::SafetensorsFile& file,
                    const kernels::Candidates& candidates) {
   const std::string_view suffix = kLogitsSuffix;
@@ -69,17 +75,17 @@ LearnedMasks read_learned(const fs::path& path) {
   LearnedMasks learned;
   learned.checkpoint = checkpoint_at(path);
   const Json state = checkpoint::read_state(learned.checkpoint);
-  const Json options = state.value("options", Json::object());
-  if (options.value("method", "") != kMethodName) {
+  const Json options = state.contains("options") ? state["options"] : Json();
+  if (text_in(options, "method") != kMethodName) {
     fail("\"{}\" is no mask-learning run: its method is \"{}\"", path.string(),
-         printable(options.value("method", "")));
+         printable(text_in(options, "method")));
   }
   learned.step = checkpoint::number_in(state, "step").value_or(0);
   learned.steps = checkpoint::number_in(options, "steps").value_or(0);
-  learned.model_hash = options.value("model (content hash)", "");
+  learned.model_hash = text_in(options, "model (content hash)");
   learned.config = checkpoint::checkpoint_config(learned.checkpoint).model;
   learned.shapes = checkpoint::parameter_shapes(learned.config);
-  const sparse::Pattern pattern = pattern_named(options.value("pattern", ""));
+  const sparse::Pattern pattern = pattern_named(text_in(options, "pattern"));
   const kernels::Candidates candidates(pattern.kept, pattern.group);
   read_masks_of(learned,
                 checkpoint::open_checkpoint_file(learned.checkpoint, state, "logits.safetensors"),

@@ -142,6 +142,10 @@ Resumed Trainer::start(const std::string& config) {
     fail_usage("\"{}\" already holds a run: continue with --resume, or choose another --out",
                options_.run.out.string());
   }
+  if (const fs::path model = options_.run.out / "model"; is_taken(model)) {
+    fail_usage("\"{}\" exists, and the run would replace it: remove it, or choose another --out",
+               model.string());
+  }
   make_folder(options_.run.out / "checkpoints");
   write_file(kept, config);
   keep_tokenizer();

@@ -61,6 +61,9 @@ MaskSet open_masks(const std::string& path, const std::optional<model::ModelConf
     sort_as_model(set);
     return set;
   }
+  if (checkpoint::mask_format_named(path) && !fs::exists(path)) {
+    fail("cannot read \"{}\": No such file or directory", path);
+  }
   const checkpoint::ModelFolder folder = open_model({path, false});
   const model::ModelConfig& own = folder.config().model;
   MaskSet set{path, checkpoint::stored_masks(folder), checkpoint::parameter_shapes(own),
