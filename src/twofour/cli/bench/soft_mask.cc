@@ -99,7 +99,7 @@ void add_bench_soft_mask(CLI::App& bench) {
   add_size(command, "--tokens", options->tokens, "rows of the input");
   add_size(command, "--in", options->in, "inputs of the layer");
   add_size(command, "--out", options->out, "outputs of the layer");
-  command.add_option("--pattern", options->pattern, "of the masks")->type_name("N:M");
+  command.add_option("--pattern", options->pattern, "of the masks, 1:2 to 4:8")->type_name("N:M");
   add_choice(command, "--logits", options->logits, {"float32", "bfloat16"}, "dtype of the logits");
   add_bench_options(command, *options);
   set_example(command, "twofour bench soft-mask --in 4096 --out 4096");
