@@ -17,9 +17,10 @@ constexpr int kDeepest = 32;
 constexpr size_t kLargest = 100'000'000;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 // Python's words for numbers that JSON lacks. The longer comes first.
 constexpr std::array<std::pair<std::string_view, double>, 3> kWords = {
-    {{"-Infinity", -kInfinity}, {"Infinity", kInfinity}, {"NaN", std::nan("")}}};
+    {{"-Infinity", -kInfinity}, {"Infinity", kInfinity}, {"NaN", kNan}}};
 
 // The words become strings, which JSON can hold, with a first character by which they are known:
 // as text and as a value. A text that has this character itself may have no words.

@@ -14,6 +14,7 @@
 #include "twofour/cli/json_output.h"
 #include "twofour/cli/train_flags.h"
 #include "twofour/cli/values.h"
+#include "twofour/train/trainer.h"
 
 namespace twofour::cli {
 namespace {
