@@ -23,11 +23,11 @@ void run_learn(const LearnFlags& flags, CLI::App& command, bool json) {
   if (json) {
     print_json_line(summary_json(summary, options.train));
   } else if (summary.steps < options.train.optimizer.steps) {
-    print_output("stopped after step {} of {}: continue with --resume\n", summary.steps,
-                 options.train.optimizer.steps);
+    print_line("stopped after step {} of {}: continue with --resume", summary.steps,
+               options.train.optimizer.steps);
   } else {
-    print_output("the sparse model is in {}; \"twofour trim {} --out FILE.t24\" writes its masks\n",
-                 (options.train.run.out / "model").string(), options.train.run.out.string());
+    print_line("the sparse model is in {}; \"twofour trim {} --out FILE.t24\" writes its masks",
+               (options.train.run.out / "model").string(), options.train.run.out.string());
   }
 }
 

@@ -134,8 +134,7 @@ checkpoint::NamedTensors masks_of_prior(const LearnFlags& flags, const model::Mo
   if (!fs::exists(flags.prior)) {
     fail_usage(
         "--prior \"{}\" is neither magnitude, wanda, sparsegpt, ria or none, nor a file of masks "
-        "or "
-        "a folder",
+        "or a folder",
         printable(flags.prior));
   }
   const MaskSet set = open_masks(flags.prior, config);

@@ -10,6 +10,7 @@
 #include "twofour/train/trainer.h"
 
 namespace twofour::cli {
+
 void add_train(CLI::App& program) {
   CLI::App& command = *program.add_subcommand("train", "pre-train a model, dense or 2:4 sparse");
   auto flags = std::make_shared<TrainFlags>();

@@ -84,8 +84,8 @@ void run_trim(const TrimFlags& flags) {
                      {"steps", learned.steps},
                      {"masked_layers", learned.masks.size()}});
   } else {
-    print_output("{}: {} of {}, after step {}\n", flags.out, is_file ? "masks" : "a sparse model",
-                 count_of_layers(learned.masks.size()), learned.step);
+    print_line("{}: {} of {}, after step {}", flags.out, is_file ? "masks" : "a sparse model",
+               count_of_layers(learned.masks.size()), learned.step);
   }
 }
 
